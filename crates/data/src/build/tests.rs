@@ -1,0 +1,108 @@
+use std::fs;
+
+use super::*;
+use crate::{Corpus, ReadOptions, Store};
+
+fn source(dir: &Path, name: &str, text: &str) -> Source {
+    fs::write(dir.join(name), text).unwrap();
+    Source::Paths { paths: vec![dir.join(name)], options: ReadOptions::default() }
+}
+
+fn text_of(store: &Store, tokenizer: &Tokenizer) -> String {
+    let mut ids = vec![0; store.n_tokens() as usize];
+    store.read(0, &mut ids).unwrap();
+    tokenizer.decode(&ids).unwrap()
+}
+
+#[test]
+fn the_stores_hold_the_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "It was the best of times,\nit was the worst of times.\n".repeat(60_000);
+    let source = source(dir.path(), "a.txt", &text);
+    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
+    let whole = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
+    let mut last = Progress::default();
+    let built = build(&source, &whole, &mut |progress| last = progress).unwrap();
+    let store = Store::open_for(&train, &tokenizer).unwrap();
+    store.verify().unwrap();
+    assert_eq!((store.n_documents(), store.n_text_bytes()), (1, text.len() as u64));
+    assert_eq!(text_of(&store, &tokenizer), text);
+    assert_eq!(last.n_tokens, built.train.n_tokens);
+    assert_eq!(store.n_tokens(), tokenizer.encode(&text).unwrap().len() as u64 + 1);
+
+    let split = BuildConfig { validation: Some((&validation, 0.1)), ..whole };
+    let built = build(&source, &split, &mut |_| ()).unwrap();
+    let held_out = built.validation.unwrap();
+    assert_eq!(held_out.n_text_bytes + built.train.n_text_bytes, text.len() as u64);
+    assert!(held_out.n_text_bytes.abs_diff(text.len() as u64 / 10) < 4000, "{held_out:?}");
+    let store = Store::open(&validation).unwrap();
+    assert!(text.contains(text_of(&store, &tokenizer).get(..1000).unwrap()));
+}
+
+#[test]
+fn the_stores_are_the_same_for_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = Corpus::Austen.text()[..300_000].to_owned();
+    let source = source(dir.path(), "a.txt", &text);
+    let hashes = [1, 4].map(|n_threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            let tokenizer = train_tokenizer(&source, 500).unwrap();
+            let train = dir.path().join("train");
+            let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
+            build(&source, &config, &mut |_| ()).unwrap();
+            Store::open(&train).unwrap().content_hash()
+        })
+    });
+    assert_eq!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn a_text_that_names_the_special_token_does_not_get_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "before <|endoftext|> after";
+    let source = source(dir.path(), "a.txt", text);
+    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let train = dir.path().join("train");
+    let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
+    build(&source, &config, &mut |_| ()).unwrap();
+    let store = Store::open(&train).unwrap();
+    let mut ids = vec![0; store.n_tokens() as usize];
+    store.read(0, &mut ids).unwrap();
+    let n_ends = ids.iter().filter(|&&id| Some(id) == tokenizer.end_of_text()).count();
+    assert_eq!((n_ends, text_of(&store, &tokenizer).as_str()), (1, text));
+}
+
+#[test]
+fn bad_text_leaves_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = source(dir.path(), "good.txt", "good text");
+    let tokenizer = train_tokenizer(&good, 300).unwrap();
+    fs::write(dir.path().join("bad.txt"), b"bad \xFF text").unwrap();
+    let paths = vec![dir.path().join("good.txt"), dir.path().join("bad.txt")];
+    let source = Source::Paths { paths, options: ReadOptions::default() };
+    let train = dir.path().join("train");
+    let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
+    let error = build(&source, &config, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, DataError::Utf8 { byte: 4, .. }), "{error}");
+    assert!(train_tokenizer(&source, 300).is_err());
+    let mut left: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["bad.txt", "good.txt"]);
+}
+
+#[test]
+fn impossible_fractions_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(dir.path(), "a.txt", "text");
+    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
+    for fraction in [0.0, -0.1, 0.6, f64::NAN] {
+        let validation = Some((validation.as_path(), fraction));
+        let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation };
+        let error = build(&source, &config, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, DataError::Config { .. }), "{fraction}: {error}");
+    }
+}

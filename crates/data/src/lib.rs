@@ -1,0 +1,28 @@
+//! Text to batches of token ids: sources, the token store, shuffled windows. Plain vectors only.
+//!
+//! - [`Corpus`]: the two corpora in the binary. [`Source`]: documents from files, folders, JSONL,
+//!   Parquet, compressed or not, or a stream.
+//! - [`build`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
+//!   memory-mapped files that know their tokenizer.
+//! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
+//!   [`EvalBatches`]: every token once, in order.
+//!
+//! Nothing of a text is lost or read twice in silence: a file that cannot be read whole is an
+//! error that names the file and the place.
+
+mod build;
+mod corpus;
+mod error;
+mod permutation;
+mod source;
+mod split;
+mod store;
+mod windows;
+
+pub use build::{BuildConfig, Built, Progress, build, train_tokenizer};
+pub use corpus::Corpus;
+pub use error::DataError;
+pub use permutation::Permutation;
+pub use source::{Document, Documents, Format, Listing, Origin, ReadOptions, Source, spool};
+pub use store::{Store, StoreMeta, StoreSummary, StoreWriter};
+pub use windows::{Batch, BatchConfig, Batches, Cursor, EvalBatches, IGNORED, Mode};

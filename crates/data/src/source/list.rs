@@ -1,0 +1,101 @@
+//! Which files a path stands for.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Format;
+use crate::DataError;
+
+/// Folders inside folders; deeper than any corpus, and an end to what never ends.
+const DEPTH_MAX: usize = 64;
+
+/// The files of a source, and the files in its folders that are left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    pub(super) entries: Vec<Entry>,
+    /// Files of unknown format and links to folders: not read.
+    pub skipped: Vec<PathBuf>,
+}
+
+impl Listing {
+    /// The files in the order they are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.entries.iter().map(|entry| entry.path.as_path())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub path: PathBuf,
+    pub format: Format,
+    /// Named by the user, not found in a folder: it has to hold text.
+    pub is_named: bool,
+}
+
+/// A file is itself; a folder is what is below it, by name, without hidden files.
+pub(super) fn list(paths: &[PathBuf], format: Option<Format>) -> Result<Listing, DataError> {
+    let mut listing = Listing::default();
+    for path in paths {
+        let metadata = fs::metadata(path).map_err(|source| failed("open", path, source))?;
+        if !metadata.is_dir() {
+            let format = format.or_else(|| format_of(path)).unwrap_or(Format::Text);
+            listing.entries.push(Entry { path: path.clone(), format, is_named: true });
+            continue;
+        }
+        let before = listing.entries.len();
+        walk(path, format, &mut listing, 0)?;
+        if listing.entries.len() == before {
+            let n_skipped = listing.skipped.len();
+            return Err(DataError::NoFiles { path: path.clone(), n_skipped });
+        }
+    }
+    Ok(listing)
+}
+
+fn walk(
+    dir: &Path,
+    format: Option<Format>,
+    listing: &mut Listing,
+    depth: usize,
+) -> Result<(), DataError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(dir).map_err(|source| failed("read", dir, source))? {
+        let entry = entry.map_err(|source| failed("read", dir, source))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    for path in paths {
+        let metadata = fs::metadata(&path).map_err(|source| failed("open", &path, source))?;
+        let known = format.or_else(|| format_of(&path));
+        match known {
+            // A link to a folder may lead back up.
+            _ if metadata.is_dir() && (path.is_symlink() || depth == DEPTH_MAX) => {
+                listing.skipped.push(path);
+            }
+            _ if metadata.is_dir() => walk(&path, format, listing, depth + 1)?,
+            Some(format) if metadata.is_file() => {
+                listing.entries.push(Entry { path, format, is_named: false });
+            }
+            _ => listing.skipped.push(path),
+        }
+    }
+    Ok(())
+}
+
+/// By the name, `.gz` and `.zst` taken off.
+fn format_of(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_str()?.to_lowercase();
+    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    match name.rsplit_once('.')?.1 {
+        "txt" | "text" | "md" => Some(Format::Text),
+        "jsonl" | "ndjson" => Some(Format::Jsonl),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}
+
+fn failed(action: &'static str, path: &Path, source: std::io::Error) -> DataError {
+    DataError::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,242 @@
+//! Batches of token ids, in an order that is a function of seed and epoch.
+//!
+//! A window is a row of a batch: `T` inputs and, one token later, `T` targets. In `Stream` mode
+//! windows are cut from the token stream (`stream`), in `Documents` mode whole documents are
+//! packed into rows (`packing`). Where a stream of windows stands is a [`Cursor`]; going on from
+//! one is arithmetic, and micro-batches are slices of the same order.
+//!
+//! A document is predicted from the end-of-text id on: the id stands before its first token as
+//! input, and after its last one as target. So every token is a target once an epoch, the first
+//! and the last included, and a model can begin from end-of-text alone. A tokenizer without that id
+//! leaves the first token (of the stream, or of each document) without a prediction.
+
+mod batch;
+mod packing;
+mod stream;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DataError, Permutation, Store};
+pub use batch::{Batch, IGNORED};
+use packing::Plan;
+use stream::Stream;
+
+/// The epoch's place in a sample id: below it, 2^40 windows an epoch.
+const EPOCH_SHIFT: u32 = 40;
+
+/// How windows are cut from documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Contiguous pieces of the stream; documents run on, an end-of-text id between them.
+    #[default]
+    Stream,
+    /// Rows of whole documents, each seeing itself alone; those longer than a row are split.
+    Documents,
+}
+
+/// What a batch is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchConfig {
+    /// Windows a batch, B.
+    pub batch: usize,
+    /// Tokens a window, T.
+    pub seq_len: usize,
+    /// Decides the order, together with the epoch.
+    pub seed: u64,
+    /// How windows are cut.
+    pub mode: Mode,
+}
+
+/// Where a stream of windows stands. Saved in a checkpoint; to resume is to start from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Windows of this epoch done.
+    pub window: u64,
+}
+
+/// The windows of one epoch.
+#[derive(Debug)]
+enum Windows {
+    Stream(Stream),
+    Packed(Plan),
+}
+
+impl Windows {
+    fn n_windows(&self) -> u64 {
+        match self {
+            Self::Stream(stream) => stream.n_windows,
+            Self::Packed(plan) => plan.n_rows(),
+        }
+    }
+
+    /// Appends window `i`, in the order of the store.
+    fn append(
+        &self,
+        store: &Store,
+        i: u64,
+        sample_id: u64,
+        batch: &mut Batch,
+    ) -> Result<(), DataError> {
+        let start = batch.inputs.len();
+        match self {
+            Self::Stream(stream) => stream.append(store, i, batch)?,
+            Self::Packed(plan) => plan.append(store, i, batch)?,
+        }
+        batch.finish_row(start, store.end_of_text().unwrap_or(0), sample_id);
+        Ok(())
+    }
+}
+
+/// Shuffled batches without end: epochs follow one another, also inside a batch.
+#[derive(Debug)]
+pub struct Batches {
+    store: Arc<Store>,
+    config: BatchConfig,
+    windows: Windows,
+    order: Permutation,
+    cursor: Cursor,
+}
+
+impl Batches {
+    /// Batches from `cursor` on: those that a stream from the beginning would give from there.
+    ///
+    /// # Errors
+    /// When the store has too few tokens for a window, a size is 0, or the cursor is not inside an
+    /// epoch.
+    pub fn new(store: Arc<Store>, config: BatchConfig, cursor: Cursor) -> Result<Self, DataError> {
+        check(&store, config.batch, config.seq_len)?;
+        let windows = match config.mode {
+            Mode::Stream => Windows::Stream(Stream::whole(&store, config.seq_len)?),
+            Mode::Documents => packed(&store, &config, cursor.epoch)?,
+        };
+        let n_windows = windows.n_windows();
+        if cursor.window >= n_windows {
+            return Err(DataError::Cursor { window: cursor.window, n_windows });
+        }
+        let order = Permutation::new(n_windows, config.seed, cursor.epoch);
+        Ok(Self { store, config, windows, order, cursor })
+    }
+
+    /// The next `batch` windows.
+    ///
+    /// # Errors
+    /// When the store turns out to be damaged.
+    pub fn next_batch(&mut self) -> Result<Batch, DataError> {
+        let BatchConfig { batch: n_rows, seq_len, mode, .. } = self.config;
+        let mut batch = Batch::with_capacity(n_rows, seq_len, mode);
+        for _ in 0..n_rows {
+            let Cursor { epoch, window } = self.cursor;
+            let sample_id = epoch << EPOCH_SHIFT | window;
+            self.windows.append(&self.store, self.order.at(window), sample_id, &mut batch)?;
+            self.advance()?;
+        }
+        Ok(batch)
+    }
+
+    /// Where the next batch begins.
+    pub fn cursor(&self) -> Cursor {
+        self.cursor
+    }
+
+    /// Windows an epoch; the same in every epoch.
+    pub fn n_windows(&self) -> u64 {
+        self.windows.n_windows()
+    }
+
+    /// What the batches are.
+    pub fn config(&self) -> &BatchConfig {
+        &self.config
+    }
+
+    fn advance(&mut self) -> Result<(), DataError> {
+        self.cursor.window += 1;
+        if self.cursor.window == self.n_windows() {
+            self.cursor = Cursor { epoch: self.cursor.epoch + 1, window: 0 };
+            if self.config.mode == Mode::Documents {
+                self.windows = packed(&self.store, &self.config, self.cursor.epoch)?;
+            }
+            self.order = Permutation::new(self.n_windows(), self.config.seed, self.cursor.epoch);
+        }
+        Ok(())
+    }
+}
+
+/// Every token once, in the order of the store; the last window of a stream may be partly padding.
+#[derive(Debug)]
+pub struct EvalBatches {
+    store: Arc<Store>,
+    batch: usize,
+    seq_len: usize,
+    mode: Mode,
+    windows: Windows,
+    next: u64,
+}
+
+impl EvalBatches {
+    /// Batches of at most `batch` windows of `seq_len` tokens.
+    ///
+    /// # Errors
+    /// When the store has nothing to predict, or a size is 0.
+    pub fn new(
+        store: Arc<Store>,
+        batch: usize,
+        seq_len: usize,
+        mode: Mode,
+    ) -> Result<Self, DataError> {
+        check(&store, batch, seq_len)?;
+        let windows = match mode {
+            Mode::Stream => Windows::Stream(Stream::padded(&store, seq_len)),
+            Mode::Documents => Windows::Packed(Plan::in_order(&store, seq_len)?),
+        };
+        Ok(Self { store, batch, seq_len, mode, windows, next: 0 })
+    }
+
+    /// Windows there are.
+    pub fn n_windows(&self) -> u64 {
+        self.windows.n_windows()
+    }
+}
+
+impl Iterator for EvalBatches {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let end = self.n_windows().min(self.next + self.batch as u64);
+        if self.next == end {
+            return None;
+        }
+        let n_rows = (end - self.next) as usize;
+        let mut batch = Batch::with_capacity(n_rows, self.seq_len, self.mode);
+        let mut rows = self.next..end;
+        let filled = rows.try_for_each(|i| self.windows.append(&self.store, i, i, &mut batch));
+        // An evaluation that found damage is over.
+        self.next = if filled.is_ok() { end } else { self.n_windows() };
+        Some(filled.map(|()| batch))
+    }
+}
+
+fn packed(store: &Store, config: &BatchConfig, epoch: u64) -> Result<Windows, DataError> {
+    Plan::best_fit(store, config.seq_len, config.seed, epoch).map(Windows::Packed)
+}
+
+fn check(store: &Store, batch: usize, seq_len: usize) -> Result<(), DataError> {
+    for (field, value) in [("batch", batch), ("seq_len", seq_len)] {
+        if value == 0 || value > 1 << 30 {
+            let (value, problem) = (value.to_string(), "it must be 1 to 2^30");
+            return Err(DataError::Config { field, value, problem });
+        }
+    }
+    if store.n_tokens() < 2 {
+        return Err(DataError::TooFewTokens { n_tokens: store.n_tokens(), seq_len, needed: 2 });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

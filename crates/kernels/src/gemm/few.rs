@@ -1,0 +1,171 @@
+//! Products of a few rows, as in decoding: packing the right operand would cost more than the
+//! product, so its lines are read once, as they lie in memory, and dotted with every row.
+//!
+//! A row is summed in sixteen lanes, which are added at the end: its bits depend on no other row,
+//! and differ from those of a product of more than [`ROWS_MAX`] rows by rounding only.
+#![allow(clippy::inline_always)] // As in `simd`: compiled with the instructions of the caller.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::epilogue::{Output, finish, prepare};
+use super::kernel::{Kernel, kernel_fn};
+use super::product::{Product, Units};
+use super::scratch::{Purpose, with_buffer};
+use super::tile::TileMut;
+use super::view::Lines;
+use crate::element::Element;
+use crate::simd::{LANES, Simd};
+
+/// Products of more rows are packed.
+pub const ROWS_MAX: usize = 8;
+/// Columns of one piece of work, at most.
+const COLS_MAX: usize = 128;
+/// Elements of the right operand that one piece of work reads, about.
+const PIECE: usize = 1 << 16;
+/// Columns that are summed together.
+const GROUP: usize = 4;
+
+/// Whether lines are few and contiguous.
+pub fn applies<A: Element, B: Element>(a: Lines<'_, A>, b: Lines<'_, B>) -> bool {
+    (1..=ROWS_MAX).contains(&a.count) && a.along_k && b.along_k && a.k > 0
+}
+
+/// Computes the product.
+pub fn run<A: Element, B: Element, C: Element>(
+    kernel: Kernel,
+    a: Lines<'_, A>,
+    b: Lines<'_, B>,
+    out: &Output<'_, C>,
+) {
+    let n_units = kernel.units(a.k).next_multiple_of(LANES);
+    with_buffer(Purpose::Shared, |buffer| {
+        let units: &mut [u32] = buffer.sized(n_units * a.count);
+        widen_rows(kernel, a, units);
+        let units = &*units;
+        let n_cols = (PIECE / b.k).next_multiple_of(LANES).clamp(LANES, COLS_MAX);
+        let piece = |i: usize| {
+            let cols = i * n_cols..b.count.min((i + 1) * n_cols);
+            columns(kernel, units, b, out, cols);
+        };
+        let n_pieces = b.count.div_ceil(n_cols);
+        if b.count * b.k <= PIECE {
+            (0..n_pieces).for_each(piece);
+        } else {
+            (0..n_pieces).into_par_iter().for_each(piece);
+        }
+    });
+}
+
+kernel_fn! {
+    fn widen_rows<A: Element>(a: Lines<'_, A>, units: &mut [u32]) = widen_rows_body;
+}
+
+/// Rows as units in the order of `k`, zeros after them.
+#[inline(always)]
+fn widen_rows_body<P: Product, A: Element>(p: P, a: Lines<'_, A>, units: &mut [u32]) {
+    let block = LANES * P::PER_UNIT;
+    let rows = units.chunks_exact_mut(a.k.div_ceil(block) * LANES);
+    for (i, row) in rows.enumerate() {
+        for (to, k) in row.as_chunks_mut().0.iter_mut().zip((0..a.k).step_by(block)) {
+            p.store(to, p.along(a.line(i, k, a.k.min(k + block))));
+        }
+    }
+}
+
+/// Some columns of the result.
+fn columns<B: Element, C: Element>(
+    kernel: Kernel,
+    units: &[u32],
+    b: Lines<'_, B>,
+    out: &Output<'_, C>,
+    cols: Range<usize>,
+) {
+    let m = out.dims[0];
+    // SAFETY: pieces of work have different columns.
+    let mut c = unsafe { out.c.tile(0..m, cols.clone()) };
+    let activated = out.activated.as_ref().map(|(act, y)| {
+        // SAFETY: as for `c`.
+        (*act, unsafe { y.tile(0..m, cols.clone()) })
+    });
+    let mut sums = [0.0; ROWS_MAX * COLS_MAX];
+    let mut sums = TileMut::new(&mut sums, m, cols.len());
+    prepare(kernel, sums.reborrow(), out.first.at([0, cols.start]), c.reborrow());
+    add_dots(kernel, units, b, cols.start, sums.reborrow());
+    finish(kernel, sums, c, activated);
+}
+
+kernel_fn! {
+    fn add_dots<B: Element>(
+        units: &[u32],
+        b: Lines<'_, B>,
+        first: usize,
+        sums: TileMut<'_, f32>,
+    ) = add_dots_body;
+}
+
+/// Adds the product of every row and the columns from `first`.
+#[inline(always)]
+fn add_dots_body<P: Product, B: Element>(
+    p: P,
+    units: &[u32],
+    b: Lines<'_, B>,
+    first: usize,
+    mut sums: TileMut<'_, f32>,
+) {
+    let [m, n] = sums.dims();
+    let (rows, _) = units.as_chunks::<LANES>();
+    let n_blocks = rows.len() / m;
+    for j in (0..n).step_by(GROUP) {
+        let mut i = 0;
+        while i < m {
+            let rows = &rows[i * n_blocks..];
+            let at = [i, j];
+            i += match m - i {
+                1 => dots::<P, B, 1>(p, rows, n_blocks, b, first + j, at, &mut sums),
+                2 | 3 => dots::<P, B, 2>(p, rows, n_blocks, b, first + j, at, &mut sums),
+                _ => dots::<P, B, 4>(p, rows, n_blocks, b, first + j, at, &mut sums),
+            };
+        }
+    }
+}
+
+/// Adds the dot products of `M` rows and up to [`GROUP`] columns; returns `M`.
+#[inline(always)]
+fn dots<P: Product, B: Element, const M: usize>(
+    p: P,
+    rows: &[Units],
+    n_blocks: usize,
+    b: Lines<'_, B>,
+    line: usize,
+    [row, col]: [usize; 2],
+    sums: &mut TileMut<'_, f32>,
+) -> usize {
+    let s = p.simd();
+    let block = LANES * P::PER_UNIT;
+    let mut lines: [&[B]; GROUP] = [&[]; GROUP];
+    for (j, to) in lines.iter_mut().enumerate() {
+        *to = b.line((line + j).min(b.count - 1), 0, b.k);
+    }
+    let rows: [&[Units]; M] = std::array::from_fn(|i| &rows[i * n_blocks..][..n_blocks]);
+    let mut acc = [[s.splat(0.0); GROUP]; M];
+    for (u, k) in (0..b.k).step_by(block).enumerate() {
+        let mut columns = [p.along::<B>(&[]); GROUP];
+        for j in 0..GROUP {
+            columns[j] = p.along(&lines[j][k..b.k.min(k + block)]);
+        }
+        for i in 0..M {
+            let row = p.left(p.load(&rows[i][u]));
+            for j in 0..GROUP {
+                acc[i][j] = p.step(acc[i][j], row, columns[j]);
+            }
+        }
+    }
+    for (i, acc) in acc.into_iter().enumerate() {
+        for (sum, acc) in sums.row(row + i)[col..].iter_mut().zip(acc) {
+            *sum += s.reduce_add(acc);
+        }
+    }
+    M
+}

@@ -1,0 +1,419 @@
+//! Every command and option, and the help that teaches them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::device::PrecisionArg;
+
+const EXAMPLES: &str = "\
+Examples:
+  lyceum pretrain                            train a small GPT on the text in the binary
+  lyceum generate runs/NAME --prompt \"It was\"  let it write
+  lyceum doctor                              what this machine can do
+
+Exit codes: 0 done, 1 refused input, 2 usage, 3 interrupted with a checkpoint, 101 a bug.
+Variables: LYCEUM_ISA, LYCEUM_THREADS, LYCEUM_LOG (warn, info, debug), LYCEUM_CACHE, NO_COLOR.";
+
+/// Pretrain a Transformer on the CPU, and put it to work
+#[derive(Debug, Parser)]
+#[command(name = "lyceum", version, after_long_help = EXAMPLES, max_term_width = 100)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Say nothing but warnings on standard error
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Compute on N threads (default: all this process may use)
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub threads: Option<usize>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model from nothing, on text
+    #[command(after_long_help = PRETRAIN_EXAMPLES)]
+    Pretrain(Pretrain),
+    /// Continue a text
+    #[command(after_long_help = GENERATE_EXAMPLES)]
+    Generate(Generate),
+    /// Measure how well a model predicts a text: bits per byte, perplexity
+    #[command(after_long_help = EVAL_EXAMPLES)]
+    Eval(Eval),
+    /// Run one forward pass: tensors in, tensors out
+    #[command(after_long_help = FORWARD_EXAMPLES)]
+    Forward(Forward),
+    /// Show what is in a model, run, safetensors file, token store or tokenizer
+    #[command(after_long_help = INSPECT_EXAMPLES)]
+    Inspect(Inspect),
+    /// List runs, newest first, or compare some
+    #[command(after_long_help = RUNS_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Runs(Runs),
+    /// Say what a recipe will take: parameters, FLOPs, memory, time
+    #[command(after_long_help = PLAN_EXAMPLES)]
+    Plan(Plan),
+    /// Prove on your own recipe that resume, accumulation and threads change nothing
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
+    /// Look at this machine: processor, memory, measured peaks, and what is wrong
+    #[command(after_long_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
+    /// Measure the speed of a training step
+    #[command(after_long_help = BENCH_EXAMPLES)]
+    Bench(Bench),
+    /// Print the completions of a shell
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Print the manual page
+    Man,
+}
+
+const PRETRAIN_EXAMPLES: &str = "\
+Examples:
+  lyceum pretrain
+  lyceum pretrain recipe.toml --out runs/mine --set train.steps=2000 --set model.depth=8
+  lyceum pretrain --out runs/mine --resume";
+
+/// Options of `pretrain`.
+#[derive(Args, Debug)]
+pub struct Pretrain {
+    /// The recipe: a TOML file, or `austen` (the default), `tang`, `seed`, which are in the binary
+    pub recipe: Option<String>,
+    /// Set a key of the recipe, such as `train.steps=100`; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// The run's directory (default: a new one below `runs/`)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Go on from the newest valid checkpoint of `--out`
+    #[arg(long, requires = "out")]
+    pub resume: bool,
+}
+
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  lyceum generate runs/NAME --prompt \"It was\"
+  lyceum generate gpt2/ --prompt-file chapter.txt --temperature 0.7 --top-p 0.95 --stop \"\\n\\n\"
+  echo -n \"Once\" | lyceum generate runs/NAME --prompt-file - --samples 4 --seed 7 --json";
+
+/// Options of `generate`.
+#[derive(Args, Debug)]
+pub struct Generate {
+    /// A model directory, or a run (its best checkpoint, else the newest)
+    pub model: PathBuf,
+    /// The text to continue; without one, the model begins
+    #[arg(long, short, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// Read the prompt from a file, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    pub prompt_file: Option<PathBuf>,
+    /// At most so many new tokens
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 200, value_parser = at_least_one)]
+    pub max_tokens: usize,
+    /// How tokens are drawn.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Equal seeds, equal text
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// End where this text would come (it is not printed); may be repeated
+    #[arg(long = "stop", value_name = "TEXT")]
+    pub stops: Vec<String>,
+    /// How many continuations
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
+    pub samples: usize,
+    /// The precision to compute in
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+    /// One JSON object a sample, instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How tokens are drawn.
+#[derive(Args, Debug)]
+pub struct SamplingArgs {
+    /// Above 1 bolder, below 1 safer; 0 is `--greedy`
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    pub temperature: f32,
+    /// Draw from the K most likely tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Draw from the most likely tokens that together reach probability P
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Draw from the tokens at least P times as likely as the most likely one
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
+    /// Above 1, tokens that were there already become less likely
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub repetition_penalty: f32,
+    /// Always take the most likely token
+    #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"])]
+    pub greedy: bool,
+}
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  lyceum eval runs/NAME book.txt
+  lyceum eval gpt2/ a.txt b.jsonl.gz --json
+  cat book.txt | lyceum eval runs/NAME -
+
+Windows of the model's context slide over each document; every token is predicted once, from at
+least context minus stride tokens where there are so many.";
+
+/// Options of `eval`.
+#[derive(Args, Debug)]
+pub struct Eval {
+    /// A model directory, or a run
+    pub model: PathBuf,
+    /// Text, JSONL or Parquet, compressed or not; a folder of such; `-` for standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Tokens from one window to the next (default: half the context)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub stride: Option<usize>,
+    /// The precision to compute in
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const FORWARD_EXAMPLES: &str = "\
+Examples:
+  lyceum forward gpt2/ --inputs in.safetensors --outputs out.safetensors
+  lyceum forward runs/NAME --inputs in.safetensors --outputs out.safetensors \\
+      --hidden-states --attentions
+
+A `gpt2` reads `input_ids` [B, T] and, if they are there, `attention_mask` [B, T] and
+`position_ids` [B, T]; it writes `logits` [B, T, V], `hidden_states.0` .. [B, T, D] and
+`attentions.0` .. [B, N, T, T]. A `seed_transformer` reads `src` [T, B] and writes `output`
+[T, B, D]. Integers are I64 or I32. What is computed at a masked position means nothing.";
+
+/// Options of `forward`.
+#[derive(Args, Debug)]
+pub struct Forward {
+    /// A model directory, or a run
+    pub model: PathBuf,
+    /// A safetensors file with the inputs
+    #[arg(long, value_name = "FILE")]
+    pub inputs: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    pub outputs: PathBuf,
+    /// Also write the embeddings and every block's output, the last one after the final norm
+    #[arg(long)]
+    pub hidden_states: bool,
+    /// Also write every layer's attention probabilities
+    #[arg(long)]
+    pub attentions: bool,
+    /// The precision to compute in
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionArg,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  lyceum inspect runs/NAME
+  lyceum inspect gpt2/model.safetensors
+  lyceum inspect gpt2/ --json";
+
+/// Options of `inspect`.
+#[derive(Args, Debug)]
+pub struct Inspect {
+    /// A model or run directory, a safetensors file, a token store, or a tokenizer's directory
+    pub path: PathBuf,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const RUNS_EXAMPLES: &str = "\
+Examples:
+  lyceum runs
+  lyceum runs experiments/ --json
+  lyceum runs compare runs/a runs/b";
+
+/// Options of `runs`.
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// The directory with the runs
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// One JSON array
+    #[arg(long)]
+    pub json: bool,
+    /// What else can be done with runs.
+    #[command(subcommand)]
+    pub command: Option<RunsCommand>,
+}
+
+/// What else can be done with runs.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Put runs side by side: results, and which keys of their recipes differ
+    Compare {
+        /// Run directories
+        #[arg(required = true, num_args = 2..)]
+        runs: Vec<PathBuf>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  lyceum plan
+  lyceum plan recipe.toml --set train.batch=16";
+
+/// Options of `plan`.
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// The recipe: a TOML file, or the name of one in the binary (default: `austen`)
+    pub recipe: Option<String>,
+    /// Set a key of the recipe; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  lyceum verify
+  lyceum verify recipe.toml --set model.depth=4";
+
+/// Options of `verify`.
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// The recipe: a TOML file, or the name of one in the binary (default: `austen`)
+    pub recipe: Option<String>,
+    /// Set a key of the recipe; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  lyceum doctor
+  lyceum doctor --json
+  LYCEUM_ISA=avx2 lyceum doctor";
+
+/// Options of `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  lyceum bench train --size S --mode bf16
+  lyceum bench train --size BASE --mode f32 --threads 2 --json";
+
+/// Options of `bench`.
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// What is measured.
+    #[command(subcommand)]
+    pub command: BenchCommand,
+}
+
+/// What is measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// A whole training step: forward, backward, clipping, AdamW
+    #[command(after_long_help = BENCH_EXAMPLES)]
+    Train(BenchTrain),
+}
+
+/// Options of `bench train`.
+#[derive(Args, Debug)]
+pub struct BenchTrain {
+    /// The model's size
+    #[arg(long, default_value = "S", value_parser = ["S", "M", "BASE"])]
+    pub size: String,
+    /// The precision
+    #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32", "f16"])]
+    pub mode: String,
+    /// Sequences a step (default: that of the size)
+    #[arg(long, value_name = "B", value_parser = at_least_one)]
+    pub batch: Option<usize>,
+    /// Tokens a sequence (default: that of the size)
+    #[arg(long, value_name = "T", value_parser = at_least_one)]
+    pub seq: Option<usize>,
+    /// Sequences that go through the model at once (default: all)
+    #[arg(long, value_name = "B", value_parser = at_least_one)]
+    pub micro_batch: Option<usize>,
+    /// Steps that are timed
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    pub steps: usize,
+    /// Keep only each block's input, and run it again in backward
+    #[arg(long)]
+    pub recompute: bool,
+    /// One JSON line
+    #[arg(long)]
+    pub json: bool,
+}
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  lyceum completions bash > ~/.local/share/bash-completion/completions/lyceum
+  lyceum completions zsh > ~/.zfunc/_lyceum
+  lyceum completions fish > ~/.config/fish/completions/lyceum.fish";
+
+/// Options of `completions`.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        let cli = Cli::command();
+        let without = cli.get_subcommands().filter(|command| {
+            let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+            command.get_name() != "man" && !help.contains("lyceum ")
+        });
+        assert_eq!(without.map(clap::Command::get_name).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+}

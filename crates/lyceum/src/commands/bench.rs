@@ -1,0 +1,110 @@
+//! `lyceum bench train`: one training step's time, speed and memory, as one line.
+
+use std::io::Write;
+use std::time::Instant;
+
+use data::Batch;
+use kernels::philox::philox4x32;
+use models::{Gpt2Config, Model, ModelConfig};
+use optim::{AdamWConfig, Schedule};
+use serde_json::json;
+use tasks::NextToken;
+use tensor::Precision;
+use train::{StepConfig, TrainError, Trainer};
+
+use crate::cli::BenchTrain;
+use crate::environment::Env;
+use crate::estimate;
+use crate::failure::{Exit, Failure};
+use crate::machine;
+use crate::recipe::RecipeError;
+
+/// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
+fn sizes(size: &str) -> [usize; 7] {
+    match size {
+        "S" => [10_000, 256, 6, 512, 8, 8, 256],
+        "M" => [50_257, 1024, 12, 768, 12, 4, 64],
+        _ => [50_257, 1024, 12, 768, 12, 4, 512],
+    }
+}
+
+/// Steps that are not counted.
+const WARMUP: usize = 2;
+
+/// Times training steps on random tokens: the same step as `pretrain`'s.
+///
+/// # Errors
+/// Where a step is refused.
+pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
+    let [vocab_size, max_len, n_layers, d_model, n_heads, batch, seq_len] = sizes(&args.size);
+    let (batch, seq_len) = (args.batch.unwrap_or(batch), args.seq.unwrap_or(seq_len));
+    let config = ModelConfig::Gpt2(Gpt2Config {
+        vocab_size,
+        max_len: max_len.max(seq_len),
+        n_layers,
+        d_model,
+        n_heads,
+        ..Gpt2Config::fresh()
+    });
+    let precision = precision(&args.mode);
+    let model = Model::new(config, 0).map_err(RecipeError::model)?;
+    let flops = estimate::flops_per_token(&model.stack, model.params.n_values(), seq_len);
+    let step = StepConfig {
+        precision,
+        schedule: Schedule::Constant { peak_lr: 1e-4 },
+        adamw: AdamWConfig { beta2: 0.999, weight_decay: 0.01, ..AdamWConfig::default() },
+        max_grad_norm: 1.0,
+        micro_batch: args.micro_batch.unwrap_or(batch),
+        recompute: args.recompute,
+        seed: 0,
+    };
+    let mut trainer = Trainer::new(model, &NextToken { smoothing: 0.0 }, env.device(), step);
+    let tokens = random_batch(vocab_size as u32, batch, seq_len);
+    let (mut times, mut loss) = (vec![], 0.0);
+    for _ in 0..args.steps + WARMUP {
+        let began = Instant::now();
+        let report = trainer.step(&tokens).map_err(TrainError::from)?;
+        times.push(began.elapsed().as_secs_f64());
+        loss = report.loss.mean().unwrap_or(f64::NAN);
+    }
+    let mut times = times.split_off(WARMUP);
+    times.sort_by(f64::total_cmp);
+    let (median, n_tokens) = (times[times.len() / 2], (batch * seq_len) as f64);
+    let line = json!({
+        "engine": format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa),
+        "size": args.size, "mode": args.mode, "batch": batch, "seq": seq_len,
+        "ms_median": round(median * 1e3), "ms_min": round(times[0] * 1e3),
+        "tokens_per_s": (n_tokens / median).round(),
+        "gflop_per_s": round(flops * n_tokens / median / 1e9),
+        "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
+        "loss": loss,
+    });
+    writeln!(std::io::stdout(), "{line}")?;
+    Ok(Exit::Done)
+}
+
+fn precision(mode: &str) -> Precision {
+    match mode {
+        "f32" => Precision::F32,
+        "f16" => Precision::F16,
+        _ => Precision::BF16,
+    }
+}
+
+fn round(x: f64) -> f64 {
+    (x * 10.0).round() / 10.0
+}
+
+fn random_batch(vocab_size: u32, rows: usize, seq_len: usize) -> Batch {
+    let draw = |i: usize, stream: u32| philox4x32([i as u32, stream, 0, 0], [7, 7])[0] % vocab_size;
+    let n = rows * seq_len;
+    Batch {
+        seq_len,
+        inputs: (0..n).map(|i| draw(i, 0)).collect(),
+        targets: (0..n).map(|i| draw(i, 1)).collect(),
+        segments: None,
+        positions: None,
+        sample_ids: (0..rows as u64).collect(),
+        n_targets: n as u64,
+    }
+}

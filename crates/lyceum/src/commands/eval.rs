@@ -1,0 +1,263 @@
+//! `lyceum eval`: how well a model predicts a text.
+//!
+//! Windows of the model's context slide over each document, `stride` tokens at a time; a window is asked
+//! only for the tokens that no window before it was. So every token is predicted once, and but for the
+//! first window from at least `context - stride` tokens.
+
+use std::path::{Path, PathBuf};
+
+use ::data::{Batch, IGNORED, ReadOptions, Source};
+use serde_json::{Value, json};
+use tasks::{MicroBatch, NextToken, Objective, bits_per_byte};
+use tensor::{Device, Loss, Tape};
+use tokenize::Tokenizer;
+use train::report::format::grouped;
+
+use super::load::Loaded;
+use super::table::Table;
+use super::{print, print_json};
+use crate::cli::Eval;
+use crate::environment::Env;
+use crate::failure::{Exit, Failure};
+
+/// Tokens that go through the model at once, where a window is no longer.
+const TOKENS_AT_ONCE: usize = 4096;
+
+/// Measures every file.
+///
+/// # Errors
+/// Where a file or the model is refused, or there is nothing to predict.
+pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
+    let loaded = Loaded::open(&args.model, args.precision, env)?;
+    let max_len = loaded.max_len();
+    let stride = args.stride.unwrap_or(max_len.div_ceil(2));
+    if stride > max_len {
+        let problem = format!("`--stride` is {stride}, the model's context is {max_len}");
+        return Err(Failure::new(problem).hint("a longer stride would leave tokens out"));
+    }
+    let tokenizer = loaded.tokenizer()?;
+    let end = loaded.end(&tokenizer);
+    let judge = Judge { loaded, tokenizer, end, stride, device: env.device() };
+    let (mut total, mut files) = (Score::default(), vec![]);
+    for path in &args.files {
+        let score = judge.file(path)?;
+        if score.loss.n_targets == 0 {
+            let name = path.display();
+            return Err(Failure::new(format!("`{name}` has no token that can be predicted"))
+                .hint("a text of at least two tokens is needed"));
+        }
+        total.add(score);
+        files.push((path.display().to_string(), score));
+    }
+    if args.json {
+        let mut object = total.to_json();
+        let of_file = |(name, score): &(String, Score)| {
+            let mut object = score.to_json();
+            object["file"] = json!(name);
+            object
+        };
+        object["files"] = files.iter().map(of_file).collect();
+        return print_json(&object);
+    }
+    if files.len() > 1 {
+        files.push(("total".to_owned(), total));
+    }
+    print(&table(&files))
+}
+
+/// How well something was predicted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Score {
+    loss: Loss,
+    /// Bytes of the tokens that were predicted.
+    n_bytes: u64,
+}
+
+impl Score {
+    fn add(&mut self, other: Self) {
+        self.loss += other.loss;
+        self.n_bytes += other.n_bytes;
+    }
+
+    fn nats(self) -> f64 {
+        self.loss.mean().unwrap_or(f64::NAN)
+    }
+
+    fn bits(self) -> f64 {
+        bits_per_byte(self.loss, self.n_bytes).unwrap_or(f64::NAN)
+    }
+
+    fn to_json(self) -> Value {
+        json!({
+            "bits_per_byte": self.bits(),
+            "nats_per_token": self.nats(),
+            "perplexity": self.nats().exp(),
+            "n_bytes": self.n_bytes,
+            "n_tokens": self.loss.n_targets,
+        })
+    }
+}
+
+fn table(files: &[(String, Score)]) -> String {
+    let mut table =
+        Table::new(&["file", "bytes", "tokens", "bits/byte", "nats/token", "perplexity"]);
+    for (name, score) in files {
+        table.row(&[
+            name.clone(),
+            grouped(score.n_bytes),
+            grouped(score.loss.n_targets),
+            format!("{:.4}", score.bits()),
+            format!("{:.4}", score.nats()),
+            format!("{:.3}", score.nats().exp()),
+        ]);
+    }
+    table.text()
+}
+
+/// The model that predicts.
+struct Judge {
+    loaded: Loaded,
+    tokenizer: Tokenizer,
+    /// Stands before a document.
+    end: Option<u32>,
+    stride: usize,
+    device: Device,
+}
+
+impl Judge {
+    fn file(&self, path: &Path) -> Result<Score, Failure> {
+        let options = ReadOptions::default();
+        let source = if path == Path::new("-") {
+            Source::Stdin(options)
+        } else {
+            Source::Paths { paths: vec![PathBuf::from(path)], options }
+        };
+        let (mut score, mut text, mut waiting) = (Score::default(), String::new(), vec![]);
+        for document in source.open()? {
+            let document = document?;
+            text += &document.text;
+            if document.ends {
+                let (ids, n_bytes) = self.ids(&text)?;
+                score.n_bytes += n_bytes;
+                waiting.extend(windows(&ids, self.loaded.max_len(), self.stride));
+                text.clear();
+                // Windows wait until a batch is full, across documents.
+                let n_full = waiting.len() / self.rows() * self.rows();
+                score.loss += self.loss(&waiting.drain(..n_full).collect::<Vec<_>>());
+            }
+        }
+        score.loss += self.loss(&waiting);
+        Ok(score)
+    }
+
+    /// What is read of a document, and the bytes of what is predicted: without a token that begins a
+    /// text, the first is given.
+    fn ids(&self, text: &str) -> Result<(Vec<u32>, u64), Failure> {
+        let mut ids = self.tokenizer.encode(text)?;
+        let given = match (self.end, ids.first()) {
+            (Some(end), _) => {
+                ids.insert(0, end);
+                0
+            }
+            (None, Some(&first)) => self.tokenizer.decode(&[first])?.len() as u64,
+            (None, None) => 0,
+        };
+        Ok((ids, text.len() as u64 - given.min(text.len() as u64)))
+    }
+
+    fn rows(&self) -> usize {
+        (TOKENS_AT_ONCE / self.loaded.max_len()).max(1)
+    }
+
+    fn loss(&self, windows: &[Window]) -> Loss {
+        let model = &self.loaded.model;
+        let mut sum = Loss::default();
+        for rows in windows.chunks(self.rows()) {
+            let batch = batch(rows);
+            let micro = MicroBatch::new(&batch, batch.seq_len, 0..rows.len(), None);
+            let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
+            sum += NextToken { smoothing: 0.0 }.loss(&tape, &model.stack, &micro);
+        }
+        sum
+    }
+}
+
+/// A piece of a document as the model reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Window {
+    inputs: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// Windows of at most `max_len` over `ids`, every id but the first being a target once.
+fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
+    let n_targets = ids.len().saturating_sub(1);
+    let (mut windows, mut asked) = (vec![], 0);
+    while asked < n_targets {
+        // As much before what is asked as fits; the last window ends with the document.
+        let wanted = if asked == 0 { max_len } else { asked + stride };
+        let end = wanted.min(n_targets);
+        let start = end.saturating_sub(max_len);
+        let mut targets = ids[start + 1..=end].to_vec();
+        targets[..asked - start].fill(IGNORED);
+        windows.push(Window { inputs: ids[start..end].to_vec(), targets });
+        asked = end;
+    }
+    windows
+}
+
+/// Windows as rows, the shorter ones padded where nothing is asked.
+fn batch(windows: &[Window]) -> Batch {
+    let seq_len = windows.iter().map(|window| window.inputs.len()).max().unwrap_or(0);
+    let mut batch = Batch { seq_len, ..Batch::default() };
+    for (id, window) in (0..).zip(windows) {
+        batch.inputs.extend(&window.inputs);
+        batch.targets.extend(&window.targets);
+        let n = batch.sample_ids.len() * seq_len + seq_len;
+        batch.inputs.resize(n, 0);
+        batch.targets.resize(n, IGNORED);
+        batch.sample_ids.push(id);
+    }
+    batch.n_targets = batch.targets.iter().filter(|&&target| target != IGNORED).count() as u64;
+    batch
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_token_is_a_target_once_and_in_order() {
+        let ids: Vec<u32> = (0..23).collect();
+        for (max_len, stride) in [(4, 2), (4, 4), (4, 1), (5, 3), (22, 11), (64, 32), (1, 1)] {
+            let windows = windows(&ids, max_len, stride);
+            let asked = windows.iter().flat_map(|window| &window.targets);
+            let asked: Vec<u32> = asked.filter(|&&target| target != IGNORED).copied().collect();
+            assert_eq!(asked, ids[1..], "context {max_len}, stride {stride}");
+            for window in &windows {
+                assert!(window.inputs.len() <= max_len);
+                let pairs = window.inputs.iter().zip(&window.targets);
+                assert!(pairs.clone().all(|(i, t)| *t == IGNORED || *t == i + 1), "{window:?}");
+            }
+            for window in &windows[1..] {
+                let context = window.targets.iter().position(|&target| target != IGNORED);
+                assert!(context.is_some_and(|n| n + stride >= max_len), "{window:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_short_a_text_has_no_window() {
+        assert_eq!(windows(&[], 4, 2), []);
+        assert_eq!(windows(&[7], 4, 2), []);
+    }
+
+    #[test]
+    fn rows_of_a_batch_are_padded_where_nothing_is_asked() {
+        let batch = batch(&windows(&[1, 2, 3, 4, 5, 6], 3, 2));
+        assert_eq!(batch.seq_len, 3);
+        assert_eq!(batch.inputs, [1, 2, 3, 3, 4, 5]);
+        assert_eq!(batch.targets, [2, 3, 4, IGNORED, 5, 6]);
+        assert_eq!((batch.n_targets, batch.n_rows()), (5, 2));
+    }
+}

@@ -1,0 +1,277 @@
+//! `lyceum generate`: text out of a model, as it comes.
+
+mod stops;
+
+use std::fs;
+use std::io::{self, IsTerminal, Read, Write};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ::generate::{Finish, Request, Sampling};
+use serde_json::json;
+use tokenize::{DecodeStream, TokenizeError, Tokenizer};
+use train::report::format::{bytes, grouped};
+
+use self::stops::StopFilter;
+use super::load::Loaded;
+use super::table::printable;
+use crate::cli::Generate;
+use crate::environment::Env;
+use crate::failure::{Exit, Failure};
+use crate::machine;
+
+/// Continues a text.
+///
+/// # Errors
+/// Where the prompt, the sampling or the model is refused; before any text is written.
+pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
+    let sampling = sampling(args).check()?;
+    let prompt = read_prompt(args)?;
+    let loaded = Loaded::open(&args.model, args.precision, env)?;
+    let tokenizer = loaded.tokenizer()?;
+    let request = Request {
+        prompt: prompt_ids(&prompt, &loaded, &tokenizer)?,
+        max_tokens: args.max_tokens,
+        sampling,
+        seed: args.seed,
+        end: loaded.end(&tokenizer),
+        n_samples: args.samples,
+    };
+    refuse_too_large(&request, &loaded)?;
+    let streams = args.samples == 1 && !args.json;
+    if streams && io::stderr().is_terminal() {
+        // The prompt is no output, but a person wants to read on from it.
+        let _ = write!(io::stderr(), "{}", printable(&prompt, true));
+    }
+    let mut writing = Writing::new(&tokenizer, &request, args, streams);
+    let model = (&loaded.model, &env.device(), loaded.precision);
+    let finish = ::generate::generate(model, &request, |row, token| writing.push(row, token));
+    writing.finish()?;
+    if !streams {
+        writing.print(args, &prompt, &finish)?;
+    }
+    env.say(&writing.speed(request.prompt.len(), &finish));
+    Ok(Exit::Done)
+}
+
+fn sampling(args: &Generate) -> Sampling {
+    let s = &args.sampling;
+    let filters = Sampling {
+        repetition_penalty: s.repetition_penalty,
+        temperature: s.temperature,
+        top_k: s.top_k,
+        top_p: s.top_p,
+        min_p: s.min_p,
+    };
+    if s.greedy { Sampling { temperature: 0.0, ..filters } } else { filters }
+}
+
+/// The prompt as it is, special tokens in it being text like any other.
+fn read_prompt(args: &Generate) -> Result<String, Failure> {
+    let Some(path) = &args.prompt_file else {
+        return Ok(args.prompt.clone().unwrap_or_default());
+    };
+    let (name, bytes) = if path == Path::new("-") {
+        let mut bytes = vec![];
+        let read = io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes);
+        ("standard input".to_owned(), read)
+    } else {
+        (format!("`{}`", path.display()), fs::read(path))
+    };
+    let bytes = bytes.map_err(|error| Failure::read(path, &error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Failure::new(format!("the prompt in {name} is not UTF-8 at byte {at}"))
+            .hint("convert it first, such as with `iconv -f LATIN1 -t UTF-8`")
+    })
+}
+
+fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+    let mut ids = tokenizer.encode(prompt)?;
+    if ids.is_empty() {
+        let end = loaded.end(tokenizer).ok_or_else(|| {
+            Failure::new("the prompt is empty, and the tokenizer has no token that begins a text")
+                .hint("give some text with `--prompt`")
+        })?;
+        ids.push(end);
+    }
+    let (n, max_len) = (ids.len(), loaded.max_len());
+    if n > max_len {
+        let (n, max) = (grouped(n as u64), grouped(max_len as u64));
+        return Err(Failure::new(format!(
+            "the prompt has {n} tokens, the model's context is {max}"
+        ))
+        .hint("shorten the prompt, or give the end of it alone"));
+    }
+    Ok(ids)
+}
+
+/// The cache of all samples is what grows without bound.
+fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
+    let trunk = &loaded.model.stack.config().trunk;
+    let capacity = loaded.max_len().min(request.prompt.len().saturating_add(request.max_tokens));
+    let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, request.n_samples];
+    let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;
+    let needed = sizes.iter().fold(width, |n, &size| n.saturating_mul(size as u64));
+    match machine::memory() {
+        Some(memory) if needed > memory.available_bytes => {
+            let (n, available) = (request.n_samples, bytes(memory.available_bytes));
+            let needed = bytes(needed);
+            let problem =
+                format!("the cache of {n} samples needs {needed}, {available} are available");
+            Err(Failure::new(problem).hint("ask for fewer with `--samples`, or in several calls"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One sample as text.
+struct Row<'t> {
+    stream: Option<DecodeStream<'t>>,
+    stops: StopFilter,
+    text: String,
+    n_tokens: usize,
+}
+
+/// All samples, and what was printed of them.
+struct Writing<'t> {
+    rows: Vec<Row<'t>>,
+    /// Whether the one sample is printed as it comes.
+    streams: bool,
+    on_terminal: bool,
+    began: Instant,
+    prefill: Option<Duration>,
+    failure: Option<Failure>,
+}
+
+impl<'t> Writing<'t> {
+    fn new(tokenizer: &'t Tokenizer, request: &Request, args: &Generate, streams: bool) -> Self {
+        let row = || Row {
+            stream: Some(tokenizer.decode_stream()),
+            stops: StopFilter::new(&args.stops),
+            text: String::new(),
+            n_tokens: 0,
+        };
+        Self {
+            rows: (0..request.n_samples).map(|_| row()).collect(),
+            streams,
+            on_terminal: io::stdout().is_terminal(),
+            began: Instant::now(),
+            prefill: None,
+            failure: None,
+        }
+    }
+
+    /// Takes a token; breaks at a stop string, or when nothing more can be written.
+    fn push(&mut self, at: usize, token: u32) -> ControlFlow<()> {
+        self.prefill.get_or_insert_with(|| self.began.elapsed());
+        let stopped = self.rows[at].push(token).map_err(Failure::from);
+        match stopped.and_then(|(text, stopped)| self.emit(at, &text).map(|()| stopped)) {
+            Ok(false) => ControlFlow::Continue(()),
+            Ok(true) => ControlFlow::Break(()),
+            Err(failure) => {
+                self.failure = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn emit(&mut self, at: usize, text: &str) -> Result<(), Failure> {
+        self.rows[at].text += text;
+        if self.streams && !text.is_empty() {
+            let mut out = io::stdout().lock();
+            let shown = if self.on_terminal { printable(text, true) } else { text.to_owned() };
+            out.write_all(shown.as_bytes())?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Ends every row: what was held back comes out.
+    fn finish(&mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        for at in 0..self.rows.len() {
+            let rest = self.rows[at].finish()?;
+            self.emit(at, &rest)?;
+        }
+        if self.streams {
+            self.emit(0, "\n")?;
+        }
+        Ok(())
+    }
+
+    /// Every sample, one after another.
+    fn print(&self, args: &Generate, prompt: &str, finish: &[Finish]) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        for (at, (row, finish)) in self.rows.iter().zip(finish).enumerate() {
+            if args.json {
+                let line = json!({
+                    "sample": at, "prompt": prompt, "text": row.text, "n_tokens": row.n_tokens,
+                    "finish": finish_name(*finish), "seed": args.seed,
+                });
+                writeln!(out, "{line}")?;
+                continue;
+            }
+            let text = if self.on_terminal { printable(&row.text, true) } else { row.text.clone() };
+            writeln!(out, "{}{text}", if at > 0 { "---\n" } else { "" })?;
+        }
+        Ok(out.flush()?)
+    }
+
+    /// How fast it went, and why it ended.
+    fn speed(&self, n_prompt: usize, finish: &[Finish]) -> String {
+        let total = self.began.elapsed();
+        let prefill = self.prefill.unwrap_or(total);
+        let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64().max(1e-9);
+        let (n_rows, n_new) =
+            (self.rows.len(), self.rows.iter().map(|r| r.n_tokens).sum::<usize>());
+        let mut line = format!(
+            "prompt {n_prompt} tokens, {:.1} tokens/s; {n_new} new tokens",
+            rate(n_prompt * n_rows, prefill)
+        );
+        if n_new > n_rows {
+            let decode = total.saturating_sub(prefill);
+            line += &format!(", {:.1} tokens/s", rate(n_new - n_rows, decode));
+        }
+        if let [finish] = finish {
+            line += match finish {
+                Finish::End => "; the model ended the text",
+                Finish::Stopped => "; a stop string came",
+                Finish::Length => "; as many as asked for",
+                Finish::ContextFull => "; the model's context is full",
+            };
+        }
+        line
+    }
+}
+
+impl Row<'_> {
+    /// What may be printed, and whether a stop string came.
+    fn push(&mut self, token: u32) -> Result<(String, bool), TokenizeError> {
+        self.n_tokens += 1;
+        let Some(stream) = &mut self.stream else { return Ok((String::new(), true)) };
+        let passed = self.stops.push(&stream.push(token)?);
+        if passed.stopped {
+            self.stream = None;
+        }
+        Ok((passed.text, passed.stopped))
+    }
+
+    fn finish(&mut self) -> Result<String, TokenizeError> {
+        let Some(stream) = self.stream.take() else { return Ok(String::new()) };
+        let passed = self.stops.push(&stream.finish()?);
+        Ok(passed.text + &if passed.stopped { String::new() } else { self.stops.finish() })
+    }
+}
+
+fn finish_name(finish: Finish) -> &'static str {
+    match finish {
+        Finish::End => "end",
+        Finish::Stopped => "stop",
+        Finish::Length => "length",
+        Finish::ContextFull => "context",
+    }
+}

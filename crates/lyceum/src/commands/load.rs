@@ -1,0 +1,89 @@
+//! What a command needs of a model directory, with every surprise said.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use checkpoint::Weights;
+use models::{Model, ModelConfig};
+use tensor::Precision;
+use tokenize::{TokenizeError, Tokenizer};
+
+use crate::device::{PrecisionArg, dtypes};
+use crate::environment::Env;
+use crate::failure::Failure;
+
+/// A model and where it came from.
+pub struct Loaded {
+    /// The model's directory.
+    pub dir: PathBuf,
+    /// The model.
+    pub model: Model,
+    /// The precision to run it in.
+    pub precision: Precision,
+}
+
+impl Loaded {
+    /// Loads the model that `path` means, a model directory or a run.
+    ///
+    /// # Errors
+    /// Where there is none, or it is damaged.
+    pub fn open(path: &Path, precision: PrecisionArg, env: &Env) -> Result<Self, Failure> {
+        let began = Instant::now();
+        let resolved = checkpoint::resolve(path)?;
+        for skipped in &resolved.skipped {
+            env.warn(&format!("{skipped}; an earlier checkpoint is used"));
+        }
+        let dir = resolved.dir;
+        let (model, unused) = Model::load(&dir)?;
+        if let [first, ..] = &unused[..] {
+            let n = unused.len();
+            env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
+        }
+        let weights = Weights::open(&dir)?;
+        let precision = precision.resolve(env.isa, dtypes(&weights));
+        env.debug(|| format!("loaded `{}` in {:.2?}", dir.display(), began.elapsed()));
+        Ok(Self { dir, model, precision })
+    }
+
+    /// The model's tokenizer.
+    ///
+    /// # Errors
+    /// Where there is none, it is damaged, or has more tokens than the model.
+    pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
+        let tokenizer = Tokenizer::load(&self.dir).map_err(|error| match error {
+            TokenizeError::Missing { .. } => Failure::from(error).hint(
+                "the model reads tokens: copy its `tokenizer.json` into the directory, or use \
+                 `lyceum forward` with token ids",
+            ),
+            _ => error.into(),
+        })?;
+        let (n, vocab_size) = (tokenizer.vocab_size(), self.vocab_size());
+        if n > vocab_size {
+            let dir = self.dir.display();
+            let problem =
+                format!("the tokenizer in `{dir}` has {n} tokens, the model {vocab_size}");
+            return Err(Failure::new(problem).hint("copy the tokenizer the model was trained with"));
+        }
+        Ok(tokenizer)
+    }
+
+    /// The id that ends a text: the tokenizer's, else the config's.
+    pub fn end(&self, tokenizer: &Tokenizer) -> Option<u32> {
+        let configured = match &self.model.config {
+            ModelConfig::Gpt2(config) => config.eos_token_id,
+            ModelConfig::Seed(_) => None,
+        };
+        let configured = configured.filter(|&id| (id as usize) < self.vocab_size());
+        tokenizer.end_of_text().or(configured)
+    }
+
+    /// Tokens the model knows.
+    pub fn vocab_size(&self) -> usize {
+        self.model.stack.config().embed.vocab_size
+    }
+
+    /// Positions the model knows.
+    pub fn max_len(&self) -> usize {
+        self.model.stack.config().embed.max_len
+    }
+}

@@ -1,0 +1,193 @@
+//! `lyceum pretrain`: from text to a model that writes.
+
+mod corpus;
+mod observer;
+mod summary;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkpoint::{Origin, RunDir};
+use kernels::roof;
+use models::{Model, ModelConfig};
+use tasks::NextToken;
+use tensor::{DType, Precision};
+use tokenize::Tokenizer;
+use train::{Ended, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
+
+use self::corpus::Corpora;
+use self::observer::RunObserver;
+use crate::cli::Pretrain;
+use crate::environment::Env;
+use crate::estimate::{Estimate, StepShape};
+use crate::failure::{Exit, Failure};
+use crate::machine;
+use crate::recipe::{self, Recipe, RecipeError};
+use crate::stop;
+
+/// Trains what the recipe says, from the start or where the run stands.
+///
+/// # Errors
+/// Where recipe, data, memory or run directory refuse; nothing is half-written then.
+pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
+    let (recipe, out) = resolve(args, env)?;
+    recipe.check()?;
+    let dir = if args.resume { RunDir::resume(&out)? } else { RunDir::create(&out)? };
+    dir.write_file(recipe::FILE_NAME, recipe.to_toml().as_bytes())?;
+    let corpora = Corpora::prepare(&recipe, dir.path(), env)?;
+    let config = model_config(&recipe, &corpora.tokenizer)?;
+    let step = step_config(&recipe, env)?;
+    let estimate = Estimate::new(&config, shape(&recipe, step.precision)).map_err(RecipeError::model)?;
+    refuse_too_large(&estimate)?;
+
+    let model = Model::new(config, recipe.train.seed).map_err(RecipeError::model)?;
+    let objective = NextToken { smoothing: recipe.task.label_smoothing };
+    let trainer = Trainer::new(model, &objective, env.device(), step);
+    let peak = peak_gflops(env, step.precision);
+    let parts = RunParts {
+        trainer,
+        dir,
+        config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
+        batches: recipe.batches(),
+        files: files(&corpora.tokenizer, &recipe)?,
+        origin: origin(env),
+        store: Arc::clone(&corpora.train),
+        validation: corpora.validation.clone(),
+    };
+    let (mut run, started) = Run::start(parts, args.resume)?;
+    let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
+    announce(&started, args.resume, &mut observer);
+    observer.intro(&recipe, &estimate, &corpora);
+    let ended = run.go(stop::flag().map_err(|e| Failure::new("no handler for Ctrl-C").because(e.to_string()))?, &mut observer);
+    observer.finish();
+    let ended = ended?;
+    summary::write(&out, &run, &corpora, (env, ended, &mut observer))?;
+    Ok(match ended {
+        Ended::Finished => Exit::Done,
+        Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
+    })
+}
+
+/// The recipe as it will be stored, and the run directory.
+fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
+    let stored = args.out.as_ref().map(|out| out.join(recipe::FILE_NAME));
+    let stored = stored.filter(|path| args.resume && path.exists());
+    let name = args.recipe.as_deref().unwrap_or(recipe::DEFAULT);
+    let mut recipe = match (&stored, &args.recipe) {
+        (Some(path), None) => Recipe::load(&path.to_string_lossy(), &args.set)?,
+        _ => Recipe::load(name, &args.set)?,
+    };
+    let precision = recipe.train.precision(env.isa)?;
+    if recipe.train.precision == "auto" {
+        recipe.train.precision = precision.compute.to_string();
+    }
+    if let (Some(path), Some(out)) = (&stored, &args.out) {
+        let before = Recipe::load(&path.to_string_lossy(), &[])?;
+        recipe.same_run(&before, out)?;
+    }
+    let out = match &args.out {
+        Some(out) => out.clone(),
+        None => fresh_dir(name),
+    };
+    Ok((recipe, out))
+}
+
+/// `runs/NAME-1`, or the first number that is free.
+fn fresh_dir(recipe: &str) -> PathBuf {
+    let stem = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let dir = |n: u32| Path::new("runs").join(format!("{stem}-{n}"));
+    (1..).map(dir).find(|dir| !dir.exists()).expect("a free number")
+}
+
+/// The model of a recipe with this vocabulary.
+pub(super) fn model_config(
+    recipe: &Recipe,
+    tokenizer: &Tokenizer,
+) -> Result<ModelConfig, RecipeError> {
+    let (vocab_size, end) = (tokenizer.vocab_size(), tokenizer.end_of_text());
+    recipe.model.config(vocab_size, recipe.data.seq_len, end)
+}
+
+pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, RecipeError> {
+    Ok(StepConfig {
+        precision: recipe.train.precision(env.isa)?,
+        schedule: recipe.optim.schedule(recipe.train.steps),
+        adamw: recipe.optim.adamw(),
+        max_grad_norm: recipe.optim.max_grad_norm,
+        micro_batch: recipe.train.micro_batch(),
+        recompute: recipe.train.recompute,
+        seed: recipe.train.seed,
+    })
+}
+
+/// What the estimate of a recipe is asked about.
+pub(super) fn shape(recipe: &Recipe, precision: Precision) -> StepShape {
+    StepShape {
+        micro_batch: recipe.train.micro_batch(),
+        seq_len: recipe.data.seq_len,
+        precision,
+        recompute: recipe.train.recompute,
+    }
+}
+
+fn refuse_too_large(estimate: &Estimate) -> Result<(), RecipeError> {
+    let Some(memory) = machine::memory() else { return Ok(()) };
+    let (needed, available) = (estimate.total_bytes(), memory.available_bytes);
+    if needed <= available {
+        return Ok(());
+    }
+    let mib = |bytes: u64| bytes >> 20;
+    Err(RecipeError::Value {
+        field: "train".into(),
+        problem: format!("needs {} MiB of memory, {} are available", mib(needed), mib(available)),
+        hint: Some("lower `train.micro_batch`, set `train.recompute=true`, or a smaller model".into()),
+    })
+}
+
+fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
+    let train = &recipe.train;
+    RunConfig {
+        steps: train.steps,
+        checkpoint_every: train.checkpoint_every,
+        eval_every: train.eval_every,
+        sample_every: train.sample_every,
+        keep_last: train.keep_last,
+        eval_batch: recipe.eval.batch_size,
+        max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
+        gflop: Some(gflop),
+    }
+}
+
+/// What every checkpoint carries beside weights and config.
+fn files(tokenizer: &Tokenizer, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let named = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes);
+    let mut files: Vec<_> = tokenizer.files()?.into_iter().map(named).collect();
+    let end = tokenizer.end_of_text();
+    let generation = serde_json::json!({ "bos_token_id": end, "eos_token_id": end });
+    files.push(("generation_config.json".into(), format!("{generation:#}\n").into_bytes()));
+    files.push(("README.md".into(), summary::card(recipe).into_bytes()));
+    Ok(files)
+}
+
+/// What the machine's multipliers could do, measured: milliseconds.
+fn peak_gflops(env: &Env, precision: Precision) -> f64 {
+    let bf16 = (precision.compute == DType::Bf16).then(|| roof::bf16_gflops(env.isa));
+    bf16.flatten().unwrap_or_else(|| roof::f32_gflops(env.isa))
+}
+
+fn origin(env: &Env) -> Origin {
+    Origin { build: format!("lyceum {}", env!("CARGO_PKG_VERSION")), isa: env.isa.to_string() }
+}
+
+fn announce(started: &Started, resume: bool, observer: &mut RunObserver) {
+    use train::Observer;
+    for skipped in &started.skipped {
+        observer.say(&format!("warning: skipped: {skipped}"));
+    }
+    match &started.from {
+        Some(from) => observer.say(&format!("resuming at step {}", from.step)),
+        None if resume => observer.say("no checkpoint yet: starting at step 0"),
+        None => {}
+    }
+}

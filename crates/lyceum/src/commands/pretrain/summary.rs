@@ -1,0 +1,100 @@
+//! The end of a run: the report, the card of its model, the next commands.
+
+use std::path::Path;
+
+use checkpoint::{OsDisk, atomic};
+use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
+use train::report::{REPORT_FILE, ReportFacts, Totals, render};
+use train::{Ended, Run};
+
+use super::corpus::Corpora;
+use super::observer::{RunObserver, took};
+use crate::environment::Env;
+use crate::failure::Failure;
+use crate::machine::{self, Machine};
+use crate::recipe::{self, Recipe};
+
+/// A model card for every checkpoint.
+pub fn card(recipe: &Recipe) -> String {
+    format!(
+        "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# A {} model\n\n\
+         Pretrained with Lyceum {} by this recipe:\n\n```toml\n{}```\n",
+        recipe.model.family,
+        env!("CARGO_PKG_VERSION"),
+        recipe.to_toml()
+    )
+}
+
+/// Writes `report.html`, and says how to go on.
+///
+/// # Errors
+/// Where logs cannot be read, or the report not be written.
+pub fn write(
+    out: &Path,
+    run: &Run,
+    corpora: &Corpora,
+    (env, ended, observer): (&Env, Ended, &mut RunObserver),
+) -> Result<(), Failure> {
+    let rows = metrics::read::<MetricsRow>(&out.join(METRICS_FILE))?.rows;
+    let (steps, evals) = metrics::split(rows);
+    let samples = metrics::read::<SampleRow>(&out.join(SAMPLES_FILE))?.rows;
+    let samples: Vec<(u64, String)> = samples.into_iter().map(|s| (s.step, s.text)).collect();
+    let state = &run.trainer().state;
+    let recipe_path = out.join(recipe::FILE_NAME);
+    let recipe_toml =
+        std::fs::read_to_string(&recipe_path).map_err(|e| Failure::read(&recipe_path, &e))?;
+    let next = next_commands(out, ended, state.step);
+    let title = out.file_name().unwrap_or_default().to_string_lossy();
+    let outcome = match ended {
+        Ended::Finished => "finished".into(),
+        Ended::Interrupted => format!("interrupted at step {}", state.step),
+        Ended::OutOfTime => format!("out of time at step {}", state.step),
+    };
+    let mut hashes = vec![
+        ("tokenizer".to_owned(), corpora.tokenizer.hash().to_owned()),
+        ("training tokens".to_owned(), corpora.train.content_hash()),
+    ];
+    if let Some(store) = &corpora.validation {
+        hashes.push(("validation tokens".to_owned(), store.content_hash()));
+    }
+    hashes.push(("recipe".to_owned(), blake3::hash(recipe_toml.as_bytes()).to_hex().to_string()));
+    let facts = ReportFacts {
+        title: &title,
+        outcome: &outcome,
+        recipe_toml: &recipe_toml,
+        steps: &steps,
+        evals: &evals,
+        samples: &samples,
+        machine: &Machine::detect().facts(),
+        hashes: &hashes,
+        totals: Totals {
+            n_params: run.trainer().model.params.n_values() as u64,
+            seconds: state.seconds,
+            peak_memory_bytes: machine::peak_rss_bytes(),
+            share_of_peak: None,
+            energy: observer.energy(),
+        },
+        next_commands: &next,
+    };
+    atomic::write_file(&OsDisk, &out.join(REPORT_FILE), render(&facts).as_bytes())?;
+    env.say(&format!("{outcome} after {}; report: {}", took(state.seconds), out.join(REPORT_FILE).display()));
+    for (purpose, command) in &next {
+        env.say(&format!("{purpose}: {command}"));
+    }
+    Ok(())
+}
+
+fn next_commands(out: &Path, ended: Ended, step: u64) -> Vec<(String, String)> {
+    let out = out.display();
+    let command = |purpose: &str, command: String| (purpose.to_owned(), command);
+    match ended {
+        Ended::Finished => vec![
+            command("write with it", format!("lyceum generate {out} --prompt \"It was\"")),
+            command(
+                "train it longer",
+                format!("lyceum pretrain --out {out} --resume --set train.steps={}", step * 2),
+            ),
+        ],
+        _ => vec![command("go on", format!("lyceum pretrain --out {out} --resume"))],
+    }
+}

@@ -1,0 +1,196 @@
+//! A run in a few figures, read from its files alone: it may be going on.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ::checkpoint::{Best, RunDir};
+use serde_json::{Value, json};
+use toml::Table;
+use train::metrics::{self, METRICS_FILE, MetricsRow, StepRow};
+
+use crate::failure::Failure;
+use crate::recipe;
+
+/// Newest steps whose speed counts.
+const RECENT_STEPS: usize = 100;
+
+/// How a run stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A process holds its lock.
+    Running,
+    /// As many steps as its recipe says.
+    Finished,
+    /// Fewer, and nobody is at it.
+    Stopped,
+    /// Its metrics or recipe cannot be read.
+    Damaged(String),
+}
+
+impl State {
+    /// Its name, in tables and JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Damaged(_) => "damaged",
+        }
+    }
+}
+
+/// A run in a few figures.
+#[derive(Clone, Debug)]
+pub struct RunSummary {
+    /// Its directory.
+    pub path: PathBuf,
+    /// The directory's own name.
+    pub name: String,
+    /// How it stands.
+    pub state: State,
+    /// Steps done.
+    pub step: u64,
+    /// Steps asked for.
+    pub total_steps: Option<u64>,
+    /// Tokens seen.
+    pub tokens: Option<u64>,
+    /// Training loss of the newest step, in nats.
+    pub loss: Option<f64>,
+    /// The best evaluation, in bits per byte.
+    pub best: Option<Best>,
+    /// Median of the newest steps.
+    pub tokens_per_s: Option<f64>,
+    /// All its files.
+    pub bytes: u64,
+    /// When its metrics were last written.
+    pub modified: Option<SystemTime>,
+    /// Its recipe.
+    pub recipe: Table,
+}
+
+impl RunSummary {
+    /// Reads what there is; what cannot be read makes it [`State::Damaged`].
+    pub fn read(path: &Path) -> Self {
+        let metrics_path = path.join(METRICS_FILE);
+        let rows = if metrics_path.exists() { metrics::read(&metrics_path) } else { Ok(EMPTY) };
+        let (rows, mut problem) = match rows {
+            Ok(found) => (found.rows, None),
+            Err(error) => (vec![], Some(error.to_string())),
+        };
+        let recipe = read_recipe(path).unwrap_or_else(|error| {
+            problem.get_or_insert(error);
+            Table::new()
+        });
+        let (steps, evals) = metrics::split(rows);
+        let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
+        let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
+        let step = steps.last().map_or(0, |row: &StepRow| row.step);
+        let best = evals.iter().filter(|eval| eval.bits_per_byte.is_finite());
+        let best = best.min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+        let modified = fs::metadata(&metrics_path).or_else(|_| fs::metadata(path));
+        Self {
+            path: path.to_owned(),
+            name: name(path),
+            state: match problem {
+                Some(problem) => State::Damaged(problem),
+                None if is_locked(path) => State::Running,
+                None if total_steps.is_some_and(|total| step >= total) => State::Finished,
+                None => State::Stopped,
+            },
+            step,
+            total_steps,
+            tokens: steps.last().map(|row| row.tokens),
+            loss: steps.last().map(|row| row.loss),
+            best: best.map(|eval| Best { step: eval.step, metric: eval.bits_per_byte }),
+            tokens_per_s: median(&steps[steps.len().saturating_sub(RECENT_STEPS)..]),
+            bytes: size(path),
+            modified: modified.and_then(|metadata| metadata.modified()).ok(),
+            recipe,
+        }
+    }
+
+    /// `300` or `300/1000`.
+    pub fn steps_text(&self) -> String {
+        self.total_steps.map_or_else(|| self.step.to_string(), |n| format!("{}/{n}", self.step))
+    }
+
+    /// Seconds since its metrics were written.
+    pub fn age_s(&self) -> Option<f64> {
+        Some(self.modified?.elapsed().unwrap_or_default().as_secs_f64())
+    }
+
+    /// All of it but the recipe.
+    pub fn to_json(&self) -> Value {
+        let since = self.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        json!({
+            "name": self.name,
+            "path": self.path.display().to_string(),
+            "state": self.state.name(),
+            "problem": match &self.state { State::Damaged(problem) => Some(problem), _ => None },
+            "step": self.step,
+            "total_steps": self.total_steps,
+            "tokens": self.tokens,
+            "loss": self.loss,
+            "best_bits_per_byte": self.best.map(|best| best.metric),
+            "best_step": self.best.map(|best| best.step),
+            "tokens_per_s": self.tokens_per_s,
+            "bytes": self.bytes,
+            "modified_unix_s": since.map(|since| since.as_secs()),
+        })
+    }
+
+    /// Its checkpoints, the oldest first: step and what is wrong with it.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn checkpoints(&self) -> Result<Vec<(u64, Option<String>)>, Failure> {
+        let found = RunDir::open(&self.path)?.checkpoints()?;
+        let problem = |dir: &Path| ::checkpoint::manifest::verify(dir).err();
+        let with_problem =
+            |c: &::checkpoint::Checkpoint| (c.step, problem(&c.dir).map(|error| error.to_string()));
+        Ok(found.iter().map(with_problem).collect())
+    }
+}
+
+const EMPTY: metrics::Rows<MetricsRow> = metrics::Rows { rows: vec![], torn: false };
+
+fn name(path: &Path) -> String {
+    let absolute = path.canonicalize();
+    let path = absolute.as_deref().unwrap_or(path);
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn read_recipe(path: &Path) -> Result<Table, String> {
+    let path = path.join(recipe::FILE_NAME);
+    if !path.exists() {
+        return Ok(Table::new());
+    }
+    let failed = |error: String| format!("`{}` cannot be read: {error}", path.display());
+    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    text.parse::<Table>().map_err(|error| failed(error.message().to_owned()))
+}
+
+/// Whether a process holds the run's lock. A shared try disturbs nobody for longer than itself.
+fn is_locked(path: &Path) -> bool {
+    let lock = File::open(path.join(".lock")).map(|file| file.try_lock_shared());
+    matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+}
+
+fn median(steps: &[StepRow]) -> Option<f64> {
+    let speeds = steps.iter().map(|row| row.tokens_per_s);
+    let mut speeds: Vec<f64> = speeds.filter(|speed| speed.is_finite()).collect();
+    speeds.sort_by(f64::total_cmp);
+    speeds.get(speeds.len() / 2).copied()
+}
+
+/// Bytes of all files below; links are not followed.
+fn size(path: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(path) else { return 0 };
+    let of_entry = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(of_entry).sum()
+}

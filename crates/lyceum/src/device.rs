@@ -1,0 +1,67 @@
+//! What computes: threads and precision.
+
+use checkpoint::{Dtype, Weights};
+use clap::ValueEnum;
+use kernels::Isa;
+use tensor::Precision;
+
+use crate::environment::Env;
+use crate::failure::Failure;
+
+/// In what precision a model that is there already is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// As the weights are stored: bf16 for bf16 where the CPU has its dot product, else f32.
+    #[default]
+    Auto,
+    /// Everything in 32 bits.
+    F32,
+    /// Products and activations in bfloat16, sums in 32 bits.
+    Bf16,
+}
+
+impl PrecisionArg {
+    /// The precision for weights stored as `dtypes` say.
+    pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Dtype>) -> Precision {
+        let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype == Dtype::BF16);
+        match self {
+            Self::F32 => Precision::F32,
+            Self::Bf16 => Precision::BF16,
+            Self::Auto if isa == Isa::Avx512Bf16 && stored_bf16() => Precision::BF16,
+            Self::Auto => Precision::F32,
+        }
+    }
+}
+
+/// How every tensor is stored.
+pub fn dtypes(weights: &Weights) -> impl Iterator<Item = Dtype> {
+    weights.names().filter_map(|name| Some(weights.get(name).ok()?.dtype))
+}
+
+/// Starts the threads that compute.
+///
+/// # Errors
+/// Where the system grants no threads.
+pub fn start_threads(env: &Env) -> Result<(), Failure> {
+    let n = env.n_threads;
+    let started = rayon::ThreadPoolBuilder::new().num_threads(n).build_global();
+    started.map_err(|error| {
+        Failure::new(format!("failed to start {n} threads"))
+            .because(error.to_string())
+            .hint("ask for fewer with `--threads`")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_computes_as_the_weights_are_stored() {
+        let auto = |isa, dtypes: &[Dtype]| PrecisionArg::Auto.resolve(isa, dtypes.iter().copied());
+        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16; 2]), Precision::BF16);
+        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16, Dtype::F32]), Precision::F32);
+        assert_eq!(auto(Isa::Avx2, &[Dtype::BF16]), Precision::F32);
+        assert_eq!(PrecisionArg::Bf16.resolve(Isa::Avx2, []), Precision::BF16);
+    }
+}

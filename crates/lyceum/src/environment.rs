@@ -1,0 +1,188 @@
+//! The environment: the one place that reads variables, and what follows from them.
+//!
+//! ```text
+//! LYCEUM_ISA      a lower instruction set than the CPU's best
+//! LYCEUM_THREADS  how many threads compute; `--threads` comes first
+//! LYCEUM_LOG      warn, info (the default) or debug; `--quiet` is warn
+//! LYCEUM_CACHE    where what was fetched or built once is kept
+//! NO_COLOR        no colours, if it is there and not empty
+//! ```
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+
+use kernels::Isa;
+use tensor::Device;
+
+use crate::cli::Global;
+use crate::failure::Failure;
+
+/// More threads than any machine has, and fewer than would exhaust one.
+const MAX_THREADS: usize = 4096;
+
+/// How much is said on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Log {
+    /// Warnings and errors.
+    Warn,
+    /// And how things stand.
+    Info,
+    /// And what takes how long.
+    Debug,
+}
+
+/// What every command shares.
+#[derive(Clone, Debug)]
+pub struct Env {
+    /// The instruction set that computes.
+    pub isa: Isa,
+    /// Threads that compute.
+    pub n_threads: usize,
+    /// How much is said.
+    pub log: Log,
+    /// Whether standard error may be coloured.
+    pub color: bool,
+    /// Where what was fetched or built once is kept; none where there is no home.
+    pub cache_dir: Option<PathBuf>,
+}
+
+impl Env {
+    /// Reads the variables.
+    ///
+    /// # Errors
+    /// With the first variable that cannot be followed.
+    pub fn new(global: &Global) -> Result<Self, Failure> {
+        Self::from_vars(global, |name| env::var_os(name))
+    }
+
+    fn from_vars(global: &Global, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+        let var = |name: &str| var(name).filter(|value| !value.is_empty());
+        let text = |name: &str| var(name).map(|value| value.to_string_lossy().into_owned());
+        let threads = match (global.threads, text("LYCEUM_THREADS")) {
+            (Some(n), _) => Some(n),
+            (None, Some(value)) => Some(parse_threads(&value)?),
+            (None, None) => None,
+        };
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        let log = text("LYCEUM_LOG").map_or(Ok(Log::Info), |value| parse_log(&value))?;
+        let dir = |name| var(name).map(PathBuf::from);
+        let cache_dir = dir("LYCEUM_CACHE")
+            .or_else(|| dir("XDG_CACHE_HOME").map(|dir| dir.join("lyceum")))
+            .or_else(|| dir("HOME").map(|dir| dir.join(".cache/lyceum")));
+        Ok(Self {
+            isa: text("LYCEUM_ISA").map_or(Ok(Isa::detect()), |value| parse_isa(&value))?,
+            n_threads: threads.unwrap_or_else(cores),
+            log: if global.quiet { Log::Warn } else { log },
+            color: stderr_color(),
+            cache_dir,
+        })
+    }
+
+    /// Where tensors are computed.
+    pub fn device(&self) -> Device {
+        Device::cpu(self.isa)
+    }
+
+    /// Whether nothing but warnings is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.log == Log::Warn
+    }
+
+    /// How things stand, on standard error.
+    pub fn say(&self, message: &str) {
+        if self.log >= Log::Info {
+            let _ = writeln!(io::stderr(), "{message}");
+        }
+    }
+
+    /// What takes how long, on standard error.
+    pub fn debug(&self, message: impl FnOnce() -> String) {
+        if self.log >= Log::Debug {
+            let _ = writeln!(io::stderr(), "debug: {}", message());
+        }
+    }
+
+    /// What the user should know, though it stops nothing.
+    pub fn warn(&self, message: &str) {
+        let word = if self.color { "\u{1b}[1;33mwarning:\u{1b}[0m" } else { "warning:" };
+        let _ = writeln!(io::stderr(), "{word} {message}");
+    }
+}
+
+/// Whether standard error is a terminal that may be coloured.
+pub fn stderr_color() -> bool {
+    env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
+}
+
+fn parse_isa(value: &str) -> Result<Isa, Failure> {
+    let known = value.parse::<Isa>().ok();
+    if let Some(isa) = known.filter(|isa| isa.is_supported()) {
+        return Ok(isa);
+    }
+    let problem = if known.is_some() { "this CPU lacks it" } else { "there is no such path" };
+    let names: Vec<_> = Isa::supported().iter().map(|isa| format!("`{isa}`")).collect();
+    Err(Failure::new(format!("`LYCEUM_ISA` is `{value}`: {problem}"))
+        .hint(format!("this CPU runs {}", names.join(", "))))
+}
+
+fn parse_threads(value: &str) -> Result<usize, Failure> {
+    let n = value.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
+    let expected = format!("expected a number from 1 to {MAX_THREADS}");
+    n.ok_or_else(|| Failure::new(format!("`LYCEUM_THREADS` is `{value}`, {expected}")))
+}
+
+fn parse_log(value: &str) -> Result<Log, Failure> {
+    Ok(match value {
+        "warn" => Log::Warn,
+        "info" => Log::Info,
+        "debug" => Log::Debug,
+        _ => {
+            let message = format!("`LYCEUM_LOG` is `{value}`, expected warn, info or debug");
+            return Err(Failure::new(message));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(global: &Global, vars: &[(&str, &str)]) -> Result<Env, String> {
+        let found = |name: &str| {
+            vars.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+        };
+        Env::from_vars(global, found).map_err(|failure| failure.text(false))
+    }
+
+    #[test]
+    fn flags_come_before_variables() {
+        let vars = [("LYCEUM_THREADS", "3"), ("LYCEUM_LOG", "debug"), ("HOME", "/h")];
+        let env = read(&Global::default(), &vars).expect("fine");
+        assert_eq!((env.n_threads, env.log), (3, Log::Debug));
+        assert_eq!(env.cache_dir, Some("/h/.cache/lyceum".into()));
+        let env = read(&Global { quiet: true, threads: Some(2) }, &vars).expect("fine");
+        assert_eq!((env.n_threads, env.log), (2, Log::Warn));
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_with_what_can() {
+        for (name, value, expected) in [
+            ("LYCEUM_ISA", "sse9", "`LYCEUM_ISA` is `sse9`: there is no such path"),
+            ("LYCEUM_ISA", "AVX2", "hint: this CPU runs `portable`"),
+            ("LYCEUM_THREADS", "0", "`LYCEUM_THREADS` is `0`, expected a number from 1 to 4096"),
+            ("LYCEUM_THREADS", "two", "`two`"),
+            ("LYCEUM_LOG", "loud", "expected warn, info or debug"),
+        ] {
+            let message = read(&Global::default(), &[(name, value)]).expect_err("refused");
+            assert!(message.contains(expected), "{name}={value}: {message}");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let env = read(&Global::default(), &[("LYCEUM_ISA", ""), ("LYCEUM_THREADS", "")]);
+        assert_eq!(env.expect("fine").isa, Isa::detect());
+    }
+}

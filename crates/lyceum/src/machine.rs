@@ -1,0 +1,203 @@
+//! What the program runs on: processor, threads, and the memory it may use.
+//!
+//! Read from `/proc` and the control groups of Linux; elsewhere a fact is unknown, never guessed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use train::report::format::bytes;
+
+/// The facts of this machine, as they were when it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// The processor's own name.
+    pub cpu_model: Option<String>,
+    /// Physical cores of the whole machine.
+    pub n_cores: Option<usize>,
+    /// Threads this process may run at once (affinity and quotas counted).
+    pub n_threads: usize,
+    /// Memory, and what bounds it.
+    pub memory: Option<Memory>,
+}
+
+/// Memory this process may still take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The smaller of what the machine has available and what the control group leaves.
+    pub available_bytes: u64,
+    /// Which of the two it is.
+    pub bound: Bound,
+}
+
+/// What bounds the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// The machine itself.
+    Machine,
+    /// The limit of a control group (a container, a systemd slice, a batch job).
+    ControlGroup,
+}
+
+impl Machine {
+    /// Looks at this machine.
+    pub fn detect() -> Self {
+        Roots::default().machine()
+    }
+
+    /// Name and value of every fact, for people.
+    pub fn facts(&self) -> Vec<(String, String)> {
+        let unknown = || "unknown".to_owned();
+        let memory = self.memory.map_or_else(unknown, |memory| {
+            let bound = match memory.bound {
+                Bound::Machine => "",
+                Bound::ControlGroup => " (limit of the control group)",
+            };
+            bytes(memory.available_bytes) + bound
+        });
+        [
+            ("processor", self.cpu_model.clone().unwrap_or_else(unknown)),
+            ("cores", self.n_cores.map_or_else(unknown, |n| n.to_string())),
+            ("threads", self.n_threads.to_string()),
+            ("memory available", memory),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+/// Memory this process may still take.
+pub fn memory() -> Option<Memory> {
+    Roots::default().memory()
+}
+
+/// The largest resident memory of this process so far.
+pub fn peak_rss_bytes() -> Option<u64> {
+    Roots::default().status("VmHWM")
+}
+
+/// The resident memory of this process.
+pub fn rss_bytes() -> Option<u64> {
+    Roots::default().status("VmRSS")
+}
+
+/// Where the system shows its facts.
+#[derive(Clone, Debug)]
+struct Roots {
+    proc: PathBuf,
+    cgroup: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), cgroup: "/sys/fs/cgroup".into() }
+    }
+}
+
+impl Roots {
+    fn machine(&self) -> Machine {
+        let cpuinfo = fs::read_to_string(self.proc.join("cpuinfo")).unwrap_or_default();
+        Machine {
+            cpu_model: values(&cpuinfo, "model name").next().map(str::to_owned),
+            n_cores: n_cores(&cpuinfo),
+            n_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: self.memory(),
+        }
+    }
+
+    fn memory(&self) -> Option<Memory> {
+        let meminfo = fs::read_to_string(self.proc.join("meminfo")).ok();
+        let machine = meminfo.and_then(|text| kib(&text, "MemAvailable"));
+        let machine = machine.map(|bytes| (bytes, Bound::Machine));
+        let group = self.control_group().map(|bytes| (bytes, Bound::ControlGroup));
+        let (available_bytes, bound) =
+            machine.into_iter().chain(group).min_by_key(|(bytes, _)| *bytes)?;
+        Some(Memory { available_bytes, bound })
+    }
+
+    /// A field of `/proc/self/status` that is a size.
+    fn status(&self, field: &str) -> Option<u64> {
+        kib(&fs::read_to_string(self.proc.join("self/status")).ok()?, field)
+    }
+
+    /// What the tightest of the groups this process is in leaves, version 1 or 2.
+    fn control_group(&self) -> Option<u64> {
+        let groups = fs::read_to_string(self.proc.join("self/cgroup")).ok()?;
+        let left = groups.lines().filter_map(|line| {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (controllers, path) = (fields.next()?, fields.next()?);
+            if controllers.is_empty() {
+                tightest(&self.cgroup, path, &VERSION_2)
+            } else if controllers.split(',').any(|name| name == "memory") {
+                tightest(&self.cgroup.join("memory"), path, &VERSION_1)
+            } else {
+                None
+            }
+        });
+        left.min()
+    }
+}
+
+/// File and field names of a version of control groups.
+struct Names {
+    limit: &'static str,
+    usage: &'static str,
+    reclaimable: &'static str,
+}
+
+const VERSION_1: Names = Names {
+    limit: "memory.limit_in_bytes",
+    usage: "memory.usage_in_bytes",
+    reclaimable: "total_inactive_file",
+};
+const VERSION_2: Names =
+    Names { limit: "memory.max", usage: "memory.current", reclaimable: "inactive_file" };
+
+/// The least that `path` and the groups above it leave. Inside a container `path` may name a group
+/// that is not shown there: then it is the group at the root that counts.
+fn tightest(root: &Path, path: &str, names: &Names) -> Option<u64> {
+    let relative = Path::new(path.trim_start_matches('/'));
+    let inside = !relative.components().any(|part| part.as_os_str() == "..");
+    let group = if inside { root.join(relative) } else { root.to_path_buf() };
+    let groups = group.ancestors().take_while(|dir| dir.starts_with(root));
+    groups.filter_map(|dir| left(dir, names)).min()
+}
+
+/// Limit minus usage of one group. Its page cache that was not used lately counts as free: the
+/// kernel drops it before it runs out.
+fn left(group: &Path, names: &Names) -> Option<u64> {
+    let read = |name: &str| fs::read_to_string(group.join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    // Version 2 says `max` where there is no limit, version 1 a number larger than any memory.
+    let limit = number(names.limit)?;
+    let usage = number(names.usage)?;
+    let stat = read("memory.stat").unwrap_or_default();
+    let field =
+        stat.lines().find_map(|line| line.strip_prefix(names.reclaimable)?.strip_prefix(' '));
+    let reclaimable = field.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
+}
+
+/// The values of a field of `/proc/cpuinfo` or of its like, in order.
+fn values<'a>(text: &'a str, field: &str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| {
+        let (name, value) = line.split_once(':')?;
+        (name.trim() == field).then_some(value.trim())
+    })
+}
+
+/// A field in kB, in bytes.
+fn kib(text: &str, field: &str) -> Option<u64> {
+    let number = values(text, field).next()?.strip_suffix("kB")?.trim().parse::<u64>().ok()?;
+    number.checked_mul(1024)
+}
+
+/// Pairs of socket and core; absent where the system does not number them.
+fn n_cores(cpuinfo: &str) -> Option<usize> {
+    let sockets = values(cpuinfo, "physical id");
+    let cores: BTreeSet<_> = sockets.zip(values(cpuinfo, "core id")).collect();
+    (!cores.is_empty()).then_some(cores.len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! `lyceum`: a large model is born, schooled and put to work, from the command line.
+//!
+//! ```text
+//! cli          every command and option, and the help that teaches them
+//! environment  the variables that are read, and what follows from them
+//! failure      how a command ends: the message, its causes, a hint, the exit code
+//! device       threads, instruction set, precision
+//! machine      what the program runs on
+//! progress     how a training run stands, on standard error
+//! commands     one file a command
+//! ```
+//!
+//! Data goes to standard output, everything else to standard error. Exit codes: 0 done, 1 refused
+//! input, 2 usage, 3 interrupted with a checkpoint, 101 a bug.
+
+mod cli;
+mod commands;
+mod device;
+mod environment;
+mod estimate;
+mod failure;
+mod machine;
+mod progress;
+mod recipe;
+mod stop;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::environment::Env;
+use crate::failure::{Exit, Failure};
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => ended(run(&cli)),
+        Err(usage) => {
+            // Nobody left to read it is no error.
+            let _ = usage.print();
+            ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE))
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let env = Env::new(&cli.global)?;
+    device::start_threads(&env)?;
+    commands::run(&cli.command, &env)
+}
+
+fn ended(result: Result<Exit, Failure>) -> ExitCode {
+    match result {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(failure) => {
+            failure.print(environment::stderr_color());
+            ExitCode::from(failure.code())
+        }
+    }
+}

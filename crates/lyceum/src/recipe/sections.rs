@@ -1,0 +1,348 @@
+//! The sections of a recipe.
+
+use std::path::PathBuf;
+
+use data::{Corpus, Mode, ReadOptions};
+use models::{Gpt2Config, ModelConfig, SeedConfig};
+use optim::{AdamWConfig, Schedule};
+use serde::{Deserialize, Serialize};
+use tensor::{Isa, Precision};
+
+use super::RecipeError;
+
+/// What is trained. `depth` alone sets every size; single sizes override it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelSection {
+    /// `gpt2` or `seed_transformer`.
+    pub family: String,
+    /// A size by name: `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The one dial: layers; heads of width 64 and every other size follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Layers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_layers: Option<usize>,
+    /// Width of the residual stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d_model: Option<usize>,
+    /// Heads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n_heads: Option<usize>,
+    /// Width of the feed-forward network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub d_ff: Option<usize>,
+    /// Dropout, everywhere the family has it.
+    pub dropout: f32,
+}
+
+impl Default for ModelSection {
+    fn default() -> Self {
+        Self {
+            family: "gpt2".into(),
+            preset: None,
+            depth: None,
+            n_layers: None,
+            d_model: None,
+            n_heads: None,
+            d_ff: None,
+            dropout: 0.0,
+        }
+    }
+}
+
+impl ModelSection {
+    /// The family's config, for a vocabulary and a window.
+    ///
+    /// # Errors
+    /// Where the family or a preset is unknown, or a size is given that it does not have.
+    pub fn config(
+        &self,
+        vocab_size: usize,
+        max_len: usize,
+        end: Option<u32>,
+    ) -> Result<ModelConfig, RecipeError> {
+        match self.family.as_str() {
+            "gpt2" => self.gpt2(vocab_size, max_len, end).map(ModelConfig::Gpt2),
+            "seed_transformer" => self.seed(vocab_size).map(ModelConfig::Seed),
+            other => {
+                let problem = format!("`{other}` is not one of gpt2, seed_transformer");
+                Err(RecipeError::value("model.family", problem))
+            }
+        }
+    }
+
+    fn gpt2(
+        &self,
+        vocab_size: usize,
+        max_len: usize,
+        end: Option<u32>,
+    ) -> Result<Gpt2Config, RecipeError> {
+        let base = match (&self.preset, self.depth) {
+            (Some(_), Some(_)) => {
+                let problem = "`model.preset` sets every size already";
+                return Err(RecipeError::value("model.depth", problem));
+            }
+            (Some(name), None) => Gpt2Config::preset(name).ok_or_else(|| {
+                let known = "gpt2, gpt2-medium, gpt2-large, gpt2-xl";
+                RecipeError::value("model.preset", format!("`{name}` is not one of {known}"))
+            })?,
+            (None, depth) => Gpt2Config::depth(depth.unwrap_or(6), vocab_size, max_len),
+        };
+        Ok(Gpt2Config {
+            vocab_size,
+            max_len,
+            n_layers: self.n_layers.unwrap_or(base.n_layers),
+            d_model: self.d_model.unwrap_or(base.d_model),
+            n_heads: self.n_heads.unwrap_or(base.n_heads),
+            d_ff: self.d_ff.or(base.d_ff),
+            dropout: self.dropout,
+            embed_dropout: self.dropout,
+            attention_dropout: self.dropout,
+            eos_token_id: end,
+            bos_token_id: end,
+            ..base
+        })
+    }
+
+    fn seed(&self, vocab_size: usize) -> Result<SeedConfig, RecipeError> {
+        for (field, given) in [("model.d_ff", self.d_ff.is_some()), ("model.preset", self.preset.is_some())] {
+            if given {
+                return Err(RecipeError::value(field, "the family `seed_transformer` has no such choice"));
+            }
+        }
+        let depth = self.depth.unwrap_or(6);
+        Ok(SeedConfig {
+            vocab_size,
+            n_layers: self.n_layers.unwrap_or(depth),
+            d_model: self.d_model.unwrap_or(depth.saturating_mul(64)),
+            n_heads: self.n_heads.unwrap_or(depth),
+            dropout: self.dropout,
+        })
+    }
+}
+
+/// How text becomes tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TokenizerSection {
+    /// A byte-level BPE of this size is trained on the data.
+    pub vocab_size: usize,
+    /// Or one is loaded from this directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
+}
+
+impl Default for TokenizerSection {
+    fn default() -> Self {
+        Self { vocab_size: 4096, path: None }
+    }
+}
+
+/// Where text comes from, and how it is cut.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DataSection {
+    /// A corpus in the program, where no paths are given.
+    pub corpus: Corpus,
+    /// Files and folders; `-` is standard input.
+    pub paths: Vec<PathBuf>,
+    /// Tokens of a window.
+    pub seq_len: usize,
+    /// Windows over the stream of all documents, or documents packed whole.
+    pub mode: Mode,
+    /// Share of every document that is kept for evaluation; 0 for none.
+    pub validation_fraction: f64,
+    /// How files are read.
+    pub read: ReadOptions,
+}
+
+impl Default for DataSection {
+    fn default() -> Self {
+        Self {
+            corpus: Corpus::Austen,
+            paths: vec![],
+            seq_len: 256,
+            mode: Mode::Stream,
+            validation_fraction: 0.02,
+            read: ReadOptions::default(),
+        }
+    }
+}
+
+/// What is asked of the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskSection {
+    /// Label smoothing, in `[0, 1)`.
+    pub label_smoothing: f32,
+}
+
+/// The shape of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// The same at every step.
+    Constant,
+    /// Up in a line, down along half a cosine.
+    WarmupCosine,
+    /// Up in a line, level, down at the end.
+    WarmupStableDecay,
+}
+
+/// How weights move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimSection {
+    /// The shape of the learning rate.
+    pub schedule: ScheduleKind,
+    /// The highest learning rate.
+    pub peak_lr: f32,
+    /// The learning rate at the end.
+    pub last_lr: f32,
+    /// Steps going up.
+    pub warmup_steps: u64,
+    /// Steps going down, where the schedule is level between.
+    pub decay_steps: u64,
+    /// The mean gradient is scaled down to this length.
+    pub max_grad_norm: f64,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+    /// Decay of matrices, times the learning rate.
+    pub weight_decay: f32,
+}
+
+impl Default for OptimSection {
+    fn default() -> Self {
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = AdamWConfig::default();
+        Self {
+            schedule: ScheduleKind::WarmupCosine,
+            peak_lr: 1e-3,
+            last_lr: 1e-4,
+            warmup_steps: 20,
+            decay_steps: 0,
+            max_grad_norm: 1.0,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        }
+    }
+}
+
+impl OptimSection {
+    /// The learning rate by step, of a run of `total_steps`.
+    pub fn schedule(&self, total_steps: u64) -> Schedule {
+        let Self { peak_lr, last_lr, warmup_steps, decay_steps, .. } = *self;
+        match self.schedule {
+            ScheduleKind::Constant => Schedule::Constant { peak_lr },
+            ScheduleKind::WarmupCosine => {
+                Schedule::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps }
+            }
+            ScheduleKind::WarmupStableDecay => Schedule::WarmupStableDecay {
+                peak_lr,
+                last_lr,
+                warmup_steps,
+                decay_steps,
+                total_steps,
+            },
+        }
+    }
+
+    /// The optimizer's own.
+    pub fn adamw(&self) -> AdamWConfig {
+        let Self { beta1, beta2, eps, weight_decay, .. } = *self;
+        AdamWConfig { beta1, beta2, eps, weight_decay }
+    }
+}
+
+/// How long, how much at once, what is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSection {
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Windows a step.
+    pub batch_size: usize,
+    /// Windows that go through the model at once; 0 is all of them. Changes nothing but rounding.
+    pub micro_batch: usize,
+    /// `auto`, `f32`, `bf16` or `f16`; `auto` is resolved for the machine, and stored.
+    pub precision: String,
+    /// Keep only each block's input for backward: less memory, a third more time.
+    pub recompute: bool,
+    /// Of weights, order of data, and dropout.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Checkpoints that are kept, beside the best one.
+    pub keep_last: usize,
+    /// Steps between samples of what the model writes; 0 for none.
+    pub sample_every: u64,
+    /// Saves and ends (exit code 3) after so many hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_hours: Option<f64>,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+}
+
+impl Default for TrainSection {
+    fn default() -> Self {
+        Self {
+            steps: 300,
+            batch_size: 32,
+            micro_batch: 0,
+            precision: "auto".into(),
+            recompute: false,
+            seed: 1,
+            checkpoint_every: 100,
+            keep_last: 2,
+            sample_every: 100,
+            max_hours: None,
+            eval_every: 50,
+        }
+    }
+}
+
+impl TrainSection {
+    /// The precision policy; `auto` is bf16 where the machine multiplies in it, else f32.
+    ///
+    /// # Errors
+    /// Where the name is unknown.
+    pub fn precision(&self, isa: Isa) -> Result<Precision, RecipeError> {
+        match self.precision.as_str() {
+            "auto" if isa == Isa::Avx512Bf16 => Ok(Precision::BF16),
+            "auto" | "f32" => Ok(Precision::F32),
+            "bf16" => Ok(Precision::BF16),
+            "f16" => Ok(Precision::F16),
+            other => {
+                let problem = format!("`{other}` is not one of auto, f32, bf16, f16");
+                Err(RecipeError::value("train.precision", problem))
+            }
+        }
+    }
+
+    /// Windows that go through the model at once.
+    pub fn micro_batch(&self) -> usize {
+        if self.micro_batch == 0 { self.batch_size } else { self.micro_batch.min(self.batch_size) }
+    }
+}
+
+/// How the model is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalSection {
+    /// Windows shown at once.
+    pub batch_size: usize,
+}
+
+impl Default for EvalSection {
+    fn default() -> Self {
+        Self { batch_size: 8 }
+    }
+}

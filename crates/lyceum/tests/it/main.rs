@@ -1,0 +1,10 @@
+//! The real binary, from the outside.
+
+mod cli;
+mod doctor;
+mod eval;
+mod fixture;
+mod forward;
+mod generate;
+mod inspect;
+mod runs;

@@ -1,0 +1,48 @@
+//! Why a model could not be loaded.
+
+use std::path::PathBuf;
+
+use checkpoint::CheckpointError;
+use nn::ConfigError;
+use thiserror::Error;
+
+/// Why a model could not be loaded.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // The messages say it, and the fields are their facts.
+pub enum ModelError {
+    #[error("failed to read `{path}`")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("`{path}` is not the JSON of a model's config")]
+    Json { path: PathBuf, source: serde_json::Error },
+    #[error("`{path}` has no `model_type`")]
+    NoModelType { path: PathBuf },
+    #[error("`{path}` is a `{found}`, which is not known")]
+    UnknownModelType { path: PathBuf, found: String },
+    #[error("`{path}` cannot be built")]
+    Config { path: PathBuf, source: ConfigError },
+    #[error("tensor `{name}` differs from what the config makes of it")]
+    Constant { name: String },
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl ModelError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Checkpoint(e) => e.hint(),
+            Self::Read { .. } => Some(
+                "a model directory has `config.json` and `model.safetensors`; a run directory has \
+                 `checkpoints/`"
+                    .into(),
+            ),
+            Self::NoModelType { .. } | Self::UnknownModelType { .. } => {
+                Some("known model types are `gpt2` and `seed_transformer`".into())
+            }
+            Self::Constant { .. } => {
+                Some("the table of positions is fixed: were the weights changed by hand?".into())
+            }
+            Self::Json { .. } | Self::Config { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The families: each a config in its own file, what it amounts to, and its import table.
+
+pub mod gpt2;
+pub mod seed;
+
+use nn::ConfigError;
+use serde_json::Value;
+
+use self::gpt2::Gpt2Config;
+use self::seed::SeedConfig;
+use crate::import::Import;
+use crate::stack::StackConfig;
+
+/// What every family says of itself.
+pub trait Family {
+    /// `model_type` in `config.json`.
+    fn model_type(&self) -> &'static str;
+
+    /// The stack it amounts to.
+    ///
+    /// # Errors
+    /// Where the family cannot be built so.
+    fn stack(&self) -> Result<StackConfig, ConfigError>;
+
+    /// External names, in the order they are written.
+    fn imports(&self) -> Vec<Import>;
+
+    /// What names begin with that some files leave out: the base model saved without its head.
+    fn prefix(&self) -> Option<&'static str>;
+
+    /// Whether an external tensor that the table lacks may be passed over: a buffer, or a copy.
+    fn ignores(&self, name: &str) -> bool;
+
+    /// `config.json`.
+    fn to_json(&self) -> Value;
+}
+
+/// A family's config.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ModelConfig {
+    /// GPT-2.
+    Gpt2(Gpt2Config),
+    /// The encoder with a causal mask that the project began with.
+    Seed(SeedConfig),
+}
+
+impl ModelConfig {
+    /// The family behind it.
+    pub fn family(&self) -> &dyn Family {
+        match self {
+            Self::Gpt2(c) => c,
+            Self::Seed(c) => c,
+        }
+    }
+
+    /// Reads a `config.json` whose `model_type` was found to be `model_type`; none for an unknown one.
+    pub(crate) fn from_json(model_type: &str, json: Value) -> Option<serde_json::Result<Self>> {
+        Some(match model_type {
+            gpt2::MODEL_TYPE => serde_json::from_value(json).map(Self::Gpt2),
+            seed::MODEL_TYPE => serde_json::from_value(json).map(Self::Seed),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,19 @@
+//! Whole models: how things come in, one trunk, how they go out; and the families as presets.
+//!
+//! The map: [`Stack`] is embed, trunk and heads; a family (a file under `families`) is a config of its
+//! own, the [`StackConfig`] it amounts to, and an import table of external names, used both ways.
+//! [`Model`] is a family's config with a built stack and its weights, loaded from a directory or fresh.
+
+mod error;
+mod families;
+mod import;
+mod model;
+mod stack;
+
+pub use error::ModelError;
+pub use families::gpt2::Gpt2Config;
+pub use families::seed::SeedConfig;
+pub use families::{Family, ModelConfig};
+pub use import::{Import, Source};
+pub use model::{Model, Unused};
+pub use stack::{HeadConfig, Stack, StackConfig};

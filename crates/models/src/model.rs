@@ -1,0 +1,119 @@
+//! A model: its config, its stack, its weights.
+
+use std::path::Path;
+
+use checkpoint::{Entry, Weights};
+use nn::{ConfigError, Embed};
+use serde_json::Value;
+use tensor::{Params, ParamsBuilder};
+
+use crate::error::ModelError;
+use crate::families::ModelConfig;
+use crate::import::{self, Import};
+use crate::stack::Stack;
+
+/// Stored tensors that nothing here is made of: worth a warning.
+pub type Unused = Vec<String>;
+
+/// A family's config, the stack it amounts to, and the weights.
+pub struct Model {
+    /// The family's config.
+    pub config: ModelConfig,
+    /// How it computes.
+    pub stack: Stack,
+    /// What it computes with.
+    pub params: Params,
+}
+
+/// A `config.json` is small; what is larger is no config.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
+
+impl Model {
+    /// A fresh model, drawn from `seed`.
+    ///
+    /// # Errors
+    /// Where the config cannot be built.
+    pub fn new(config: ModelConfig, seed: u64) -> Result<Self, ConfigError> {
+        let (stack, builder) = Self::register(&config)?;
+        Ok(Self { config, stack, params: builder.build(seed) })
+    }
+
+    /// The stack, and its parameters before any memory is taken: enough to count them.
+    ///
+    /// # Errors
+    /// Where the config cannot be built.
+    pub fn register(config: &ModelConfig) -> Result<(Stack, ParamsBuilder), ConfigError> {
+        let mut builder = ParamsBuilder::default();
+        let stack = Stack::new(&mut builder, config.family().stack()?.check()?);
+        Ok((stack, builder))
+    }
+
+    /// The config of a model directory.
+    ///
+    /// # Errors
+    /// Where there is none, or it is of no known family.
+    pub fn load_config(dir: &Path) -> Result<ModelConfig, ModelError> {
+        let path = dir.join("config.json");
+        let read = |source| ModelError::Read { path: path.clone(), source };
+        let bytes = std::fs::metadata(&path).map_err(read)?.len();
+        if bytes > MAX_CONFIG_BYTES {
+            let what = format!("{bytes} bytes are more than a config has");
+            return Err(read(std::io::Error::other(what)));
+        }
+        let text = std::fs::read(&path).map_err(read)?;
+        let json_error = |source| ModelError::Json { path: path.clone(), source };
+        let json: Value = serde_json::from_slice(&text).map_err(json_error)?;
+        let Some(model_type) = json.get("model_type").and_then(Value::as_str) else {
+            return Err(ModelError::NoModelType { path });
+        };
+        let found = model_type.to_owned();
+        match ModelConfig::from_json(&found, json) {
+            None => Err(ModelError::UnknownModelType { path, found }),
+            Some(config) => config.map_err(json_error),
+        }
+    }
+
+    /// Loads a model directory. Also returns the stored tensors that were not used.
+    ///
+    /// # Errors
+    /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes are
+    /// held against the config before memory is taken.
+    pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
+        let config = Self::load_config(dir)?;
+        let weights = Weights::open(dir)?;
+        let config_error =
+            |source| ModelError::Config { path: dir.join("config.json"), source };
+        let prefix = config.family().prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
+        let table: Vec<Import> = config
+            .family()
+            .imports()
+            .into_iter()
+            .map(|i| Import { name: i.name.trim_start_matches(prefix.unwrap_or("")).into(), ..i })
+            .collect();
+        let (stack, builder) = Self::register(&config).map_err(config_error)?;
+        import::check(&table, &weights, builder.entries())?;
+        let mut model = Self { config, stack, params: builder.build_zeroed() };
+        let Embed::Token(embed) = &model.stack.embed;
+        import::read(&table, &weights, (&mut model.params, embed.waves()))?;
+        let known = |name: &str| table.iter().any(|i| i.name == name);
+        let unused = weights
+            .names()
+            .filter(|n| !known(n) && !model.config.family().ignores(n))
+            .map(Into::into)
+            .collect();
+        Ok((model, unused))
+    }
+
+    /// Every tensor under its external name, to be written.
+    pub fn entries(&self) -> Vec<Entry<'_>> {
+        let Embed::Token(embed) = &self.stack.embed;
+        let shape = &self.stack.config().embed;
+        let waves = embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
+        import::entries(&self.config.family().imports(), &self.params, waves)
+    }
+
+    /// The text of `config.json`.
+    pub fn config_json(&self) -> String {
+        format!("{:#}\n", self.config.family().to_json())
+    }
+}

@@ -1,0 +1,224 @@
+//! What a trunk is made of: a config, and the check without which none is built.
+
+use tensor::{Activation, Pattern};
+
+/// Which normalization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// Mean and variance; weight and bias.
+    LayerNorm,
+    /// Root mean square; weight alone.
+    RmsNorm,
+}
+
+/// Where a sublayer is normalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlacement {
+    /// Its input: `x + f(norm(x))`.
+    Pre,
+    /// The sum: `norm(x + f(x))`.
+    Post,
+}
+
+/// Which feed-forward network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FfnKind {
+    /// `down(f(up(x)))`.
+    Plain(Activation),
+    /// `down(f(gate(x)) * up(x))`.
+    Gated(Activation),
+}
+
+/// How attention knows about positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum AttnPositions {
+    /// Not at all: the embedding does.
+    None,
+    /// Queries and keys turn by their position.
+    Rope {
+        /// Base of the wavelengths.
+        theta: f64,
+    },
+}
+
+/// Which projections have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BiasConfig {
+    /// Query, key and value.
+    pub query_key_value: bool,
+    /// The attention's output.
+    pub output: bool,
+    /// Both projections of the feed-forward network.
+    pub ffn: bool,
+}
+
+impl BiasConfig {
+    /// All or none.
+    pub fn all(bias: bool) -> Self {
+        Self { query_key_value: bias, output: bias, ffn: bias }
+    }
+}
+
+/// Probabilities of dropping, in `[0, 1)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DropoutConfig {
+    /// A sublayer's result, before it is added to the stream.
+    pub residual: f32,
+    /// Attention's probabilities.
+    pub attention: f32,
+    /// The feed-forward network's middle.
+    pub ffn: f32,
+}
+
+/// How weights start.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightInit {
+    /// Normal; what is added to the residual stream is scaled by `1 / sqrt(2 L)`.
+    /// Radford et al., "Language Models are Unsupervised Multitask Learners", section 2.3.
+    Gpt2 {
+        /// Standard deviation.
+        std: f32,
+    },
+    /// As `torch.nn.TransformerEncoderLayer` starts: Xavier-uniform for query, key and value (its biases
+    /// and the output's are zero), uniform in `1 / sqrt(fan_in)` elsewhere.
+    Torch,
+}
+
+/// A trunk: `n_layers` blocks of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransformerConfig {
+    /// Blocks.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key/value heads: `n_heads` is multi-head, 1 is multi-query, between them is grouped.
+    pub n_kv_heads: usize,
+    /// Width of a head.
+    pub d_head: usize,
+    /// Width of the feed-forward network's middle.
+    pub d_ff: usize,
+    /// Which normalization.
+    pub norm: NormKind,
+    /// Added to the variance.
+    pub norm_eps: f32,
+    /// Where it stands.
+    pub placement: NormPlacement,
+    /// Whether the stream is normalized once more at the end.
+    pub final_norm: bool,
+    /// Which feed-forward network.
+    pub ffn: FfnKind,
+    /// How attention knows about positions.
+    pub positions: AttnPositions,
+    /// Who sees whom.
+    pub pattern: Pattern,
+    /// Which projections have a bias.
+    pub bias: BiasConfig,
+    /// What attention's logits are multiplied with; none is `1 / sqrt(d_head)`.
+    pub scale: Option<f32>,
+    /// Probabilities of dropping.
+    pub dropout: DropoutConfig,
+    /// How weights start.
+    pub init: WeightInit,
+}
+
+/// Why a config cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{field}`: {problem}")]
+pub struct ConfigError {
+    /// The field at fault.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// An error of one field.
+    pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
+        Self { field, problem: problem.into() }
+    }
+}
+
+/// A config that was checked. The only way to build a model is through one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked<C>(C);
+
+impl<C> Checked<C> {
+    /// Vouches for `config`: for the `check` functions of this workspace's configs.
+    pub fn vouch(config: C) -> Self {
+        Self(config)
+    }
+
+    /// The config.
+    pub fn get(&self) -> &C {
+        &self.0
+    }
+}
+
+/// Refuses zero and what no machine holds, so that no later product of sizes overflows.
+pub fn check_size(field: &'static str, value: usize) -> Result<(), ConfigError> {
+    const MOST: usize = 1 << 24;
+    match value {
+        0 => Err(ConfigError::new(field, "must be at least 1")),
+        v if v > MOST => Err(ConfigError::new(field, format!("{v} is more than {MOST}"))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is not a probability below one.
+pub fn check_probability(field: &'static str, p: f32) -> Result<(), ConfigError> {
+    let problem = format!("{p} is not a probability in [0, 1)");
+    if (0.0..1.0).contains(&p) { Ok(()) } else { Err(ConfigError::new(field, problem)) }
+}
+
+/// More layers than any trunk has; a config that asks for more is not read any further.
+const MAX_LAYERS: usize = 4096;
+
+impl TransformerConfig {
+    /// Everything that can be wrong with it, found before anything is built.
+    ///
+    /// # Errors
+    /// With the first field that is wrong, and why.
+    pub fn check(self) -> Result<Checked<Self>, ConfigError> {
+        let sizes = [
+            ("n_layers", self.n_layers),
+            ("d_model", self.d_model),
+            ("n_heads", self.n_heads),
+            ("n_kv_heads", self.n_kv_heads),
+            ("d_head", self.d_head),
+            ("d_ff", self.d_ff),
+        ];
+        for (field, value) in sizes {
+            check_size(field, value)?;
+        }
+        if self.n_layers > MAX_LAYERS {
+            let problem = format!("{} is more than {MAX_LAYERS}", self.n_layers);
+            return Err(ConfigError::new("n_layers", problem));
+        }
+        if !self.n_heads.is_multiple_of(self.n_kv_heads) {
+            let problem = format!("{} does not divide n_heads = {}", self.n_kv_heads, self.n_heads);
+            return Err(ConfigError::new("n_kv_heads", problem));
+        }
+        if matches!(self.positions, AttnPositions::Rope { .. }) && !self.d_head.is_multiple_of(2) {
+            let problem = format!("{} is odd, and rotary positions turn pairs", self.d_head);
+            return Err(ConfigError::new("d_head", problem));
+        }
+        if matches!(self.pattern, Pattern::Window { size: 0 }) {
+            return Err(ConfigError::new("pattern", "a window of 0 keys sees nothing"));
+        }
+        if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
+            let problem = format!("{} is not between 0 and 1", self.norm_eps);
+            return Err(ConfigError::new("norm_eps", problem));
+        }
+        check_probability("dropout", self.dropout.residual)?;
+        check_probability("attention_dropout", self.dropout.attention)?;
+        check_probability("ffn_dropout", self.dropout.ffn)?;
+        Ok(Checked(self))
+    }
+
+    /// Width of the packed query, key and value projection.
+    pub fn d_query_key_value(&self) -> usize {
+        (self.n_heads + 2 * self.n_kv_heads) * self.d_head
+    }
+}

@@ -1,0 +1,53 @@
+//! What one call needs beyond the weights.
+
+use std::sync::Arc;
+
+use tensor::{Pattern, Rng};
+
+use crate::cache::KvCache;
+
+/// Who sees whom, beside the trunk's own pattern: one segment id a key, 0 for padding, else one id a
+/// document, so that left and right padding, holes and packing are one mechanism.
+#[derive(Clone, Debug, Default)]
+pub struct Mask {
+    /// `[B, S]`; none is one document a row and no padding.
+    pub segments: Option<Arc<[u32]>>,
+    /// Replaces the trunk's pattern.
+    pub pattern: Option<Pattern>,
+}
+
+/// The part of a [`Context`] that a recomputed block needs again.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who sees whom.
+    pub mask: Mask,
+    /// `[B * T]`.
+    pub positions: Arc<[u32]>,
+    /// Present in training: dropout is keyed by it. None drops nothing.
+    pub rng: Option<Rng>,
+    /// Keep only each block's input and run the block again in backward.
+    pub recompute: bool,
+}
+
+/// What one call needs. Borrowed, and gone when the call returns.
+pub struct Context<'c> {
+    /// Mask, positions, randomness.
+    pub call: Call,
+    /// Present when decoding step by step.
+    pub cache: Option<&'c mut KvCache>,
+}
+
+impl Context<'_> {
+    /// Positions `0..T` in each of `batch` rows, no padding, no dropout, no cache.
+    pub fn plain(batch: usize, len: usize) -> Self {
+        Self::at(batch, 0, len)
+    }
+
+    /// Positions `start..start + len` in each of `batch` rows.
+    pub fn at(batch: usize, start: usize, len: usize) -> Self {
+        let row = start as u32..(start + len) as u32;
+        let positions = (0..batch).flat_map(|_| row.clone()).collect();
+        let call = Call { mask: Mask::default(), positions, rng: None, recompute: false };
+        Self { call, cache: None }
+    }
+}

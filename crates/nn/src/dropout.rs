@@ -1,0 +1,32 @@
+//! Where something is dropped, and how often.
+
+use tensor::{DropSite, ParamsBuilder, Tape, Var};
+
+use crate::context::Call;
+
+/// One place of a model that drops: its probability, and a key of its own from its name.
+#[derive(Clone, Copy)]
+pub(crate) struct Dropout {
+    p: f32,
+    site: u64,
+}
+
+impl Dropout {
+    pub fn new(builder: &ParamsBuilder, leaf: &str, p: f32) -> Self {
+        Self { p, site: builder.site(leaf) }
+    }
+
+    /// What to pass to an op; none when nothing is dropped in this call.
+    pub fn site(&self, call: &Call) -> Option<DropSite> {
+        let rng = call.rng.filter(|_| self.p > 0.0)?;
+        Some(DropSite { p: self.p, site: self.site, rng })
+    }
+
+    /// Drops from `x`.
+    pub fn forward(&self, tape: &Tape, x: Var, call: &Call) -> Var {
+        match self.site(call) {
+            Some(site) => tape.dropout(&x, site),
+            None => x,
+        }
+    }
+}

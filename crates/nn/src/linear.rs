@@ -1,0 +1,74 @@
+//! A linear layer: a weight `[out, in]` and perhaps a bias.
+
+use tensor::{DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
+
+use crate::context::Call;
+use crate::dropout::Dropout;
+
+/// `x W^T + b`.
+pub struct Linear {
+    /// `[O, I]`.
+    pub weight: Param,
+    /// `[O]`.
+    pub bias: Option<Param>,
+}
+
+/// How a linear layer starts.
+#[derive(Clone, Copy)]
+pub(crate) struct LinearInit {
+    pub weight: Init,
+    pub bias: Init,
+}
+
+impl LinearInit {
+    /// `torch.nn.Linear`'s own: uniform in `1 / sqrt(fan_in)`, weight and bias.
+    pub fn torch(d_in: usize) -> Self {
+        let init = Init::Uniform { bound: 1.0 / (d_in as f32).sqrt() };
+        Self { weight: init, bias: init }
+    }
+
+    /// Normal weight, zero bias.
+    pub fn normal(std: f32) -> Self {
+        Self { weight: Init::Normal { std }, bias: Init::Zeros }
+    }
+}
+
+impl Linear {
+    pub(crate) fn new(
+        builder: &mut ParamsBuilder,
+        name: &str,
+        [d_in, d_out]: [usize; 2],
+        bias: bool,
+        init: LinearInit,
+    ) -> Self {
+        builder.scope(name, |b| Self {
+            weight: b.param("weight", &[d_out, d_in], init.weight),
+            bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
+        })
+    }
+
+    /// The op's arguments, stored as `out`.
+    pub(crate) fn args(&self, out: DType) -> LinearArgs<'_> {
+        LinearArgs::new(&self.weight, self.bias.as_ref(), out)
+    }
+
+    /// `[.., I] -> [.., O]`, stored as activations are.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
+        tape.linear(x, self.args(tape.compute()))
+    }
+
+    /// `residual + dropout(x W^T + b)`, in f32: the end of a sublayer.
+    pub(crate) fn add_to(
+        &self,
+        tape: &Tape,
+        residual: &Var,
+        x: &Var,
+        (dropout, call): (&Dropout, &Call),
+    ) -> Var {
+        let args = self.args(DType::F32);
+        match dropout.site(call) {
+            None => tape.linear(x, LinearArgs { residual: Some(residual), ..args }),
+            Some(site) => tape.dropout_add(residual, &tape.linear(x, args), site),
+        }
+    }
+}

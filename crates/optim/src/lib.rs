@@ -1,0 +1,21 @@
+//! What decides an update, apart from the gradient: learning rate, decay groups, clipping.
+//!
+//! Each of those is a pure function, so a resumed run needs no state of theirs; the moments of
+//! [`AdamW`] are the only state.
+//!
+//! ```text
+//! schedule  learning rate as a function of the step
+//! groups    which parameters decay
+//! clip      by how much a gradient is too long
+//! adamw     the update, over arenas
+//! ```
+
+pub mod adamw;
+pub mod clip;
+pub mod groups;
+pub mod schedule;
+
+pub use adamw::{AdamW, AdamWConfig};
+pub use clip::clip_scale;
+pub use groups::decays;
+pub use schedule::{Schedule, ScheduleError};

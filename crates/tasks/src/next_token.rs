@@ -1,0 +1,33 @@
+//! Autoregressive language modelling: each position predicts the next token.
+
+use models::Stack;
+use nn::Context;
+use tensor::{CrossEntropyArgs, Loss, Tape};
+
+use crate::micro_batch::MicroBatch;
+use crate::objective::Objective;
+
+/// Cross entropy of the next token, in nats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NextToken {
+    /// Label smoothing, in `[0, 1)`.
+    pub smoothing: f32,
+}
+
+impl Objective for NextToken {
+    fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
+        let mut ctx = Context { call: batch.call.clone(), cache: None };
+        let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
+        tape.scope("head", None, || {
+            tape.linear_cross_entropy(
+                &hidden,
+                CrossEntropyArgs {
+                    weight: stack.head.projection(),
+                    targets: &batch.targets,
+                    row_weights: None,
+                    smoothing: if tape.is_recording() { self.smoothing } else { 0.0 },
+                },
+            )
+        })
+    }
+}

@@ -1,0 +1,301 @@
+//! The output projection and the cross entropy on it, in chunks of rows: the `[R, V]` logits never
+//! exist whole.
+//!
+//! ```text
+//! z = h W^T,    loss[r] = logsumexp(z[r]) - sum over v of t[r, v] z[r, v]
+//! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h
+//! ```
+//!
+//! `t` is one at the target (smoothed: `1 - s` there and `s / V` everywhere). While the tape records, a
+//! chunk's gradients are formed as soon as its logits are, so that backward only hands `dh` on.
+//!
+//! Shapes: `h` `[.., D]`, `W` `[V, D]`, targets and row weights `[R]`.
+//! Label smoothing: Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
+
+use std::ops::{AddAssign, Range};
+
+use kernels::cross_entropy;
+use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed, pack_b};
+
+use crate::dtype::{DType, by_dtypes};
+use crate::params::Param;
+use crate::tape::{Tape, Var};
+use crate::value::Tensor;
+
+/// A target that is not counted.
+pub const NO_TARGET: u32 = u32::MAX;
+
+/// Bytes of f32 logits that exist at a time.
+const LOGIT_BYTES: usize = 32 << 20;
+/// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
+const GRAD_BYTES: usize = 104 << 20;
+
+/// A loss as it must be added up: over micro-batches, over ranks, over documents.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Loss {
+    /// Sum over the counted targets, in nats.
+    pub sum: f64,
+    /// How many targets were counted.
+    pub n_targets: u64,
+}
+
+impl Loss {
+    /// Nats a target; `None` when nothing was counted.
+    pub fn mean(self) -> Option<f64> {
+        (self.n_targets > 0).then(|| self.sum / self.n_targets as f64)
+    }
+}
+
+impl AddAssign for Loss {
+    fn add_assign(&mut self, other: Self) {
+        self.sum += other.sum;
+        self.n_targets += other.n_targets;
+    }
+}
+
+/// What a cross entropy needs beside its input.
+#[derive(Clone, Copy)]
+pub struct CrossEntropyArgs<'v> {
+    /// `[V, D]`: the output projection, often tied to the embedding.
+    pub weight: &'v Param,
+    /// `[R]`, the class of each row or [`NO_TARGET`].
+    pub targets: &'v [u32],
+    /// `[R]`, what a row's loss is multiplied with; none is one everywhere.
+    pub row_weights: Option<&'v [f32]>,
+    /// Label smoothing, in `[0, 1)`.
+    pub smoothing: f32,
+}
+
+impl Tape<'_> {
+    /// The summed loss of `hidden` against `targets`; gradients are on their way when this returns.
+    ///
+    /// # Panics
+    /// When the shapes disagree or a target is not below `V`.
+    #[track_caller]
+    pub fn linear_cross_entropy(&self, hidden: &Var, args: CrossEntropyArgs) -> Loss {
+        let (rows, d_model) = hidden.value.rows();
+        let &[vocab_size, weight_d] = args.weight.shape() else {
+            panic!("linear_cross_entropy: weight {:?}", args.weight.shape())
+        };
+        assert_eq!(d_model, weight_d, "linear_cross_entropy: hidden {:?}", hidden.value.shape());
+        assert_eq!(args.targets.len(), rows, "linear_cross_entropy: targets");
+        let v = vocab_size as u32;
+        let known = args.targets.iter().all(|&t| t < v || t == NO_TARGET);
+        assert!(known, "linear_cross_entropy: a target is not below {vocab_size}");
+
+        let device = self.device();
+        let mut packed = PackedB::default();
+        let weight = Mat::new(self.params().get(args.weight), vocab_size, d_model);
+        pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
+        let mut chunk = Chunks::new(self, hidden, args, packed);
+        let mut losses = vec![0.0; rows];
+        let mut d_hidden = self
+            .is_recording()
+            .then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
+        let per_chunk = chunk.grad_rows();
+        for start in (0..rows).step_by(per_chunk) {
+            let range = start..rows.min(start + per_chunk);
+            chunk.logits(range.clone(), &mut losses[range.clone()]);
+            if let Some(d_hidden) = &mut d_hidden {
+                chunk.gradients(range, d_hidden);
+            }
+        }
+        if let Some(d_hidden) = d_hidden {
+            self.seed(hidden, d_hidden);
+        }
+        let n_targets = args.targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
+        Loss { sum: losses.iter().map(|&l| f64::from(l)).sum(), n_targets }
+    }
+}
+
+/// The buffers that one chunk after another uses.
+struct Chunks<'t, 'a> {
+    tape: &'t Tape<'a>,
+    hidden: &'t Var,
+    args: CrossEntropyArgs<'t>,
+    /// `W^T`, packed once for all chunks.
+    packed: PackedB,
+    /// What a row's loss and gradient are multiplied with: its weight and the loss scale.
+    weights: Option<Vec<f32>>,
+    logits: Tensor,
+    d_logits: Option<Tensor>,
+}
+
+impl<'t, 'a> Chunks<'t, 'a> {
+    fn new(
+        tape: &'t Tape<'a>,
+        hidden: &'t Var,
+        args: CrossEntropyArgs<'t>,
+        packed: PackedB,
+    ) -> Self {
+        let (rows, _) = hidden.value.rows();
+        let vocab_size = args.weight.shape()[0];
+        let fits = |bytes: usize, element: usize| {
+            // Whole tiles of the matrix kernels, so that no chunk ends in a thin one.
+            (bytes / (vocab_size * element).max(1) / 48 * 48).clamp(48, rows.max(48)).min(rows)
+        };
+        let device = tape.device();
+        let dtype = tape.compute();
+        let d_logits = tape.is_recording().then(|| {
+            device.empty(&[fits(GRAD_BYTES, dtype.bytes()), vocab_size], dtype)
+        });
+        let logits = device.empty(&[fits(LOGIT_BYTES, 4), vocab_size], DType::F32);
+        let scale = tape.loss_scale();
+        let weights = match args.row_weights {
+            Some(w) => Some(w.iter().map(|w| w * scale).collect()),
+            None => (scale != 1.0).then(|| vec![scale; rows]),
+        };
+        Self { tape, hidden, args, packed, weights, logits, d_logits }
+    }
+
+    fn grad_rows(&self) -> usize {
+        self.d_logits.as_ref().unwrap_or(&self.logits).shape()[0].max(1)
+    }
+
+    /// Logits and losses of `rows`; their gradient too where the tape records.
+    fn logits(&mut self, rows: Range<usize>, losses: &mut [f32]) {
+        let isa = self.tape.device().isa;
+        let (vocab_size, d_model) = (self.args.weight.shape()[0], self.hidden.value.rows().1);
+        let step = self.logits.shape()[0].max(1);
+        let smoothing = self.args.smoothing;
+        let (row_weights, scale) = (self.args.row_weights, self.tape.loss_scale());
+        by_dtypes!(self.hidden.value.dtype(), X, self.tape.compute(), G => {
+            let hidden = self.hidden.value.as_slice::<X>();
+            let mut d_logits = self.d_logits.as_mut().map(|d| d.as_mut::<G>());
+            for start in rows.clone().step_by(step) {
+                let end = rows.end.min(start + step);
+                let n = end - start;
+                let z = &mut self.logits.as_mut::<f32>()[..n * vocab_size];
+                let a = Mat::new(&hidden[start * d_model..end * d_model], n, d_model);
+                let c = MatMut::new(&mut *z, n, vocab_size);
+                gemm_packed(isa, c, a, &self.packed, Epilogue::default());
+                let at = start - rows.start;
+                let losses = &mut losses[at..at + n];
+                let targets = &self.args.targets[start..end];
+                match &mut d_logits {
+                    Some(d) => {
+                        let d = &mut d[at * vocab_size..(at + n) * vocab_size];
+                        let w = self.weights.as_ref().map(|w| &w[start..end]);
+                        cross_entropy::forward_backward(isa, z, d, targets, w, smoothing, losses);
+                        losses.iter_mut().for_each(|loss| *loss /= scale);
+                    }
+                    None => {
+                        cross_entropy::forward(isa, z, targets, smoothing, losses);
+                        let w = row_weights.map_or(&[][..], |w| &w[start..end]);
+                        losses.iter_mut().zip(w).for_each(|(loss, w)| *loss *= w);
+                    }
+                }
+            }
+        });
+    }
+
+    /// `dh` of `rows`, and their share of `dW`.
+    fn gradients(&mut self, rows: Range<usize>, d_hidden: &mut Tensor) {
+        let (tape, isa) = (self.tape, self.tape.device().isa);
+        let multiply = tape.precision().multiply();
+        let (vocab_size, d_model) = (self.args.weight.shape()[0], self.hidden.value.rows().1);
+        let (n, at) = (rows.len(), rows.start * d_model..rows.end * d_model);
+        let d_logits = self.d_logits.as_ref().expect("gradients: the tape records");
+        by_dtypes!(self.hidden.value.dtype(), X, tape.compute(), G => {
+            let dz = Mat::new(&d_logits.as_slice::<G>()[..n * vocab_size], n, vocab_size);
+            let w = Mat::new(tape.params().get(self.args.weight), vocab_size, d_model);
+            let dh = MatMut::new(&mut d_hidden.as_mut::<X>()[at.clone()], n, d_model);
+            gemm(isa, multiply, dh, dz, w, Epilogue::default());
+            if let Some(mut grads) = tape.grads() {
+                let (dw, write) = grads.slot(self.args.weight);
+                let h = Mat::new(&self.hidden.value.as_slice::<X>()[at], n, d_model);
+                let epilogue = Epilogue { write, ..Epilogue::default() };
+                gemm(isa, multiply, MatMut::new(dw, vocab_size, d_model), dz.t(), h, epilogue);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::ops::testing::Fixture;
+    use crate::{Grads, Precision};
+
+    /// The same by separate steps in f64.
+    fn naive(h: &[f32], w: &[f32], d: usize, targets: &[u32], s: f64) -> (f64, Vec<f64>, Vec<f64>) {
+        let v = w.len() / d;
+        let (mut loss, mut dh, mut dw) = (0.0, vec![0.0; h.len()], vec![0.0; w.len()]);
+        for (r, &t) in targets.iter().enumerate().filter(|(_, t)| **t != NO_TARGET) {
+            let dot = |j: usize| -> f64 {
+                (0..d).map(|i| f64::from(h[r * d + i]) * f64::from(w[j * d + i])).sum()
+            };
+            let z: Vec<f64> = (0..v).map(dot).collect();
+            let lse = z.iter().map(|z| z.exp()).sum::<f64>().ln();
+            for j in 0..v {
+                let want = s / v as f64 + if j == t as usize { 1.0 - s } else { 0.0 };
+                loss += want * (lse - z[j]);
+                let dz = (z[j] - lse).exp() - want;
+                for i in 0..d {
+                    dh[r * d + i] += dz * f64::from(w[j * d + i]);
+                    dw[j * d + i] += dz * f64::from(h[r * d + i]);
+                }
+            }
+        }
+        (loss, dh, dw)
+    }
+
+    #[test]
+    fn row_weights_and_loss_scale_do_what_they_say() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[3, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let weights = [0.5, 0.0, 2.0];
+        let run = |row_weights, scale| {
+            let grads = RefCell::new(Grads::new(&fixture.params));
+            let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads)
+                .with_loss_scale(scale);
+            let h = tape.input(fixture.inputs[0].clone());
+            let args =
+                CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
+            let loss = tape.linear_cross_entropy(&h, args).sum;
+            (loss, tape.gradients(&[h])[0].clone().expect("a gradient").to_vec())
+        };
+        let (plain, weighted, scaled) =
+            (run(None, 1.0), run(Some(&weights[..]), 1.0), run(Some(&weights[..]), 8.0));
+        for (i, (w, p)) in weighted.1.iter().zip(&plain.1).enumerate() {
+            assert!((w - p * weights[i / 6]).abs() < 1e-6);
+            assert!((scaled.1[i] - 8.0 * w).abs() < 1e-5);
+        }
+        assert!((scaled.0 - weighted.0).abs() < 1e-6 && weighted.0 != plain.0);
+        let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        let h = Var::constant(fixture.inputs[0].clone());
+        let row_weights = Some(&weights[..]);
+        let args = CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
+        assert!((tape.linear_cross_entropy(&h, args).sum - weighted.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn equals_the_unfused_form() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[5, 6]]);
+        let weight = fixture.params.entries()[0].param.clone();
+        let targets = [3, NO_TARGET, 10, 0, 3];
+        for smoothing in [0.0, 0.1] {
+            let grads = RefCell::new(Grads::new(&fixture.params));
+            let tape =
+                Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
+            let h = tape.input(fixture.inputs[0].clone());
+            let weight = &weight;
+            let args =
+                CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing };
+            let loss = tape.linear_cross_entropy(&h, args);
+            let dh = tape.gradients(&[h])[0].clone().expect("a gradient").to_vec();
+            let (w, d) = (fixture.params.get(weight), 6);
+            let (sum, dh_expected, dw_expected) =
+                naive(&fixture.inputs[0].to_vec(), w, d, &targets, f64::from(smoothing));
+            assert!((loss.sum - sum).abs() < 1e-5 * sum, "{loss:?} {sum}");
+            assert_eq!(loss.n_targets, 4);
+            let grads = grads.borrow();
+            let dw = grads.get(weight).expect("written");
+            for (found, expected) in dh.iter().chain(dw).zip(dh_expected.iter().chain(&dw_expected)) {
+                assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} {expected}");
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! One op, one file: the equation, forward, backward, the gradient test.
+
+mod activation;
+mod add;
+mod attention;
+mod dropout;
+mod embedding;
+mod gated_activation;
+mod layer_norm;
+mod linear;
+mod linear_cross_entropy;
+mod rms_norm;
+mod rope;
+mod select_rows;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use attention::{AttentionArgs, KeyValues, Projected};
+pub use dropout::DropSite;
+pub use linear::LinearArgs;
+pub use linear_cross_entropy::{CrossEntropyArgs, Loss, NO_TARGET};

@@ -1,0 +1,63 @@
+//! Root mean square normalization over the last axis.
+//!
+//! ```text
+//! y = x * rstd(x) * w,    rstd(x) = 1 / sqrt(mean(x^2) + eps)
+//! ```
+//!
+//! Shapes: `x`, `y` `[.., D]`; `w` `[D]`.
+//! Zhang, Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, eq. 4.
+
+use kernels::gemm::Write;
+use kernels::rms_norm;
+
+use crate::dtype::{DType, by_dtype};
+use crate::params::Param;
+use crate::tape::{Tape, Var};
+
+impl Tape<'_> {
+    /// `x` is the residual stream, in f32; the result is stored as `out`.
+    ///
+    /// # Panics
+    /// When `x` is not f32, or the widths disagree.
+    #[track_caller]
+    pub fn rms_norm(&self, x: &Var, w: &Param, eps: f32, out: DType) -> Var {
+        let (device, params) = (self.device(), self.params());
+        let (rows, d_model) = x.value.rows();
+        assert_eq!(w.shape(), [d_model], "rms_norm: x {:?}", x.value.shape());
+        let mut y = device.empty(x.value.shape(), out);
+        let mut rstd = device.empty(&[rows], DType::F32);
+        by_dtype!(out, Y => rms_norm::forward(
+            device.isa, y.as_mut::<Y>(), rstd.as_mut::<f32>(), x.value.as_slice::<f32>(),
+            params.get(w), eps,
+        ));
+        let (x, w) = (x.clone(), w.clone());
+        self.finish("rms_norm", y, move |sweep, dy| {
+            let (device, params) = (sweep.device(), sweep.params());
+            let held = sweep.take_for_adding(x.slot);
+            let write = if held.is_some() { Write::Add } else { Write::Overwrite };
+            let mut dx = held.unwrap_or_else(|| device.empty(x.value.shape(), DType::F32));
+            {
+                let mut grads = sweep.grads();
+                let dw = grads.zeroed(&w);
+                by_dtype!(dy.dtype(), G => rms_norm::backward(
+                    device.isa, dx.as_mut::<f32>(), dw, dy.as_slice::<G>(),
+                    x.value.as_slice::<f32>(), params.get(&w), rstd.as_slice::<f32>(), write,
+                ));
+            }
+            sweep.wrote(&w);
+            sweep.put(x.slot, dx);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::testing::{Fixture, check};
+
+    #[test]
+    fn gradients() {
+        let fixture = Fixture::new(&[("w", &[7])], &[&[2, 3, 7]]);
+        check(&fixture, |tape, p, x| tape.rms_norm(&x[0], &p[0], 1e-5, DType::F32));
+    }
+}

@@ -1,0 +1,440 @@
+//! The tape: runs ops, remembers how to go back over them, and frees what it saved as it goes.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+
+use kernels::reduce;
+
+use crate::dtype::{DType, Precision, by_dtype};
+use crate::params::{Grads, Param, Params};
+use crate::value::{Device, Tensor};
+
+/// A value on a tape: the tensor, and where its gradient goes.
+#[derive(Clone)]
+pub struct Var {
+    pub(crate) value: Tensor,
+    pub(crate) slot: Option<usize>,
+}
+
+impl Var {
+    /// A value through which no gradient flows.
+    pub fn constant(value: Tensor) -> Self {
+        Self { value, slot: None }
+    }
+
+    /// The tensor.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The tensor, without the tape.
+    pub fn into_value(self) -> Tensor {
+        self.value
+    }
+
+    /// The same elements under another shape.
+    #[track_caller]
+    pub fn reshape(self, shape: &[usize]) -> Self {
+        Self { value: self.value.reshape(shape), slot: self.slot }
+    }
+}
+
+/// Where on the tape an op stands: the modules around it, outermost first.
+type Path = Vec<(&'static str, Option<usize>)>;
+
+fn path_name(path: &Path) -> String {
+    let mut name = String::new();
+    for (part, index) in path {
+        if !name.is_empty() {
+            name.push('.');
+        }
+        name.push_str(part);
+        if let Some(index) = index {
+            write!(name, ".{index}").expect("a string takes every write");
+        }
+    }
+    name
+}
+
+/// The first op whose result was not finite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotFinite {
+    /// The op: `linear`, `attention`, ...
+    pub op: &'static str,
+    /// The modules around it: `blocks.3.ffn`.
+    pub path: String,
+    /// Whether it was its gradient rather than its value.
+    pub backward: bool,
+}
+
+impl fmt::Display for NotFinite {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let what = if self.backward { "gradient" } else { "value" };
+        write!(f, "the {what} of `{}` in `{}` is not finite", self.op, self.path)
+    }
+}
+
+/// Intermediate tensors by name, as modules offer them.
+#[derive(Default)]
+pub struct Capture {
+    wanted: Vec<String>,
+    found: RefCell<BTreeMap<String, Tensor>>,
+}
+
+impl Capture {
+    /// Keeps the tensors whose own name (the last part of the path) is among `wanted`.
+    pub fn new<S: Into<String>>(wanted: impl IntoIterator<Item = S>) -> Self {
+        Self { wanted: wanted.into_iter().map(Into::into).collect(), found: RefCell::default() }
+    }
+
+    /// Whether tensors of that own name are kept.
+    pub fn wants(&self, name: &str) -> bool {
+        self.wanted.iter().any(|w| w == name)
+    }
+
+    /// What was kept, by full path.
+    pub fn into_found(self) -> BTreeMap<String, Tensor> {
+        self.found.into_inner()
+    }
+}
+
+/// What every op of a computation shares.
+#[derive(Clone, Copy)]
+struct Env<'a> {
+    device: &'a Device,
+    params: &'a Params,
+    precision: Precision,
+    grads: Option<&'a RefCell<Grads>>,
+    capture: Option<&'a Capture>,
+    checks: Option<&'a Cell<Option<NotFinite>>>,
+    loss_scale: f32,
+}
+
+impl Env<'_> {
+    fn check(&self, value: &Tensor, op: &'static str, path: &Path, backward: bool) {
+        let Some(cell) = self.checks else { return };
+        let found = cell.take();
+        let finite = || {
+            by_dtype!(value.dtype(), T => {
+                reduce::all_finite(self.device.isa, value.as_slice::<T>())
+            })
+        };
+        let bad = || (!finite()).then(|| NotFinite { op, path: path_name(path), backward });
+        cell.set(found.or_else(bad));
+    }
+}
+
+type Backward<'a> = Box<dyn FnOnce(&mut Sweep<'a>, Tensor) + 'a>;
+
+struct Node<'a> {
+    slot: usize,
+    op: &'static str,
+    path: Path,
+    backward: Backward<'a>,
+}
+
+/// Runs ops; when it records, [`Tape::backward`] adds every parameter's gradient into the arena.
+pub struct Tape<'a> {
+    env: Env<'a>,
+    recording: bool,
+    nodes: RefCell<Vec<Node<'a>>>,
+    seeds: RefCell<Vec<(usize, Tensor)>>,
+    n_slots: Cell<usize>,
+    path: RefCell<Path>,
+}
+
+impl<'a> Tape<'a> {
+    /// A tape that only computes.
+    pub fn new(device: &'a Device, params: &'a Params, precision: Precision) -> Self {
+        let env = Env {
+            device,
+            params,
+            precision,
+            grads: None,
+            capture: None,
+            checks: None,
+            loss_scale: 1.0,
+        };
+        Self::from_env(env, false, Path::new())
+    }
+
+    /// A tape that also records, and whose backward pass writes into `grads`.
+    pub fn recording(
+        device: &'a Device,
+        params: &'a Params,
+        precision: Precision,
+        grads: &'a RefCell<Grads>,
+    ) -> Self {
+        let mut tape = Self::new(device, params, precision);
+        tape.env.grads = Some(grads);
+        tape.recording = true;
+        tape
+    }
+
+    /// Offers every named intermediate to `capture`.
+    #[must_use]
+    pub fn with_capture(mut self, capture: &'a Capture) -> Self {
+        self.env.capture = Some(capture);
+        self
+    }
+
+    /// Looks at every result and stores the first op whose value or gradient is not finite.
+    #[must_use]
+    pub fn with_checks(mut self, found: &'a Cell<Option<NotFinite>>) -> Self {
+        self.env.checks = Some(found);
+        self
+    }
+
+    /// Multiplies what losses send back: keeps small gradients from vanishing in f16.
+    #[must_use]
+    pub fn with_loss_scale(mut self, scale: f32) -> Self {
+        self.env.loss_scale = scale;
+        self
+    }
+
+    fn from_env(env: Env<'a>, recording: bool, path: Path) -> Self {
+        Self {
+            env,
+            recording,
+            nodes: RefCell::default(),
+            seeds: RefCell::default(),
+            n_slots: Cell::new(0),
+            path: RefCell::new(path),
+        }
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &'a Device {
+        self.env.device
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &'a Params {
+        self.env.params
+    }
+
+    /// The precision policy.
+    pub fn precision(&self) -> Precision {
+        self.env.precision
+    }
+
+    /// Storage of activations inside a block.
+    pub fn compute(&self) -> DType {
+        self.env.precision.compute
+    }
+
+    /// Whether it records.
+    pub fn is_recording(&self) -> bool {
+        self.recording
+    }
+
+    /// What losses multiply their gradient with.
+    pub fn loss_scale(&self) -> f32 {
+        self.env.loss_scale
+    }
+
+    pub(crate) fn grads(&self) -> Option<RefMut<'a, Grads>> {
+        self.env.grads.map(RefCell::borrow_mut)
+    }
+
+    /// Runs `f` inside the module `name`, for messages and captures.
+    pub fn scope<T>(&self, name: &'static str, index: Option<usize>, f: impl FnOnce() -> T) -> T {
+        self.path.borrow_mut().push((name, index));
+        let out = f();
+        self.path.borrow_mut().pop();
+        out
+    }
+
+    /// Whether somebody wants an intermediate of that name: an op may have to compute it.
+    pub fn wants(&self, name: &str) -> bool {
+        self.env.capture.is_some_and(|c| c.wants(name))
+    }
+
+    /// Offers an intermediate under the current path and `name`.
+    pub fn capture(&self, name: &'static str, value: &Tensor) {
+        if let Some(capture) = self.env.capture.filter(|c| c.wants(name)) {
+            let mut path = self.path.borrow().clone();
+            path.push((name, None));
+            capture.found.borrow_mut().insert(path_name(&path), value.clone());
+        }
+    }
+
+    /// A value whose gradient can be asked for: the input of a recomputed block, or of a test.
+    pub fn input(&self, value: Tensor) -> Var {
+        Var { value, slot: self.recording.then(|| self.new_slot()) }
+    }
+
+    fn new_slot(&self) -> usize {
+        let slot = self.n_slots.get();
+        self.n_slots.set(slot + 1);
+        slot
+    }
+
+    /// Ends an op: its value, and how its gradient goes on. The closure holds what must be saved; a tape
+    /// that does not record drops it at once.
+    pub fn finish(
+        &self,
+        op: &'static str,
+        value: Tensor,
+        backward: impl FnOnce(&mut Sweep<'a>, Tensor) + 'a,
+    ) -> Var {
+        self.env.check(&value, op, &self.path.borrow(), false);
+        if !self.recording {
+            return Var::constant(value);
+        }
+        let slot = self.new_slot();
+        let path = self.path.borrow().clone();
+        self.nodes.borrow_mut().push(Node { slot, op, path, backward: Box::new(backward) });
+        Var { value, slot: Some(slot) }
+    }
+
+    /// Starts the backward pass at `var` with its gradient: what an objective does.
+    ///
+    /// # Panics
+    /// When the gradient's shape is not the value's.
+    #[track_caller]
+    pub fn seed(&self, var: &Var, grad: Tensor) {
+        assert_eq!(var.value.shape(), grad.shape(), "seed: the gradient of another shape");
+        if let (Some(slot), true) = (var.slot, self.recording) {
+            self.seeds.borrow_mut().push((slot, grad));
+        }
+    }
+
+    /// Runs `f` without saving anything but `x`, and again, recording, when the gradient comes back.
+    ///
+    /// Same bits as without: the same ops run on the same values, and randomness is keyed, not drawn.
+    /// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+    pub fn recompute(&self, x: &Var, f: impl Fn(&Tape<'a>, Var) -> Var + 'a) -> Var {
+        if !self.recording {
+            return f(self, x.clone());
+        }
+        let path = self.path.borrow().clone();
+        let silent = Tape::from_env(self.env, false, path.clone());
+        let value = f(&silent, Var::constant(x.value.clone())).into_value();
+        let (env, saved, slot) = (self.env, x.value.clone(), x.slot);
+        self.finish("recompute", value, move |sweep, d_out| {
+            let inner = Tape::from_env(env, true, path);
+            let x = inner.input(saved);
+            let y = f(&inner, x.clone());
+            inner.seed(&y, d_out);
+            drop(y);
+            if let [Some(dx)] = inner.gradients(&[x]).as_slice() {
+                sweep.give(slot, dx.clone());
+            }
+        })
+    }
+
+    /// Goes back over everything: parameters' gradients land in the arena.
+    pub fn backward(self) {
+        self.sweep();
+    }
+
+    /// The same, and returns the gradients that reached `inputs`.
+    pub fn gradients(self, inputs: &[Var]) -> Vec<Option<Tensor>> {
+        let mut sweep = self.sweep();
+        inputs.iter().map(|x| x.slot.and_then(|slot| sweep.slots[slot].take())).collect()
+    }
+
+    fn sweep(self) -> Sweep<'a> {
+        let slots = vec![None; self.n_slots.get()];
+        let mut sweep = Sweep { env: self.env, slots, at: ("seed", Path::new()) };
+        for (slot, grad) in self.seeds.into_inner() {
+            sweep.give(Some(slot), grad);
+        }
+        for node in self.nodes.into_inner().into_iter().rev() {
+            if let Some(d_out) = sweep.slots[node.slot].take() {
+                sweep.at = (node.op, node.path);
+                (node.backward)(&mut sweep, d_out);
+            }
+        }
+        sweep
+    }
+}
+
+/// The backward pass under way: gradients of values still to come, and the parameters' arena.
+pub struct Sweep<'a> {
+    env: Env<'a>,
+    slots: Vec<Option<Tensor>>,
+    at: (&'static str, Path),
+}
+
+impl<'a> Sweep<'a> {
+    /// Where it computes.
+    pub fn device(&self) -> &'a Device {
+        self.env.device
+    }
+
+    /// The weights.
+    pub fn params(&self) -> &'a Params {
+        self.env.params
+    }
+
+    /// The precision policy.
+    pub fn precision(&self) -> Precision {
+        self.env.precision
+    }
+
+    /// The gradient arena.
+    ///
+    /// # Panics
+    /// When the tape was not made with one.
+    pub fn grads(&self) -> RefMut<'a, Grads> {
+        self.env.grads.expect("backward: a tape without a gradient arena").borrow_mut()
+    }
+
+    /// Adds to the gradient of a value.
+    pub fn give(&mut self, slot: Option<usize>, grad: Tensor) {
+        let Some(slot) = slot else { return };
+        self.env.check(&grad, self.at.0, &self.at.1, true);
+        self.slots[slot] = Some(match self.slots[slot].take() {
+            None => grad,
+            Some(sum) => add(self.env.device, sum, &grad),
+        });
+    }
+
+    /// Takes the gradient gathered so far, if an op can add to it in place. Give it back with
+    /// [`Sweep::put`].
+    pub fn take_for_adding(&mut self, slot: Option<usize>) -> Option<Tensor> {
+        let held = &mut self.slots[slot?];
+        held.as_ref().is_some_and(Tensor::is_unshared).then(|| held.take())?
+    }
+
+    /// Puts a gradient in place that already contains what was gathered.
+    pub fn put(&mut self, slot: Option<usize>, grad: Tensor) {
+        match slot {
+            Some(at) if self.slots[at].is_none() => {
+                self.env.check(&grad, self.at.0, &self.at.1, true);
+                self.slots[at] = Some(grad);
+            }
+            _ => self.give(slot, grad),
+        }
+    }
+
+    /// Notes that the gradient of `param` was written by the current op.
+    pub fn wrote(&self, param: &Param) {
+        if self.env.checks.is_some() {
+            let grad = self.grads();
+            if let Some(values) = grad.get(param) {
+                let copy = self.env.device.tensor(param.shape(), values);
+                self.env.check(&copy, self.at.0, &self.at.1, true);
+            }
+        }
+    }
+}
+
+fn add(device: &Device, sum: Tensor, grad: &Tensor) -> Tensor {
+    assert_eq!(sum.shape(), grad.shape(), "gradients of one value differ in shape");
+    assert_eq!(sum.dtype(), grad.dtype(), "gradients of one value differ in type");
+    by_dtype!(grad.dtype(), T => {
+        let mut out = if sum.is_unshared() {
+            sum
+        } else {
+            let mut copy = device.empty(sum.shape(), sum.dtype());
+            copy.as_mut::<T>().copy_from_slice(sum.as_slice::<T>());
+            copy
+        };
+        kernels::cast::add_assign(device.isa, out.as_mut::<T>(), grad.as_slice::<T>());
+        out
+    })
+}

@@ -1,0 +1,83 @@
+//! What can go wrong between a vocabulary and a text.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a tokenizer could not be read, trained or used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TokenizeError {
+    /// A file could not be read or written.
+    #[error("failed to {action} `{path}`")]
+    Io {
+        /// `read`, `write` or `create`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory holds no tokenizer in a format that is understood.
+    #[error("no tokenizer in `{dir}`")]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A file is larger than any tokenizer.
+    #[error("`{path}` has {n_bytes} bytes, a tokenizer file may have {limit}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        n_bytes: u64,
+        /// The largest size that is read.
+        limit: u64,
+    },
+    /// A tokenizer file is not what it should be.
+    #[error("`{path}` is not a usable tokenizer: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A vocabulary cannot be as small, or as large, as asked.
+    #[error("a vocabulary of {vocab_size} tokens is out of range ({min} to {max})")]
+    VocabSize {
+        /// What was asked for.
+        vocab_size: usize,
+        /// The 256 bytes and the end-of-text token.
+        min: usize,
+        /// The largest that is trained.
+        max: usize,
+    },
+    /// The `tokenizers` crate refused or failed.
+    #[error("failed to {action}: {reason}")]
+    Failed {
+        /// `train`, `encode`, `decode` or `write as JSON`.
+        action: &'static str,
+        /// What it said.
+        reason: String,
+    },
+}
+
+impl TokenizeError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { .. } => Some(
+                "a tokenizer directory holds `tokenizer.json`, or `vocab.json` and `merges.txt`"
+                    .to_owned(),
+            ),
+            Self::VocabSize { min, .. } => {
+                Some(format!("byte-level BPE needs {min}; 4096 to 50257 are usual"))
+            }
+            Self::TooLarge { .. } | Self::Malformed { .. } => {
+                Some("copy the tokenizer files again from where the model came from".to_owned())
+            }
+            Self::Io { .. } | Self::Failed { .. } => None,
+        }
+    }
+}

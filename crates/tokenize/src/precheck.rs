@@ -1,0 +1,97 @@
+//! What a tokenizer file must hold before the `tokenizers` crate sees it.
+//!
+//! The crate trusts its input: a merge whose result is longer than any token indexes out of a
+//! buffer, an id of 4 billion asks for an embedding of that many rows, dropout in a saved model
+//! makes encoding random. Each is refused here, by name.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+/// Ids above this are no vocabulary, they are an attack on the embedding.
+const MAX_ID: u64 = 1 << 24;
+
+/// Checks the whole of a `tokenizer.json`.
+pub(crate) fn check(tokenizer: &Value) -> Result<(), String> {
+    let model = tokenizer.get("model").and_then(Value::as_object).ok_or("it has no `model`")?;
+    check_added(tokenizer.get("added_tokens"))?;
+    if model.get("dropout").and_then(Value::as_f64).is_some_and(|p| p > 0.0) {
+        return Err("`model.dropout` is set, which makes encoding random".to_owned());
+    }
+    let prefix = model.get("continuing_subword_prefix").and_then(Value::as_str).unwrap_or("");
+    match model.get("vocab") {
+        Some(Value::Object(vocab)) => {
+            check_vocab(vocab)?;
+            match model.get("merges") {
+                Some(Value::Array(merges)) => check_merges(merges, vocab, prefix),
+                None | Some(Value::Null) => Ok(()),
+                Some(_) => Err("`model.merges` is not a list".to_owned()),
+            }
+        }
+        Some(Value::Array(pieces)) if pieces.len() as u64 <= MAX_ID => Ok(()),
+        _ => Err("`model.vocab` is missing or not a vocabulary".to_owned()),
+    }
+}
+
+/// Ids are whole numbers, small, and each is one token's alone.
+pub(crate) fn check_vocab(vocab: &Map<String, Value>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for (token, id) in vocab {
+        let id = id.as_u64().filter(|&id| id <= MAX_ID);
+        let id = id.ok_or_else(|| {
+            format!("the id of token `{}` is not in 0 to {MAX_ID}", token.escape_debug())
+        })?;
+        if !seen.insert(id) {
+            return Err(format!("two tokens have the id {id}, one is `{}`", token.escape_debug()));
+        }
+    }
+    if vocab.is_empty() { Err("the vocabulary is empty".to_owned()) } else { Ok(()) }
+}
+
+/// Both parts of every merge, and what they make, are tokens.
+fn check_merges(merges: &[Value], vocab: &Map<String, Value>, prefix: &str) -> Result<(), String> {
+    for (rank, merge) in merges.iter().enumerate() {
+        let pair = match merge {
+            Value::String(text) => text.split_once(' '),
+            Value::Array(pair) => match pair.as_slice() {
+                [Value::String(a), Value::String(b)] => Some((a.as_str(), b.as_str())),
+                _ => None,
+            },
+            _ => None,
+        };
+        let (a, b) = pair.ok_or_else(|| format!("merge {rank} is not a pair of tokens"))?;
+        check_merge(rank, (a, b), |token| vocab.contains_key(token), prefix)?;
+    }
+    Ok(())
+}
+
+/// One merge of [`check_merges`].
+pub(crate) fn check_merge(
+    rank: usize,
+    (a, b): (&str, &str),
+    is_token: impl Fn(&str) -> bool,
+    prefix: &str,
+) -> Result<(), String> {
+    let tail = if prefix.is_empty() { Some(b) } else { b.strip_prefix(prefix) };
+    let tail = tail
+        .ok_or_else(|| format!("merge {rank}: `{}` lacks the subword prefix", b.escape_debug()))?;
+    let merged = format!("{a}{tail}");
+    match [a, b, &merged].into_iter().find(|token| !is_token(token)) {
+        Some(token) => {
+            Err(format!("merge {rank}: `{}` is not in the vocabulary", token.escape_debug()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_added(added: Option<&Value>) -> Result<(), String> {
+    let Some(added) = added.filter(|value| !value.is_null()) else { return Ok(()) };
+    let added = added.as_array().ok_or("`added_tokens` is not a list")?;
+    for token in added {
+        let id = token.get("id").and_then(Value::as_u64);
+        if id.is_none_or(|id| id > MAX_ID) {
+            return Err(format!("the id of an added token is not in 0 to {MAX_ID}"));
+        }
+    }
+    Ok(())
+}

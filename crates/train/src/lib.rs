@@ -1,0 +1,23 @@
+//! Training: the step, and the run around it.
+//!
+//! The map: [`Trainer`] owns model, gradients and optimizer and does one step at a time; [`Run`] drives
+//! it over a data set in a run directory: evaluation, logs, samples, checkpoints, resumption. An
+//! [`Observer`] sees what happens. No family and no text is known here.
+//!
+//! `metrics`, `tensorboard` and `report` are what a run leaves behind for people.
+
+mod error;
+mod evaluate;
+pub mod metrics;
+mod replay;
+pub mod report;
+mod run;
+mod state;
+pub mod tensorboard;
+mod trainer;
+
+pub use error::{StepError, TrainError};
+pub use evaluate::{Evaluation, evaluate};
+pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started};
+pub use state::TrainerState;
+pub use trainer::{StepConfig, StepReport, Trainer};

@@ -1,0 +1,70 @@
+//! The report every run ends in: one HTML page that needs nothing beside it.
+//!
+//! No script, no font, no request: curves are inline SVG with the values as hover titles, and the
+//! page forbids itself everything else by a content security policy. It follows the reader's light
+//! or dark setting, and prints. Everything that came from outside (recipe, samples, names) is
+//! escaped.
+//!
+//! [`render`] is a pure function of [`ReportFacts`]. What is not known is written as `unknown`.
+
+pub mod energy;
+pub mod format;
+
+mod chart;
+mod curves;
+mod page;
+mod series;
+#[cfg(test)]
+mod tests;
+
+use crate::metrics::{EvalRow, StepRow};
+use energy::Energy;
+
+/// File name of the report inside a run directory.
+pub const REPORT_FILE: &str = "report.html";
+
+/// All a report says.
+#[derive(Clone, Debug)]
+pub struct ReportFacts<'a> {
+    /// The run's name.
+    pub title: &'a str,
+    /// How it stands, in a sentence: `finished after 1200 steps`.
+    pub outcome: &'a str,
+    /// The recipe as it was resolved.
+    pub recipe_toml: &'a str,
+    /// Every step, oldest first.
+    pub steps: &'a [StepRow],
+    /// Every evaluation, oldest first.
+    pub evals: &'a [EvalRow],
+    /// Step and text of the samples, oldest first.
+    pub samples: &'a [(u64, String)],
+    /// Name and value of what it ran on.
+    pub machine: &'a [(String, String)],
+    /// Name and hash of what went in: data, tokenizer, config, build.
+    pub hashes: &'a [(String, String)],
+    /// What was counted over the whole run.
+    pub totals: Totals,
+    /// What to do with the model: purpose and command.
+    pub next_commands: &'a [(String, String)],
+}
+
+/// Counted over the whole run, over all its sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    /// Trainable parameters, a tied one once.
+    pub n_params: u64,
+    /// Time spent in training, evaluation and checkpoints.
+    pub seconds: f64,
+    /// Largest resident memory. When absent, the largest the rows know.
+    pub peak_memory_bytes: Option<u64>,
+    /// Model FLOPs over what the machine's measured peak allows, 0 to 1. When absent, the median
+    /// of the rows.
+    pub share_of_peak: Option<f64>,
+    /// Energy, where a counter could be read.
+    pub energy: Energy,
+}
+
+/// The report as an HTML page.
+pub fn render(facts: &ReportFacts) -> String {
+    page::page(facts)
+}

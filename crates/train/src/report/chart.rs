@@ -1,0 +1,214 @@
+//! A line chart as inline SVG: axes, ticks, legend, and the values as hover titles, no script.
+
+use super::format::{compact, escape, grouped};
+use super::series::{Axis, Point, nearest, thin};
+
+/// How a series is drawn. The colours are in `style.css`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// A thin, pale line: every value.
+    Raw,
+    /// A strong line.
+    Main,
+    /// A line with a dot at each value, in a second colour.
+    Dots,
+}
+
+/// One curve. Points are finite and in order of step.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    pub(super) name: &'static str,
+    pub(super) look: Look,
+    pub(super) points: Vec<Point>,
+}
+
+/// Curves over the steps of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Chart {
+    pub(super) title: &'static str,
+    /// What is drawn, with its unit; ends the title.
+    pub(super) unit: &'static str,
+    pub(super) series: Vec<Series>,
+    /// Whether it takes a row of its own.
+    pub(super) wide: bool,
+    /// Whether the value axis starts at zero.
+    pub(super) from_zero: bool,
+    /// First and last step, the same in every chart of a report.
+    pub(super) span: (f64, f64),
+    /// Values left out because they are not finite.
+    pub(super) n_left_out: usize,
+}
+
+const WIDTH: f64 = 640.0;
+const WIDE_WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 240.0;
+const LEFT: f64 = 52.0;
+const RIGHT_MARGIN: f64 = 20.0;
+const TOP: f64 = 10.0;
+const BOTTOM: f64 = 212.0;
+/// Two points each: about one a pixel.
+const N_CHUNKS: usize = 300;
+/// Vertical strips that carry a hover title.
+const N_STRIPS: usize = 120;
+
+impl Chart {
+    /// A figure with a caption, a legend and the drawing.
+    pub(super) fn html(&self) -> String {
+        format!(
+            "<figure{}>\n<figcaption><b>{}</b> <span class=\"unit\">{}</span>{}</figcaption>\n\
+             {}{}</figure>\n",
+            if self.wide { " class=\"wide\"" } else { "" },
+            escape(self.title),
+            escape(self.unit),
+            self.legend(),
+            self.drawing(),
+            self.note(),
+        )
+    }
+
+    fn drawn(&self) -> impl Iterator<Item = &Series> {
+        self.series.iter().filter(|series| !series.points.is_empty())
+    }
+
+    fn legend(&self) -> String {
+        if self.drawn().count() < 2 {
+            return String::new();
+        }
+        let key = |series: &Series| {
+            format!("<span class=\"key {}\">{}</span>", class(series.look), escape(series.name))
+        };
+        format!("<span class=\"legend\">{}</span>", self.drawn().map(key).collect::<String>())
+    }
+
+    fn note(&self) -> String {
+        match self.n_left_out {
+            0 => String::new(),
+            1 => "<p class=\"note\">1 value is not finite and is not drawn.</p>\n".into(),
+            n => format!("<p class=\"note\">{n} values are not finite and are not drawn.</p>\n"),
+        }
+    }
+
+    fn drawing(&self) -> String {
+        if self.drawn().count() == 0 {
+            return "<p class=\"note\">Nothing recorded.</p>\n".into();
+        }
+        let values = self.drawn().flat_map(|series| &series.points).map(|point| point.1);
+        let zero = self.from_zero.then_some(0.0);
+        let width = if self.wide { WIDE_WIDTH } else { WIDTH };
+        let plot = Plot {
+            x_axis: Axis::over([self.span.0, self.span.1].into_iter(), 8),
+            y_axis: Axis::over(values.chain(zero), 5),
+            right: width - RIGHT_MARGIN,
+        };
+        format!(
+            "<svg viewBox=\"0 0 {width} {HEIGHT}\" role=\"img\" \
+             aria-label=\"{}, {}\">\n{}{}{}</svg>\n",
+            escape(self.title),
+            escape(self.unit),
+            plot.grid(),
+            self.drawn().map(|series| plot.curve(series)).collect::<String>(),
+            self.strips(&plot),
+        )
+    }
+
+    /// Invisible strips over the whole height; their titles are what a pointer reads.
+    fn strips(&self, plot: &Plot) -> String {
+        let longest = self.drawn().max_by_key(|series| series.points.len()).expect("one is drawn");
+        let every = longest.points.len().div_ceil(N_STRIPS);
+        let at: Vec<f64> =
+            longest.points.iter().skip(every / 2).step_by(every).map(|point| point.0).collect();
+        let edge = |i: usize| match i {
+            0 => LEFT,
+            i if i == at.len() => plot.right,
+            i => f64::midpoint(plot.x(at[i - 1]), plot.x(at[i])),
+        };
+        let strip = |i: usize| {
+            let (x, width) = (edge(i), edge(i + 1) - edge(i));
+            format!(
+                "<g class=\"strip\"><rect x=\"{x:.1}\" y=\"{TOP}\" width=\"{width:.1}\" \
+                 height=\"{}\"/><path d=\"M{:.1} {TOP}V{BOTTOM}\"/><title>{}</title></g>\n",
+                BOTTOM - TOP,
+                plot.x(at[i]),
+                escape(&self.values_at(at[i])),
+            )
+        };
+        (0..at.len()).map(strip).collect()
+    }
+
+    /// The value of every series at a step, or at its step nearest to it.
+    fn values_at(&self, x: f64) -> String {
+        let line = |series: &Series| {
+            let (at, y) = nearest(&series.points, x).expect("a drawn series has points");
+            let other = (at != x).then(|| format!(" (step {})", grouped(at as u64)));
+            format!("\n{} {}{}", series.name, value(y), other.unwrap_or_default())
+        };
+        format!("step {}{}", grouped(x as u64), self.drawn().map(line).collect::<String>())
+    }
+}
+
+/// Four decimals, where that says anything.
+fn value(y: f64) -> String {
+    if y == 0.0 || (0.01..1000.0).contains(&y.abs()) { format!("{y:.4}") } else { compact(y) }
+}
+
+fn class(look: Look) -> &'static str {
+    match look {
+        Look::Raw => "raw",
+        Look::Main => "main",
+        Look::Dots => "dots",
+    }
+}
+
+/// The two axes, and where values come to lie on the drawing.
+struct Plot {
+    x_axis: Axis,
+    y_axis: Axis,
+    right: f64,
+}
+
+impl Plot {
+    fn x(&self, step: f64) -> f64 {
+        LEFT + self.x_axis.share(step) * (self.right - LEFT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        // A little room above the highest and below the lowest value.
+        let share = 0.03 + 0.94 * self.y_axis.share(value);
+        BOTTOM - share * (BOTTOM - TOP)
+    }
+
+    fn grid(&self) -> String {
+        let rows = self.y_axis.ticks.iter().zip(self.y_axis.labels()).map(|(&tick, label)| {
+            let (y, text_x, right) = (self.y(tick), LEFT - 7.0, self.right);
+            format!(
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
+                 <text class=\"y\" x=\"{text_x}\" y=\"{:.1}\">{label}</text>\n",
+                y + 4.0
+            )
+        });
+        let columns = self.x_axis.ticks.iter().zip(self.x_axis.labels()).map(|(&tick, label)| {
+            let (x, tick_end, text_y) = (self.x(tick), BOTTOM + 5.0, BOTTOM + 20.0);
+            format!(
+                "<path class=\"axis\" d=\"M{x:.1} {BOTTOM}V{tick_end}\"/>\
+                 <text class=\"x\" x=\"{x:.1}\" y=\"{text_y}\">{label}</text>\n"
+            )
+        });
+        let axis = format!("<path class=\"axis\" d=\"M{LEFT} {TOP}V{BOTTOM}H{}\"/>\n", self.right);
+        rows.chain(columns).chain([axis]).collect()
+    }
+
+    fn curve(&self, series: &Series) -> String {
+        let points = thin(&series.points, N_CHUNKS);
+        let at = |&(x, y): &Point| format!("{:.1},{:.1}", self.x(x), self.y(y));
+        let class = class(series.look);
+        let line = points.iter().map(at).collect::<Vec<_>>().join(" ");
+        let mut svg = format!("<polyline class=\"{class}\" points=\"{line}\"/>\n");
+        if series.look == Look::Dots || points.len() == 1 {
+            svg.extend(points.iter().map(|&(x, y)| {
+                let (x, y) = (self.x(x), self.y(y));
+                format!("<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>\n")
+            }));
+        }
+        svg
+    }
+}

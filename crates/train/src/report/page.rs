@@ -1,0 +1,150 @@
+//! The page around the curves.
+
+use super::ReportFacts;
+use super::curves::curves;
+use super::energy::Energy;
+use super::format::{bytes, compact, duration, escape, grouped, percent};
+use super::series::median;
+
+const STYLE: &str = include_str!("style.css");
+const UNKNOWN: &str = "unknown";
+
+/// The whole page.
+pub(super) fn page(facts: &ReportFacts) -> String {
+    let title = escape(facts.title);
+    let charts: String = curves(facts).iter().map(super::chart::Chart::html).collect();
+    let sections = [
+        section("Next", &commands(facts.next_commands)),
+        section("Curves", &format!("<div class=\"charts\">\n{charts}</div>\n")),
+        section("Samples", &samples(facts.samples)),
+        section("Machine", &table(facts.machine)),
+        section("Hashes", &table(facts.hashes)),
+        section("Recipe", &recipe(facts.recipe_toml)),
+    ]
+    .concat();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" \
+         content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <header><h1>{title}</h1>\n<p>{}</p></header>\n{}{sections}</main>\n</body>\n</html>\n",
+        escape(facts.outcome),
+        tiles(facts),
+    )
+}
+
+/// A section; one with nothing to say is left out.
+fn section(title: &str, body: &str) -> String {
+    if body.is_empty() {
+        return String::new();
+    }
+    format!("<section>\n<h2>{title}</h2>\n{body}</section>\n")
+}
+
+/// The figures to see first: value, name, and what more there is to say.
+fn tiles(facts: &ReportFacts) -> String {
+    let totals = &facts.totals;
+    let rows = facts.steps;
+    let unknown = || UNKNOWN.to_owned();
+    let best = facts.evals.iter().min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+    let last = rows.last();
+    let share =
+        totals.share_of_peak.or_else(|| median(rows.iter().filter_map(|r| r.share_of_peak)));
+    let memory =
+        totals.peak_memory_bytes.or_else(|| rows.iter().filter_map(|r| r.memory_bytes).max());
+    let speed = median(rows.iter().map(|row| row.tokens_per_s));
+    let tokens = last.map_or(0, |row| row.tokens);
+    let (energy, energy_note) = energy(&totals.energy, tokens);
+    [
+        tile(
+            "validation, bits per byte",
+            &best.map_or_else(unknown, |row| format!("{:.4}", row.bits_per_byte)),
+            &best.map_or("no evaluation".into(), |row| {
+                format!("best, at step {}", grouped(row.step))
+            }),
+        ),
+        tile(
+            "training loss",
+            &last.map_or_else(unknown, |row| format!("{:.4}", row.loss)),
+            &last.map_or_else(String::new, |row| format!("step {}", grouped(row.step))),
+        ),
+        tile("tokens a second", &speed.map_or_else(unknown, compact), "median of the steps"),
+        tile("of the machine's peak", &share.map_or_else(unknown, percent), "model FLOPs"),
+        tile("peak memory", &memory.map_or_else(unknown, bytes), "resident"),
+        tile("time", &duration(totals.seconds), &format!("{} tokens", compact(tokens as f64))),
+        tile("parameters", &compact(totals.n_params as f64), &grouped(totals.n_params)),
+        tile("energy", &energy, &energy_note),
+    ]
+    .concat()
+    .wrapped("<div class=\"tiles\">\n", "</div>\n")
+}
+
+fn tile(name: &str, value: &str, note: &str) -> String {
+    format!(
+        "<div><small>{}</small><strong>{}</strong><small>{}</small></div>\n",
+        escape(name),
+        escape(value),
+        escape(note)
+    )
+}
+
+/// Value and note of the energy tile.
+fn energy(energy: &Energy, tokens: u64) -> (String, String) {
+    match energy {
+        Energy::Measured { joules, since_step, .. } => {
+            let since = match since_step {
+                0 => String::new(),
+                step => format!(", since step {}", grouped(*step)),
+            };
+            let each = joules / tokens.max(1) as f64;
+            let each = if *since_step == 0 { format!(", {each:.2e} J a token") } else { since };
+            (format!("{} Wh", compact(joules / 3600.0)), format!("whole CPU packages{each}"))
+        }
+        Energy::Unknown { why } => (UNKNOWN.into(), why.clone()),
+    }
+}
+
+fn commands(commands: &[(String, String)]) -> String {
+    let line = |(purpose, command): &(String, String)| {
+        format!("<dt>{}</dt><dd><code>{}</code></dd>\n", escape(purpose), escape(command))
+    };
+    commands.iter().map(line).collect::<String>().wrapped("<dl class=\"next\">\n", "</dl>\n")
+}
+
+/// The newest sample open, the earlier ones folded.
+fn samples(samples: &[(u64, String)]) -> String {
+    let sample = |(at, (step, text)): (usize, &(u64, String))| {
+        let open = if at == 0 { " open" } else { "" };
+        format!(
+            "<details{open}><summary>step {}</summary><pre dir=\"auto\">{}</pre></details>\n",
+            grouped(*step),
+            escape(text)
+        )
+    };
+    samples.iter().rev().enumerate().map(sample).collect()
+}
+
+fn table(rows: &[(String, String)]) -> String {
+    let row = |(name, value): &(String, String)| {
+        format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value))
+    };
+    rows.iter().map(row).collect::<String>().wrapped("<table>\n", "</table>\n")
+}
+
+fn recipe(toml: &str) -> String {
+    // A parser drops a newline right after `<pre>`: one is given up so that none is lost.
+    escape(toml)
+        .wrapped("<details open><summary>recipe.toml</summary><pre>\n", "</pre></details>\n")
+}
+
+trait Wrapped {
+    /// The text between two others; nothing when there is none.
+    fn wrapped(self, before: &str, after: &str) -> String;
+}
+
+impl Wrapped for String {
+    fn wrapped(self, before: &str, after: &str) -> String {
+        if self.is_empty() { self } else { [before, &self, after].concat() }
+    }
+}

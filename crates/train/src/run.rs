@@ -1,0 +1,365 @@
+//! A run: the step over and over, with everything around it, in a directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
+use data::{BatchConfig, Batches, Store};
+use models::Model;
+use tensor::Param;
+
+use crate::error::{StepError, TrainError};
+use crate::evaluate::{Evaluation, evaluate};
+use crate::metrics::{
+    EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, StepRow,
+};
+use crate::replay;
+use crate::state::TrainerState;
+use crate::tensorboard::EventWriter;
+use crate::trainer::Trainer;
+
+/// What happens when.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunConfig {
+    /// Steps in all.
+    pub steps: u64,
+    /// Steps between checkpoints; the last step always has one.
+    pub checkpoint_every: u64,
+    /// Steps between evaluations; the last step always has one.
+    pub eval_every: u64,
+    /// Steps between samples; 0 for none.
+    pub sample_every: u64,
+    /// Checkpoints that are kept, beside the best one.
+    pub keep_last: usize,
+    /// Rows an evaluation shows the model at once.
+    pub eval_batch: usize,
+    /// Saves and ends after so long.
+    pub max_time: Option<Duration>,
+    /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share of
+    /// the peak.
+    pub gflop: Option<(f64, f64)>,
+}
+
+/// What a run is made of.
+pub struct RunParts<'o> {
+    /// The model that learns.
+    pub trainer: Trainer<'o>,
+    /// Where it is written.
+    pub dir: RunDir,
+    /// What it learns from.
+    pub store: Arc<Store>,
+    /// What it is judged by.
+    pub validation: Option<Arc<Store>>,
+    /// How the data comes.
+    pub batches: BatchConfig,
+    /// What happens when.
+    pub config: RunConfig,
+    /// Files that every checkpoint carries beside weights and config: the tokenizer's, a card.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Who writes the checkpoints.
+    pub origin: Origin,
+}
+
+/// Sees what a run does.
+pub trait Observer {
+    /// A step was done.
+    fn step(&mut self, row: &StepRow);
+    /// The model was judged.
+    fn eval(&mut self, row: &EvalRow);
+    /// A sample of what the model writes by now, if this run wants any.
+    fn sample(&mut self, trainer: &Trainer, step: u64) -> Option<String>;
+    /// A checkpoint was written.
+    fn checkpoint(&mut self, step: u64, dir: &Path);
+    /// Something people should know.
+    fn say(&mut self, message: &str);
+    /// Bytes of memory in use, where that can be known.
+    fn memory_bytes(&self) -> Option<u64>;
+}
+
+/// Where a run began.
+#[derive(Debug)]
+pub struct Started {
+    /// The checkpoint it goes on from; none for a fresh start.
+    pub from: Option<Checkpoint>,
+    /// Newer ones that were passed over, and why.
+    pub skipped: Vec<CheckpointError>,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every step was done.
+    Finished,
+    /// Somebody asked it to stop; a checkpoint was saved.
+    Interrupted,
+    /// Its time was over; a checkpoint was saved.
+    OutOfTime,
+}
+
+/// A run under way.
+pub struct Run<'o> {
+    parts: RunParts<'o>,
+    batches: Batches,
+    metrics: MetricsLog,
+    samples: SampleLog,
+    events: EventWriter,
+    began: Instant,
+    seconds_before: f64,
+    saved: Option<u64>,
+    judged: Option<EvalRow>,
+}
+
+impl<'o> Run<'o> {
+    /// Starts at step 0, or where the newest valid checkpoint stands if `resume`.
+    ///
+    /// # Errors
+    /// Where logs or checkpoints cannot be read, or do not fit.
+    pub fn start(mut parts: RunParts<'o>, resume: bool) -> Result<(Self, Started), TrainError> {
+        let mut started = Started { from: None, skipped: vec![] };
+        if resume {
+            let newest = parts.dir.newest_valid()?;
+            (started.from, started.skipped) = (newest.checkpoint, newest.skipped);
+        }
+        if let Some(from) = &started.from {
+            load(&mut parts.trainer, &from.dir)?;
+        }
+        let state = parts.trainer.state.clone();
+        let (metrics, samples, events) = logs(parts.dir.path(), resume, state.step)?;
+        let batches = Batches::new(Arc::clone(&parts.store), parts.batches, state.cursor)?;
+        let saved = started.from.as_ref().map(|from| from.step);
+        let (began, seconds_before) = (Instant::now(), state.seconds);
+        let run = Self {
+            parts,
+            batches,
+            metrics,
+            samples,
+            events,
+            began,
+            seconds_before,
+            saved,
+            judged: None,
+        };
+        Ok((run, started))
+    }
+
+    /// The model, and how far it is.
+    pub fn trainer(&self) -> &Trainer<'o> {
+        &self.parts.trainer
+    }
+
+    /// Steps until all are done, `stop` is set, or time is over.
+    ///
+    /// # Errors
+    /// Where a step is refused, or something cannot be written.
+    pub fn go(
+        &mut self,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, TrainError> {
+        let config = self.parts.config;
+        while self.step_idx() < config.steps {
+            let ended = if stop.load(Ordering::Relaxed) {
+                Some(Ended::Interrupted)
+            } else {
+                let over = config.max_time.is_some_and(|most| self.began.elapsed() >= most);
+                over.then_some(Ended::OutOfTime)
+            };
+            if let Some(ended) = ended {
+                self.save(observer)?;
+                return Ok(ended);
+            }
+            self.step(observer)?;
+            let (step, last) = (self.step_idx(), self.step_idx() == config.steps);
+            if last || step.is_multiple_of(config.eval_every.max(1)) {
+                self.evaluate(observer)?;
+            }
+            if config.sample_every > 0 && (last || step.is_multiple_of(config.sample_every)) {
+                self.sample(observer)?;
+            }
+            if last || step.is_multiple_of(config.checkpoint_every.max(1)) {
+                self.save(observer)?;
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn step_idx(&self) -> u64 {
+        self.parts.trainer.state.step
+    }
+
+    fn step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let batch = self.batches.next_batch()?;
+        let trainer = &mut self.parts.trainer;
+        let report = match trainer.step(&batch) {
+            Ok(report) => report,
+            Err(error @ StepError::NotFinite { .. }) => {
+                let step = trainer.state.step;
+                self.save(observer)?;
+                let replay = replay::write(&self.parts.dir, step + 1, &error, &batch)?;
+                let checkpoint = self.checkpoint_dir(step);
+                return Err(TrainError::Refused { step: error, replay, checkpoint });
+            }
+            Err(error) => return Err(error.into()),
+        };
+        trainer.state.cursor = self.batches.cursor();
+        trainer.state.seconds = self.seconds_before + self.began.elapsed().as_secs_f64();
+        let tokens_per_s = report.loss.n_targets as f64 / began.elapsed().as_secs_f64();
+        let row = StepRow {
+            step: trainer.state.step,
+            loss: report.loss.mean().unwrap_or(f64::NAN),
+            grad_norm: report.grad_norm,
+            lr: f64::from(report.lr),
+            tokens: trainer.state.tokens,
+            tokens_per_s,
+            share_of_peak: self
+                .parts
+                .config
+                .gflop
+                .map(|(gflop, peak)| gflop * tokens_per_s / peak),
+            memory_bytes: observer.memory_bytes(),
+        };
+        if report.skipped {
+            let scale = trainer.state.loss_scale;
+            let step = row.step;
+            observer.say(&format!("step {step}: overflow in f16, loss scale now {scale}"));
+        }
+        self.metrics.append(&row.clone().into())?;
+        self.events.step(&row)?;
+        observer.step(&row);
+        Ok(())
+    }
+
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let Some(found) = self.judge()? else { return Ok(()) };
+        let step = self.step_idx();
+        let loss = found.loss.mean().unwrap_or(f64::NAN);
+        let bits_per_byte = found.bits_per_byte.unwrap_or(f64::NAN);
+        let row = EvalRow { step, loss, bits_per_byte };
+        self.metrics.append(&row.clone().into())?;
+        self.events.eval(&row)?;
+        observer.eval(&row);
+        self.judged = Some(row);
+        Ok(())
+    }
+
+    /// The model on the validation store; none where there is no such store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn judge(&self) -> Result<Option<Evaluation>, TrainError> {
+        let RunParts { trainer, validation, batches, config, .. } = &self.parts;
+        let Some(store) = validation else { return Ok(None) };
+        let model = (&trainer.model, &trainer.device, trainer.config.precision);
+        let shape = [config.eval_batch.max(1), batches.seq_len];
+        Ok(Some(evaluate(model, trainer.objective(), store, shape, batches.mode)?))
+    }
+
+    fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let step = self.step_idx();
+        if let Some(text) = observer.sample(&self.parts.trainer, step) {
+            self.samples.append(&SampleRow { step, text })?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint_dir(&self, step: u64) -> PathBuf {
+        let found = self.parts.dir.checkpoints().unwrap_or_default();
+        let dir = found.into_iter().find(|c| c.step == step).map(|c| c.dir);
+        dir.unwrap_or_else(|| self.parts.dir.path().to_owned())
+    }
+
+    /// Writes a checkpoint of the current step, unless there is one.
+    fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let step = self.step_idx();
+        if self.saved == Some(step) {
+            return Ok(());
+        }
+        self.metrics.sync()?;
+        self.samples.sync()?;
+        let RunParts { trainer, dir, files, origin, config, .. } = &self.parts;
+        let mut staged = dir.stage(step)?;
+        staged.write("config.json", trainer.model.config_json().as_bytes())?;
+        for (name, bytes) in files {
+            staged.write(name, bytes)?;
+        }
+        let entries = trainer.model.entries();
+        checkpoint::weights::save(
+            &mut staged,
+            "model",
+            &entries,
+            checkpoint::weights::MAX_SHARD_BYTES,
+        )?;
+        trainer::save(&mut staged, &moments(trainer), &trainer.state)?;
+        staged.commit(origin.clone())?;
+        self.record_best(step)?;
+        dir.prune(step, config.keep_last.max(1))?;
+        self.saved = Some(step);
+        observer.checkpoint(step, &self.checkpoint_dir(step));
+        Ok(())
+    }
+
+    /// The checkpoint of `step` is the best one if it was judged at this step, and better.
+    fn record_best(&self, step: u64) -> Result<(), TrainError> {
+        let judged = self.judged.as_ref().filter(|row| row.step == step);
+        let Some(last) = judged else { return Ok(()) };
+        let best = self.parts.dir.best()?;
+        if last.bits_per_byte.is_finite() && best.is_none_or(|b| last.bits_per_byte < b.metric) {
+            self.parts.dir.record_best(Best { step, metric: last.bits_per_byte })?;
+        }
+        Ok(())
+    }
+}
+
+fn logs(
+    dir: &Path,
+    resume: bool,
+    step: u64,
+) -> Result<(MetricsLog, SampleLog, EventWriter), TrainError> {
+    let (metrics, samples) = (dir.join(METRICS_FILE), dir.join(SAMPLES_FILE));
+    Ok(if resume {
+        let metrics = Log::resume(&metrics, step)?.0;
+        (metrics, Log::resume(&samples, step)?.0, EventWriter::resume(dir, step)?)
+    } else {
+        (Log::create(&metrics)?, Log::create(&samples)?, EventWriter::create(dir)?)
+    })
+}
+
+/// Both moments of every parameter, by the project's own names.
+fn moments<'t>(trainer: &'t Trainer) -> Vec<Entry<'t>> {
+    let entries = trainer.model.params.entries();
+    let of = |prefix: &str, values: &'t [f32]| -> Vec<Entry<'t>> {
+        let entry = |name: &str, param: &Param| {
+            let values = Values::F32(&values[param.range()]);
+            Entry::new(format!("{prefix}.{name}"), param.shape(), values)
+        };
+        entries.iter().map(|e| entry(&e.name, &e.param)).collect()
+    };
+    let [first, second] = trainer.optimizer.moments();
+    let mut all = of("first", first);
+    all.extend(of("second", second));
+    all
+}
+
+/// Takes weights, moments and state from a checkpoint.
+fn load(trainer: &mut Trainer, dir: &Path) -> Result<(), TrainError> {
+    let mismatch = |problem: String| TrainError::Mismatch { dir: dir.to_owned(), problem };
+    let (model, _) = Model::load(dir).map_err(|e| mismatch(e.to_string()))?;
+    if model.config.family().to_json() != trainer.model.config.family().to_json() {
+        return Err(mismatch("its config is of another model".into()));
+    }
+    trainer.model = model;
+    let (weights, state) = trainer::load::<TrainerState>(dir)?;
+    for entry in trainer.model.params.entries() {
+        let (range, shape) = (entry.param.range(), entry.param.shape());
+        let names = ["first", "second"].map(|moment| format!("{moment}.{}", entry.name));
+        let moments = trainer.optimizer.moments_mut();
+        for (name, values) in names.iter().zip(moments) {
+            weights.read_f32(name, shape, &mut values[range.clone()])?;
+        }
+    }
+    trainer.state = state;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! One step: accumulate, look, update.
+
+use std::cell::{Cell, RefCell};
+
+use data::Batch;
+use kernels::reduce::sum_squares;
+use models::Model;
+use optim::{AdamW, AdamWConfig, Schedule, clip_scale};
+use tasks::{MicroBatch, Objective};
+use tensor::{DType, Device, Grads, Loss, NotFinite, Precision, Rng, Tape};
+
+use crate::error::StepError;
+use crate::state::TrainerState;
+
+/// How a step is done.
+#[derive(Clone, Copy, Debug)]
+pub struct StepConfig {
+    /// Storage and products of activations.
+    pub precision: Precision,
+    /// Learning rate by step.
+    pub schedule: Schedule,
+    /// The optimizer's own.
+    pub adamw: AdamWConfig,
+    /// The mean gradient is scaled down to this length.
+    pub max_grad_norm: f64,
+    /// Rows that go through the model at once.
+    pub micro_batch: usize,
+    /// Keep only each block's input for backward.
+    pub recompute: bool,
+    /// Dropout's seed.
+    pub seed: u64,
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Loss of the whole batch.
+    pub loss: Loss,
+    /// Length of the mean gradient, before clipping.
+    pub grad_norm: f64,
+    /// The learning rate.
+    pub lr: f32,
+    /// Whether an f16 overflow skipped the update and halved the loss scale.
+    pub skipped: bool,
+}
+
+/// f16 starts here and finds its scale: Micikevicius et al., "Mixed Precision Training",
+/// arXiv:1710.03740, section 3.2.
+const FIRST_LOSS_SCALE: f32 = 65_536.0;
+/// Steps without overflow after which the scale doubles.
+const STEPS_TO_DOUBLE: u64 = 2000;
+
+/// A model that learns: weights, gradients, moments.
+pub struct Trainer<'o> {
+    /// The model.
+    pub model: Model,
+    /// Where it computes.
+    pub device: Device,
+    /// How far it is.
+    pub state: TrainerState,
+    /// How it steps.
+    pub config: StepConfig,
+    pub(crate) optimizer: AdamW,
+    objective: &'o dyn Objective,
+    grads: RefCell<Grads>,
+    audited: bool,
+}
+
+impl<'o> Trainer<'o> {
+    /// Gradients and moments for `model`, before its first step.
+    pub fn new(
+        model: Model,
+        objective: &'o dyn Objective,
+        device: Device,
+        config: StepConfig,
+    ) -> Self {
+        let f16 = config.precision.compute == DType::F16;
+        Self {
+            grads: RefCell::new(Grads::new(&model.params)),
+            optimizer: AdamW::new(&model.params, config.adamw),
+            state: TrainerState::start(if f16 { FIRST_LOSS_SCALE } else { 1.0 }),
+            audited: false,
+            model,
+            objective,
+            device,
+            config,
+        }
+    }
+
+    /// The objective.
+    pub fn objective(&self) -> &'o dyn Objective {
+        self.objective
+    }
+
+    /// The gradients of the last step, as sums over its targets.
+    pub fn grads(&self) -> &RefCell<Grads> {
+        &self.grads
+    }
+
+    /// One optimizer step over `batch`, whose rows are `seq_len` long.
+    ///
+    /// # Errors
+    /// Where nothing would be learned, or numbers are not finite. The weights are untouched then.
+    pub fn step(&mut self, batch: &Batch) -> Result<StepReport, StepError> {
+        let step = self.state.step + 1;
+        self.grads.get_mut().reset();
+        let mut loss = Loss::default();
+        for micro in self.micro_batches(batch) {
+            loss += self.accumulate(&micro);
+        }
+        self.audit(step)?;
+        let Some(mean) = loss.mean() else { return Err(StepError::NoTargets { step }) };
+        // The gradients are scaled sums until here.
+        let to_mean = 1.0 / (loss.n_targets as f64 * f64::from(self.state.loss_scale));
+        let isa = self.device.isa;
+        let grad_norm = sum_squares(isa, self.grads.get_mut().values()).sqrt() * to_mean;
+        let lr = self.config.schedule.at(self.state.step);
+        let overflow = !grad_norm.is_finite() && self.state.loss_scale > 1.0 && mean.is_finite();
+        if !overflow {
+            if !mean.is_finite() || !grad_norm.is_finite() {
+                return Err(self.find_not_finite(batch, mean, grad_norm));
+            }
+            let clip = f64::from(clip_scale(grad_norm, self.config.max_grad_norm));
+            let scale = (to_mean * clip) as f32;
+            let weights = (&mut self.model.params, &*self.grads.get_mut());
+            self.optimizer.step(isa, weights, (lr, scale), step);
+        }
+        self.adapt_loss_scale(overflow);
+        self.state.step = step;
+        self.state.tokens += loss.n_targets;
+        Ok(StepReport { loss, grad_norm, lr, skipped: overflow })
+    }
+
+    fn micro_batches(&self, batch: &Batch) -> Vec<MicroBatch> {
+        let rng = Rng { seed: self.config.seed, step: self.state.step, first_sample: 0 };
+        let n_rows = batch.n_rows();
+        let step = self.config.micro_batch.clamp(1, n_rows.max(1));
+        let rows = (0..n_rows).step_by(step).map(|start| start..n_rows.min(start + step));
+        rows.map(|rows| {
+            let mut micro = MicroBatch::new(batch, batch.seq_len, rows, Some(rng));
+            micro.call.recompute = self.config.recompute;
+            micro
+        })
+        .collect()
+    }
+
+    /// Adds the gradients of one micro-batch.
+    fn accumulate(&self, micro: &MicroBatch) -> Loss {
+        let tape = self.tape();
+        let loss = self.objective.loss(&tape, &self.model.stack, micro);
+        tape.backward();
+        loss
+    }
+
+    fn tape(&self) -> Tape<'_> {
+        let (params, precision) = (&self.model.params, self.config.precision);
+        Tape::recording(&self.device, params, precision, &self.grads)
+            .with_loss_scale(self.state.loss_scale)
+    }
+
+    /// Once a session: every parameter was written by backward. Written, not non-zero: the key's bias
+    /// rightly has a gradient of zero.
+    fn audit(&mut self, step: u64) -> Result<(), StepError> {
+        if !self.audited {
+            let unwritten = self.grads.get_mut().unwritten(&self.model.params);
+            if !unwritten.is_empty() {
+                let names = unwritten.iter().map(|name| format!("`{name}`")).collect();
+                return Err(StepError::Unwritten { step, names });
+            }
+            self.audited = true;
+        }
+        Ok(())
+    }
+
+    fn adapt_loss_scale(&mut self, overflow: bool) {
+        let state = &mut self.state;
+        if self.config.precision.compute != DType::F16 {
+            return;
+        }
+        state.steps_at_scale += 1;
+        if overflow {
+            state.loss_scale = (state.loss_scale / 2.0).max(1.0);
+            state.steps_at_scale = 0;
+        } else if state.steps_at_scale == STEPS_TO_DOUBLE {
+            state.loss_scale *= 2.0;
+            state.steps_at_scale = 0;
+        }
+    }
+
+    /// Runs the micro-batches once more, looking at every result, to name the op.
+    fn find_not_finite(&self, batch: &Batch, loss: f64, grad_norm: f64) -> StepError {
+        let (mut at, mut sample_ids): (Option<NotFinite>, _) = (None, vec![]);
+        self.grads.borrow_mut().reset();
+        for micro in self.micro_batches(batch) {
+            let found = Cell::new(None);
+            let tape = self.tape().with_checks(&found);
+            self.objective.loss(&tape, &self.model.stack, &micro);
+            tape.backward();
+            at = found.take();
+            sample_ids = micro.sample_ids;
+            if at.is_some() {
+                break;
+            }
+        }
+        StepError::NotFinite { step: self.state.step + 1, loss, grad_norm, at, sample_ids }
+    }
+}

@@ -1,0 +1,57 @@
+"""Compares two folders of golden files; exits with what differs.
+
+usage: compare.py COMMITTED MADE
+
+Floats may differ by 1e-5 of the tensor's largest value: another CPU adds in another order. What training
+amplifies may differ by 1e-4. Everything else is equal.
+"""
+import json
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import load_file
+
+VERSIONED = {"transformers_version"}
+
+
+def difference(name, old, new):
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return f"{name}: {list(old.shape)} {old.dtype} is now {list(new.shape)} {new.dtype}"
+    if not old.is_floating_point():
+        return None if torch.equal(old, new) else f"{name}: integers differ"
+    bound = (1e-4 if name.startswith("train.") else 1e-5) * max(old.abs().max().item(), 1e-3)
+    error = (old - new).abs().max().item()
+    return None if error <= bound else f"{name}: differs by {error:.1e}, at most {bound:.1e}"
+
+
+def tensors(committed, made):
+    old, new = load_file(committed), load_file(made)
+    if old.keys() != new.keys():
+        return [f"names differ: {sorted(old.keys() ^ new.keys())}"]
+    found = (difference(name, old[name], new[name]) for name in sorted(old))
+    return [problem for problem in found if problem]
+
+
+def configs(committed, made):
+    old, new = (json.loads(path.read_text()) for path in (committed, made))
+    keys = (old.keys() | new.keys()) - VERSIONED
+    return [f"`{key}` differs" for key in sorted(keys) if old.get(key) != new.get(key)]
+
+
+def main(committed, made):
+    committed, made = pathlib.Path(committed), pathlib.Path(made)
+    names = {path.name for folder in (committed, made) for path in folder.iterdir()}
+    problems = []
+    for name in sorted(names):
+        if not (committed / name).exists() or not (made / name).exists():
+            problems.append(f"{name}: only on one side")
+            continue
+        compare = tensors if name.endswith(".safetensors") else configs
+        problems += [f"{name}: {problem}" for problem in compare(committed / name, made / name)]
+    print("\n".join(problems) or f"{committed}: {len(names)} files reproduce")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,65 @@
+//! Chores of the workspace: checks, benchmarks against `PyTorch`, golden files.
+//!
+//! | command | what |
+//! |---|---|
+//! | `cargo xtask ci [--no-test]` | every check that a change must pass |
+//! | `cargo xtask tidy [--tighten]` | the house rules that no compiler knows (`STYLE.md`) |
+//! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
+//! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
+//! | `cargo xtask golden [--check]` | makes the fixtures, or holds them against `PyTorch` |
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod bench;
+mod ci;
+mod command;
+mod golden;
+mod python;
+mod source;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+
+  ci [--no-test]             fmt, tidy, deny, clippy, doc, tests
+  tidy [--tighten]           house rules; --tighten lowers the recorded maxima to today's
+  bench train [OPTIONS]      a training step here and in PyTorch, in turn
+      --rounds N             how often each is run (3)
+      --sizes S,M,BASE       which shapes
+      --threads N            threads of each (2)
+      --steps N              timed steps a run (8; BASE 4)
+      --quick                one round of size S, 3 steps
+  bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
+  golden [--check]           makes the golden files, or checks that they reproduce";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match dispatch(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[&str]) -> Result<()> {
+    match args {
+        ["ci"] => ci::run(true),
+        ["ci", "--no-test"] => ci::run(false),
+        ["tidy"] => tidy::run(false),
+        ["tidy", "--tighten"] => tidy::run(true),
+        ["bench", "train", options @ ..] => bench::train(options),
+        ["bench", "kernels", rest @ ..] => bench::kernels(rest),
+        ["golden"] => golden::make(),
+        ["golden", "--check"] => golden::check(),
+        [] | ["--help" | "-h" | "help"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => bail!("no such command: `{}`\n\n{USAGE}", other.join(" ")),
+    }
+}
