@@ -14,8 +14,8 @@ pub struct Sampling {
     pub temperature: f32,
     /// Only so many of the most likely tokens.
     pub top_k: Option<usize>,
-    /// Only the most likely tokens that together reach this probability.
-    /// Holtzman et al., "The Curious Case of Neural Text Degeneration", arXiv:1904.09751, section 3.1.
+    /// Only the most likely tokens that together reach this probability. Holtzman et al., "The
+    /// Curious Case of Neural Text Degeneration", arXiv:1904.09751, section 3.1.
     pub top_p: Option<f32>,
     /// Only tokens at least this likely relative to the most likely one.
     /// Nguyen et al., "Turning Up the Heat: Min-p Sampling", arXiv:2407.01082, algorithm 1.
@@ -114,7 +114,11 @@ impl Sampling {
         seen.dedup();
         for id in seen {
             if let Some(z) = logits.get_mut(id as usize) {
-                *z = if *z > 0.0 { *z / self.repetition_penalty } else { *z * self.repetition_penalty };
+                *z = if *z > 0.0 {
+                    *z / self.repetition_penalty
+                } else {
+                    *z * self.repetition_penalty
+                };
             }
         }
     }

@@ -32,6 +32,11 @@ const LAYERS: [[usize; 3]; 6] = [
 
 fn main() {
     let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    // On a thread of the pool, as in training: others would wait to be woken after each product.
+    rayon::scope(|_| bench_all(&filter));
+}
+
+fn bench_all(filter: &str) {
     let isa = Isa::detect();
     println!("isa {isa}, {} threads", rayon::current_num_threads());
     println!("read {:.1} GB/s", roof::read_gb_per_s(isa));
@@ -39,11 +44,9 @@ fn main() {
         for product in [Product::Forward, Product::Input, Product::Weight] {
             if roof::bf16_gflops(isa).is_some() {
                 let roof = || roof::bf16_gflops(isa).unwrap_or(f64::NAN);
-                bench::<bf16, bf16>(&filter, isa, Multiply::Bf16, product, layer, roof);
+                bench::<bf16, bf16>(filter, isa, Multiply::Bf16, product, layer, roof);
             }
-            bench::<f32, f32>(&filter, isa, Multiply::F32, product, layer, || {
-                roof::f32_gflops(isa)
-            });
+            bench::<f32, f32>(filter, isa, Multiply::F32, product, layer, || roof::f32_gflops(isa));
         }
     }
 }

@@ -341,7 +341,7 @@ pub struct Bench {
 /// What is measured.
 #[derive(Debug, Subcommand)]
 pub enum BenchCommand {
-    /// A whole training step: forward, backward, clipping, AdamW
+    /// A whole training step: forward, backward, clipping, optimizer
     #[command(after_long_help = BENCH_EXAMPLES)]
     Train(BenchTrain),
 }

@@ -25,10 +25,9 @@ impl PrecisionArg {
     pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Dtype>) -> Precision {
         let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype == Dtype::BF16);
         match self {
-            Self::F32 => Precision::F32,
             Self::Bf16 => Precision::BF16,
             Self::Auto if isa == Isa::Avx512Bf16 && stored_bf16() => Precision::BF16,
-            Self::Auto => Precision::F32,
+            Self::F32 | Self::Auto => Precision::F32,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How a command ends.
 
 use std::error::Error;
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 /// Exit code of a command line that cannot be read.
@@ -52,7 +53,8 @@ impl Failure {
         Self::Refused(Box::new(Refusal { message: message.into(), causes: vec![], hint: None }))
     }
 
-    /// A failure with its chain of causes; a cause that the line before it says already is left out.
+    /// A failure with its chain of causes; a cause that the line before it says already is left
+    /// out.
     pub fn of(error: &(dyn Error + 'static), hint: Option<String>) -> Self {
         let message = error.to_string();
         let (mut causes, mut said) = (vec![], message.clone());
@@ -112,10 +114,10 @@ impl Failure {
         let Refusal { message, causes, hint } = &**refusal;
         let mut text = format!("{} {message}\n", paint("31", "error:"));
         for cause in causes {
-            text += &format!("  caused by: {cause}\n");
+            let _ = writeln!(text, "  caused by: {cause}");
         }
         if let Some(hint) = hint {
-            text += &format!("\n{} {hint}\n", paint("36", "hint:"));
+            let _ = writeln!(text, "\n{} {hint}", paint("36", "hint:"));
         }
         text
     }

@@ -1,7 +1,7 @@
 //! The recipe: everything a run is made of, as TOML.
 //!
-//! Read, overridden by `--set`, resolved (what is `auto` becomes a value), checked, and stored in the
-//! run, from which it can be run again.
+//! Read, overridden by `--set`, resolved (what is `auto` becomes a value), checked, and stored in
+//! the run, from which it can be run again.
 
 mod override_;
 mod sections;
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::sections::{
-    DataSection, EvalSection, ModelSection, OptimSection, ScheduleKind, TaskSection,
+    DataSection, EvalSection, ModelSection, OptimSection, TaskSection,
     TokenizerSection, TrainSection,
 };
 
@@ -173,7 +173,8 @@ impl Recipe {
             }
         }
         if !(optim.eps > 0.0 && optim.weight_decay >= 0.0 && optim.weight_decay.is_finite()) {
-            return Err(RecipeError::value("optim", "`eps` must be above 0, `weight_decay` finite and not below"));
+            let problem = "`eps` must be above 0, `weight_decay` finite and not below";
+            return Err(RecipeError::value("optim", problem));
         }
         if train.max_hours.is_some_and(|hours| !(hours > 0.0 && hours < 1e6)) {
             return Err(RecipeError::value("train.max_hours", "is not a number of hours above 0"));

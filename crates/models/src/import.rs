@@ -1,8 +1,9 @@
-//! Import tables: a bijection between a family's external names and this project's own, used both ways.
+//! Import tables: a bijection between a family's external names and this project's own, used both
+//! ways.
 
 use checkpoint::{CheckpointError, Entry, Values, Weights};
-use tensor::{Param, Params};
 use tensor::Entry as Registered;
+use tensor::{Param, Params};
 
 use crate::error::ModelError;
 

@@ -76,14 +76,14 @@ impl Model {
     /// Loads a model directory. Also returns the stored tensors that were not used.
     ///
     /// # Errors
-    /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes are
-    /// held against the config before memory is taken.
+    /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
+    /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
         let config = Self::load_config(dir)?;
         let weights = Weights::open(dir)?;
-        let config_error =
-            |source| ModelError::Config { path: dir.join("config.json"), source };
-        let prefix = config.family().prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
+        let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
+        let prefix =
+            config.family().prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
         let table: Vec<Import> = config
             .family()
             .imports()

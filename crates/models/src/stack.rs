@@ -6,7 +6,7 @@ use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, KvCache, Transformer,
     TransformerConfig,
 };
-use tensor::{Device, DType, Init, ParamsBuilder, Tape, Var};
+use tensor::{DType, Device, Init, ParamsBuilder, Tape, Var};
 
 /// Which head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

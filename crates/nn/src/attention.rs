@@ -83,7 +83,8 @@ impl Attention {
 
     /// `residual + output(attention(x))`.
     ///
-    /// With a cache (and how many positions it holds), the new keys and values are stored there first.
+    /// With a cache (and how many positions it holds), the new keys and values are stored there
+    /// first.
     pub fn forward(
         &self,
         tape: &Tape,
@@ -104,6 +105,7 @@ impl Attention {
             scale: self.scale,
             pattern: call.mask.pattern.unwrap_or(self.pattern),
             segments: call.mask.segments.clone(),
+            keys_only: call.mask.keys_only,
             dropout: self.probabilities.site(call),
         };
         let heads = match cache {

@@ -43,25 +43,27 @@ impl Block {
         cache: Option<(&mut Layer, usize)>,
     ) -> Var {
         let x = tape.scope("attn", None, || {
-            self.residual(tape, x, &self.attn_norm, |y, x| self.attn.forward(tape, y, x, call, cache))
+            self.residual(tape, &x, &self.attn_norm, |y, x| {
+                self.attn.forward(tape, y, x, call, cache)
+            })
         });
         tape.scope("ffn", None, || {
-            self.residual(tape, x, &self.ffn_norm, |y, x| self.ffn.forward(tape, y, x, call))
+            self.residual(tape, &x, &self.ffn_norm, |y, x| self.ffn.forward(tape, y, x, call))
         })
     }
 
-    /// A sublayer around the stream, normalized before or after; `f` of the sublayer's input and the
-    /// stream adds the two.
+    /// A sublayer around the stream, normalized before or after; `f` of the sublayer's input and
+    /// the stream adds the two.
     fn residual(
         &self,
         tape: &Tape,
-        x: Var,
+        x: &Var,
         norm: &Norm,
         f: impl FnOnce(&Var, &Var) -> Var,
     ) -> Var {
         match self.placement {
-            NormPlacement::Pre => f(&norm.forward(tape, &x, tape.compute()), &x),
-            NormPlacement::Post => norm.forward(tape, &f(&x, &x), DType::F32),
+            NormPlacement::Pre => f(&norm.forward(tape, x, tape.compute()), x),
+            NormPlacement::Post => norm.forward(tape, &f(x, x), DType::F32),
         }
     }
 }

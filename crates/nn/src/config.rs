@@ -79,8 +79,8 @@ pub enum WeightInit {
         /// Standard deviation.
         std: f32,
     },
-    /// As `torch.nn.TransformerEncoderLayer` starts: Xavier-uniform for query, key and value (its biases
-    /// and the output's are zero), uniform in `1 / sqrt(fan_in)` elsewhere.
+    /// As `torch.nn.TransformerEncoderLayer` starts: Xavier-uniform for query, key and value (its
+    /// biases and the output's are zero), uniform in `1 / sqrt(fan_in)` elsewhere.
     Torch,
 }
 
@@ -157,6 +157,9 @@ impl<C> Checked<C> {
 }
 
 /// Refuses zero and what no machine holds, so that no later product of sizes overflows.
+///
+/// # Errors
+/// With the field.
 pub fn check_size(field: &'static str, value: usize) -> Result<(), ConfigError> {
     const MOST: usize = 1 << 24;
     match value {
@@ -167,6 +170,9 @@ pub fn check_size(field: &'static str, value: usize) -> Result<(), ConfigError> 
 }
 
 /// Refuses what is not a probability below one.
+///
+/// # Errors
+/// With the field.
 pub fn check_probability(field: &'static str, p: f32) -> Result<(), ConfigError> {
     let problem = format!("{p} is not a probability in [0, 1)");
     if (0.0..1.0).contains(&p) { Ok(()) } else { Err(ConfigError::new(field, problem)) }

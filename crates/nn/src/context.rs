@@ -6,12 +6,15 @@ use tensor::{Pattern, Rng};
 
 use crate::cache::KvCache;
 
-/// Who sees whom, beside the trunk's own pattern: one segment id a key, 0 for padding, else one id a
-/// document, so that left and right padding, holes and packing are one mechanism.
+/// Who sees whom, beside the trunk's own pattern: one segment id a key, 0 for padding, else one id
+/// a document, so that left and right padding, holes and packing are one mechanism.
 #[derive(Clone, Debug, Default)]
 pub struct Mask {
     /// `[B, S]`; none is one document a row and no padding.
     pub segments: Option<Arc<[u32]>>,
+    /// Segments hide padded keys alone: what is computed at padded queries is what other
+    /// implementations compute there too.
+    pub keys_only: bool,
     /// Replaces the trunk's pattern.
     pub pattern: Option<Pattern>,
 }

@@ -91,7 +91,7 @@ impl TokenEmbedding {
 fn rows(tape: &Tape, waves: &[f32], shape: &[usize], positions: &[u32]) -> Var {
     let mut out = tape.device().empty(shape, DType::F32);
     let (_, d) = out.rows();
-    let rows = out.as_mut::<f32>().chunks_exact_mut(d);
+    let rows = out.as_mut_slice::<f32>().chunks_exact_mut(d);
     for (row, &at) in rows.zip(positions) {
         row.copy_from_slice(&waves[at as usize * d..][..d]);
     }

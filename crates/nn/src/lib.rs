@@ -1,9 +1,9 @@
 //! The layers of a Transformer and the one trunk they form.
 //!
-//! The map: [`TransformerConfig`] is checked, then [`Transformer::new`] registers its parameters with a
-//! [`tensor::ParamsBuilder`]; its forward pass takes `[B, T, D]` and a [`Context`] and serves training,
-//! prefill and decoding alike. [`Embed`] makes the residual stream, [`Head`] reads it out. No files, no
-//! text, no loss and no clock here. Axes: the legend of the crate `tensor`.
+//! The map: [`TransformerConfig`] is checked, then [`Transformer::new`] registers its parameters
+//! with a [`tensor::ParamsBuilder`]; its forward pass takes `[B, T, D]` and a [`Context`] and
+//! serves training, prefill and decoding alike. [`Embed`] makes the residual stream, [`Head`] reads
+//! it out. No files, no text, no loss and no clock here. Axes: the legend of the crate `tensor`.
 
 mod attention;
 mod block;

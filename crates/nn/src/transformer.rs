@@ -29,7 +29,7 @@ impl Transformer {
         };
         let blocks = (0..c.n_layers).map(|i| block(i, builder)).collect();
         let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", c));
-        Self { blocks, final_norm, config }
+        Self { config, blocks, final_norm }
     }
 
     /// What it is made of.

@@ -75,8 +75,8 @@ impl AdamW {
                 isa,
                 &mut params.values_mut()[range.clone()],
                 &grads.values()[range.clone()],
-                &mut self.first.as_mut()[range.clone()],
-                &mut self.second.as_mut()[range.clone()],
+                &mut self.first.as_mut_slice()[range.clone()],
+                &mut self.second.as_mut_slice()[range.clone()],
                 update,
             );
         }
@@ -89,6 +89,6 @@ impl AdamW {
 
     /// The same, writable: for a checkpoint that is loaded.
     pub fn moments_mut(&mut self) -> [&mut [f32]; 2] {
-        [self.first.as_mut(), self.second.as_mut()]
+        [self.first.as_mut_slice(), self.second.as_mut_slice()]
     }
 }

@@ -1,7 +1,7 @@
 //! Objectives: from a batch to a loss that adds up.
 //!
-//! The map: [`MicroBatch`] is what a model is shown, [`Objective`] what it is asked, [`NextToken`] the
-//! one objective so far. [`bits_per_byte`] makes losses of different vocabularies comparable.
+//! The map: [`MicroBatch`] is what a model is shown, [`Objective`] what it is asked, [`NextToken`]
+//! the one objective so far. [`bits_per_byte`] makes losses of different vocabularies comparable.
 
 mod metrics;
 mod micro_batch;

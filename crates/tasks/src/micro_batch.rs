@@ -32,11 +32,8 @@ impl MicroBatch {
             call.positions = positions[at.clone()].into();
         }
         let segments = batch.segments.as_ref().map(|s| s[at.clone()].into());
-        call.mask = Mask { segments, pattern: None };
-        call.rng = rng.map(|rng| Rng {
-            first_sample: rng.first_sample + rows.start as u64,
-            ..rng
-        });
+        call.mask = Mask { segments, ..Mask::default() };
+        call.rng = rng.map(|rng| Rng { first_sample: rng.first_sample + rows.start as u64, ..rng });
         Self {
             inputs: batch.inputs[at.clone()].into(),
             targets: batch.targets[at].to_vec(),

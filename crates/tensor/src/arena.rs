@@ -23,7 +23,7 @@ impl Arena {
     }
 
     /// The values, writable.
-    pub fn as_mut(&mut self) -> &mut [f32] {
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
     }
 }

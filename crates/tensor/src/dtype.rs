@@ -35,8 +35,9 @@ impl fmt::Display for DType {
     }
 }
 
-/// One policy for a whole computation: weights, sums, softmax, norms, losses and the residual stream are
-/// f32 always; what flows inside a block is stored as `compute`, and products are formed in it.
+/// One policy for a whole computation: weights, sums, softmax, norms, losses and the residual
+/// stream are f32 always; what flows inside a block is stored as `compute`, and products are formed
+/// in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precision {
     /// Storage of activations between the ops of a block.
@@ -80,7 +81,8 @@ macro_rules! by_dtype {
     };
 }
 
-/// The same for two types of which at least one is f32, or both are equal: the pairs a policy can form.
+/// The same for two types of which at least one is f32, or both are equal: the pairs a policy can
+/// form.
 macro_rules! by_dtypes {
     ($a:expr, $A:ident, $b:expr, $B:ident => $body:expr) => {{
         use $crate::DType::{Bf16, F16, F32};

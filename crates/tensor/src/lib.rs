@@ -1,14 +1,14 @@
 //! Tensors, parameters in arenas, and reverse-mode differentiation over Transformer-sized ops.
 //!
-//! The map: [`Device`] hands out [`Tensor`]s from a caching [`Pool`]; weights live in [`Params`], their
-//! gradients in [`Grads`]; a [`Tape`] runs ops (one file each, under `ops`) and, when it records, goes
-//! back over them. No files, no text and no clock here.
+//! The map: [`Device`] hands out [`Tensor`]s from a caching [`Pool`]; weights live in [`Params`],
+//! their gradients in [`Grads`]; a [`Tape`] runs ops (one file each, under `ops`) and, when it
+//! records, goes back over them. No files, no text and no clock here.
 //!
 //! # Axes
 //!
 //! One legend for the whole workspace: `B` batch, `T` query length, `S` key length, `D` `d_model`,
-//! `N` heads, `K` key/value heads, `H` head width, `F` `d_ff`, `V` vocabulary, `L` layers, `R` flattened
-//! rows (`B * T`), `E` shared embedding.
+//! `N` heads, `K` key/value heads, `H` head width, `F` `d_ff`, `V` vocabulary, `L` layers, `R`
+//! flattened rows (`B * T`), `E` shared embedding.
 
 mod arena;
 mod dtype;

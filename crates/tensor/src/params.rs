@@ -29,7 +29,8 @@ pub enum Init {
     },
 }
 
-/// A parameter's handle: where it lies in the arenas. Cheap to clone; a tied weight is one handle held twice.
+/// A parameter's handle: where it lies in the arenas. Cheap to clone; a tied weight is one handle
+/// held twice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
     index: usize,
@@ -166,7 +167,7 @@ impl Params {
 
     /// The values of one parameter, writable.
     pub fn get_mut(&mut self, param: &Param) -> &mut [f32] {
-        &mut self.arena.as_mut()[param.range()]
+        &mut self.arena.as_mut_slice()[param.range()]
     }
 
     /// The parameter of that name.
@@ -181,11 +182,12 @@ impl Params {
 
     /// All values, writable.
     pub fn values_mut(&mut self) -> &mut [f32] {
-        self.arena.as_mut()
+        self.arena.as_mut_slice()
     }
 }
 
-/// The gradients: an arena of the weights' layout, and which ranges were written since the last reset.
+/// The gradients: an arena of the weights' layout, and which ranges were written since the last
+/// reset.
 pub struct Grads {
     arena: Arena,
     written: Vec<bool>,
@@ -207,7 +209,7 @@ impl Grads {
     pub fn slot(&mut self, param: &Param) -> (&mut [f32], Write) {
         let first = !std::mem::replace(&mut self.written[param.index], true);
         let write = if first { Write::Overwrite } else { Write::Add };
-        (&mut self.arena.as_mut()[param.range()], write)
+        (&mut self.arena.as_mut_slice()[param.range()], write)
     }
 
     /// The range of one parameter, zeroed if this is its first write: for ops that can only add.
@@ -226,10 +228,12 @@ impl Grads {
         bias: Option<&Param>,
     ) -> (&mut [f32], Option<&mut [f32]>) {
         self.zeroed(weight);
-        let Some(bias) = bias else { return (&mut self.arena.as_mut()[weight.range()], None) };
+        let Some(bias) = bias else {
+            return (&mut self.arena.as_mut_slice()[weight.range()], None);
+        };
         self.zeroed(bias);
         let ranges = [weight.range(), bias.range()];
-        let [dw, db] = self.arena.as_mut().get_disjoint_mut(ranges).expect("two parameters");
+        let [dw, db] = self.arena.as_mut_slice().get_disjoint_mut(ranges).expect("two parameters");
         (dw, Some(db))
     }
 
@@ -251,7 +255,7 @@ impl Grads {
 
     /// All gradients, writable.
     pub fn values_mut(&mut self) -> &mut [f32] {
-        self.arena.as_mut()
+        self.arena.as_mut_slice()
     }
 }
 

@@ -47,7 +47,8 @@ impl Pool {
     pub(crate) fn take(&self, bytes: usize) -> Vec<Line> {
         let n = bytes.div_ceil(LINE).max(1);
         let mut state = self.lock();
-        // At most a quarter is wasted: shapes repeat from step to step, so most requests fit exactly.
+        // At most a quarter is wasted: shapes repeat from step to step, so most requests fit
+        // exactly.
         let found = state.free.range(n..=n + n / 4).next().map(|(&size, _)| size);
         let reused = found.and_then(|size| {
             let list = state.free.get_mut(&size)?;

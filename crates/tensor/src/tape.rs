@@ -34,6 +34,7 @@ impl Var {
     }
 
     /// The same elements under another shape.
+    #[must_use]
     #[track_caller]
     pub fn reshape(self, shape: &[usize]) -> Self {
         Self { value: self.value.reshape(shape), slot: self.slot }
@@ -271,8 +272,8 @@ impl<'a> Tape<'a> {
         slot
     }
 
-    /// Ends an op: its value, and how its gradient goes on. The closure holds what must be saved; a tape
-    /// that does not record drops it at once.
+    /// Ends an op: its value, and how its gradient goes on. The closure holds what must be saved; a
+    /// tape that does not record drops it at once.
     pub fn finish(
         &self,
         op: &'static str,
@@ -301,10 +302,11 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// Runs `f` without saving anything but `x`, and again, recording, when the gradient comes back.
+    /// Runs `f` without saving anything but `x`, and again, recording, when the gradient comes
+    /// back.
     ///
-    /// Same bits as without: the same ops run on the same values, and randomness is keyed, not drawn.
-    /// Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
+    /// Same bits as without: the same ops run on the same values, and randomness is keyed, not
+    /// drawn. Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
     pub fn recompute(&self, x: &Var, f: impl Fn(&Tape<'a>, Var) -> Var + 'a) -> Var {
         if !self.recording {
             return f(self, x.clone());
@@ -431,10 +433,10 @@ fn add(device: &Device, sum: Tensor, grad: &Tensor) -> Tensor {
             sum
         } else {
             let mut copy = device.empty(sum.shape(), sum.dtype());
-            copy.as_mut::<T>().copy_from_slice(sum.as_slice::<T>());
+            copy.as_mut_slice::<T>().copy_from_slice(sum.as_slice::<T>());
             copy
         };
-        kernels::cast::add_assign(device.isa, out.as_mut::<T>(), grad.as_slice::<T>());
+        kernels::cast::add_assign(device.isa, out.as_mut_slice::<T>(), grad.as_slice::<T>());
         out
     })
 }

@@ -27,7 +27,8 @@ impl Device {
         &self.pool
     }
 
-    /// A tensor whose content is unspecified (but initialised): for results that are written in full.
+    /// A tensor whose content is unspecified (but initialised): for results that are written in
+    /// full.
     pub fn empty(&self, shape: &[usize], dtype: DType) -> Tensor {
         let n: usize = shape.iter().product();
         let lines = self.pool.take(n * dtype.bytes());
@@ -49,7 +50,7 @@ impl Device {
     #[track_caller]
     pub fn tensor(&self, shape: &[usize], values: &[f32]) -> Tensor {
         let mut out = self.empty(shape, DType::F32);
-        out.as_mut::<f32>().copy_from_slice(values);
+        out.as_mut_slice::<f32>().copy_from_slice(values);
         out
     }
 }
@@ -65,7 +66,8 @@ impl Drop for Buffer {
     }
 }
 
-/// A contiguous, row-major array. Cloning shares the storage; only an unshared tensor can be written.
+/// A contiguous, row-major array. Cloning shares the storage; only an unshared tensor can be
+/// written.
 #[derive(Clone)]
 pub struct Tensor {
     shape: Vec<usize>,
@@ -103,6 +105,7 @@ impl Tensor {
     ///
     /// # Panics
     /// When the number of elements differs.
+    #[must_use]
     #[track_caller]
     pub fn reshape(mut self, shape: &[usize]) -> Self {
         let n: usize = shape.iter().product();
@@ -126,10 +129,10 @@ impl Tensor {
     /// # Panics
     /// When `T` is not the stored type, or the storage is shared.
     #[track_caller]
-    pub fn as_mut<T: Element + Pod>(&mut self) -> &mut [T] {
+    pub fn as_mut_slice<T: Element + Pod>(&mut self) -> &mut [T] {
         self.check::<T>();
         let n = self.n_elements();
-        let buffer = Arc::get_mut(&mut self.buffer).expect("as_mut: the tensor is shared");
+        let buffer = Arc::get_mut(&mut self.buffer).expect("as_mut_slice: the tensor is shared");
         &mut bytemuck::cast_slice_mut(&mut buffer.lines)[..n]
     }
 
@@ -173,6 +176,6 @@ mod tests {
     fn a_shared_tensor_is_not_written() {
         let mut x = Device::cpu(Isa::detect()).zeros(&[4], DType::Bf16);
         let _y = x.clone();
-        x.as_mut::<kernels::bf16>();
+        x.as_mut_slice::<kernels::bf16>();
     }
 }

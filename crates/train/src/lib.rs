@@ -1,8 +1,8 @@
 //! Training: the step, and the run around it.
 //!
-//! The map: [`Trainer`] owns model, gradients and optimizer and does one step at a time; [`Run`] drives
-//! it over a data set in a run directory: evaluation, logs, samples, checkpoints, resumption. An
-//! [`Observer`] sees what happens. No family and no text is known here.
+//! The map: [`Trainer`] owns model, gradients and optimizer and does one step at a time; [`Run`]
+//! drives it over a data set in a run directory: evaluation, logs, samples, checkpoints,
+//! resumption. An [`Observer`] sees what happens. No family and no text is known here.
 //!
 //! `metrics`, `tensorboard` and `report` are what a run leaves behind for people.
 

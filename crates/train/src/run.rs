@@ -37,8 +37,8 @@ pub struct RunConfig {
     pub eval_batch: usize,
     /// Saves and ends after so long.
     pub max_time: Option<Duration>,
-    /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share of
-    /// the peak.
+    /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share
+    /// of the peak.
     pub gflop: Option<(f64, f64)>,
 }
 
@@ -214,11 +214,7 @@ impl<'o> Run<'o> {
             lr: f64::from(report.lr),
             tokens: trainer.state.tokens,
             tokens_per_s,
-            share_of_peak: self
-                .parts
-                .config
-                .gflop
-                .map(|(gflop, peak)| gflop * tokens_per_s / peak),
+            share_of_peak: self.parts.config.gflop.map(|(gflop, peak)| gflop * tokens_per_s / peak),
             memory_bytes: observer.memory_bytes(),
         };
         if report.skipped {

@@ -158,8 +158,8 @@ impl<'o> Trainer<'o> {
             .with_loss_scale(self.state.loss_scale)
     }
 
-    /// Once a session: every parameter was written by backward. Written, not non-zero: the key's bias
-    /// rightly has a gradient of zero.
+    /// Once a session: every parameter was written by backward. Written, not non-zero: the key's
+    /// bias rightly has a gradient of zero.
     fn audit(&mut self, step: u64) -> Result<(), StepError> {
         if !self.audited {
             let unwritten = self.grads.get_mut().unwritten(&self.model.params);

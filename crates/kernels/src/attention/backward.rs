@@ -22,11 +22,11 @@ use super::mask::AttnSpec;
 use super::output::{HeadsMut, store_rows};
 use super::spec::{AttnShape, Heads, Qkv};
 use super::strip::{RowBuffers, RowGrad, Strip, gradient, row_grads};
-use super::tiles::{Job, Lhs, LhsView, Rhs, fill_across};
+use super::tiles::{Job, Lhs, LhsView, Rhs, clear_around, fill_across};
 use super::{MAX_ROWS, Saved};
+use crate::gemm::Multiply;
 use crate::gemm::kernel::Kernel;
 use crate::gemm::scratch::Buffer;
-use crate::gemm::Multiply;
 use crate::{Element, Isa};
 
 /// Keys of a block.
@@ -138,12 +138,7 @@ struct Block {
 }
 
 impl<T: Element> Item<'_, T> {
-    fn run(
-        &self,
-        into: &Into<'_, T>,
-        mut dbias: Option<&mut [f32]>,
-        scratch: &mut Scratch,
-    ) {
+    fn run(&self, into: &Into<'_, T>, mut dbias: Option<&mut [f32]>, scratch: &mut Scratch) {
         let shape = &self.spec.shape;
         let query_block = QUERY_BLOCK.next_multiple_of(self.kernel.rows());
         self.reset(scratch);
@@ -216,12 +211,7 @@ impl<T: Element> Item<'_, T> {
     }
 
     /// Adds what one block of scores gives to `dq`, `dk`, `dv` and `dbias`, that of its head.
-    fn block(
-        &self,
-        block: &Block,
-        mut dbias: Option<&mut [f32]>,
-        scratch: &mut Scratch,
-    ) {
+    fn block(&self, block: &Block, mut dbias: Option<&mut [f32]>, scratch: &mut Scratch) {
         let seen = self.spec.visible_in(self.b, block.queries.clone(), block.keys.clone());
         if seen.is_empty() {
             return;
@@ -250,64 +240,94 @@ impl<T: Element> Item<'_, T> {
         dbias: Option<&mut [f32]>,
         scratch: &mut Scratch,
     ) -> Range<usize> {
-        let (spec, kernel, rows) = (self.spec, self.kernel, queries.len());
-        let (n, h, keys) = (self.n(block.g), spec.shape.d_head, &block.keys);
-        let Scratch { k, v, k_down, lhs, .. } = scratch;
+        let (kernel, keys) = (self.kernel, &block.keys);
         // Whole units: a strip has an even number of rows where a unit holds two.
-        let row = kernel.units(queries.start - block.queries.start) * STRIDE;
-        let len = kernel.units(rows) * STRIDE;
-        let p = &mut scratch.p.sized::<u32>(self.units_len())[row..][..len];
-        let ds = &mut scratch.ds.sized::<u32>(self.units_len())[row..][..len];
-        let seen = spec.visible_in(self.b, queries.clone(), keys.clone());
+        let start = kernel.units(queries.start - block.queries.start) * STRIDE;
+        let place = start..start + kernel.units(queries.len()) * STRIDE;
+        let seen = self.spec.visible_in(self.b, queries.clone(), keys.clone());
         if seen.is_empty() {
-            p.fill(0);
-            ds.fill(0);
+            scratch.p.sized::<u32>(self.units_len())[place.clone()].fill(0);
+            scratch.ds.sized::<u32>(self.units_len())[place].fill(0);
             return 0..0;
         }
         let first = (seen.start - keys.start) / kernel.cols() * kernel.cols();
         let end = (seen.end - keys.start).next_multiple_of(kernel.cols());
-        let scores = scratch.scores.sized::<f32>(kernel.rows() * KEY_BLOCK);
-        let dp = scratch.dp.sized::<f32>(kernel.rows() * KEY_BLOCK);
-        let q = self.qkv.q;
-        let start = q.start(self.b, queries.start, n);
-        lhs.fill(kernel, &q.data[start..], q.row_stride, [rows, h]);
-        let job = Job { lhs: lhs.view(), rhs: k, rows, depth: 0, add: false, stride: KEY_BLOCK };
-        job.run(kernel, first..end, scores);
-        let d_out = self.heads(self.saved.d_out);
-        let start = d_out.start(self.b, queries.start, n);
-        lhs.fill(kernel, &d_out.data[start..], d_out.row_stride, [rows, h]);
-        let job = Job { lhs: lhs.view(), rhs: v, rows, depth: 0, add: false, stride: KEY_BLOCK };
-        job.run(kernel, first..end, dp);
         let strip = Strip {
-            spec,
+            spec: self.spec,
             b: self.b,
-            n,
-            queries: queries.clone(),
+            n: self.n(block.g),
+            queries,
             first_key: keys.start + first,
             width: end - first,
             stride: KEY_BLOCK,
         };
-        let mut grads = [RowGrad::default(); MAX_ROWS];
-        let lse = &self.saved.lse[(self.b * spec.shape.n_heads + n) * spec.shape.q_len..];
-        let at = [self.b, queries.start, n];
-        let outs = [self.heads(self.saved.out), d_out];
-        row_grads(self.isa, outs, at, h, &lse[queries.clone()], &mut grads[..rows]);
-        let operands = [&mut *scores, &mut *dp];
-        gradient(self.isa, &strip, operands, &grads[..rows], dbias, &mut scratch.rows);
-        let margin = if spec.k_segments.is_some() { KEY_BLOCK } else { kernel.rows() };
-        for (x, units) in [(&*scores, p), (&*dp, ds)] {
-            clear_around(units, first..end, margin);
-            fill_across(kernel, x, KEY_BLOCK, [rows, end - first], &mut units[first..], STRIDE);
-        }
-        let depth = (end - first).min(keys.len() - first);
-        lhs.fill(kernel, dp, KEY_BLOCK, [rows, depth]);
-        let (stride, index) = (self.stride(), block.g * self.strips() + queries.start / kernel.rows());
-        let len = scratch.dq_written.len() * kernel.rows() * stride;
-        let dq = &mut scratch.dq.sized::<f32>(len)[index * kernel.rows() * stride..];
-        let add = std::mem::replace(&mut scratch.dq_written[index], true);
-        let job = Job { lhs: lhs.view(), rhs: k_down, rows, depth: first, add, stride };
-        job.run(kernel, 0..h, dq);
+        self.scores(&strip, first..end, scratch);
+        self.gradient(&strip, dbias, scratch);
+        self.keep(&strip, first..end, place, scratch);
+        self.add_dq(&strip, [block.g, first, end.min(keys.len())], scratch);
         first..end
+    }
+
+    /// `q k^T` and `d_out v^T` for some columns of the block of keys.
+    fn scores(&self, strip: &Strip<'_>, columns: Range<usize>, scratch: &mut Scratch) {
+        let Scratch { k, v, lhs, scores, dp, .. } = scratch;
+        let (rows, h) = (strip.queries.len(), self.spec.shape.d_head);
+        let operands = [(self.qkv.q, &*k, scores), (self.heads(self.saved.d_out), &*v, dp)];
+        for (left, rhs, out) in operands {
+            let start = left.start(self.b, strip.queries.start, strip.n);
+            lhs.fill(self.kernel, &left.data[start..], left.row_stride, [rows, h]);
+            let lhs = lhs.view();
+            let job = Job { lhs, rhs, rows, depth: 0, add: false, stride: KEY_BLOCK };
+            let out = out.sized(self.kernel.rows() * KEY_BLOCK);
+            job.run(self.kernel, columns.clone(), out);
+        }
+    }
+
+    /// Turns scores and `dp` into `p` and `ds`.
+    fn gradient(&self, strip: &Strip<'_>, dbias: Option<&mut [f32]>, scratch: &mut Scratch) {
+        let shape = &self.spec.shape;
+        let mut grads = [RowGrad::default(); MAX_ROWS];
+        let grads = &mut grads[..strip.queries.len()];
+        let lse = &self.saved.lse[(self.b * shape.n_heads + strip.n) * shape.q_len..];
+        let outs = [self.heads(self.saved.out), self.heads(self.saved.d_out)];
+        let at = [self.b, strip.queries.start, strip.n];
+        row_grads(self.isa, outs, at, shape.d_head, &lse[strip.queries.clone()], grads);
+        let len = self.kernel.rows() * KEY_BLOCK;
+        let operands = [scratch.scores.sized(len), scratch.dp.sized(len)];
+        gradient(self.isa, strip, operands, grads, dbias, &mut scratch.rows);
+    }
+
+    /// Keeps `p` and `ds` for the panels of keys, at `place` in the block.
+    fn keep(
+        &self,
+        strip: &Strip<'_>,
+        columns: Range<usize>,
+        place: Range<usize>,
+        scratch: &mut Scratch,
+    ) {
+        let Scratch { p, ds, scores, dp, .. } = scratch;
+        let margin = if self.spec.k_segments.is_some() { KEY_BLOCK } else { self.kernel.rows() };
+        let dims = [strip.queries.len(), strip.width];
+        for (from, units) in [(scores, p), (dp, ds)] {
+            let from = from.sized::<f32>(self.kernel.rows() * KEY_BLOCK);
+            let units = &mut units.sized::<u32>(self.units_len())[place.clone()];
+            clear_around(units, STRIDE, columns.clone(), margin);
+            let units = &mut units[columns.start..];
+            fill_across(self.kernel, from, KEY_BLOCK, dims, units, STRIDE);
+        }
+    }
+
+    /// Adds `ds k` to the `dq` of a strip of head `g` of the group, for the columns `first..end`.
+    fn add_dq(&self, strip: &Strip<'_>, [g, first, end]: [usize; 3], scratch: &mut Scratch) {
+        let (kernel, stride, rows) = (self.kernel, self.stride(), strip.queries.len());
+        let index = g * self.strips() + strip.queries.start / kernel.rows();
+        let Scratch { lhs, dp, dq, dq_written, .. } = scratch;
+        let ds = dp.sized::<f32>(kernel.rows() * KEY_BLOCK);
+        lhs.fill(kernel, ds, KEY_BLOCK, [rows, end - first]);
+        let dq = dq.sized::<f32>(dq_written.len() * kernel.rows() * stride);
+        let add = std::mem::replace(&mut dq_written[index], true);
+        let job = Job { lhs: lhs.view(), rhs: &scratch.k_down, rows, depth: first, add, stride };
+        job.run(kernel, 0..self.spec.shape.d_head, &mut dq[index * kernel.rows() * stride..]);
     }
 
     /// Adds to `dk` and `dv` of one panel of keys.
@@ -365,17 +385,5 @@ impl<T: Element> Item<'_, T> {
             let by = &by[..rows.min(q_len - first)];
             store_rows(self.isa, &into.q, [self.b, first, self.n(g)], sums, stride, by);
         }
-    }
-}
-
-/// Zeroes up to `margin` columns on both sides of `range` in every row.
-///
-/// A panel of keys reads the columns of all strips it meets. By position alone, the columns of
-/// strips move on together, and such a panel passes the end of a strip by less than its own width;
-/// segments may leave any gap.
-fn clear_around(units: &mut [u32], range: Range<usize>, margin: usize) {
-    for row in units.chunks_exact_mut(STRIDE) {
-        row[range.start.saturating_sub(margin)..range.start].fill(0);
-        row[range.end..KEY_BLOCK.min(range.end + margin)].fill(0);
     }
 }

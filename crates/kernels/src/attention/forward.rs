@@ -151,8 +151,7 @@ impl<T: Element> Item<'_, T> {
 
     fn pack_keys(&self, keys: Range<usize>, scratch: &mut Scratch) {
         let h = self.spec.shape.d_head;
-        let [k, v] =
-            [self.qkv.k, self.qkv.v].map(|x| x.mat(self.b, keys.clone(), self.kv, h));
+        let [k, v] = [self.qkv.k, self.qkv.v].map(|x| x.mat(self.b, keys.clone(), self.kv, h));
         scratch.k.pack(self.kernel, k.t());
         scratch.v.pack(self.kernel, v);
     }
@@ -221,7 +220,9 @@ impl<T: Element> Item<'_, T> {
 fn rescale(acc: &mut [f32], stride: usize, states: &[RowState]) {
     for (acc, state) in acc.chunks_exact_mut(stride).zip(states) {
         if state.rescale != 1.0 {
-            acc.iter_mut().for_each(|x| *x *= state.rescale);
+            for x in acc {
+                *x *= state.rescale;
+            }
         }
     }
 }

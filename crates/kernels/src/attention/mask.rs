@@ -3,58 +3,8 @@
 use std::ops::Range;
 
 use super::spec::{AttnShape, Pattern};
-use crate::philox::philox4x32;
-
-/// Dropout on attention probabilities: `0` or `1 / (1 - rate)`, keyed by (row of the batch, head,
-/// query position, key), so recomputation, backward and a micro-batch see the same mask.
-///
-/// Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011): Philox4x32-10 with the
-/// counter `[key / 4, query position, head, row]`; word `key % 4` decides.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AttnDropout {
-    /// Share of probabilities dropped, `0 <= rate < 1`.
-    pub rate: f32,
-    /// Philox key: a hash of seed, step and layer.
-    pub key: [u32; 2],
-    /// Row of the whole batch that row 0 of this call is.
-    pub first_row: u32,
-}
-
-impl AttnDropout {
-    /// Words below this are dropped.
-    fn threshold(self) -> u32 {
-        (f64::from(self.rate) * 4_294_967_296.0) as u32
-    }
-
-    /// The multiplier of one probability at `[b, n, t, k]` of a call.
-    pub fn multiplier(self, spec: &AttnSpec, [b, n, t, k]: [usize; 4]) -> f32 {
-        let words = philox4x32(self.counter(spec, [b, n, t], k / 4), self.key);
-        self.multiplier_of(words[k % 4])
-    }
-
-    #[inline(always)]
-    fn multiplier_of(self, word: u32) -> f32 {
-        if word < self.threshold() { 0.0 } else { 1.0 / (1.0 - self.rate) }
-    }
-
-    #[inline(always)]
-    fn counter(self, spec: &AttnSpec, [b, n, t]: [usize; 3], quad: usize) -> [u32; 4] {
-        let row = self.first_row.wrapping_add(b as u32);
-        [quad as u32, (spec.q_start + t) as u32, n as u32, row]
-    }
-
-    /// The multipliers of row `[b, n, t]` for the keys `first..`, a multiple of 4.
-    #[inline(always)]
-    pub(super) fn fill(self, spec: &AttnSpec, row: [usize; 3], first: usize, out: &mut [f32]) {
-        debug_assert!(first.is_multiple_of(4));
-        for (i, out) in out.chunks_mut(4).enumerate() {
-            let words = philox4x32(self.counter(spec, row, first / 4 + i), self.key);
-            for (out, word) in out.iter_mut().zip(words) {
-                *out = self.multiplier_of(word);
-            }
-        }
-    }
-}
+use crate::dropout::Dropout;
+use crate::philox::{GROUP, Key, group};
 
 /// One attention call: sizes, scale, mask, bias, dropout.
 #[derive(Clone, Copy, Debug)]
@@ -75,8 +25,10 @@ pub struct AttnSpec<'a> {
     /// Added to the scaled score, `[N, T + S - 1]`: head `n`, query `t` (of this call) and key `k`
     /// read column `k - t + T - 1`, so column 0 is the distance `-(q_start + T - 1)`.
     pub bias: Option<&'a [f32]>,
-    /// Dropout on probabilities.
-    pub dropout: Option<AttnDropout>,
+    /// Dropout on probabilities. Its offset is the row of the whole batch that row 0 of this call
+    /// is; the numbers depend on (row of the whole batch, head, query position, key), so
+    /// recomputation, backward, a micro-batch and a cached prompt see the same ones.
+    pub dropout: Option<Dropout>,
 }
 
 impl<'a> AttnSpec<'a> {
@@ -104,6 +56,45 @@ impl<'a> AttnSpec<'a> {
             key != 0 && self.q_segments.is_none_or(|segments| segments[b * q_len + t] == key)
         });
         by_position && by_segment
+    }
+
+    /// What dropout multiplies the probability at `[b, n, t, k]` with: `0` or `1 / (1 - p)`, and 1
+    /// without dropout. The law; the fast paths fill whole rows.
+    pub fn multiplier(&self, [b, n, t, k]: [usize; 4]) -> f32 {
+        let Some(dropout) = self.dropout else { return 1.0 };
+        let row = Dropout { key: self.row_key(dropout, [b, n, t]), offset: 0, ..dropout };
+        if row.keep(k as u64) { dropout.scale() } else { 0.0 }
+    }
+
+    /// The random numbers of one row, one a key.
+    fn row_key(&self, dropout: Dropout, [b, n, t]: [usize; 3]) -> Key {
+        let position = (self.q_start + t) as u64;
+        dropout.key.fold(dropout.offset + b as u64).fold((n as u64) << 32 | position)
+    }
+
+    /// The multipliers of row `[b, n, t]` for the keys from `first`.
+    #[inline(always)]
+    pub(super) fn fill_multipliers(
+        &self,
+        dropout: Dropout,
+        row: [usize; 3],
+        first: usize,
+        out: &mut [f32],
+    ) {
+        let key = self.row_key(dropout, row);
+        let threshold = (f64::from(dropout.p) * 4_294_967_296.0) as u32;
+        let scale = dropout.scale();
+        let end = first + out.len();
+        let mut at = first;
+        while at < end {
+            let words = group(key, (at / GROUP) as u64);
+            let next = (at / GROUP + 1) * GROUP;
+            let words = &words[at % GROUP..];
+            for (out, &word) in out[at - first..].iter_mut().zip(words) {
+                *out = if word < threshold { 0.0 } else { scale };
+            }
+            at = next;
+        }
     }
 
     /// The segment of query `t`, `None` when it sees every segment.
@@ -202,7 +193,7 @@ impl<'a> AttnSpec<'a> {
             shape.bias_len()
         );
         assert!(
-            self.dropout.is_none_or(|d| (0.0..1.0).contains(&d.rate)),
+            self.dropout.is_none_or(|d| (0.0..1.0).contains(&d.p)),
             "attention: dropout {:?}",
             self.dropout
         );

@@ -19,7 +19,7 @@
 //! Masked keys have a probability of zero, but tiles multiply it: a value (`v`) that is not finite
 //! may reach rows of its tile that do not see it. Keys (`k`) do not.
 //!
-//! Dao et al., "FlashAttention", arXiv:2205.14135; Dao, "FlashAttention-2", arXiv:2307.08691.
+//! Dao et al., "`FlashAttention`", arXiv:2205.14135; Dao, "FlashAttention-2", arXiv:2307.08691.
 #![allow(clippy::inline_always)] // As in `simd`: inlined into functions with the instructions.
 
 mod backward;
@@ -34,7 +34,7 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
-pub use mask::{AttnDropout, AttnSpec};
+pub use mask::AttnSpec;
 pub use spec::{AttnShape, Heads, Pattern, Qkv};
 
 use crate::gemm::Multiply;

@@ -132,11 +132,7 @@ impl<'a, T> Qkv<'a, T> {
         let AttnShape { q_len, n_heads, n_kv_heads, d_head, .. } = *shape;
         let stride = (n_heads + 2 * n_kv_heads) * d_head;
         let part = |offset| Heads::rows(data, offset, stride, q_len, d_head);
-        Self {
-            q: part(0),
-            k: part(n_heads * d_head),
-            v: part((n_heads + n_kv_heads) * d_head),
-        }
+        Self { q: part(0), k: part(n_heads * d_head), v: part((n_heads + n_kv_heads) * d_head) }
     }
 
     /// Queries `[B, T, N * H]` apart from keys and values `[B, S, 2K * H]`, `k | v` in a row.

@@ -118,7 +118,7 @@ impl Strip<'_> {
         }
         if let Some(dropout) = spec.dropout {
             let drop = &mut buffers.drop[..self.width];
-            dropout.fill(spec, [self.b, self.n, t], self.first_key, drop);
+            spec.fill_multipliers(dropout, [self.b, self.n, t], self.first_key, drop);
         }
         Row {
             visible,

@@ -109,6 +109,18 @@ fn across_body<P: Product, T: Element>(
     }
 }
 
+/// Zeroes up to `margin` columns on both sides of `range` in every row, `stride` long.
+///
+/// A panel of keys reads the columns of all strips it meets. By position alone, the columns of
+/// strips move on together, and such a panel passes the end of a strip by less than its own width;
+/// segments may leave any gap.
+pub(super) fn clear_around(units: &mut [u32], stride: usize, range: Range<usize>, margin: usize) {
+    for row in units.chunks_exact_mut(stride) {
+        row[range.start.saturating_sub(margin)..range.start].fill(0);
+        row[range.end..stride.min(range.end + margin)].fill(0);
+    }
+}
+
 /// A left operand in place.
 #[derive(Clone, Copy)]
 pub(super) struct LhsView<'a> {

@@ -8,23 +8,19 @@
 
 use std::any::TypeId;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use super::blocks::Blocks;
 use super::epilogue::Output;
 use super::kernel::Kernel;
 use super::pack::{Part, pack};
-use super::packed::Panels;
+use super::packed::{Packing, Panels};
 use super::region::{Pass, Region};
 use super::scratch::{Purpose, with_buffer};
 use super::view::Lines;
 use crate::element::Element;
 
-/// Units of a block's packed panels: half of an L2 cache of 1 MiB.
-const LOCAL_UNITS: usize = 1 << 17;
-/// Blocks take this part of what is left.
-const SHARE: usize = 16;
 /// Multiplications that are done before another thread would have woken up.
 const ALONE: usize = 1 << 18;
 
@@ -46,93 +42,77 @@ pub fn run<A: Element, B: Element, C: Element>(
 ) {
     if b.count > a.count {
         let shared = Panels { kernel, width: kernel.rows(), count: a.count, k: a.k };
-        with_packed(shared, a, |units| run_blocks(Local::Cols, b, shared, units, out));
+        run_packing(&Job::new(Local::Cols, b, shared, out), a);
     } else {
         let shared = Panels { kernel, width: kernel.cols(), count: b.count, k: b.k };
-        with_packed(shared, b, |units| run_blocks(Local::Rows, a, shared, units, out));
+        run_packing(&Job::new(Local::Rows, a, shared, out), b);
     }
 }
 
-/// Packs an operand into memory of this thread.
-fn with_packed<T: Element>(panels: Panels, lines: Lines<'_, T>, f: impl FnOnce(&[u32])) {
-    with_buffer(Purpose::Shared, |buffer| {
-        let units = buffer.sized(panels.len());
-        panels.pack(lines, units);
-        f(units);
-    });
-}
-
-/// Computes all blocks of the operand that is not packed yet.
-pub fn run_blocks<T: Element, C: Element>(
-    cut: Local,
-    lines: Lines<'_, T>,
+/// Computes a product of which the right operand is packed.
+pub fn run_packed<A: Element, C: Element>(
+    a: Lines<'_, A>,
     shared: Panels,
     units: &[u32],
     out: &Output<'_, C>,
 ) {
-    let kernel = shared.kernel;
-    let width = if cut == Local::Rows { kernel.rows() } else { kernel.cols() };
-    let local = Panels { width, count: lines.count, ..shared };
-    let job = Job { cut, lines, local, shared, units, out };
-    let blocks = Blocks::new(local);
-    let [m, n] = out.dims;
-    if m * n * shared.k <= ALONE {
-        while let Some(panels) = blocks.take() {
-            job.block(panels);
-        }
-        return;
-    }
-    // Which thread takes which block is left to chance; they are taken in order, large ones first.
-    (0..blocks.count()).into_par_iter().with_max_len(1).for_each(|_| {
+    let job = Job::new(Local::Rows, a, shared, out);
+    let blocks = Blocks::new(job.local, a.along_k);
+    job.take_turns(blocks.count(), || {
         if let Some(panels) = blocks.take() {
-            job.block(panels);
+            job.block(units, panels);
         }
     });
 }
 
-/// Hands out ranges of panels, each smaller than the one before or as large.
-struct Blocks {
-    n_panels: usize,
-    largest: usize,
-    next: AtomicUsize,
+/// Packs the shared operand into memory of this thread, and computes all blocks. Threads go on from
+/// one to the other without coming together in between.
+fn run_packing<S: Element, T: Element, C: Element>(job: &Job<'_, T, C>, lines: Lines<'_, S>) {
+    let blocks = Blocks::new(job.local, job.lines.along_k);
+    with_buffer(Purpose::Shared, |buffer| {
+        let packing = Packing::new(job.shared, lines, buffer.sized(job.shared.len()));
+        job.take_turns(packing.n_pieces() + blocks.count(), || {
+            if packing.take() {
+                return;
+            }
+            if let Some(panels) = blocks.take() {
+                job.block(packing.units(), panels);
+            }
+        });
+    });
 }
 
-impl Blocks {
-    fn new(local: Panels) -> Self {
-        let largest = (LOCAL_UNITS / local.panel_len(0).max(1)).max(1);
-        Self { n_panels: local.n_panels(), largest, next: AtomicUsize::new(0) }
-    }
-
-    fn end(&self, start: usize) -> usize {
-        start + ((self.n_panels - start) / SHARE).clamp(1, self.largest)
-    }
-
-    fn count(&self) -> usize {
-        let next = |start: &usize| Some(self.end(*start)).filter(|end| *end < self.n_panels);
-        std::iter::successors((self.n_panels > 0).then_some(0), next).count()
-    }
-
-    fn take(&self) -> Option<Range<usize>> {
-        let more = |start| (start < self.n_panels).then(|| self.end(start));
-        let start = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(start..self.end(start))
-    }
-}
-
-/// A product whose shared operand is packed.
+/// A product: what is cut, and what every block reads.
 struct Job<'a, T, C> {
     cut: Local,
     lines: Lines<'a, T>,
     local: Panels,
     shared: Panels,
-    units: &'a [u32],
     out: &'a Output<'a, C>,
 }
 
-impl<T: Element, C: Element> Job<'_, T, C> {
+impl<'a, T: Element, C: Element> Job<'a, T, C> {
+    fn new(cut: Local, lines: Lines<'a, T>, shared: Panels, out: &'a Output<'a, C>) -> Self {
+        let kernel = shared.kernel;
+        let width = if cut == Local::Rows { kernel.rows() } else { kernel.cols() };
+        let local = Panels { width, count: lines.count, ..shared };
+        Self { cut, lines, local, shared, out }
+    }
+
+    /// Calls `turn` so many times, on all threads where that is worth it. Which thread does what is
+    /// left to chance.
+    fn take_turns(&self, n_turns: usize, turn: impl Fn() + Sync) {
+        let [m, n] = self.out.dims;
+        if m * n * self.local.k <= ALONE {
+            (0..n_turns).for_each(|_| turn());
+        } else {
+            (0..n_turns).into_par_iter().with_max_len(1).for_each(|_| turn());
+        }
+    }
+
     /// Computes the part of the result that belongs to some panels of the local operand. Each
     /// panel is given to one block only.
-    fn block(&self, panels: Range<usize>) {
+    fn block(&self, units: &[u32], panels: Range<usize>) {
         let local = self.local;
         let lines = panels.start * local.width..local.count.min(panels.end * local.width);
         let [m, n] = self.out.dims;
@@ -152,12 +132,13 @@ impl<T: Element, C: Element> Job<'_, T, C> {
         let apart = local.k_blocks() > 1 && !is_f32;
         with_buffer(Purpose::Partial, |buffer| {
             let partial = apart.then(|| buffer.sized(dims[0] * dims[1]));
-            self.run(panels, &mut Region { out: self.out, origin, dims, c, activated, partial });
+            let mut region = Region { out: self.out, origin, dims, c, activated, partial };
+            self.run(units, panels, &mut region);
         });
     }
 
     /// Packs the local panels, one block of `k` after the other, and multiplies.
-    fn run(&self, panels: Range<usize>, region: &mut Region<'_, C>) {
+    fn run(&self, units: &[u32], panels: Range<usize>, region: &mut Region<'_, C>) {
         let local = self.local;
         with_buffer(Purpose::Local, |buffer| {
             for block in 0..local.k_blocks() {
@@ -169,12 +150,13 @@ impl<T: Element, C: Element> Job<'_, T, C> {
                 let pass = Pass {
                     kernel: local.kernel,
                     n_units: panel_len / width,
+                    after: if self.cut == Local::Rows { [0, 1] } else { [1, 0] },
                     first,
                     last: block + 1 == local.k_blocks(),
                 };
                 for i in 0..self.shared.n_panels() {
                     let line = i * self.shared.width;
-                    let shared = &self.units[self.shared.panel(block, i)];
+                    let shared = &units[self.shared.panel(block, i)];
                     match self.cut {
                         Local::Rows => region.strip(pass, [0, line], [packed, shared]),
                         Local::Cols => region.strip(pass, [line, 0], [shared, packed]),

@@ -21,7 +21,12 @@ pub trait Geometry: Simd {
     fn tile<P: Product<S = Self>, C: Element>(p: P, used: [usize; 2], tile: Tile<'_, C>);
 
     /// Computes a grid of whole tiles from panels of `n_units` units.
-    fn grid<P: Product<S = Self>, C: Element>(p: P, n_units: usize, grid: Tile<'_, C>);
+    fn grid<P: Product<S = Self>, C: Element>(
+        p: P,
+        n_units: usize,
+        after: [usize; 2],
+        grid: Tile<'_, C>,
+    );
 
     /// Lane j of vector i becomes lane i of vector j.
     #[inline(always)]
@@ -56,8 +61,13 @@ macro_rules! tile_of {
         }
 
         #[inline(always)]
-        fn grid<P: Product<S = Self>, C: Element>(p: P, n_units: usize, grid: Tile<'_, C>) {
-            accumulate_grid::<P, C, $rows, $vectors>(p, n_units, grid);
+        fn grid<P: Product<S = Self>, C: Element>(
+            p: P,
+            n_units: usize,
+            after: [usize; 2],
+            grid: Tile<'_, C>,
+        ) {
+            accumulate_grid::<P, C, $rows, $vectors>(p, n_units, after, grid);
         }
     };
 }

@@ -193,24 +193,25 @@ impl Kernel {
         run_tile(self, tile);
     }
 
-    /// Computes a grid of whole tiles from panels of `n_units` units, one after the other.
+    /// Computes a grid of whole tiles from panels of `n_units` units, one after the other. `after`
+    /// says which tile comes next, counted in tiles from the first.
     ///
     /// # Panics
     /// When there are too few panels for the rows and columns of `grid.out`.
     #[inline]
-    pub fn grid<C: Element>(self, n_units: usize, grid: Tile<'_, C>) {
-        run_grid(self, n_units, grid);
+    pub fn grid<C: Element>(self, n_units: usize, after: [usize; 2], grid: Tile<'_, C>) {
+        run_grid(self, n_units, after, grid);
     }
 }
 
 kernel_fn! {
-    fn run_grid<C: Element>(n_units: usize, grid: Tile<'_, C>) = grid_body;
+    fn run_grid<C: Element>(n_units: usize, after: [usize; 2], grid: Tile<'_, C>) = grid_body;
 }
 
 #[inline(always)]
 #[allow(clippy::inline_always)] // Compiled with the instructions of the caller.
-fn grid_body<P: Product, C: Element>(p: P, n_units: usize, grid: Tile<'_, C>) {
-    P::S::grid(p, n_units, grid);
+fn grid_body<P: Product, C: Element>(p: P, n_units: usize, after: [usize; 2], grid: Tile<'_, C>) {
+    P::S::grid(p, n_units, after, grid);
 }
 
 kernel_fn! {

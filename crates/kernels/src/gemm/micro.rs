@@ -1,10 +1,13 @@
 //! The micro-kernel: one tile of sums, kept in registers while `k` runs.
 #![allow(clippy::inline_always)] // As in `simd`: compiled with the instructions of the caller.
 
-use super::product::{Product, prefetch};
+use super::product::{Product, Units, prefetch};
 use super::tile::TileMut;
 use crate::element::Element;
 use crate::simd::{LANES, Simd};
+
+/// Cache lines that a row of a tile of 32 f32 may lie in.
+const AHEAD_LINES: usize = 3;
 
 /// What the sums of a tile start from.
 #[derive(Clone, Copy, Debug)]
@@ -50,43 +53,47 @@ impl Start<'_> {
 }
 
 /// Computes a grid of whole tiles: `a` and `b` hold panels of `n_units` units.
+///
+/// While a tile is computed, the memory of the next one is asked for: results are read late and
+/// stores wait for their cache lines one after the other. `after` is the tile after the grid,
+/// counted in tiles from its first.
 #[inline(always)]
 pub fn accumulate_grid<P: Product, C: Element, const ROWS: usize, const VECTORS: usize>(
     p: P,
     n_units: usize,
+    after: [usize; 2],
     mut grid: Tile<'_, C>,
 ) {
     let [rows, cols] = grid.out.dims();
+    let [n_rows, n_cols] = [rows / ROWS, cols / (VECTORS * LANES)];
     let (a_len, b_len) = (n_units * ROWS, n_units * VECTORS * LANES);
-    for j in 0..cols / (VECTORS * LANES) {
-        for i in 0..rows / ROWS {
+    for j in 0..n_cols {
+        for i in 0..n_rows {
+            let next = match [i + 1 < n_rows, j + 1 < n_cols] {
+                [true, _] => [i + 1, j],
+                [_, true] => [0, j + 1],
+                _ => after,
+            };
+            let next = grid.out.address([next[0] * ROWS, next[1] * VECTORS * LANES]);
+            let ahead = Ahead { next, stride: grid.out.stride() };
             let at @ [_, col] = [i * ROWS, j * VECTORS * LANES];
-            let mut out = grid.out.part(at, ROWS, VECTORS * LANES);
-            ask_for(&mut out);
             let tile = Tile {
                 a: &grid.a[i * a_len..][..a_len],
                 b: &grid.b[j * b_len..][..b_len],
                 start: grid.start.at(at),
                 bias: grid.bias.map(|bias| &bias[col..]),
-                out,
+                out: grid.out.part(at, ROWS, VECTORS * LANES),
             };
-            accumulate::<P, C, ROWS, VECTORS, ROWS, VECTORS>(p, tile);
+            accumulate_and::<P, C, ROWS, VECTORS, ROWS, VECTORS>(p, tile, Some(ahead));
         }
     }
 }
 
-/// Asks for the memory of a tile, long before it is written: stores wait for their cache lines one
-/// after the other.
-#[inline(always)]
-fn ask_for<C: Element>(out: &mut TileMut<'_, C>) {
-    const LINE: usize = 64;
-    for i in 0..out.dims()[0] {
-        let row = out.row(i);
-        for part in row.chunks(LINE / size_of::<C>()) {
-            prefetch(part.as_ptr());
-        }
-        prefetch(row.as_ptr_range().end.wrapping_sub(1));
-    }
+/// Where the next tile is.
+#[derive(Clone, Copy)]
+struct Ahead<C> {
+    next: *const C,
+    stride: usize,
 }
 
 /// Computes the first `M` rows and `V` vectors of a tile whose panels are for `ROWS` rows and
@@ -101,29 +108,68 @@ pub fn accumulate<
     const V: usize,
 >(
     p: P,
+    tile: Tile<'_, C>,
+) {
+    accumulate_and::<P, C, ROWS, VECTORS, M, V>(p, tile, None);
+}
+
+/// As [`accumulate`], asking for the memory of another tile meanwhile.
+#[inline(always)]
+fn accumulate_and<
+    P: Product,
+    C: Element,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const M: usize,
+    const V: usize,
+>(
+    p: P,
     mut tile: Tile<'_, C>,
+    ahead: Option<Ahead<C>>,
 ) {
     assert_eq!(tile.out.dims(), [M, V * LANES], "gemm: tile");
     let mut sums = start::<P, C, M, V>(p, &mut tile);
-    let a = tile.a.as_chunks::<ROWS>().0;
-    let b = tile.b.as_chunks::<LANES>().0.as_chunks::<VECTORS>().0;
-    debug_assert_eq!(a.len(), b.len(), "gemm: panels");
+    let mut a = tile.a.as_chunks::<ROWS>().0;
+    let mut b = tile.b.as_chunks::<LANES>().0.as_chunks::<VECTORS>().0;
+    assert_eq!(a.len(), b.len(), "gemm: panels");
+    if let Some(ahead) = ahead {
+        // A line for a unit, so that they do not get in the way of the units. One unit a turn:
+        // more of them would not fit the registers.
+        let n = a.len().min(M * AHEAD_LINES);
+        for (i, (a, b)) in a[..n].iter().zip(&b[..n]).enumerate() {
+            let row = ahead.next.wrapping_add(i / AHEAD_LINES * ahead.stride);
+            prefetch(row.cast::<u8>().wrapping_add(i % AHEAD_LINES * 64));
+            step(p, &mut sums, a, b);
+        }
+        (a, b) = (&a[n..], &b[n..]);
+    }
     for (a, b) in a.iter().zip(b) {
-        let mut columns = [p.load(&b[0]); V];
-        for v in 1..V {
-            columns[v] = p.load(&b[v]);
-        }
-        for i in 0..M {
-            let row = p.splat(a[i]);
-            for v in 0..V {
-                sums[i][v] = p.step(sums[i][v], row, columns[v]);
-            }
-        }
+        step(p, &mut sums, a, b);
     }
     for (i, sums) in sums.into_iter().enumerate() {
         let out = tile.out.row(i).as_chunks_mut().0;
         for v in 0..V {
             C::store(p.simd(), &mut out[v], sums[v]);
+        }
+    }
+}
+
+/// Adds the products of one unit of `k`.
+#[inline(always)]
+fn step<P: Product, const ROWS: usize, const VECTORS: usize, const M: usize, const V: usize>(
+    p: P,
+    sums: &mut [[<P::S as Simd>::F; V]; M],
+    a: &[u32; ROWS],
+    b: &[Units; VECTORS],
+) {
+    let mut columns = [p.load(&b[0]); V];
+    for v in 1..V {
+        columns[v] = p.load(&b[v]);
+    }
+    for i in 0..M {
+        let row = p.splat(a[i]);
+        for v in 0..V {
+            sums[i][v] = p.step(sums[i][v], row, columns[v]);
         }
     }
 }

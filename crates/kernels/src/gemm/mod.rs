@@ -17,7 +17,7 @@
 //! - `kernel`: a micro-kernel and the proof that the CPU can run it. `geometry`: tile sizes.
 //!   `product`, `dot_bf16`: how one step multiplies. `micro`: the loop over `k`.
 //! - `pack`: one operand into panels. `packed`: a whole operand. `scratch`: where panels live.
-//! - `driver`: blocks, threads. `region`: the tiles of a block. `epilogue`: bias, residual, activation. `few`: products of a few
+//! - `driver`, `blocks`: cutting, threads. `region`: the tiles of a block. `epilogue`: bias, residual, activation. `few`: products of a few
 //!   rows, bound by reading `b`.
 //!
 //! An element of the result is a sum in the order of `k`: it has the same bits whatever the other
@@ -28,6 +28,7 @@
 //! Van Zee, van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality",
 //! ACM TOMS 41(3), 2015.
 
+mod blocks;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod dot_bf16;
 mod driver;
@@ -52,7 +53,6 @@ pub use kernel::Multiply;
 pub use packed::{PackedB, pack_b};
 pub use view::{Layout, Mat, MatMut};
 
-use driver::Local;
 use epilogue::Output;
 use kernel::Kernel;
 
@@ -108,5 +108,5 @@ pub fn gemm_packed<A: Element, C: Element>(
     let multiply = if panels.kernel.rounds() { Multiply::Bf16 } else { Multiply::F32 };
     assert_eq!(panels.kernel, Kernel::new(isa, multiply), "gemm: packed for another than {isa}");
     let out = Output::new(c, epilogue);
-    driver::run_blocks(Local::Rows, a.row_lines(), panels, units, &out);
+    driver::run_packed(a.row_lines(), panels, units, &out);
 }

@@ -1,13 +1,15 @@
 //! An operand packed as a whole: shared by every block of a product, or kept for the next.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::kernel::{Kernel, Multiply};
 use super::pack::{Part, pack};
 use super::scratch::Buffer;
-use super::view::{Lines, Mat};
+use super::tile::Disjoint;
+use super::view::{Lines, Mat, MatMut};
 use crate::Isa;
 use crate::element::Element;
 
@@ -63,43 +65,84 @@ impl Panels {
         let start = block * UNITS_MAX * self.width * self.n_panels() + i * len;
         start..start + len
     }
+}
 
-    /// Packs everything, in parallel.
-    pub fn pack<T: Element>(&self, lines: Lines<'_, T>, to: &mut [u32]) {
-        let block_len = UNITS_MAX * self.width * self.n_panels();
-        if self.len() <= PACK_ALONE {
-            for (block, to) in to.chunks_mut(block_len.max(1)).enumerate() {
-                self.pack_panels(lines, block, 0, to);
-            }
-            return;
-        }
-        to.par_chunks_mut(block_len).enumerate().for_each(|(block, to)| {
-            let panel_len = self.panel_len(block);
-            let n_panels = (PACK_AT_ONCE / panel_len).clamp(4, 64);
-            to.par_chunks_mut(n_panels * panel_len).enumerate().for_each(|(i, to)| {
-                self.pack_panels(lines, block, i * n_panels, to);
-            });
-        });
+/// An operand that is being packed, piece by piece, by whoever takes one.
+pub struct Packing<'a, T> {
+    panels: Panels,
+    lines: Lines<'a, T>,
+    units: Disjoint<'a, u32>,
+    /// Panels of a piece.
+    at_once: usize,
+    next: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl<'a, T: Element> Packing<'a, T> {
+    /// Nothing is packed yet; `units` is as long as `panels` says.
+    pub fn new(panels: Panels, lines: Lines<'a, T>, units: &'a mut [u32]) -> Self {
+        let len = units.len();
+        assert_eq!(len, panels.len(), "gemm: packing {panels:?}");
+        let at_once = (PACK_AT_ONCE / panels.panel_len(0).max(1)).clamp(4, 64);
+        let units = Disjoint::new(MatMut::new(units, 1, len));
+        Self { panels, lines, units, at_once, next: 0.into(), done: 0.into() }
     }
 
-    /// Packs the panels from `first` that `to` has room for.
-    fn pack_panels<T: Element>(
-        &self,
-        lines: Lines<'_, T>,
-        block: usize,
-        first: usize,
-        to: &mut [u32],
-    ) {
-        let n_panels = to.len() / self.panel_len(block);
-        let panels = first..first + n_panels;
-        pack(self.kernel, lines, &Part { width: self.width, panels, ks: self.ks(block) }, to);
+    /// How many pieces there are.
+    pub fn n_pieces(&self) -> usize {
+        if self.panels.len() == 0 { 0 } else { self.per_block() * self.panels.k_blocks() }
+    }
+
+    fn per_block(&self) -> usize {
+        self.panels.n_panels().div_ceil(self.at_once)
+    }
+
+    /// Packs the next piece; false when all are taken.
+    pub fn take(&self) -> bool {
+        let piece = self.next.fetch_add(1, Ordering::Relaxed);
+        let taken = piece < self.n_pieces();
+        if taken {
+            let _done = Done(&self.done);
+            self.pack(piece / self.per_block(), piece % self.per_block() * self.at_once);
+        }
+        taken
+    }
+
+    /// Packs the panels of one piece.
+    fn pack(&self, block: usize, first: usize) {
+        let Panels { kernel, width, .. } = self.panels;
+        let panels = first..self.panels.n_panels().min(first + self.at_once);
+        let range = |i| self.panels.panel(block, i);
+        let range = range(panels.start).start..range(panels.end).start;
+        // SAFETY: pieces are taken once, and have different panels.
+        let mut to = unsafe { self.units.tile(0..1, range) };
+        let part = Part { width, panels, ks: self.panels.ks(block) };
+        pack(kernel, self.lines, &part, to.row(0));
+    }
+
+    /// What is packed, when all of it is. Nobody waits who packs, so the wait ends.
+    pub fn units(&self) -> &[u32] {
+        let mut n_spins = 0;
+        while self.done.load(Ordering::Acquire) < self.n_pieces() {
+            n_spins += 1;
+            if n_spins % 64 == 0 { std::thread::yield_now() } else { std::hint::spin_loop() }
+        }
+        // SAFETY: every piece has been written, before `done` said so, and none is taken again.
+        unsafe { self.units.whole() }
+    }
+}
+
+/// Counts a piece, also when packing it panics: others wait for it.
+struct Done<'a>(&'a AtomicUsize);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
     }
 }
 
 /// Units of `k` in one block.
 const UNITS_MAX: usize = 1024;
-/// Units packed by one thread without asking for others.
-const PACK_ALONE: usize = 1 << 14;
 /// Units packed as one piece of work.
 const PACK_AT_ONCE: usize = 1 << 15;
 
@@ -140,6 +183,9 @@ pub fn pack_b<B: Element>(isa: Isa, multiply: Multiply, b: Mat<'_, B>, into: &mu
     let kernel = Kernel::new(isa, multiply);
     let [k, count] = b.dims();
     let panels = Panels { kernel, width: kernel.cols(), count, k };
-    panels.pack(b.col_lines(), into.units.sized(panels.len()));
+    let packing = Packing::new(panels, b.col_lines(), into.units.sized(panels.len()));
+    (0..packing.n_pieces()).into_par_iter().for_each(|_| {
+        packing.take();
+    });
     into.panels = Some(panels);
 }

@@ -18,6 +18,8 @@ pub struct Pass {
     pub kernel: Kernel,
     /// Units of a packed panel.
     pub n_units: usize,
+    /// Where the next strip is, in tiles.
+    pub after: [usize; 2],
     /// Whether sums start in this pass.
     pub first: bool,
     /// Whether they end in it.
@@ -77,7 +79,8 @@ impl<C: Element> Region<'_, C> {
 
     /// Whole tiles, as many as `size` says.
     fn direct(&mut self, pass: Pass, at: [usize; 2], size: [usize; 2], [a, b]: [&[u32]; 2]) {
-        let (kernel, n_units, stride) = (pass.kernel, pass.n_units, self.dims[1]);
+        let Pass { kernel, n_units, after, .. } = pass;
+        let stride = self.dims[1];
         let First { write, bias, residual, stride: residual_stride } =
             self.out.first.at([self.origin[0] + at[0], self.origin[1] + at[1]]);
         let bias = bias.filter(|_| pass.first);
@@ -90,16 +93,16 @@ impl<C: Element> Region<'_, C> {
         match self.partial.as_deref_mut() {
             Some(partial) if !pass.last => {
                 let out = TileMut::strided(&mut partial[place..], size[0], size[1], stride);
-                kernel.grid(n_units, Tile { a, b, start: initial, bias, out });
+                kernel.grid(n_units, after, Tile { a, b, start: initial, bias, out });
             }
             Some(partial) if !pass.first => {
                 let start = Start::From { data: &partial[place..], stride };
                 let out = self.c.part(at, size[0], size[1]);
-                kernel.grid(n_units, Tile { a, b, start, bias, out });
+                kernel.grid(n_units, after, Tile { a, b, start, bias, out });
             }
             _ => {
                 let out = self.c.part(at, size[0], size[1]);
-                kernel.grid(n_units, Tile { a, b, start: initial, bias, out });
+                kernel.grid(n_units, after, Tile { a, b, start: initial, bias, out });
             }
         }
     }

@@ -37,6 +37,16 @@ impl<'a, T> Disjoint<'a, T> {
         Self { data: data.as_mut_ptr(), rows, cols, stride, lifetime: PhantomData }
     }
 
+    /// All of a matrix of one row.
+    ///
+    /// # Safety
+    /// No tile of it may live or be made any more.
+    pub unsafe fn whole(&self) -> &[T] {
+        assert_eq!(self.rows, 1, "tile: a slice of {} rows", self.rows);
+        // SAFETY: the memory is borrowed for `'a`, and the caller vouches that nobody writes it.
+        unsafe { std::slice::from_raw_parts(self.data, self.cols) }
+    }
+
     /// One rectangle.
     ///
     /// # Safety
@@ -74,6 +84,18 @@ impl<'a, T> TileMut<'a, T> {
     #[inline(always)]
     pub fn dims(&self) -> [usize; 2] {
         [self.rows, self.cols]
+    }
+
+    /// From row to row.
+    #[inline(always)]
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Where an element is, or would be: an address to ask for, not to read.
+    #[inline(always)]
+    pub fn address(&self, [row, col]: [usize; 2]) -> *const T {
+        self.data.wrapping_add(row * self.stride + col)
     }
 
     /// The same rectangle, for a shorter time.

@@ -12,7 +12,7 @@
 //!
 //! A row that sees no key gives zeros, `lse = -inf` and no gradient.
 //! Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; grouped heads: Ainslie et
-//! al., "GQA", arXiv:2305.13245; gradients: Dao et al., "FlashAttention", arXiv:2205.14135, B.4.
+//! al., "GQA", arXiv:2305.13245; gradients: Dao et al., "`FlashAttention`", arXiv:2205.14135, B.4.
 
 use crate::attention::{AttnSpec, Qkv};
 
@@ -75,9 +75,8 @@ impl Problem<'_> {
 
     /// Dropout multipliers of one row.
     fn multipliers(&self, b: usize, n: usize, t: usize) -> Vec<f64> {
-        (0..self.spec.shape.k_len)
-            .map(|k| self.spec.dropout.map_or(1.0, |d| f64::from(d.multiplier(self.spec, [b, n, t, k]))))
-            .collect()
+        let keys = 0..self.spec.shape.k_len;
+        keys.map(|k| f64::from(self.spec.multiplier([b, n, t, k]))).collect()
     }
 
     /// Every `(b, n, t)`.

@@ -1,5 +1,6 @@
 //! `lyceum doctor`: what this machine can do, and what stands in the way.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use kernels::{Isa, roof};
@@ -7,7 +8,7 @@ use serde_json::json;
 use train::report::format::bytes;
 
 use super::runs::DEFAULT_DIR;
-use super::table::Table;
+use super::table::Facts;
 use super::{print, print_json};
 use crate::cli::Doctor;
 use crate::environment::Env;
@@ -40,12 +41,15 @@ pub fn run(args: &Doctor, env: &Env) -> Result<Exit, Failure> {
         disk_free: disk_free(Path::new(DEFAULT_DIR)),
     };
     let problems = problems(&findings, env);
+    let (mut text, mut json) = findings.facts(env).end();
     if args.json {
-        return print_json(&findings.to_json(env, &problems));
+        let problem =
+            |(problem, hint): &(String, String)| json!({"problem": problem, "hint": hint});
+        json["problems"] = problems.iter().map(problem).collect();
+        return print_json(&json);
     }
-    let mut text = findings.table(env);
     for (problem, hint) in &problems {
-        text += &format!("\n{problem}\n  hint: {hint}\n");
+        let _ = write!(text, "\n{problem}\n  hint: {hint}\n");
     }
     if problems.is_empty() {
         text += "\nnothing is wrong\n";
@@ -54,52 +58,29 @@ pub fn run(args: &Doctor, env: &Env) -> Result<Exit, Failure> {
 }
 
 impl Findings {
-    fn table(&self, env: &Env) -> String {
-        let mut table = Table::default();
-        for (name, value) in self.machine.facts() {
-            // What computes is what counts here: see below.
-            if name != "threads" {
-                table.fact(&name, value);
-            }
-        }
+    fn facts(&self, env: &Env) -> Facts {
+        let (machine, unknown) = (&self.machine, "unknown".to_owned());
         let gflops = |x: f64| format!("{x:.0} GFLOP/s");
-        let none = || "no instruction for it".to_owned();
-        table.fact("threads that compute", env.n_threads);
-        table.fact("kernels run on", env.isa);
-        table.fact("this CPU runs", names().join(", "));
-        table.fact("bf16 peak", self.bf16_gflops.map_or_else(none, gflops));
-        table.fact("f32 peak", gflops(self.f32_gflops));
-        table.fact("memory reads", format!("{:.1} GB/s", self.read_gb_per_s));
-        let disk = self.disk_free.map_or_else(|| "unknown".to_owned(), bytes);
-        table.fact("disk free for runs", disk);
+        let bound = machine.memory.map(|memory| match memory.bound {
+            Bound::Machine => "machine",
+            Bound::ControlGroup => "control group",
+        });
+        let memory = machine.memory.map(|memory| memory.available_bytes);
         let cache = env.cache_dir.as_ref().map(|dir| dir.display().to_string());
-        table.fact("cache", cache.unwrap_or_else(|| "none: no home directory".to_owned()));
-        table.text()
-    }
-
-    fn to_json(&self, env: &Env, problems: &[(String, String)]) -> serde_json::Value {
-        let memory = self.machine.memory;
-        let problem =
-            |(problem, hint): &(String, String)| json!({"problem": problem, "hint": hint});
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "cpu_model": self.machine.cpu_model,
-            "n_cores": self.machine.n_cores,
-            "threads": env.n_threads,
-            "isa": env.isa.name(),
-            "isa_supported": names(),
-            "bf16_gflops": self.bf16_gflops,
-            "f32_gflops": self.f32_gflops,
-            "read_gb_per_s": self.read_gb_per_s,
-            "memory_available_bytes": memory.map(|memory| memory.available_bytes),
-            "memory_bound": memory.map(|memory| match memory.bound {
-                Bound::Machine => "machine",
-                Bound::ControlGroup => "control_group",
-            }),
-            "disk_free_bytes": self.disk_free,
-            "cache_dir": env.cache_dir,
-            "problems": problems.iter().map(problem).collect::<Vec<_>>(),
-        })
+        Facts::default()
+            .text("version", env!("CARGO_PKG_VERSION"))
+            .text("cpu_model", machine.cpu_model.as_ref().unwrap_or(&unknown))
+            .perhaps("n_cores", machine.n_cores, |n| n.to_string())
+            .count("threads", env.n_threads as u64)
+            .text("isa", env.isa)
+            .with("isa_supported", names(), names().join(", "))
+            .perhaps("bf16_gflops", self.bf16_gflops, gflops)
+            .with("f32_gflops", self.f32_gflops, gflops(self.f32_gflops))
+            .with("read_gb_per_s", self.read_gb_per_s, format!("{:.1}", self.read_gb_per_s))
+            .perhaps("memory_available_bytes", memory, bytes)
+            .perhaps("memory_bound", bound, str::to_owned)
+            .perhaps("disk_free_bytes", self.disk_free, bytes)
+            .perhaps("cache_dir", cache, |dir| dir)
     }
 }
 

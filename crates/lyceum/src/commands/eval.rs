@@ -1,8 +1,8 @@
 //! `lyceum eval`: how well a model predicts a text.
 //!
-//! Windows of the model's context slide over each document, `stride` tokens at a time; a window is asked
-//! only for the tokens that no window before it was. So every token is predicted once, and but for the
-//! first window from at least `context - stride` tokens.
+//! Windows of the model's context slide over each document, `stride` tokens at a time; a window is
+//! asked only for the tokens that no window before it was. So every token is predicted once, and
+//! but for the first window from at least `context - stride` tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -150,8 +150,8 @@ impl Judge {
         Ok(score)
     }
 
-    /// What is read of a document, and the bytes of what is predicted: without a token that begins a
-    /// text, the first is given.
+    /// What is read of a document, and the bytes of what is predicted: without a token that begins
+    /// a text, the first is given.
     fn ids(&self, text: &str) -> Result<(Vec<u32>, u64), Failure> {
         let mut ids = self.tokenizer.encode(text)?;
         let given = match (self.end, ids.first()) {

@@ -23,7 +23,7 @@ type Output = (String, Vec<usize>, Vec<f32>);
 /// Runs the model once over the inputs.
 ///
 /// # Errors
-/// Where the inputs or the model are refused, or the outputs cannot be written; whole or not at all.
+/// Where inputs or model are refused, or the outputs cannot be written: whole or not at all.
 pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     refuse_same_file(&args.inputs, &args.outputs)?;
     let loaded = Loaded::open(&args.model, args.precision, env)?;
@@ -63,7 +63,8 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
     let tape = Tape::new(&device, &model.params, loaded.precision).with_capture(&capture);
     let [batch, len] = inputs.shape;
     let mut ctx = Context::plain(batch, len);
-    ctx.call.mask = Mask { segments: inputs.mask.clone(), pattern: None };
+    ctx.call.mask =
+        Mask { segments: inputs.mask.clone(), keys_only: true, pattern: None };
     if let Some(positions) = &inputs.positions {
         ctx.call.positions = positions.clone();
     }

@@ -2,8 +2,9 @@
 
 mod stops;
 
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read, Write as _};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -234,7 +235,7 @@ impl<'t> Writing<'t> {
         );
         if n_new > n_rows {
             let decode = total.saturating_sub(prefill);
-            line += &format!(", {:.1} tokens/s", rate(n_new - n_rows, decode));
+            let _ = write!(line, ", {:.1} tokens/s", rate(n_new - n_rows, decode));
         }
         if let [finish] = finish {
             line += match finish {

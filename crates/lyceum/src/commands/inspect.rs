@@ -10,10 +10,10 @@ use ::checkpoint::Weights;
 use ::data::Store;
 use serde_json::{Value, json};
 use tokenize::Tokenizer;
-use train::report::format::{bytes, duration, grouped};
+use train::report::format::bytes;
 
-use super::runs::{RunSummary, State, is_run};
-use super::table::Table;
+use super::runs::{RunSummary, is_run};
+use super::table::{Facts, Table};
 use super::{print, print_json};
 use crate::cli::Inspect;
 use crate::failure::{Exit, Failure};
@@ -22,6 +22,12 @@ use crate::failure::{Exit, Failure};
 struct Shown {
     text: String,
     json: Value,
+}
+
+impl From<(String, Value)> for Shown {
+    fn from((text, json): (String, Value)) -> Self {
+        Self { text, json }
+    }
 }
 
 /// Shows what is in the path.
@@ -101,34 +107,24 @@ fn hash_table(hashes: &[Value]) -> String {
 fn run_dir(path: &Path) -> Result<Shown, Failure> {
     let run = RunSummary::read(path);
     let checkpoints = run.checkpoints()?;
-    let mut facts = Table::default();
-    facts.fact("run", run.path.display());
-    facts.fact("state", run.state.name());
-    if let State::Damaged(problem) = &run.state {
-        facts.fact("problem", problem);
-    }
-    facts.fact("step", run.steps_text());
-    if let Some(best) = run.best {
-        facts.fact("best", format!("{:.4} bits/byte at step {}", best.metric, best.step));
-    }
-    facts.fact("size", bytes(run.bytes));
-    if let Some(age) = run.age_s() {
-        facts.fact("written", format!("{} ago", duration(age)));
-    }
     let mut table = Table::new(&["checkpoint", "state"]);
     for (step, problem) in &checkpoints {
         let state = problem.clone().unwrap_or_else(|| "valid".to_owned());
         table.row(&[format!("step-{step}"), state]);
     }
-    let mut text = format!("{}\n{}", facts.text(), table.text());
-    let mut json = run.to_json();
-    let of_checkpoint = |(step, problem): &(u64, Option<String>)| json!({"step": step, "valid": problem.is_none(), "problem": problem});
+    let (facts, mut json) = run.facts().end();
+    let mut text = facts + "\n" + &table.text();
     json["kind"] = json!("run");
-    json["checkpoints"] = checkpoints.iter().map(of_checkpoint).collect();
+    json["checkpoints"] = checkpoints
+        .iter()
+        .map(
+            |(step, problem)| json!({"step": step, "valid": problem.is_none(), "problem": problem}),
+        )
+        .collect();
     // The model that other commands would load; a run may not have one yet.
     if let Ok(resolved) = ::checkpoint::resolve(path) {
         let model = model::show(&resolved.dir)?;
-        text += &format!("\n{}", model.text);
+        text = text + "\n" + &model.text;
         json["model"] = model.json;
     }
     Ok(Shown { text, json })
@@ -137,40 +133,28 @@ fn run_dir(path: &Path) -> Result<Shown, Failure> {
 fn store(path: &Path) -> Result<Shown, Failure> {
     let store = Store::open(path)?;
     store.verify()?;
-    let end = store.end_of_text();
-    let mut table = Table::default();
-    table.fact("token store", path.display());
-    table.fact("tokens", grouped(store.n_tokens()));
-    table.fact("documents", grouped(store.n_documents()));
-    table.fact("bytes of text", grouped(store.n_text_bytes()));
-    table.fact("vocabulary", grouped(store.vocab_size() as u64));
-    table.fact("end of text", end.map_or_else(|| "none".to_owned(), |id| id.to_string()));
-    table.fact("tokenizer", store.tokenizer_hash());
-    table.fact("content", format!("{} (checked)", store.content_hash()));
-    let json = json!({
-        "kind": "token_store", "path": path.display().to_string(),
-        "n_tokens": store.n_tokens(), "n_documents": store.n_documents(),
-        "n_text_bytes": store.n_text_bytes(), "vocab_size": store.vocab_size(),
-        "end_of_text": end, "tokenizer_hash": store.tokenizer_hash(),
-        "content_hash": store.content_hash(),
-    });
-    Ok(Shown { text: table.text(), json })
+    let facts = Facts::default()
+        .text("kind", "token_store")
+        .text("path", path.display())
+        .count("n_tokens", store.n_tokens())
+        .count("n_documents", store.n_documents())
+        .count("n_text_bytes", store.n_text_bytes())
+        .count("vocab_size", store.vocab_size() as u64)
+        .perhaps("end_of_text", store.end_of_text(), |id| id.to_string())
+        .text("tokenizer_hash", store.tokenizer_hash())
+        .text("content_hash", store.content_hash());
+    Ok(facts.end().into())
 }
 
 fn tokenizer(dir: &Path) -> Result<Shown, Failure> {
     let tokenizer = Tokenizer::load(dir)?;
     let end = tokenizer.end_of_text();
-    let end_text = end.and_then(|id| tokenizer.token(id));
-    let mut table = Table::default();
-    table.fact("tokenizer", dir.display());
-    table.fact("vocabulary", grouped(tokenizer.vocab_size() as u64));
-    let shown = end.zip(end_text.as_deref()).map(|(id, text)| format!("{id} `{text}`"));
-    table.fact("end of text", shown.unwrap_or_else(|| "none".to_owned()));
-    table.fact("hash", tokenizer.hash());
-    let json = json!({
-        "kind": "tokenizer", "path": dir.display().to_string(),
-        "vocab_size": tokenizer.vocab_size(), "end_of_text": end, "end_of_text_token": end_text,
-        "hash": tokenizer.hash(),
-    });
-    Ok(Shown { text: table.text(), json })
+    let facts = Facts::default()
+        .text("kind", "tokenizer")
+        .text("path", dir.display())
+        .count("vocab_size", tokenizer.vocab_size() as u64)
+        .perhaps("end_of_text", end, |id| id.to_string())
+        .perhaps("end_of_text_token", end.and_then(|id| tokenizer.token(id)), |token| token)
+        .text("hash", tokenizer.hash());
+    Ok(facts.end().into())
 }

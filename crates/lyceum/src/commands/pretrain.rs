@@ -1,6 +1,7 @@
 //! `lyceum pretrain`: from text to a model that writes.
 
-mod corpus;
+pub mod corpus;
+mod fresh;
 mod observer;
 mod summary;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkpoint::{Origin, RunDir};
+use checkpoint::{Manifest, Origin, RunDir};
 use kernels::roof;
 use models::{Model, ModelConfig};
 use tasks::NextToken;
@@ -17,6 +18,7 @@ use tokenize::Tokenizer;
 use train::{Ended, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
 
 use self::corpus::Corpora;
+use self::fresh::Fresh;
 use self::observer::RunObserver;
 use crate::cli::Pretrain;
 use crate::environment::Env;
@@ -31,14 +33,26 @@ use crate::stop;
 /// # Errors
 /// Where recipe, data, memory or run directory refuse; nothing is half-written then.
 pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
+    let no_handler = |e: std::io::Error| Failure::new("no handler").because(e.to_string());
+    let stop = stop::flag().map_err(no_handler)?;
     let (recipe, out) = resolve(args, env)?;
     recipe.check()?;
+    let step = step_config(&recipe, env)?;
+    let is_prepared = corpus::is_prepared(&out);
+    let text_bytes = if is_prepared { Some(0) } else { corpus::text_bytes(&recipe)? };
+    let shape = shape(&recipe, env, text_bytes)?;
+    if !is_prepared {
+        // Before anything is made; once more below, when the vocabulary has its true size.
+        let (vocab_size, end) = asked_vocabulary(&recipe)?;
+        let config = recipe.model.config(vocab_size, recipe.data.seq_len, end)?;
+        refuse_too_large(&Estimate::new(&config, shape).map_err(RecipeError::model)?)?;
+    }
+    let fresh = Fresh::watch(&out);
     let dir = if args.resume { RunDir::resume(&out)? } else { RunDir::create(&out)? };
     dir.write_file(recipe::FILE_NAME, recipe.to_toml().as_bytes())?;
     let corpora = Corpora::prepare(&recipe, dir.path(), env)?;
     let config = model_config(&recipe, &corpora.tokenizer)?;
-    let step = step_config(&recipe, env)?;
-    let estimate = Estimate::new(&config, shape(&recipe, step.precision)).map_err(RecipeError::model)?;
+    let estimate = Estimate::new(&config, shape).map_err(RecipeError::model)?;
     refuse_too_large(&estimate)?;
 
     let model = Model::new(config, recipe.train.seed).map_err(RecipeError::model)?;
@@ -56,10 +70,11 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         validation: corpora.validation.clone(),
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
+    fresh.keep();
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
-    announce(&started, args.resume, &mut observer);
+    announce(&started, args.resume, env, &mut observer);
     observer.intro(&recipe, &estimate, &corpora);
-    let ended = run.go(stop::flag().map_err(|e| Failure::new("no handler for Ctrl-C").because(e.to_string()))?, &mut observer);
+    let ended = run.go(stop, &mut observer);
     observer.finish();
     let ended = ended?;
     summary::write(&out, &run, &corpora, (env, ended, &mut observer))?;
@@ -78,13 +93,16 @@ fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
         (Some(path), None) => Recipe::load(&path.to_string_lossy(), &args.set)?,
         _ => Recipe::load(name, &args.set)?,
     };
-    let precision = recipe.train.precision(env.isa)?;
+    let before = stored.map(|path| Recipe::load(&path.to_string_lossy(), &[])).transpose()?;
     if recipe.train.precision == "auto" {
-        recipe.train.precision = precision.compute.to_string();
+        // Resolved once: another machine goes on in what the run began with.
+        recipe.train.precision = match &before {
+            Some(before) => before.train.precision.clone(),
+            None => recipe.train.precision(env.isa)?.compute.to_string(),
+        };
     }
-    if let (Some(path), Some(out)) = (&stored, &args.out) {
-        let before = Recipe::load(&path.to_string_lossy(), &[])?;
-        recipe.same_run(&before, out)?;
+    if let (Some(before), Some(out)) = (&before, &args.out) {
+        recipe.same_run(before, out)?;
     }
     let out = match &args.out {
         Some(out) => out.clone(),
@@ -121,17 +139,39 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Reci
     })
 }
 
-/// What the estimate of a recipe is asked about.
-pub(super) fn shape(recipe: &Recipe, precision: Precision) -> StepShape {
-    StepShape {
-        micro_batch: recipe.train.micro_batch(),
-        seq_len: recipe.data.seq_len,
-        precision,
-        recompute: recipe.train.recompute,
+/// Size and end-of-text id of the vocabulary that a recipe asks for: a small corpus may give less.
+pub(super) fn asked_vocabulary(recipe: &Recipe) -> Result<(usize, Option<u32>), Failure> {
+    match &recipe.tokenizer.path {
+        Some(path) => {
+            let tokenizer = Tokenizer::load(path)?;
+            Ok((tokenizer.vocab_size(), tokenizer.end_of_text()))
+        }
+        None => Ok((recipe.tokenizer.vocab_size, None)),
     }
 }
 
-fn refuse_too_large(estimate: &Estimate) -> Result<(), RecipeError> {
+/// What the estimate of a recipe is asked about; `text_bytes` are still to be made tokens.
+pub(super) fn shape(
+    recipe: &Recipe,
+    env: &Env,
+    text_bytes: Option<u64>,
+) -> Result<StepShape, RecipeError> {
+    let (data, fraction) = (&recipe.data, recipe.data.validation_fraction);
+    // A token is three bytes or more, as a rule.
+    let judged = |text: u64| (text as f64 * fraction / 3.0 / data.seq_len as f64).ceil() as usize;
+    let windows = text_bytes.filter(|text| *text > 0).map_or(usize::MAX, judged);
+    Ok(StepShape {
+        micro_batch: recipe.train.micro_batch(),
+        seq_len: data.seq_len,
+        precision: recipe.train.precision(env.isa)?,
+        isa: env.isa,
+        recompute: recipe.train.recompute,
+        eval_batch: if fraction > 0.0 { recipe.eval.batch_size.min(windows) } else { 0 },
+        text_bytes: text_bytes.unwrap_or(u64::MAX),
+    })
+}
+
+pub(super) fn refuse_too_large(estimate: &Estimate) -> Result<(), RecipeError> {
     let Some(memory) = machine::memory() else { return Ok(()) };
     let (needed, available) = (estimate.total_bytes(), memory.available_bytes);
     if needed <= available {
@@ -141,7 +181,7 @@ fn refuse_too_large(estimate: &Estimate) -> Result<(), RecipeError> {
     Err(RecipeError::Value {
         field: "train".into(),
         problem: format!("needs {} MiB of memory, {} are available", mib(needed), mib(available)),
-        hint: Some("lower `train.micro_batch`, set `train.recompute=true`, or a smaller model".into()),
+        hint: Some("lower `train.micro_batch`, or set `train.recompute=true`".into()),
     })
 }
 
@@ -171,19 +211,26 @@ fn files(tokenizer: &Tokenizer, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)
 }
 
 /// What the machine's multipliers could do, measured: milliseconds.
-fn peak_gflops(env: &Env, precision: Precision) -> f64 {
+pub(super) fn peak_gflops(env: &Env, precision: Precision) -> f64 {
     let bf16 = (precision.compute == DType::Bf16).then(|| roof::bf16_gflops(env.isa));
     bf16.flatten().unwrap_or_else(|| roof::f32_gflops(env.isa))
 }
 
-fn origin(env: &Env) -> Origin {
+pub(super) fn origin(env: &Env) -> Origin {
     Origin { build: format!("lyceum {}", env!("CARGO_PKG_VERSION")), isa: env.isa.to_string() }
 }
 
-fn announce(started: &Started, resume: bool, observer: &mut RunObserver) {
+fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
     use train::Observer;
     for skipped in &started.skipped {
-        observer.say(&format!("warning: skipped: {skipped}"));
+        env.warn(&format!("passed over: {skipped}"));
+    }
+    let manifest = started.from.as_ref().and_then(|from| Manifest::load(&from.dir).ok());
+    let (now, before) = (origin(env), manifest.map(|manifest| manifest.origin));
+    if let Some(before) = before.filter(|before| *before != now) {
+        let text = |o: &Origin| format!("{} on {}", o.build, o.isa);
+        let (before, now) = (text(&before), text(&now));
+        env.warn(&format!("the run was made by {before}, this is {now}: roundings may differ"));
     }
     match &started.from {
         Some(from) => observer.say(&format!("resuming at step {}", from.step)),

@@ -1,4 +1,9 @@
-//! Columns of text.
+//! Columns of text, and facts for people and programs.
+
+use std::fmt::Display;
+
+use serde_json::{Map, Value};
+use train::report::format::grouped;
 
 /// Rows whose columns begin at the same place.
 #[derive(Debug, Default)]
@@ -20,7 +25,7 @@ impl Table {
     }
 
     /// Adds a name and its value.
-    pub fn fact(&mut self, name: &str, value: impl ToString) {
+    pub fn fact(&mut self, name: &str, value: impl Display) {
         self.row(&[name, &value.to_string()]);
     }
 
@@ -38,6 +43,53 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+}
+
+/// Names and values, for people and for programs at once.
+#[derive(Debug, Default)]
+pub struct Facts {
+    table: Table,
+    json: Map<String, Value>,
+}
+
+impl Facts {
+    /// Adds a fact; its key is its name for people too.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Value>, shown: impl Display) -> Self {
+        self.table.fact(key, shown);
+        self.json.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a text, the same for both.
+    #[must_use]
+    pub fn text(self, key: &str, value: impl Display) -> Self {
+        let text = value.to_string();
+        self.with(key, text.clone(), text)
+    }
+
+    /// Adds a count, its thousands apart for people.
+    #[must_use]
+    pub fn count(self, key: &str, n: u64) -> Self {
+        self.with(key, n, grouped(n))
+    }
+
+    /// What may be unknown: `null`, or a dash for people.
+    #[must_use]
+    pub fn perhaps<T: Clone + Into<Value>>(
+        self,
+        key: &str,
+        value: Option<T>,
+        shown: impl FnOnce(T) -> String,
+    ) -> Self {
+        let text = value.clone().map_or_else(|| "-".to_owned(), shown);
+        self.with(key, value.map_or(Value::Null, Into::into), text)
+    }
+
+    /// Lines for people, an object for programs.
+    pub fn end(self) -> (String, Value) {
+        (self.table.text(), Value::Object(self.json))
     }
 }
 
@@ -60,5 +112,13 @@ mod tests {
         let expected = "name         size\na\u{fffd}[31m\u{fffd}      1\nlonger name  22\n";
         assert_eq!(table.text(), expected);
         assert_eq!(printable("a\n\u{7}", true), "a\n\u{fffd}");
+    }
+
+    #[test]
+    fn a_fact_is_for_people_and_for_programs() {
+        let facts = Facts::default().count("n_tokens", 1234).text("name", "x");
+        let (text, json) = facts.perhaps("end", None::<u32>, |id| id.to_string()).end();
+        assert_eq!(text, "n_tokens  1\u{a0}234\nname      x\nend       -\n");
+        assert_eq!(json.to_string(), r#"{"end":null,"n_tokens":1234,"name":"x"}"#);
     }
 }

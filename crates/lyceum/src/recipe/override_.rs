@@ -57,8 +57,9 @@ fn collect(
     found: &mut Vec<(String, String, String)>,
 ) {
     let empty = Table::new();
-    let tables = (left.map_or(Some(&empty), Value::as_table), right.map_or(Some(&empty), Value::as_table));
-    if let (Some(l), Some(r)) = tables {
+    let table =
+        |side: Option<&'_ Value>| side.map_or(Some(empty.clone()), |v| v.as_table().cloned());
+    if let (Some(l), Some(r)) = (table(left), table(right)) {
         let mut keys: Vec<&String> = l.keys().chain(r.keys()).collect();
         keys.sort();
         keys.dedup();

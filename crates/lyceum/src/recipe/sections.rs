@@ -108,10 +108,10 @@ impl ModelSection {
     }
 
     fn seed(&self, vocab_size: usize) -> Result<SeedConfig, RecipeError> {
-        for (field, given) in [("model.d_ff", self.d_ff.is_some()), ("model.preset", self.preset.is_some())] {
-            if given {
-                return Err(RecipeError::value(field, "the family `seed_transformer` has no such choice"));
-            }
+        let given = [("model.d_ff", self.d_ff.is_some()), ("model.preset", self.preset.is_some())];
+        if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
+            let problem = "the family `seed_transformer` has no such choice";
+            return Err(RecipeError::value(field, problem));
         }
         let depth = self.depth.unwrap_or(6);
         Ok(SeedConfig {

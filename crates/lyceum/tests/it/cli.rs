@@ -25,7 +25,7 @@ fn the_surface_is_frozen() {
     let mut help = run(&["--help"]).done();
     for command in COMMANDS {
         let args: Vec<&str> = command.split(' ').chain(["--help"]).collect();
-        help += &format!("\n=== {command} ===\n{}", run(&args).done());
+        help = help + "\n=== " + command + " ===\n" + &run(&args).done();
     }
     insta::assert_snapshot!("help", help);
 }
@@ -45,7 +45,7 @@ fn usage_errors_are_2() {
     for args in cases {
         let ran = run(args);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{args:?}");
-        assert!(ran.stderr.contains("Usage"), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("--help") || ran.stderr.contains("Usage"), "{}", ran.stderr);
     }
     let misspelt = run(&["pretrian"]).stderr;
     assert!(misspelt.contains("'pretrain'"), "{misspelt}");

@@ -21,6 +21,6 @@ fn a_lower_path_is_named_as_a_problem() {
         lyceum(&["doctor", "--quiet"]).env("LYCEUM_ISA", "portable").output().expect("runs");
     assert_eq!(output.stderr, b"");
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.contains("kernels run on      portable"), "{text}");
+    assert!(text.contains("isa                     portable"), "{text}");
     assert!(text.contains("hint: "), "{text}");
 }

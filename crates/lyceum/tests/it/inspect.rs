@@ -47,7 +47,7 @@ fn a_run_is_shown_with_its_checkpoints_and_what_is_wrong_with_them() {
     assert_eq!(json["model"]["verified"], true);
     let text = run(&["inspect", &arg(&path)]).done();
     assert!(text.contains("step-4      damaged checkpoint"), "{text}");
-    assert!(text.contains("written by"), "{text}");
+    assert!(text.contains("as the manifest says"), "{text}");
 }
 
 #[test]

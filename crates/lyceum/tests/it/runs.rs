@@ -14,7 +14,7 @@ fn runs_are_listed_newest_first() {
     }
     fs::create_dir(dir.path().join("no-run")).expect("made");
     let metrics = dir.path().join("old/metrics.jsonl");
-    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
     fs::File::options()
         .append(true)
         .open(&metrics)

@@ -122,8 +122,8 @@ impl Gpt2Config {
         })
     }
 
-    /// The one dial: `depth` layers, as many heads of width 64, everything else follows. No dropout:
-    /// a fresh model sees its data too rarely to need it.
+    /// The one dial: `depth` layers, as many heads of width 64, everything else follows. No
+    /// dropout: a fresh model sees its data too rarely to need it.
     pub fn depth(depth: usize, vocab_size: usize, max_len: usize) -> Self {
         Self {
             n_layers: depth,

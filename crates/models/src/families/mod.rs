@@ -53,7 +53,8 @@ impl ModelConfig {
         }
     }
 
-    /// Reads a `config.json` whose `model_type` was found to be `model_type`; none for an unknown one.
+    /// Reads a `config.json` whose `model_type` was found to be `model_type`; none for an unknown
+    /// one.
     pub(crate) fn from_json(model_type: &str, json: Value) -> Option<serde_json::Result<Self>> {
         Some(match model_type {
             gpt2::MODEL_TYPE => serde_json::from_value(json).map(Self::Gpt2),

@@ -1,9 +1,9 @@
-//! The Transformer that the project began with: an encoder with a causal mask, whose output is the last
-//! hidden state.
+//! The Transformer that the project began with: an encoder with a causal mask, whose output is the
+//! last hidden state.
 //!
-//! Sinusoidal positions on embeddings times `sqrt(D)`, post-norm blocks with `ReLU`, `F` = 2048 whatever
-//! `D`, no final norm. A token head tied to the embedding trains it as a language model and adds nothing
-//! to what is saved.
+//! Sinusoidal positions on embeddings times `sqrt(D)`, post-norm blocks with `ReLU`, `F` = 2048
+//! whatever `D`, no final norm. A token head tied to the embedding trains it as a language model
+//! and adds nothing to what is saved.
 
 use nn::{
     AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, NormKind,
@@ -38,7 +38,8 @@ pub struct SeedConfig {
     /// Blocks.
     #[serde(rename = "num_layers", default = "n_layers")]
     pub n_layers: usize,
-    /// Everywhere: after the positions, on attention's probabilities, inside and after both sublayers.
+    /// Everywhere: after the positions, on attention's probabilities, inside and after both
+    /// sublayers.
     #[serde(default = "dropout")]
     pub dropout: f32,
 }

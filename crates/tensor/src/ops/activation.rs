@@ -13,11 +13,11 @@ impl Tape<'_> {
         let device = self.device();
         let mut y = device.empty(x.value.shape(), x.value.dtype());
         by_dtype!(x.value.dtype(), T => {
-            activation::forward(device.isa, f, y.as_mut::<T>(), x.value.as_slice::<T>());
+            activation::forward(device.isa, f, y.as_mut_slice::<T>(), x.value.as_slice::<T>());
         });
         let Var { value, slot } = x.clone();
         self.finish("activation", y, move |sweep, dy| {
-            let dx = activation_backward(sweep, f, value, dy);
+            let dx = activation_backward(sweep, f, &value, &dy);
             sweep.give(slot, dx);
         })
     }

@@ -19,7 +19,7 @@ impl Tape<'_> {
         let device = self.device();
         let mut y = device.empty(a.value.shape(), a.value.dtype());
         by_dtype!(a.value.dtype(), T => {
-            let y = y.as_mut::<T>();
+            let y = y.as_mut_slice::<T>();
             y.copy_from_slice(a.value.as_slice::<T>());
             kernels::cast::add_assign(device.isa, y, b.value.as_slice::<T>());
         });

@@ -5,16 +5,13 @@
 //! y[t] = sum over s of p[t, s] v[s]
 //! ```
 //!
-//! Shapes: packed `[B, T, (N + 2K) H]` as `q | k | v`; `y` `[B, T, N H]`; a cache holds keys and values
-//! `[B, K, S, H]`.
-//! Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; tiling after Dao,
-//! "FlashAttention-2", arXiv:2307.08691.
+//! Shapes: packed `[B, T, (N + 2K) H]` as `q | k | v`; `y` `[B, T, N H]`; a cache holds keys and
+//! values `[B, K, S, H]`. Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1;
+//! tiling after Dao, "FlashAttention-2", arXiv:2307.08691.
 
 use std::sync::Arc;
 
-use kernels::attention::{
-    self, AttnDropout, AttnShape, AttnSpec, Heads, Pattern, Qkv, QkvGrads, Saved,
-};
+use kernels::attention::{self, AttnShape, AttnSpec, Heads, Pattern, Qkv, QkvGrads, Saved};
 
 use kernels::reference::attention::{self as reference, Problem};
 
@@ -38,6 +35,8 @@ pub struct AttentionArgs {
     pub pattern: Pattern,
     /// `[B, S]`: 0 for padding, else the document.
     pub segments: Option<Arc<[u32]>>,
+    /// Segments hide padded keys alone: a padded query sees what any other at its place would.
+    pub keys_only: bool,
     /// Dropout on the probabilities.
     pub dropout: Option<DropSite>,
 }
@@ -66,25 +65,28 @@ impl AttentionArgs {
         AttnShape { batch, q_len, k_len, n_heads, n_kv_heads, d_head }
     }
 
-    fn spec(&self, shape: AttnShape, q_start: usize) -> AttnSpec<'_> {
-        let AttnShape { batch, q_len, k_len, .. } = shape;
-        let segments = self.segments.as_deref();
-        if let Some(s) = segments {
-            assert_eq!(s.len(), batch * k_len, "attention: segments are [{batch}, {k_len}]");
-        }
-        let dropout = self.dropout.map(|d| AttnDropout {
-            rate: d.p,
-            key: d.key32(),
-            first_row: d.rng.first_sample as u32,
-        });
+    /// `q_segments` are those of the queries, where there are segments.
+    fn spec<'s>(
+        &'s self,
+        shape: AttnShape,
+        q_start: usize,
+        q_segments: Option<&'s [u32]>,
+    ) -> AttnSpec<'s> {
         AttnSpec {
             scale: self.scale,
             q_start,
-            q_segments: segments.filter(|_| q_len == k_len),
-            k_segments: segments,
-            dropout,
+            q_segments: q_segments.filter(|_| !self.keys_only),
+            k_segments: self.segments.as_deref(),
+            dropout: self.dropout.map(DropSite::by_row),
             ..AttnSpec::new(shape, self.pattern)
         }
+    }
+
+    /// The segments of the last `T` of `S` positions: the queries that join a cache.
+    fn fresh_segments(&self, shape: AttnShape) -> Option<Vec<u32>> {
+        let AttnShape { q_len, k_len, .. } = shape;
+        let rows = self.segments.as_deref()?.chunks_exact(k_len);
+        Some(rows.flat_map(|row| &row[k_len - q_len..]).copied().collect())
     }
 }
 
@@ -97,7 +99,9 @@ impl Tape<'_> {
     pub fn attention(&self, projected: Projected, args: AttentionArgs) -> Var {
         match projected {
             Projected::Packed(packed) => self.attention_packed(packed, args),
-            Projected::Cached(packed, cache) => self.attention_cached(packed, cache, &args),
+            Projected::Cached(packed, mut cache) => {
+                self.attention_cached(packed, &mut cache, &args)
+            }
         }
     }
 
@@ -110,8 +114,8 @@ impl Tape<'_> {
         let mut lse = device.empty(&[batch, args.n_heads, len], DType::F32);
         by_dtype!(packed.value.dtype(), T => {
             let qkv = Qkv::packed(packed.value.as_slice::<T>(), &shape);
-            let (y, lse) = (y.as_mut::<T>(), lse.as_mut::<f32>());
-            attention::forward(device.isa, multiply, y, lse, qkv, &args.spec(shape, 0));
+            let (y, lse) = (y.as_mut_slice::<T>(), lse.as_mut_slice::<f32>());
+            attention::forward(device.isa, multiply, y, lse, qkv, &args.spec(shape, 0, args.segments.as_deref()));
         });
         self.capture_probabilities(&packed.value, shape, &args);
         let (packed, out) = (packed.clone(), y.clone());
@@ -125,8 +129,8 @@ impl Tape<'_> {
                     lse: lse.as_slice::<f32>(),
                     d_out: dy.as_slice::<T>(),
                 };
-                let grads = QkvGrads::Packed(d_packed.as_mut::<T>());
-                let spec = args.spec(shape, 0);
+                let grads = QkvGrads::Packed(d_packed.as_mut_slice::<T>());
+                let spec = args.spec(shape, 0, args.segments.as_deref());
                 attention::backward(device.isa, multiply, grads, None, saved, qkv, &spec);
             });
             sweep.give(packed.slot, d_packed);
@@ -134,7 +138,7 @@ impl Tape<'_> {
     }
 
     #[track_caller]
-    fn attention_cached(&self, packed: &Var, cache: KeyValues, args: &AttentionArgs) -> Var {
+    fn attention_cached(&self, packed: &Var, cache: &mut KeyValues, args: &AttentionArgs) -> Var {
         assert!(!self.is_recording(), "attention: a cache is for inference");
         let (batch, len) = check(packed, args);
         let (device, multiply) = (self.device(), self.precision().multiply());
@@ -145,21 +149,22 @@ impl Tape<'_> {
             "attention: a cache of {rows} rows x {capacity} positions, asked for {batch} x {k_len}"
         );
         let shape = args.shape(batch, len, k_len);
+        let q_segments = args.fresh_segments(shape);
         let mut y = device.empty(&[batch, len, args.n_heads * args.d_head], packed.value.dtype());
         let mut lse = device.empty(&[batch, args.n_heads, len], DType::F32);
         by_dtype!(packed.value.dtype(), T => {
             let fresh = packed.value.as_slice::<T>();
             let at = args.n_heads * args.d_head;
             let width = args.n_kv_heads * args.d_head;
-            append(cache.key.as_mut::<T>(), fresh, at, &shape, capacity);
-            append(cache.value.as_mut::<T>(), fresh, at + width, &shape, capacity);
+            append(cache.key.as_mut_slice::<T>(), fresh, at, &shape, capacity);
+            append(cache.value.as_mut_slice::<T>(), fresh, at + width, &shape, capacity);
             let qkv = Qkv {
                 q: Qkv::packed(fresh, &args.shape(batch, len, len)).q,
                 k: in_cache(cache.key.as_slice::<T>(), capacity, args),
                 v: in_cache(cache.value.as_slice::<T>(), capacity, args),
             };
-            let (y, lse) = (y.as_mut::<T>(), lse.as_mut::<f32>());
-            let spec = args.spec(shape, cache.held);
+            let (y, lse) = (y.as_mut_slice::<T>(), lse.as_mut_slice::<f32>());
+            let spec = args.spec(shape, cache.held, q_segments.as_deref());
             attention::forward(device.isa, multiply, y, lse, qkv, &spec);
         });
         self.finish("attention", y, |_, _| ())
@@ -170,7 +175,8 @@ impl Tape<'_> {
         if self.wants("attentions") {
             let AttnShape { batch, q_len, k_len, n_heads, .. } = shape;
             let qkv: Vec<f64> = packed.to_vec().into_iter().map(f64::from).collect();
-            let (qkv, spec) = (Qkv::packed(&qkv, &shape), &args.spec(shape, 0));
+            let (qkv, spec) =
+                (Qkv::packed(&qkv, &shape), &args.spec(shape, 0, args.segments.as_deref()));
             let p: Vec<f32> = reference::probabilities(&Problem { spec, qkv, bias: None })
                 .into_iter()
                 .map(|p| p as f32)
@@ -228,6 +234,7 @@ mod tests {
             scale: 0.6,
             pattern,
             segments: None,
+            keys_only: false,
             dropout: None,
         }
     }
@@ -259,8 +266,7 @@ mod tests {
                     .flat_map(|b| x[(b * 7 + range.start) * 24..(b * 7 + range.end) * 24].to_vec())
                     .collect();
                 let part = fixture.device.tensor(&[2, range.len(), 24], &part);
-                let cache =
-                    KeyValues { key: &mut key, value: &mut value, held: range.start };
+                let cache = KeyValues { key: &mut key, value: &mut value, held: range.start };
                 let part = Var::constant(part);
                 let y = tape.attention(Projected::Cached(&part, cache), args(Pattern::Causal));
                 let y = y.value().to_vec();

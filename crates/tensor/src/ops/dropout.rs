@@ -4,8 +4,9 @@
 //! y = x * keep / (1 - p),    dx = dy * keep / (1 - p)
 //! ```
 //!
-//! An element is known by its place in the whole batch, so micro-batches and recomputation see the same
-//! mask. Srivastava et al., "Dropout" (JMLR 15, 2014), section 4, with the scale moved to training.
+//! An element is known by its place in the whole batch, so micro-batches and recomputation see the
+//! same mask. Srivastava et al., "Dropout" (JMLR 15, 2014), section 4, with the scale moved to
+//! training.
 
 use kernels::dropout::{self, DropKey, Dropout};
 
@@ -30,16 +31,20 @@ impl DropSite {
         hash(&[&self.rng.step.to_le_bytes(), &self.site.to_le_bytes()])
     }
 
-    pub(super) fn key32(&self) -> [u32; 2] {
-        let key = hash(&[&self.rng.seed.to_le_bytes(), &self.stream().to_le_bytes()]);
-        [key as u32, (key >> 32) as u32]
+    fn key(&self) -> DropKey {
+        DropKey { seed: self.rng.seed, stream: self.stream() }
+    }
+
+    /// The arguments of a kernel that counts rows of the batch: attention's probabilities.
+    pub(super) fn by_row(self) -> Dropout {
+        Dropout { p: self.p, key: self.key(), offset: self.rng.first_sample }
     }
 
     /// The kernel's arguments for a tensor of `shape` `[B, ..]`.
     fn args(&self, shape: &[usize]) -> Dropout {
         let per_sample: usize = shape[1..].iter().product();
         let offset = self.rng.first_sample * per_sample as u64;
-        Dropout { p: self.p, key: DropKey { seed: self.rng.seed, stream: self.stream() }, offset }
+        Dropout { p: self.p, key: self.key(), offset }
     }
 }
 
@@ -47,7 +52,7 @@ fn drop_from(device: &Device, x: &Tensor, site: DropSite) -> Tensor {
     let mut y = device.empty(x.shape(), x.dtype());
     let args = site.args(x.shape());
     by_dtype!(x.dtype(), T => {
-        dropout::forward(device.isa, y.as_mut::<T>(), x.as_slice::<T>(), args);
+        dropout::forward(device.isa, y.as_mut_slice::<T>(), x.as_slice::<T>(), args);
     });
     y
 }

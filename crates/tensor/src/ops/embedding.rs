@@ -27,7 +27,7 @@ impl Tape<'_> {
         assert!(ids.iter().all(|&id| id < n), "embedding: an id is not below {vocab_size}");
         let (device, params) = (self.device(), self.params());
         let mut y = device.empty(&[shape[0], shape[1], *d_model], DType::F32);
-        embedding::gather(device.isa, y.as_mut::<f32>(), params.get(table), ids, scale);
+        embedding::gather(device.isa, y.as_mut_slice::<f32>(), params.get(table), ids, scale);
         let (table, ids) = (table.clone(), ids.clone());
         self.finish("embedding", y, move |sweep, dy| {
             scatter(sweep, &table, &ids, dy.as_slice::<f32>(), scale);
@@ -47,8 +47,8 @@ impl Tape<'_> {
         assert!(at.iter().all(|&id| (id as usize) < n), "embedding_add: an id is not below {n}");
         let (device, params) = (self.device(), self.params());
         let mut y = device.empty(x.value.shape(), DType::F32);
-        y.as_mut::<f32>().copy_from_slice(x.value.as_slice::<f32>());
-        embedding::gather_add(device.isa, y.as_mut::<f32>(), params.get(table), at);
+        y.as_mut_slice::<f32>().copy_from_slice(x.value.as_slice::<f32>());
+        embedding::gather_add(device.isa, y.as_mut_slice::<f32>(), params.get(table), at);
         let (slot, table, at) = (x.slot, table.clone(), at.clone());
         self.finish("embedding_add", y, move |sweep, dy| {
             scatter(sweep, &table, &at, dy.as_slice::<f32>(), 1.0);

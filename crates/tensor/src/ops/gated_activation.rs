@@ -27,7 +27,7 @@ impl Tape<'_> {
         let mut y = device.empty(&shape, x.value.dtype());
         let d_ff = width / 2;
         by_dtype!(x.value.dtype(), T => {
-            let (y, x) = (y.as_mut::<T>(), x.value.as_slice::<T>());
+            let (y, x) = (y.as_mut_slice::<T>(), x.value.as_slice::<T>());
             activation::gated_forward(device.isa, f, y, x, d_ff);
         });
         let Var { value, slot } = x.clone();
@@ -36,7 +36,7 @@ impl Tape<'_> {
             let mut dx = device.empty(value.shape(), value.dtype());
             by_dtype!(value.dtype(), T => {
                 let (dy, x) = (dy.as_slice::<T>(), value.as_slice::<T>());
-                activation::gated_backward(device.isa, f, dx.as_mut::<T>(), dy, x, d_ff);
+                activation::gated_backward(device.isa, f, dx.as_mut_slice::<T>(), dy, x, d_ff);
             });
             sweep.give(slot, dx);
         })

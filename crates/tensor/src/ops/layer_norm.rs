@@ -27,9 +27,9 @@ impl Tape<'_> {
         let mut y = device.empty(x.value.shape(), out);
         let mut stats = device.empty(&[2, rows], DType::F32);
         by_dtype!(out, Y => {
-            let (mean, rstd) = stats.as_mut::<f32>().split_at_mut(rows);
+            let (mean, rstd) = stats.as_mut_slice::<f32>().split_at_mut(rows);
             let (weight, bias) = (params.get(w), b.map(|b| params.get(b)));
-            let (y, x) = (y.as_mut::<Y>(), x.value.as_slice::<f32>());
+            let (y, x) = (y.as_mut_slice::<Y>(), x.value.as_slice::<f32>());
             layer_norm::forward(device.isa, y, RowStats { mean, rstd }, x, weight, bias, eps);
         });
         let (x, w, b) = (x.clone(), w.clone(), b.cloned());
@@ -43,7 +43,7 @@ impl Tape<'_> {
                 let (dw, db) = grads.zeroed_pair(&w, b.as_ref());
                 let stats = stats.as_slice::<f32>().split_at(rows);
                 by_dtype!(dy.dtype(), G => layer_norm::backward(
-                    device.isa, dx.as_mut::<f32>(), NormGrads { dw, db }, dy.as_slice::<G>(),
+                    device.isa, dx.as_mut_slice::<f32>(), NormGrads { dw, db }, dy.as_slice::<G>(),
                     x.value.as_slice::<f32>(), params.get(&w), stats, write,
                 ));
             }
@@ -62,9 +62,7 @@ mod tests {
     #[test]
     fn gradients() {
         let fixture = Fixture::new(&[("w", &[7]), ("b", &[7])], &[&[2, 3, 7]]);
-        check(&fixture, |tape, p, x| {
-            tape.layer_norm(&x[0], &p[0], Some(&p[1]), 1e-5, DType::F32)
-        });
+        check(&fixture, |tape, p, x| tape.layer_norm(&x[0], &p[0], Some(&p[1]), 1e-5, DType::F32));
     }
 
     #[test]

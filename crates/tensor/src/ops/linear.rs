@@ -57,7 +57,7 @@ impl Tape<'_> {
         let mut sum = device.empty(&shape, args.out);
         let mut activated = args.activation.map(|_| device.empty(&shape, args.out));
         by_dtypes!(x.value.dtype(), X, args.out, Y => {
-            let activated = activated.as_mut().map(|y| MatMut::new(y.as_mut::<Y>(), rows, d_out));
+            let activated = activated.as_mut().map(|y| MatMut::new(y.as_mut_slice::<Y>(), rows, d_out));
             let epilogue = Epilogue {
                 write: Write::Overwrite,
                 bias: args.bias.map(|b| params.get(b)),
@@ -66,7 +66,7 @@ impl Tape<'_> {
             };
             let a = Mat::new(x.value.as_slice::<X>(), rows, d_in);
             let b = Mat::new(params.get(args.weight), d_out, d_in).t();
-            let c = MatMut::new(sum.as_mut::<Y>(), rows, d_out);
+            let c = MatMut::new(sum.as_mut_slice::<Y>(), rows, d_out);
             gemm(device.isa, self.precision().multiply(), c, a, b, epilogue);
         });
 
@@ -79,7 +79,7 @@ impl Tape<'_> {
             weight: args.weight.clone(),
             bias: args.bias.cloned(),
             saved,
-            residual: args.residual.map(|r| r.slot),
+            residual: args.residual.and_then(|r| r.slot),
         };
         self.finish("linear", value, move |sweep, dy| back.run(sweep, dy))
     }
@@ -92,33 +92,32 @@ struct Back {
     bias: Option<Param>,
     /// The activation and its input.
     saved: Option<(Activation, Tensor)>,
-    /// The residual's slot.
-    residual: Option<Option<usize>>,
+    /// Where the residual's gradient goes, if there is one.
+    residual: Option<usize>,
 }
 
 impl Back {
     fn run(self, sweep: &mut Sweep, dy: Tensor) {
         let du = match self.saved {
             None => dy,
-            Some((f, u)) => activation_backward(sweep, f, u, dy),
+            Some((f, u)) => activation_backward(sweep, f, &u, &dy),
         };
         backward_weight(sweep, &self.weight, self.bias.as_ref(), &self.x.value, &du);
         if self.x.slot.is_some() {
             let dx = backward_input(sweep, &self.weight, &self.x.value, &du);
             sweep.give(self.x.slot, dx);
         }
-        if let Some(slot) = self.residual {
-            sweep.give(slot, du);
-        }
+        sweep.give(self.residual, du);
     }
 }
 
-/// `du = dy * f'(u)`, into the storage of `dy` where nobody else reads it.
-pub(super) fn activation_backward(sweep: &Sweep, f: Activation, u: Tensor, dy: Tensor) -> Tensor {
+/// `du = dy * f'(u)`.
+pub(super) fn activation_backward(sweep: &Sweep, f: Activation, u: &Tensor, dy: &Tensor) -> Tensor {
     let device = sweep.device();
     let mut du = device.empty(u.shape(), u.dtype());
     by_dtype!(u.dtype(), T => {
-        activation::backward(device.isa, f, du.as_mut::<T>(), dy.as_slice::<T>(), u.as_slice::<T>());
+        let (dy, u) = (dy.as_slice::<T>(), u.as_slice::<T>());
+        activation::backward(device.isa, f, du.as_mut_slice::<T>(), dy, u);
     });
     du
 }
@@ -151,7 +150,7 @@ fn backward_input(sweep: &Sweep, weight: &Param, x: &Tensor, du: &Tensor) -> Ten
     by_dtypes!(x.dtype(), X, du.dtype(), G => {
         let a = Mat::new(du.as_slice::<G>(), rows, d_out);
         let b = Mat::new(params.get(weight), d_out, d_in);
-        let c = MatMut::new(dx.as_mut::<X>(), rows, d_in);
+        let c = MatMut::new(dx.as_mut_slice::<X>(), rows, d_in);
         gemm(device.isa, sweep.precision().multiply(), c, a, b, Epilogue::default());
     });
     dx

@@ -6,11 +6,12 @@
 //! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h
 //! ```
 //!
-//! `t` is one at the target (smoothed: `1 - s` there and `s / V` everywhere). While the tape records, a
-//! chunk's gradients are formed as soon as its logits are, so that backward only hands `dh` on.
+//! `t` is one at the target (smoothed: `1 - s` there and `s / V` everywhere). While the tape
+//! records, a chunk's gradients are formed as soon as its logits are, so that backward only hands
+//! `dh` on.
 //!
-//! Shapes: `h` `[.., D]`, `W` `[V, D]`, targets and row weights `[R]`.
-//! Label smoothing: Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
+//! Shapes: `h` `[.., D]`, `W` `[V, D]`, targets and row weights `[R]`. Label smoothing: Szegedy et
+//! al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
 
 use std::ops::{AddAssign, Range};
 
@@ -89,9 +90,8 @@ impl Tape<'_> {
         pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
         let mut chunk = Chunks::new(self, hidden, args, packed);
         let mut losses = vec![0.0; rows];
-        let mut d_hidden = self
-            .is_recording()
-            .then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
+        let mut d_hidden =
+            self.is_recording().then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
         let per_chunk = chunk.grad_rows();
         for start in (0..rows).step_by(per_chunk) {
             let range = start..rows.min(start + per_chunk);
@@ -136,9 +136,9 @@ impl<'t, 'a> Chunks<'t, 'a> {
         };
         let device = tape.device();
         let dtype = tape.compute();
-        let d_logits = tape.is_recording().then(|| {
-            device.empty(&[fits(GRAD_BYTES, dtype.bytes()), vocab_size], dtype)
-        });
+        let d_logits = tape
+            .is_recording()
+            .then(|| device.empty(&[fits(GRAD_BYTES, dtype.bytes()), vocab_size], dtype));
         let logits = device.empty(&[fits(LOGIT_BYTES, 4), vocab_size], DType::F32);
         let scale = tape.loss_scale();
         let weights = match args.row_weights {
@@ -161,11 +161,11 @@ impl<'t, 'a> Chunks<'t, 'a> {
         let (row_weights, scale) = (self.args.row_weights, self.tape.loss_scale());
         by_dtypes!(self.hidden.value.dtype(), X, self.tape.compute(), G => {
             let hidden = self.hidden.value.as_slice::<X>();
-            let mut d_logits = self.d_logits.as_mut().map(|d| d.as_mut::<G>());
+            let mut d_logits = self.d_logits.as_mut().map(|d| d.as_mut_slice::<G>());
             for start in rows.clone().step_by(step) {
                 let end = rows.end.min(start + step);
                 let n = end - start;
-                let z = &mut self.logits.as_mut::<f32>()[..n * vocab_size];
+                let z = &mut self.logits.as_mut_slice::<f32>()[..n * vocab_size];
                 let a = Mat::new(&hidden[start * d_model..end * d_model], n, d_model);
                 let c = MatMut::new(&mut *z, n, vocab_size);
                 gemm_packed(isa, c, a, &self.packed, Epilogue::default());
@@ -177,7 +177,9 @@ impl<'t, 'a> Chunks<'t, 'a> {
                         let d = &mut d[at * vocab_size..(at + n) * vocab_size];
                         let w = self.weights.as_ref().map(|w| &w[start..end]);
                         cross_entropy::forward_backward(isa, z, d, targets, w, smoothing, losses);
-                        losses.iter_mut().for_each(|loss| *loss /= scale);
+                        if scale != 1.0 {
+                            kernels::cast::scale(isa, losses, 1.0 / scale);
+                        }
                     }
                     None => {
                         cross_entropy::forward(isa, z, targets, smoothing, losses);
@@ -199,7 +201,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
         by_dtypes!(self.hidden.value.dtype(), X, tape.compute(), G => {
             let dz = Mat::new(&d_logits.as_slice::<G>()[..n * vocab_size], n, vocab_size);
             let w = Mat::new(tape.params().get(self.args.weight), vocab_size, d_model);
-            let dh = MatMut::new(&mut d_hidden.as_mut::<X>()[at.clone()], n, d_model);
+            let dh = MatMut::new(&mut d_hidden.as_mut_slice::<X>()[at.clone()], n, d_model);
             gemm(isa, multiply, dh, dz, w, Epilogue::default());
             if let Some(mut grads) = tape.grads() {
                 let (dw, write) = grads.slot(self.args.weight);
@@ -278,12 +280,10 @@ mod tests {
         let targets = [3, NO_TARGET, 10, 0, 3];
         for smoothing in [0.0, 0.1] {
             let grads = RefCell::new(Grads::new(&fixture.params));
-            let tape =
-                Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
+            let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
             let h = tape.input(fixture.inputs[0].clone());
             let weight = &weight;
-            let args =
-                CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing };
+            let args = CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing };
             let loss = tape.linear_cross_entropy(&h, args);
             let dh = tape.gradients(&[h])[0].clone().expect("a gradient").to_vec();
             let (w, d) = (fixture.params.get(weight), 6);
@@ -293,7 +293,8 @@ mod tests {
             assert_eq!(loss.n_targets, 4);
             let grads = grads.borrow();
             let dw = grads.get(weight).expect("written");
-            for (found, expected) in dh.iter().chain(dw).zip(dh_expected.iter().chain(&dw_expected)) {
+            for (found, expected) in dh.iter().chain(dw).zip(dh_expected.iter().chain(&dw_expected))
+            {
                 assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} {expected}");
             }
         }

@@ -27,7 +27,7 @@ impl Tape<'_> {
         let mut y = device.empty(x.value.shape(), out);
         let mut rstd = device.empty(&[rows], DType::F32);
         by_dtype!(out, Y => rms_norm::forward(
-            device.isa, y.as_mut::<Y>(), rstd.as_mut::<f32>(), x.value.as_slice::<f32>(),
+            device.isa, y.as_mut_slice::<Y>(), rstd.as_mut_slice::<f32>(), x.value.as_slice::<f32>(),
             params.get(w), eps,
         ));
         let (x, w) = (x.clone(), w.clone());
@@ -40,7 +40,7 @@ impl Tape<'_> {
                 let mut grads = sweep.grads();
                 let dw = grads.zeroed(&w);
                 by_dtype!(dy.dtype(), G => rms_norm::backward(
-                    device.isa, dx.as_mut::<f32>(), dw, dy.as_slice::<G>(),
+                    device.isa, dx.as_mut_slice::<f32>(), dw, dy.as_slice::<G>(),
                     x.value.as_slice::<f32>(), params.get(&w), rstd.as_slice::<f32>(), write,
                 ));
             }

@@ -4,8 +4,8 @@
 //! (a, b) -> (a cos - b sin, a sin + b cos),    angle = position * theta^(-2i / d_rot)
 //! ```
 //!
-//! Shapes: `x` `[B, T, (heads) * H]`, `positions` `[B * T]`; the first `n_heads` heads of a row turn.
-//! Su et al., "RoFormer", arXiv:2104.09864, eq. 34.
+//! Shapes: `x` `[B, T, (heads) * H]`, `positions` `[B * T]`; the first `n_heads` heads of a row
+//! turn. Su et al., "RoFormer", arXiv:2104.09864, eq. 34.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ impl Turn {
     fn apply(&self, device: &Device, x: Tensor, direction: Direction) -> Tensor {
         let mut x = if x.is_unshared() { x } else { copy(device, &x) };
         by_dtype!(x.dtype(), T => {
-            let x = x.as_mut::<T>();
+            let x = x.as_mut_slice::<T>();
             rope::rotate(device.isa, x, self.rows, &self.table, &self.positions, direction);
         });
         x
@@ -36,7 +36,7 @@ impl Turn {
 
 fn copy(device: &Device, x: &Tensor) -> Tensor {
     let mut y = device.empty(x.shape(), x.dtype());
-    by_dtype!(x.dtype(), T => y.as_mut::<T>().copy_from_slice(x.as_slice::<T>()));
+    by_dtype!(x.dtype(), T => y.as_mut_slice::<T>().copy_from_slice(x.as_slice::<T>()));
     y
 }
 

@@ -1,4 +1,5 @@
-//! Some rows of a value: the last position in prefill, the masked ones in masked language modelling.
+//! Some rows of a value: the last position in prefill, the masked ones in masked language
+//! modelling.
 //!
 //! ```text
 //! y[i] = x[rows[i]],    dx[rows[i]] += dy[i]
@@ -23,7 +24,7 @@ impl Tape<'_> {
         assert!(rows.iter().all(|&r| (r as usize) < n), "select_rows: x {:?}", x.value.shape());
         let mut y = device.empty(&[rows.len(), d], x.value.dtype());
         by_dtype!(x.value.dtype(), T => {
-            let (y, x) = (y.as_mut::<T>(), x.value.as_slice::<T>());
+            let (y, x) = (y.as_mut_slice::<T>(), x.value.as_slice::<T>());
             for (y, &r) in y.chunks_exact_mut(d).zip(&**rows) {
                 y.copy_from_slice(&x[r as usize * d..][..d]);
             }
@@ -33,7 +34,7 @@ impl Tape<'_> {
         self.finish("select_rows", y, move |sweep, dy| {
             let mut dx = sweep.device().zeros(&shape, dtype);
             by_dtype!(dtype, T => {
-                let (dx, dy) = (dx.as_mut::<T>(), dy.as_slice::<T>());
+                let (dx, dy) = (dx.as_mut_slice::<T>(), dy.as_slice::<T>());
                 for (dy, &r) in dy.chunks_exact(d).zip(&*rows) {
                     for (to, from) in dx[r as usize * d..][..d].iter_mut().zip(dy) {
                         *to = T::from_f32(to.to_f32() + from.to_f32());

@@ -26,7 +26,7 @@ impl Fixture {
         let inputs = inputs.iter().enumerate().map(|(i, shape)| {
             let mut x = device.empty(shape, DType::F32);
             let key = Key { seed: i as u64, stream: 40 };
-            fill_normal(x.as_mut::<f32>(), key, 0.0, 1.0);
+            fill_normal(x.as_mut_slice::<f32>(), key, 0.0, 1.0);
             x
         });
         Self { params: builder.build(7), inputs: inputs.collect(), device }

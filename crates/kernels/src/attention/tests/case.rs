@@ -1,7 +1,9 @@
 //! One call with random operands, run fast and by the reference.
 
-use crate::attention::{AttnDropout, AttnShape, AttnSpec, Pattern, Qkv, QkvGrads, Saved};
+use crate::attention::{AttnShape, AttnSpec, Pattern, Qkv, QkvGrads, Saved};
+use crate::dropout::Dropout;
 use crate::gemm::Multiply;
+use crate::philox::Key;
 use crate::reference::attention as reference;
 use crate::{Element, Isa};
 
@@ -65,10 +67,6 @@ pub fn random(len: usize, seed: u64) -> Vec<f32> {
     (0..len).map(|_| 2.0 * (next() + next())).collect()
 }
 
-pub fn rounded<T: Element>(x: &[f32]) -> Vec<T> {
-    x.iter().map(|&x| T::from_f32(x)).collect()
-}
-
 pub fn wide<T: Element>(x: &[T]) -> Vec<f64> {
     x.iter().map(|x| f64::from(x.to_f32())).collect()
 }
@@ -104,7 +102,10 @@ impl Case {
         let kv_len = shape.batch * shape.k_len * 2 * shape.n_kv_heads * shape.d_head;
         // With bf16 products an f32 operand is rounded as well; here it is exact in bf16.
         let exact = |len, seed| -> Vec<T> {
-            random(len, seed).iter().map(|&x| T::from_f32(half::bf16::from_f32(x).to_f32())).collect()
+            random(len, seed)
+                .iter()
+                .map(|&x| T::from_f32(half::bf16::from_f32(x).to_f32()))
+                .collect()
         };
         Inputs {
             case: *self,
@@ -139,7 +140,7 @@ impl<T: Element> Inputs<T> {
         spec.q_start = case.q_start;
         spec.bias = case.bias.then_some(&self.bias[..]);
         if case.dropout > 0.0 {
-            spec.dropout = Some(AttnDropout { rate: case.dropout, key: [7, 9], first_row: 3 });
+            spec.dropout = Some(Dropout { p: case.dropout, key: Key::new(7).fold(9), offset: 3 });
         }
         if case.segments != Segments::None {
             spec.k_segments = Some(&self.segments[1]);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use train::report::format::grouped;
 
 use super::{Shown, hash, hash_table};
-use crate::commands::table::Table;
+use crate::commands::table::{Facts, Table};
 use crate::failure::Failure;
 
 /// Shows a model directory; its weights are mapped, not loaded.
@@ -19,40 +19,29 @@ use crate::failure::Failure;
 pub fn show(dir: &Path) -> Result<Shown, Failure> {
     let manifest = dir.join(manifest::FILE_NAME).exists();
     let manifest = manifest.then(|| manifest::verify(dir)).transpose()?;
-    let mut facts = Table::default();
-    facts.fact("model", dir.display());
-    let mut json = json!({"kind": "model", "path": dir.display().to_string()});
+    let mut facts = Facts::default().text("kind", "model").text("path", dir.display());
     if dir.join("config.json").exists() {
-        let config = Model::load_config(dir)?;
-        describe(&config, dir, (&mut facts, &mut json))?;
+        facts = describe(&Model::load_config(dir)?, dir, facts)?;
     }
     if let Some(Manifest { origin, .. }) = &manifest {
-        facts.fact("written by", format!("{} on {}", origin.build, origin.isa));
-        json["origin"] = json!(origin);
+        facts = facts.text("build", &origin.build).text("isa", &origin.isa);
     }
+    let verified = if manifest.is_some() { "as the manifest says" } else { "-" };
+    let (text, mut json) = facts.with("verified", manifest.is_some(), verified).end();
     let files = hashes(dir, manifest.as_ref())?;
-    let checked = if manifest.is_some() { "files are as the manifest says\n" } else { "" };
     let (tensors, tensors_json) = tensors_of(&Weights::open(dir)?)?;
     json["files"] = json!(files);
-    json["verified"] = json!(manifest.is_some());
     json["tensors"] = tensors_json;
-    let text = format!("{}\n{}{checked}\n{tensors}", facts.text(), hash_table(&files));
-    Ok(Shown { text, json })
+    Ok(Shown { text: format!("{text}\n{}\n{tensors}", hash_table(&files)), json })
 }
 
 /// Family, sizes, and parameters by part.
-fn describe(
-    config: &ModelConfig,
-    dir: &Path,
-    (facts, json): (&mut Table, &mut Value),
-) -> Result<(), Failure> {
+fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Failure> {
     let (stack, builder) = Model::register(config).map_err(|source| {
         let path = dir.join("config.json");
         Failure::from(models::ModelError::Config { path, source })
     })?;
     let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
-    let family = config.family().model_type();
-    facts.fact("family", family);
     let sizes = [
         ("vocab_size", embed.vocab_size),
         ("max_len", embed.max_len),
@@ -63,41 +52,32 @@ fn describe(
         ("d_head", trunk.d_head),
         ("d_ff", trunk.d_ff),
     ];
-    let listed = sizes.map(|(name, size)| format!("{name} {size}"));
-    facts.fact("sizes", listed.join(", "));
     let mut parts: Vec<(String, u64)> = vec![];
     for entry in builder.entries() {
-        let part = part(&entry.name);
+        // `embed`, `blocks`, `final_norm`, `head`.
+        let part = entry.name.split('.').next().unwrap_or_default();
         let n = entry.param.len() as u64;
         match parts.last_mut().filter(|(name, _)| *name == part) {
             Some((_, sum)) => *sum += n,
-            None => parts.push((part, n)),
+            None => parts.push((part.to_owned(), n)),
         }
     }
-    let total = parts.iter().map(|(_, n)| n).sum();
-    facts.fact("parameters", grouped(total));
-    for (name, n) in &parts {
-        facts.fact(&format!("  {name}"), grouped(*n));
-    }
-    json["family"] = json!(family);
-    json["sizes"] = sizes.iter().map(|&(name, n)| (name.to_owned(), json!(n))).collect();
-    json["n_parameters"] = json!(total);
-    json["parameters"] = parts.iter().map(|(name, n)| (name.clone(), json!(n))).collect();
-    Ok(())
-}
-
-/// `embed`, `blocks.3`, `final_norm`: what a parameter belongs to.
-fn part(name: &str) -> String {
-    let mut parts = name.split('.');
-    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    if second.parse::<usize>().is_ok() { format!("{first}.{second}") } else { first.to_owned() }
+    let facts = facts.text("family", config.family().model_type());
+    let facts = sizes.iter().fold(facts, |facts, &(name, n)| facts.count(name, n as u64));
+    let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
+    let listed = parts.iter().map(|(name, n)| format!("{name} {}", grouped(*n)));
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
+    Ok(facts.with("parameters", by_part, listed))
 }
 
 /// Every file of the model, from the manifest where there is one; else hashed here.
 fn hashes(dir: &Path, manifest: Option<&Manifest>) -> Result<Vec<Value>, Failure> {
     if let Some(manifest) = manifest {
-        let of_file = |(name, record): (&String, &::checkpoint::manifest::FileRecord)| json!({"name": name, "bytes": record.bytes, "blake3": record.blake3});
-        return Ok(manifest.files.iter().map(of_file).collect());
+        let files = manifest.files.iter();
+        return Ok(files
+            .map(|(name, r)| json!({"name": name, "bytes": r.bytes, "blake3": r.blake3}))
+            .collect());
     }
     let failed = |error| Failure::read(dir, &error);
     let mut paths = vec![];

@@ -35,15 +35,9 @@ pub struct RunObserver<'t> {
 
 impl<'t> RunObserver<'t> {
     /// Watches a run from where `trainer` stands.
-    pub fn new(
-        env: &Env,
-        recipe: &Recipe,
-        tokenizer: &'t Tokenizer,
-        trainer: &Trainer,
-    ) -> Self {
+    pub fn new(env: &Env, recipe: &Recipe, tokenizer: &'t Tokenizer, trainer: &Trainer) -> Self {
         let first = trainer.state.step;
-        let display =
-            Display::choose(env.is_quiet(), std::io::stderr().is_terminal(), env.color);
+        let display = Display::choose(env.is_quiet(), std::io::stderr().is_terminal(), env.color);
         Self {
             progress: Some(Progress::new(display, first, recipe.train.steps)),
             tokenizer,
@@ -100,8 +94,8 @@ impl Observer for RunObserver<'_> {
 
     fn eval(&mut self, row: &EvalRow) {
         self.bits_per_byte = Some(row.bits_per_byte);
-        let EvalRow { step, loss, bits_per_byte } = row;
-        self.say(&format!("step {step}: validation {bits_per_byte:.4} bits per byte, loss {loss:.4}"));
+        let EvalRow { step, loss, bits_per_byte: bits } = row;
+        self.say(&format!("step {step}: validation {bits:.4} bits per byte, loss {loss:.4}"));
     }
 
     fn sample(&mut self, trainer: &Trainer, step: u64) -> Option<String> {

@@ -77,7 +77,8 @@ pub fn write(
         next_commands: &next,
     };
     atomic::write_file(&OsDisk, &out.join(REPORT_FILE), render(&facts).as_bytes())?;
-    env.say(&format!("{outcome} after {}; report: {}", took(state.seconds), out.join(REPORT_FILE).display()));
+    let report = out.join(REPORT_FILE);
+    env.say(&format!("{outcome} after {}; report: {}", took(state.seconds), report.display()));
     for (purpose, command) in &next {
         env.say(&format!("{purpose}: {command}"));
     }

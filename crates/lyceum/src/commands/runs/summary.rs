@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::checkpoint::{Best, RunDir};
-use serde_json::{Value, json};
+use serde_json::Value;
 use toml::Table;
 use train::metrics::{self, METRICS_FILE, MetricsRow, StepRow};
+use train::report::format::{bytes, compact, grouped};
 
+use crate::commands::table::Facts;
 use crate::failure::Failure;
 use crate::recipe;
 
@@ -120,24 +122,33 @@ impl RunSummary {
         Some(self.modified?.elapsed().unwrap_or_default().as_secs_f64())
     }
 
-    /// All of it but the recipe.
-    pub fn to_json(&self) -> Value {
+    /// All of it but the recipe, for people and for programs.
+    pub fn facts(&self) -> Facts {
         let since = self.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        json!({
-            "name": self.name,
-            "path": self.path.display().to_string(),
-            "state": self.state.name(),
-            "problem": match &self.state { State::Damaged(problem) => Some(problem), _ => None },
-            "step": self.step,
-            "total_steps": self.total_steps,
-            "tokens": self.tokens,
-            "loss": self.loss,
-            "best_bits_per_byte": self.best.map(|best| best.metric),
-            "best_step": self.best.map(|best| best.step),
-            "tokens_per_s": self.tokens_per_s,
-            "bytes": self.bytes,
-            "modified_unix_s": since.map(|since| since.as_secs()),
-        })
+        let problem = match &self.state {
+            State::Damaged(problem) => Some(problem.clone()),
+            _ => None,
+        };
+        let decimals = |x: f64| format!("{x:.4}");
+        Facts::default()
+            .text("name", &self.name)
+            .text("path", self.path.display())
+            .text("state", self.state.name())
+            .perhaps("problem", problem, |problem| problem)
+            .count("step", self.step)
+            .perhaps("total_steps", self.total_steps, grouped)
+            .perhaps("tokens", self.tokens, grouped)
+            .perhaps("loss", self.loss, decimals)
+            .perhaps("best_bits_per_byte", self.best.map(|best| best.metric), decimals)
+            .perhaps("best_step", self.best.map(|best| best.step), grouped)
+            .perhaps("tokens_per_s", self.tokens_per_s, compact)
+            .with("bytes", self.bytes, bytes(self.bytes))
+            .perhaps("modified_unix_s", since.map(|since| since.as_secs()), |s| s.to_string())
+    }
+
+    /// [`Self::facts`] for programs.
+    pub fn to_json(&self) -> Value {
+        self.facts().end().1
     }
 
     /// Its checkpoints, the oldest first: step and what is wrong with it.
