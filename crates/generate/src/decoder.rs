@@ -99,7 +99,7 @@ pub enum Finish {
 /// Returns why each row ended.
 ///
 /// # Panics
-/// When the prompt is empty or longer than the model's context.
+/// When the prompt is empty or longer than the model's context, or no row is asked for.
 pub fn generate(
     (model, device, precision): (&Model, &Device, Precision),
     request: &Request,
@@ -108,6 +108,7 @@ pub fn generate(
     let max_len = model.stack.config().embed.max_len;
     let (n, prompt) = (request.n_samples, &request.prompt);
     assert!(!prompt.is_empty() && prompt.len() <= max_len, "generate: {} tokens", prompt.len());
+    assert!(n > 0, "generate: no row");
     let capacity = max_len.min(prompt.len() + request.max_tokens);
     let mut decoder = Decoder::new(model, device, precision, [n, capacity]);
     let mut rows: Vec<Vec<u32>> = vec![prompt.clone(); n];
@@ -132,7 +133,7 @@ pub fn generate(
         if finish.iter().all(Option::is_some) {
             break;
         }
-        if decoder.len() == max_len {
+        if made + 1 < request.max_tokens && decoder.len() == max_len {
             return finish.into_iter().map(|f| f.unwrap_or(Finish::ContextFull)).collect();
         }
         // An ended row is fed its last token: rows of a batch do not see each other.

@@ -37,18 +37,26 @@ pub fn dtypes(weights: &Weights) -> impl Iterator<Item = Dtype> {
     weights.names().filter_map(|name| Some(weights.get(name).ok()?.dtype))
 }
 
-/// Starts the threads that compute.
+/// What the main thread has, and a deep call may need.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs `command` on the threads that compute: as one of them, for a thread outside would be put to
+/// sleep and woken at every kernel.
 ///
 /// # Errors
-/// Where the system grants no threads.
-pub fn start_threads(env: &Env) -> Result<(), Failure> {
+/// Where the system grants no threads, and as `command`.
+pub fn on_threads<T: Send>(
+    env: &Env,
+    command: impl FnOnce() -> Result<T, Failure> + Send,
+) -> Result<T, Failure> {
     let n = env.n_threads;
-    let started = rayon::ThreadPoolBuilder::new().num_threads(n).build_global();
-    started.map_err(|error| {
+    let started = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
+    let pool = started.map_err(|error| {
         Failure::new(format!("failed to start {n} threads"))
             .because(error.to_string())
             .hint("ask for fewer with `--threads`")
-    })
+    })?;
+    pool.install(command)
 }
 
 #[cfg(test)]

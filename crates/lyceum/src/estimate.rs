@@ -11,6 +11,8 @@ use tensor::{DType, Isa, Precision};
 /// What a training step is asked to do, and what goes on around it.
 #[derive(Clone, Copy, Debug)]
 pub struct StepShape {
+    /// Windows of a step.
+    pub batch: usize,
     /// Windows that go through the model at once.
     pub micro_batch: usize,
     /// Tokens of a window.
@@ -55,7 +57,7 @@ impl Estimate {
 
     /// All parts together.
     pub fn total_bytes(&self) -> u64 {
-        self.memory.iter().map(|(_, bytes)| bytes).sum()
+        self.memory.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
     }
 }
 
@@ -63,7 +65,7 @@ impl Estimate {
 /// 6 P + 12 L D T / 2,    P without tables of positions; causal attention counted as half
 /// ```
 ///
-/// Chowdhery et al., "PaLM", arXiv:2204.02311, appendix B.
+/// Chowdhery et al., "`PaLM`", arXiv:2204.02311, appendix B.
 pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
     let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
     let learned = embed.positions == nn::TokenPositions::Learned;
@@ -75,6 +77,8 @@ pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
 
 /// Code, stacks, tables of the allocator: what a step of a tiny model takes.
 const PROGRAM_BYTES: usize = 24 << 20;
+/// A token of a batch: as input and as target, its document and its place there.
+const TOKEN_BYTES: usize = 16;
 /// What tokenizing leaves with the allocator: this, and [`TEXT_FACTOR`] times the text.
 const TEXT_BYTES: usize = 10 << 20;
 const TEXT_FACTOR: u64 = 8;
@@ -120,6 +124,7 @@ fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(&'static str,
         ("backward", sizes.backward()),
         ("head and loss", sizes.head()),
         ("packed operands", sizes.shared_operand()),
+        ("tokens of a step", step.batch.saturating_mul(step.seq_len).saturating_mul(TOKEN_BYTES)),
         ("evaluation", sizes.evaluation()),
         ("text", text),
         ("program", PROGRAM_BYTES),
@@ -185,7 +190,8 @@ impl Sizes<'_> {
         let (v, r) = (self.vocab_size, self.rows);
         let chunk = self.fits(GRAD_BYTES, self.compute, r);
         let products = [[chunk, d, v], [v, d, chunk], [r, f, d], [r, d, f], [f, d, r]];
-        let operand = |[m, n, k]: [usize; 3]| m.min(n).saturating_mul(k) * self.packed;
+        let operand =
+            |[m, n, k]: [usize; 3]| m.min(n).saturating_mul(k).saturating_mul(self.packed);
         products.into_iter().map(operand).max().unwrap_or(0)
     }
 
@@ -219,6 +225,7 @@ mod tests {
             ..Gpt2Config::fresh()
         });
         let step = StepShape {
+            batch,
             micro_batch: batch,
             seq_len,
             precision,

@@ -45,8 +45,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let env = Env::new(&cli.global)?;
-    device::start_threads(&env)?;
-    commands::run(&cli.command, &env)
+    device::on_threads(&env, || commands::run(&cli.command, &env))
 }
 
 fn ended(result: Result<Exit, Failure>) -> ExitCode {

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use self::sections::{
-    DataSection, EvalSection, ModelSection, OptimSection, TaskSection,
-    TokenizerSection, TrainSection,
+    DataSection, EvalSection, ModelSection, OptimSection, TaskSection, TokenizerSection,
+    TrainSection,
 };
 
 /// Its name in a run directory.
@@ -74,9 +74,17 @@ impl RecipeError {
                 let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
                 Some(format!("give a TOML file, or one of {}", names.join(", ")))
             }
-            Self::Parse { nearest, .. } => nearest.as_ref().map(|n| format!("did you mean `{n}`?")),
+            Self::Parse { nearest: Some(nearest), .. } => {
+                Some(format!("did you mean `{nearest}`?"))
+            }
+            Self::Parse { .. } => Some(
+                "a recipe is TOML with the sections model, tokenizer, data, task, optim, train \
+                 and eval"
+                    .into(),
+            ),
             Self::Override { .. } => Some("for instance `--set train.steps=100`".into()),
-            Self::Value { hint, .. } => hint.clone(),
+            Self::Value { hint: Some(hint), .. } => Some(hint.clone()),
+            Self::Value { field, .. } => Some(value_hint(field)),
             Self::Differs { .. } => Some(
                 "a resumed run may change `train.steps` and `train.max_hours` alone; start another \
                  run with another `--out`"
@@ -88,11 +96,28 @@ impl RecipeError {
 
     /// A model that cannot be built.
     pub(crate) fn model(error: ConfigError) -> Self {
-        Self::value(&format!("model.{}", error.field), error.problem)
+        let field = match error.field {
+            "vocab_size" => "tokenizer.vocab_size".to_owned(),
+            "max_len" => "data.seq_len".to_owned(),
+            // As the family's own config has it.
+            "nhead" => "model.n_heads".to_owned(),
+            field => format!("model.{field}"),
+        };
+        Self::value(&field, error.problem)
     }
 
     pub(crate) fn value(field: &str, problem: impl Into<String>) -> Self {
         Self::Value { field: field.into(), problem: problem.into(), hint: None }
+    }
+}
+
+fn value_hint(field: &str) -> String {
+    match field {
+        "model.n_heads" => "make `model.d_model` a multiple of `model.n_heads`".into(),
+        field if field.contains('.') => {
+            format!("change it in the recipe, or with `--set {field}=VALUE`")
+        }
+        _ => "change it in the recipe, or with `--set KEY=VALUE`".into(),
     }
 }
 
@@ -158,12 +183,17 @@ impl Recipe {
                 return Err(RecipeError::value(field, format!("{value} is not at least 1")));
             }
         }
+        let fraction = data.validation_fraction;
+        if !(0.0..=0.5).contains(&fraction) {
+            let problem = format!("{fraction} is not in [0, 0.5]");
+            return Err(RecipeError::value("data.validation_fraction", problem));
+        }
         let smoothing = self.task.label_smoothing;
         if !(0.0..1.0).contains(&smoothing) {
             let problem = format!("{smoothing} is not in [0, 1)");
             return Err(RecipeError::value("task.label_smoothing", problem));
         }
-        if !(optim.max_grad_norm > 0.0) {
+        if optim.max_grad_norm.is_nan() || optim.max_grad_norm <= 0.0 {
             let problem = format!("{} is not above 0", optim.max_grad_norm);
             return Err(RecipeError::value("optim.max_grad_norm", problem));
         }

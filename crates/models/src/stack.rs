@@ -6,14 +6,14 @@ use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, KvCache, Transformer,
     TransformerConfig,
 };
-use tensor::{DType, Device, Init, ParamsBuilder, Tape, Var};
+use tensor::{DType, Device, ParamsBuilder, Tape, Var};
 
 /// Which head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadConfig {
     /// A score a token.
     Token {
-        /// Whether its projection is the embedding's table.
+        /// Whether its projection is the embedding's table; else it starts as that one does.
         tied: bool,
     },
 }
@@ -39,6 +39,11 @@ impl StackConfig {
         nn::check_size("max_len", self.embed.max_len)?;
         nn::check_probability("embed_dropout", self.embed.dropout)?;
         self.trunk.clone().check()?;
+        if self.embed.d_model != self.trunk.d_model {
+            let (embed, trunk) = (self.embed.d_model, self.trunk.d_model);
+            let problem = format!("{embed} in the embedding and {trunk} in the trunk");
+            return Err(ConfigError::new("d_model", problem));
+        }
         Ok(Checked::vouch(self))
     }
 }
@@ -65,7 +70,7 @@ impl Stack {
             HeadConfig::Token { tied: true } => embed.table.clone(),
             HeadConfig::Token { tied: false } => {
                 let shape = [c.embed.vocab_size, c.embed.d_model];
-                builder.param("head.weight", &shape, Init::Normal { std: 0.02 })
+                builder.param("head.weight", &shape, c.embed.init)
             }
         };
         Self { embed: Embed::Token(embed), trunk, head: Head::Token { weight }, config }

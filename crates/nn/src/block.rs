@@ -38,12 +38,12 @@ impl Block {
     pub fn forward(
         &self,
         tape: &Tape,
-        x: Var,
+        x: &Var,
         call: &Call,
         cache: Option<(&mut Layer, usize)>,
     ) -> Var {
         let x = tape.scope("attn", None, || {
-            self.residual(tape, &x, &self.attn_norm, |y, x| {
+            self.residual(tape, x, &self.attn_norm, |y, x| {
                 self.attn.forward(tape, y, x, call, cache)
             })
         });

@@ -39,20 +39,20 @@ impl Transformer {
 
     /// `[B, T, D] -> [B, T, D]`: training, prefill and decoding alike.
     ///
-    /// Offers `hidden` (each block's input, and the last block's output) to a capture.
+    /// Offers `hidden`, each block's input, to a capture.
     pub fn forward<'a>(&'a self, tape: &Tape<'a>, mut x: Var, ctx: &mut Context) -> Var {
         for (i, block) in self.blocks.iter().enumerate() {
             tape.scope("blocks", Some(i), || tape.capture("hidden", x.value()));
             x = tape.scope("blocks", Some(i), || match &mut ctx.cache {
                 Some(cache) => {
                     let held = cache.len();
-                    block.forward(tape, x, &ctx.call, Some((&mut cache.layers[i], held)))
+                    block.forward(tape, &x, &ctx.call, Some((&mut cache.layers[i], held)))
                 }
                 None if ctx.call.recompute => {
                     let call = ctx.call.clone();
-                    tape.recompute(&x, move |tape, x| block.forward(tape, x, &call, None))
+                    tape.recompute(&x, move |tape, x| block.forward(tape, &x, &call, None))
                 }
-                None => block.forward(tape, x, &ctx.call, None),
+                None => block.forward(tape, &x, &ctx.call, None),
             });
         }
         if let Some(cache) = &mut ctx.cache {

@@ -9,7 +9,8 @@ use crate::micro_batch::MicroBatch;
 ///
 /// An implementation runs `stack` on the tape and ends in a loss; where the tape records, it starts
 /// the backward pass ([`Tape::seed`], or an op that does, as [`Tape::linear_cross_entropy`]). Sums,
-/// never means: micro-batches and ranks must add up.
+/// never means: micro-batches and ranks must add up. What is seeded by hand is multiplied with
+/// [`Tape::loss_scale`] first.
 pub trait Objective: Sync {
     /// The summed loss of one micro-batch.
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss;

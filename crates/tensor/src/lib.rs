@@ -18,6 +18,7 @@ mod pool;
 mod rng;
 mod tape;
 mod value;
+mod watch;
 
 pub use arena::Arena;
 pub use dtype::{DType, Precision};
@@ -31,5 +32,6 @@ pub use ops::{
 pub use params::{Entry, Grads, Init, Param, Params, ParamsBuilder};
 pub use pool::{Pool, PoolStats};
 pub use rng::Rng;
-pub use tape::{Capture, NotFinite, Sweep, Tape, Var};
+pub use tape::{Sweep, Tape, Var};
 pub use value::{Device, Tensor};
+pub use watch::{Capture, NotFinite};

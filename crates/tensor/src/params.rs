@@ -248,6 +248,15 @@ impl Grads {
         entries.filter(|(_, written)| !**written).map(|(e, _)| e.name.as_str()).collect()
     }
 
+    /// Zeroes what no backward wrote since the last reset: a loss that does not depend on it.
+    pub fn zero_unwritten(&mut self, params: &Params) {
+        for Entry { param, .. } in params.entries() {
+            if !self.written[param.index] {
+                self.zeroed(param);
+            }
+        }
+    }
+
     /// All gradients. Ranges that were not written hold stale values.
     pub fn values(&self) -> &[f32] {
         self.arena.as_slice()
@@ -287,7 +296,10 @@ mod tests {
         assert!(matches!(grads.slot(&a).1, Write::Overwrite));
         assert!(matches!(grads.slot(&a).1, Write::Add));
         assert_eq!(grads.unwritten(&params), ["b"]);
+        grads.slot(&a).0.fill(3.0);
         grads.reset();
         assert!(grads.get(&a).is_none());
+        grads.zero_unwritten(&params);
+        assert_eq!(grads.get(&a), Some(&[0.0; 15][..]));
     }
 }

@@ -1,14 +1,13 @@
 //! The tape: runs ops, remembers how to go back over them, and frees what it saved as it goes.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 
 use kernels::reduce;
 
 use crate::dtype::{DType, Precision, by_dtype};
 use crate::params::{Grads, Param, Params};
 use crate::value::{Device, Tensor};
+use crate::watch::{Capture, NotFinite, Path, path_name};
 
 /// A value on a tape: the tensor, and where its gradient goes.
 #[derive(Clone)]
@@ -38,65 +37,6 @@ impl Var {
     #[track_caller]
     pub fn reshape(self, shape: &[usize]) -> Self {
         Self { value: self.value.reshape(shape), slot: self.slot }
-    }
-}
-
-/// Where on the tape an op stands: the modules around it, outermost first.
-type Path = Vec<(&'static str, Option<usize>)>;
-
-fn path_name(path: &Path) -> String {
-    let mut name = String::new();
-    for (part, index) in path {
-        if !name.is_empty() {
-            name.push('.');
-        }
-        name.push_str(part);
-        if let Some(index) = index {
-            write!(name, ".{index}").expect("a string takes every write");
-        }
-    }
-    name
-}
-
-/// The first op whose result was not finite.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotFinite {
-    /// The op: `linear`, `attention`, ...
-    pub op: &'static str,
-    /// The modules around it: `blocks.3.ffn`.
-    pub path: String,
-    /// Whether it was its gradient rather than its value.
-    pub backward: bool,
-}
-
-impl fmt::Display for NotFinite {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let what = if self.backward { "gradient" } else { "value" };
-        write!(f, "the {what} of `{}` in `{}` is not finite", self.op, self.path)
-    }
-}
-
-/// Intermediate tensors by name, as modules offer them.
-#[derive(Default)]
-pub struct Capture {
-    wanted: Vec<String>,
-    found: RefCell<BTreeMap<String, Tensor>>,
-}
-
-impl Capture {
-    /// Keeps the tensors whose own name (the last part of the path) is among `wanted`.
-    pub fn new<S: Into<String>>(wanted: impl IntoIterator<Item = S>) -> Self {
-        Self { wanted: wanted.into_iter().map(Into::into).collect(), found: RefCell::default() }
-    }
-
-    /// Whether tensors of that own name are kept.
-    pub fn wants(&self, name: &str) -> bool {
-        self.wanted.iter().any(|w| w == name)
-    }
-
-    /// What was kept, by full path.
-    pub fn into_found(self) -> BTreeMap<String, Tensor> {
-        self.found.into_inner()
     }
 }
 
@@ -257,7 +197,7 @@ impl<'a> Tape<'a> {
         if let Some(capture) = self.env.capture.filter(|c| c.wants(name)) {
             let mut path = self.path.borrow().clone();
             path.push((name, None));
-            capture.found.borrow_mut().insert(path_name(&path), value.clone());
+            capture.keep(path_name(&path), value.clone());
         }
     }
 

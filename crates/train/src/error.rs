@@ -40,7 +40,7 @@ pub enum StepError {
         grad_norm: f64,
         /// The first op it was seen in.
         at: Option<NotFinite>,
-        /// The samples of that micro-batch.
+        /// The samples of that micro-batch; of the whole batch where no op was found.
         sample_ids: Vec<u64>,
     },
 }

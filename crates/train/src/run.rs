@@ -13,7 +13,7 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, StepRow,
+    self, EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, StepRow,
 };
 use crate::replay;
 use crate::state::TrainerState;
@@ -129,18 +129,13 @@ impl<'o> Run<'o> {
         let (metrics, samples, events) = logs(parts.dir.path(), resume, state.step)?;
         let batches = Batches::new(Arc::clone(&parts.store), parts.batches, state.cursor)?;
         let saved = started.from.as_ref().map(|from| from.step);
+        let judged = if saved.is_some() { judged_at(parts.dir.path(), state.step)? } else { None };
         let (began, seconds_before) = (Instant::now(), state.seconds);
-        let run = Self {
-            parts,
-            batches,
-            metrics,
-            samples,
-            events,
-            began,
-            seconds_before,
-            saved,
-            judged: None,
-        };
+        let run =
+            Self { parts, batches, metrics, samples, events, began, seconds_before, saved, judged };
+        if let Some(step) = saved {
+            run.record_best(step)?;
+        }
         Ok((run, started))
     }
 
@@ -321,6 +316,12 @@ fn logs(
     } else {
         (Log::create(&metrics)?, Log::create(&samples)?, EventWriter::create(dir)?)
     })
+}
+
+/// The evaluation at `step`: who wrote it may have died before it was compared with the best.
+fn judged_at(dir: &Path, step: u64) -> Result<Option<EvalRow>, TrainError> {
+    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?.rows);
+    Ok(evals.into_iter().rfind(|row| row.step == step))
 }
 
 /// Both moments of every parameter, by the project's own names.

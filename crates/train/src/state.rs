@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct TrainerState {
     /// Steps done.
     pub step: u64,
+    /// Updates done: the steps that no f16 overflow skipped. What the optimizer counts by.
+    pub updates: u64,
     /// Targets trained on so far.
     pub tokens: u64,
     /// Where the data stands.
@@ -25,6 +27,7 @@ impl TrainerState {
     pub fn start(loss_scale: f32) -> Self {
         Self {
             step: 0,
+            updates: 0,
             tokens: 0,
             cursor: Cursor::default(),
             loss_scale,

@@ -97,6 +97,11 @@ impl<'o> Trainer<'o> {
         &self.grads
     }
 
+    /// First and second moment of every weight, laid out as [`tensor::Params::values`].
+    pub fn moments(&self) -> [&[f32]; 2] {
+        self.optimizer.moments()
+    }
+
     /// One optimizer step over `batch`, whose rows are `seq_len` long.
     ///
     /// # Errors
@@ -109,6 +114,7 @@ impl<'o> Trainer<'o> {
             loss += self.accumulate(&micro);
         }
         self.audit(step)?;
+        self.grads.get_mut().zero_unwritten(&self.model.params);
         let Some(mean) = loss.mean() else { return Err(StepError::NoTargets { step }) };
         // The gradients are scaled sums until here.
         let to_mean = 1.0 / (loss.n_targets as f64 * f64::from(self.state.loss_scale));
@@ -123,7 +129,8 @@ impl<'o> Trainer<'o> {
             let clip = f64::from(clip_scale(grad_norm, self.config.max_grad_norm));
             let scale = (to_mean * clip) as f32;
             let weights = (&mut self.model.params, &*self.grads.get_mut());
-            self.optimizer.step(isa, weights, (lr, scale), step);
+            self.state.updates += 1;
+            self.optimizer.step(isa, weights, (lr, scale), self.state.updates);
         }
         self.adapt_loss_scale(overflow);
         self.state.step = step;
@@ -189,7 +196,7 @@ impl<'o> Trainer<'o> {
 
     /// Runs the micro-batches once more, looking at every result, to name the op.
     fn find_not_finite(&self, batch: &Batch, loss: f64, grad_norm: f64) -> StepError {
-        let (mut at, mut sample_ids): (Option<NotFinite>, _) = (None, vec![]);
+        let (mut at, mut sample_ids): (Option<NotFinite>, _) = (None, batch.sample_ids.clone());
         self.grads.borrow_mut().reset();
         for micro in self.micro_batches(batch) {
             let found = Cell::new(None);
@@ -197,8 +204,8 @@ impl<'o> Trainer<'o> {
             self.objective.loss(&tape, &self.model.stack, &micro);
             tape.backward();
             at = found.take();
-            sample_ids = micro.sample_ids;
             if at.is_some() {
+                sample_ids = micro.sample_ids;
                 break;
             }
         }

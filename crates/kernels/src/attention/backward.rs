@@ -10,8 +10,8 @@
 //!         dv += p^T d_out,  dk += ds^T q  over all blocks of queries
 //! ```
 //!
-//! Dao, "FlashAttention-2", arXiv:2307.08691, alg. 2, with `dq` summed by one thread: the work is cut
-//! by key/value head, so every sum has one order.
+//! Dao, "FlashAttention-2", arXiv:2307.08691, alg. 2, with `dq` summed by one thread: the work is
+//! cut by key/value head, so every sum has one order.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -32,11 +32,11 @@ use crate::{Element, Isa};
 /// Keys of a block.
 const KEY_BLOCK: usize = 256;
 
-/// From row to row of a block, in units: room for a whole strip past the last key, and an odd number
-/// of cache lines, which spreads the rows over the sets of the L1 cache.
+/// From row to row of scores and of a block's units: room for a whole strip past the last key, and
+/// an odd number of cache lines, which spreads the rows over the sets of the L1 cache.
 const STRIDE: usize = KEY_BLOCK + 16;
 
-/// Queries of a block aimed at: with the keys, two squares of f32 that fit half of the L2 cache.
+/// Queries of a block aimed at: with the keys, two squares of units that fit half of the L2 cache.
 const QUERY_BLOCK: usize = 256;
 
 thread_local! {
@@ -99,7 +99,7 @@ struct Scratch {
     q_down: Rhs,
     d_out_down: Rhs,
     lhs: Lhs,
-    /// Scores and `dp` of one strip, `[rows, KEY_BLOCK]`.
+    /// Scores and `dp` of one strip, `[rows, STRIDE]`.
     scores: Buffer,
     dp: Buffer,
     /// Probabilities and score gradients of one block, as units down the queries, `STRIDE` apart.
@@ -259,7 +259,7 @@ impl<T: Element> Item<'_, T> {
             queries,
             first_key: keys.start + first,
             width: end - first,
-            stride: KEY_BLOCK,
+            stride: STRIDE,
         };
         self.scores(&strip, first..end, scratch);
         self.gradient(&strip, dbias, scratch);
@@ -277,8 +277,8 @@ impl<T: Element> Item<'_, T> {
             let start = left.start(self.b, strip.queries.start, strip.n);
             lhs.fill(self.kernel, &left.data[start..], left.row_stride, [rows, h]);
             let lhs = lhs.view();
-            let job = Job { lhs, rhs, rows, depth: 0, add: false, stride: KEY_BLOCK };
-            let out = out.sized(self.kernel.rows() * KEY_BLOCK);
+            let job = Job { lhs, rhs, rows, depth: 0, add: false, stride: STRIDE };
+            let out = out.sized(self.kernel.rows() * STRIDE);
             job.run(self.kernel, columns.clone(), out);
         }
     }
@@ -292,7 +292,7 @@ impl<T: Element> Item<'_, T> {
         let outs = [self.heads(self.saved.out), self.heads(self.saved.d_out)];
         let at = [self.b, strip.queries.start, strip.n];
         row_grads(self.isa, outs, at, shape.d_head, &lse[strip.queries.clone()], grads);
-        let len = self.kernel.rows() * KEY_BLOCK;
+        let len = self.kernel.rows() * STRIDE;
         let operands = [scratch.scores.sized(len), scratch.dp.sized(len)];
         gradient(self.isa, strip, operands, grads, dbias, &mut scratch.rows);
     }
@@ -309,11 +309,11 @@ impl<T: Element> Item<'_, T> {
         let margin = if self.spec.k_segments.is_some() { KEY_BLOCK } else { self.kernel.rows() };
         let dims = [strip.queries.len(), strip.width];
         for (from, units) in [(scores, p), (dp, ds)] {
-            let from = from.sized::<f32>(self.kernel.rows() * KEY_BLOCK);
+            let from = from.sized::<f32>(self.kernel.rows() * STRIDE);
             let units = &mut units.sized::<u32>(self.units_len())[place.clone()];
             clear_around(units, STRIDE, columns.clone(), margin);
             let units = &mut units[columns.start..];
-            fill_across(self.kernel, from, KEY_BLOCK, dims, units, STRIDE);
+            fill_across(self.kernel, from, STRIDE, dims, units, STRIDE);
         }
     }
 
@@ -322,8 +322,8 @@ impl<T: Element> Item<'_, T> {
         let (kernel, stride, rows) = (self.kernel, self.stride(), strip.queries.len());
         let index = g * self.strips() + strip.queries.start / kernel.rows();
         let Scratch { lhs, dp, dq, dq_written, .. } = scratch;
-        let ds = dp.sized::<f32>(kernel.rows() * KEY_BLOCK);
-        lhs.fill(kernel, ds, KEY_BLOCK, [rows, end - first]);
+        let ds = dp.sized::<f32>(kernel.rows() * STRIDE);
+        lhs.fill(kernel, ds, STRIDE, [rows, end - first]);
         let dq = dq.sized::<f32>(dq_written.len() * kernel.rows() * stride);
         let add = std::mem::replace(&mut dq_written[index], true);
         let job = Job { lhs: lhs.view(), rhs: &scratch.k_down, rows, depth: first, add, stride };

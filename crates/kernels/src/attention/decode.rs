@@ -286,7 +286,9 @@ fn merge<T: Element>(out: &mut [T], lse: &mut [f32], partials: &mut [f32]) {
         // A chunk without keys has the weight e^-inf, also where every chunk is one.
         let shift = if max == f32::NEG_INFINITY { 0.0 } else { max };
         let weight = (first[h] - shift).exp();
-        first.iter_mut().for_each(|x| *x *= weight);
+        for x in first.iter_mut() {
+            *x *= weight;
+        }
         let mut sum = first[h + 1];
         for part in others() {
             let weight = (part[h] - shift).exp();

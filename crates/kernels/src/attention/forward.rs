@@ -31,6 +31,10 @@ use crate::{Element, Isa};
 /// Keys a block: a strip of scores fits the L1 cache beside the packed probabilities.
 const KEY_BLOCK: usize = 512;
 
+/// From row to row of the scores: an odd number of cache lines, which spreads the rows over the
+/// sets of the L1 cache.
+const STRIDE: usize = KEY_BLOCK + 16;
+
 /// Queries a work item aims at, over all heads that share its keys.
 const QUERIES: usize = 384;
 
@@ -84,7 +88,7 @@ struct Scratch {
     k: Rhs,
     v: Rhs,
     lhs: Lhs,
-    /// `[rows of a strip, KEY_BLOCK]`.
+    /// `[rows of a strip, STRIDE]`.
     scores: Buffer,
     /// `[rows of all strips, d_head rounded up]`.
     acc: Buffer,
@@ -167,11 +171,11 @@ impl<T: Element> Item<'_, T> {
         let first = (seen.start - keys.start) / kernel.cols() * kernel.cols();
         let width = (seen.end - keys.start - first).next_multiple_of(kernel.cols());
         let Scratch { k, v, lhs, states, .. } = scratch;
-        let scores = scratch.scores.sized::<f32>(kernel.rows() * KEY_BLOCK);
+        let scores = scratch.scores.sized::<f32>(kernel.rows() * STRIDE);
         let (q, h) = (self.qkv.q, spec.shape.d_head);
         let start = q.start(self.b, at.queries.start, at.n);
         lhs.fill(kernel, &q.data[start..], q.row_stride, [rows, h]);
-        let job = Job { lhs: lhs.view(), rhs: k, rows, depth: 0, add: false, stride: KEY_BLOCK };
+        let job = Job { lhs: lhs.view(), rhs: k, rows, depth: 0, add: false, stride: STRIDE };
         job.run(kernel, first..first + width, scores);
         let strip = Strip {
             spec,
@@ -180,7 +184,7 @@ impl<T: Element> Item<'_, T> {
             queries: at.queries.clone(),
             first_key: keys.start + first,
             width,
-            stride: KEY_BLOCK,
+            stride: STRIDE,
         };
         let n_rows = states.len();
         let states = &mut states[at.row..][..rows];
@@ -188,7 +192,7 @@ impl<T: Element> Item<'_, T> {
         softmax(self.isa, &strip, scores, states, &mut scratch.rows);
         // Columns past the last key are zero, and the packed values end before them.
         let depth = width.min(keys.len() - first);
-        lhs.fill(kernel, scores, KEY_BLOCK, [rows, depth]);
+        lhs.fill(kernel, scores, STRIDE, [rows, depth]);
         let stride = self.acc_stride();
         let acc = &mut scratch.acc.sized::<f32>(n_rows * stride)[at.row * stride..];
         if !fresh {

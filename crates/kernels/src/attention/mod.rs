@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Shapes: `q`, `out` `[B, T, N, H]`; `k`, `v` `[B, S, K, H]`; `lse` `[B, N, T]`. The operands are
-//! strided views ([`Heads`]) of a packed projection, a cache or a memory. Nothing of size `T * S` is
-//! stored: forward keeps the logsumexp of a row, and backward computes the probabilities again.
+//! strided views ([`Heads`]) of a packed projection, a cache or a memory. Nothing of size `T * S`
+//! is stored: forward keeps the logsumexp of a row, and backward computes the probabilities again.
 //!
 //! - `spec`: sizes, views, patterns. `mask`: segments, bias and dropout, the whole [`AttnSpec`].
 //! - `strip`: softmax over a few rows of scores and its gradient.
@@ -17,7 +17,7 @@
 //! another order, so a single query agrees within rounding only.
 //!
 //! Masked keys have a probability of zero, but tiles multiply it: a value (`v`) that is not finite
-//! may reach rows of its tile that do not see it. Keys (`k`) do not.
+//! may reach rows of its tile that do not see it, and so may `d_out` in backward. Keys do not.
 //!
 //! Dao et al., "`FlashAttention`", arXiv:2205.14135; Dao, "FlashAttention-2", arXiv:2307.08691.
 #![allow(clippy::inline_always)] // As in `simd`: inlined into functions with the instructions.
@@ -98,7 +98,8 @@ pub fn forward<T: Element>(
     forward::run(isa, multiply, &forward::Out { out, lse }, qkv, spec);
 }
 
-/// Writes the gradients of `q`, `k` and `v`, and adds that of the bias into `dbias` `[N, T + S - 1]`.
+/// Writes the gradients of `q`, `k` and `v`, and adds that of the bias into `dbias`
+/// `[N, T + S - 1]`.
 ///
 /// Work is cut by row of the batch and key/value head, so that no two threads add into one row.
 ///

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use crate::Element;
 use crate::simd::{Block, Simd, for_blocks, simd_fn};
 
-/// [`Heads`](super::Heads) to write: rows of several heads interleave in one buffer, so no split into disjoint
-/// slices exists that gives each thread its own.
+/// [`Heads`](super::Heads) to write: rows of several heads interleave in one buffer, so no split
+/// into disjoint slices exists that gives each thread its own.
 pub(super) struct HeadsMut<'a, T> {
     start: *mut T,
     len: usize,

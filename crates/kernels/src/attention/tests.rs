@@ -1,8 +1,8 @@
 //! The fast paths against the reference in f64, over a table of shapes and masks.
 //!
 //! Tolerances are relative to the largest entry of what is compared. With f32 products the error is
-//! that of f32 sums. With bf16 products, probabilities and score gradients are rounded to bf16 (2^-9
-//! relative each) before they multiply, and results stored as bf16 are rounded once more; the
+//! that of f32 sums. With bf16 products, probabilities and score gradients are rounded to bf16
+//! (2^-9 relative each) before they multiply, and results stored as bf16 are rounded once more; the
 //! operands themselves are exact, as the reference reads the same rounded values.
 
 mod case;

@@ -3,7 +3,7 @@
 //!
 //! The right operand is packed by the packers of `gemm`, once for many strips. The left one is used
 //! once or twice, so packing it would cost a third of the whole: the micro-kernel here takes its
-//! units in place instead. They are written either along `k` ([`Lhs::fill_rows`]: `q`, `p`,
+//! units in place instead. They are written either along `k` ([`Lhs::fill`]: `q`, `p`,
 //! `ds`) or across it ([`fill_across`]: `p^T` and `ds^T`), without a transposition.
 
 use std::ops::Range;
@@ -20,7 +20,7 @@ use crate::simd::{LANES, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2::Avx2, avx512::Avx512};
 
-/// Rows of a left operand, in blocks of [`LANES`] units: `[blocks, rows of a strip, LANES]`, so that a
+/// Rows of a left operand, in blocks of [`LANES`] units, `[blocks, rows of a strip, LANES]`: a
 /// micro-kernel finds the rows of a unit at constant distances.
 #[derive(Default)]
 pub(super) struct Lhs {
@@ -64,8 +64,8 @@ fn fill_rows_body<P: Product, T: Element>(
     }
 }
 
-/// Writes a strip `[rows, width]` of f32 as units that follow each other down the rows: `to` has one
-/// row of units, `to_stride` apart, for as many rows as one unit holds.
+/// Writes a strip `[rows, width]` of f32 as units that follow each other down the rows: `to` has
+/// one row of units, `to_stride` apart, for as many rows as one unit holds.
 pub(super) fn fill_across(
     kernel: Kernel,
     x: &[f32],

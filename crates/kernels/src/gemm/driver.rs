@@ -21,6 +21,9 @@ use super::scratch::{Purpose, with_buffer};
 use super::view::Lines;
 use crate::element::Element;
 
+/// Units of the rows that are multiplied with one panel of columns after the other: a part of an
+/// L2 cache of 1 MiB.
+const STRIP_UNITS: usize = 1 << 15;
 /// Multiplications that are done before another thread would have woken up.
 const ALONE: usize = 1 << 18;
 
@@ -144,19 +147,26 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
             for block in 0..local.k_blocks() {
                 let panel_len = local.panel_len(block);
                 let packed = buffer.sized(panel_len * panels.len());
-                let (width, ks) = (local.width, local.ks(block));
-                pack(local.kernel, self.lines, &Part { width, panels: panels.clone(), ks }, packed);
-                let first = block == 0;
+                let width = local.width;
+                let part = Part { width, panels: panels.clone(), ks: local.ks(block) };
+                pack(local.kernel, self.lines, &part, packed);
+                // A panel of columns is the larger one, and stays near while rows go by.
+                let at_once = match self.cut {
+                    Local::Rows => 1,
+                    Local::Cols => (STRIP_UNITS / self.shared.panel_len(block).max(1)).max(1),
+                };
                 let pass = Pass {
                     kernel: local.kernel,
                     n_units: panel_len / width,
-                    after: if self.cut == Local::Rows { [0, 1] } else { [1, 0] },
-                    first,
+                    after: if self.cut == Local::Rows { [0, 1] } else { [at_once, 0] },
+                    first: block == 0,
                     last: block + 1 == local.k_blocks(),
                 };
-                for i in 0..self.shared.n_panels() {
-                    let line = i * self.shared.width;
-                    let shared = &units[self.shared.panel(block, i)];
+                for first in (0..self.shared.n_panels()).step_by(at_once) {
+                    let end = self.shared.n_panels().min(first + at_once);
+                    let start = self.shared.panel(block, first).start;
+                    let shared = &units[start..self.shared.panel(block, end).start];
+                    let line = first * self.shared.width;
                     match self.cut {
                         Local::Rows => region.strip(pass, [0, line], [packed, shared]),
                         Local::Cols => region.strip(pass, [line, 0], [shared, packed]),

@@ -17,8 +17,8 @@
 //! - `kernel`: a micro-kernel and the proof that the CPU can run it. `geometry`: tile sizes.
 //!   `product`, `dot_bf16`: how one step multiplies. `micro`: the loop over `k`.
 //! - `pack`: one operand into panels. `packed`: a whole operand. `scratch`: where panels live.
-//! - `driver`, `blocks`: cutting, threads. `region`: the tiles of a block. `epilogue`: bias, residual, activation. `few`: products of a few
-//!   rows, bound by reading `b`.
+//! - `driver`, `blocks`: cutting, threads. `region`: the tiles of a block. `epilogue`: bias,
+//!   residual, activation. `few`: products of a few rows, bound by reading `b`.
 //!
 //! An element of the result is a sum in the order of `k`: it has the same bits whatever the other
 //! rows and columns are, and for any number of threads. Products of a few rows (see `few`) sum in

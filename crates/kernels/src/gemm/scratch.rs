@@ -43,7 +43,7 @@ pub enum Purpose {
 
 thread_local! {
     static BUFFERS: [Cell<Buffer>; 3] = const {
-        [Cell::new(Buffer(Vec::new())), Cell::new(Buffer(Vec::new())), Cell::new(Buffer(Vec::new()))]
+        [const { Cell::new(Buffer(Vec::new())) }; 3]
     };
 }
 

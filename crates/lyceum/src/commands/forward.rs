@@ -63,8 +63,7 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
     let tape = Tape::new(&device, &model.params, loaded.precision).with_capture(&capture);
     let [batch, len] = inputs.shape;
     let mut ctx = Context::plain(batch, len);
-    ctx.call.mask =
-        Mask { segments: inputs.mask.clone(), keys_only: true, pattern: None };
+    ctx.call.mask = Mask { segments: inputs.mask.clone(), keys_only: true, pattern: None };
     if let Some(positions) = &inputs.positions {
         ctx.call.positions = positions.clone();
     }

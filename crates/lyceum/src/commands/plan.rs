@@ -192,7 +192,8 @@ impl Planned {
 /// Trainable values by what they are for.
 fn params(config: &ModelConfig) -> Result<Vec<(&'static str, u64)>, RecipeError> {
     let (_, builder) = Model::register(config).map_err(RecipeError::model)?;
-    let mut parts = [("embedding", 0), ("attention", 0), ("feed-forward", 0), ("norms", 0), ("head", 0)];
+    let mut parts =
+        [("embedding", 0), ("attention", 0), ("feed-forward", 0), ("norms", 0), ("head", 0)];
     for entry in builder.entries() {
         let part = match entry.name.as_str() {
             name if name.contains("norm") => 3,

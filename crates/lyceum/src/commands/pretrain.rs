@@ -115,7 +115,7 @@ fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
 fn fresh_dir(recipe: &str) -> PathBuf {
     let stem = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let dir = |n: u32| Path::new("runs").join(format!("{stem}-{n}"));
-    (1..).map(dir).find(|dir| !dir.exists()).expect("a free number")
+    (1..=u32::MAX).map(dir).find(|dir| !dir.exists()).expect("a free number")
 }
 
 /// The model of a recipe with this vocabulary.
@@ -161,6 +161,7 @@ pub(super) fn shape(
     let judged = |text: u64| (text as f64 * fraction / 3.0 / data.seq_len as f64).ceil() as usize;
     let windows = text_bytes.filter(|text| *text > 0).map_or(usize::MAX, judged);
     Ok(StepShape {
+        batch: recipe.train.batch_size,
         micro_batch: recipe.train.micro_batch(),
         seq_len: data.seq_len,
         precision: recipe.train.precision(env.isa)?,

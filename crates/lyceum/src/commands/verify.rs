@@ -85,7 +85,8 @@ fn table(verdicts: &[Verdict]) -> String {
             &duration(verdict.seconds),
         ]);
     }
-    let notes = verdicts.iter().filter_map(|v| Some(format!("{}: {}\n", v.law.name, v.note.as_ref()?)));
+    let notes =
+        verdicts.iter().filter_map(|v| Some(format!("{}: {}\n", v.law.name, v.note.as_ref()?)));
     let notes: String = notes.collect();
     let gap = if notes.is_empty() { "" } else { "\n" };
     table.text() + gap + &notes

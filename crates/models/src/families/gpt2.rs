@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tensor::{Activation, Init, Pattern};
 
-use super::Family;
+use super::{Family, fields};
 use crate::import::Import;
 use crate::stack::{HeadConfig, StackConfig};
 
@@ -259,7 +259,7 @@ impl Family for Gpt2Config {
     }
 
     fn to_json(&self) -> Value {
-        let mut json = serde_json::to_value(self).expect("plain fields");
+        let mut json = fields(self);
         let facts = [
             ("model_type", json!(MODEL_TYPE)),
             ("architectures", json!(["GPT2LMHeadModel"])),

@@ -4,6 +4,7 @@ pub mod gpt2;
 pub mod seed;
 
 use nn::ConfigError;
+use serde::Serialize;
 use serde_json::Value;
 
 use self::gpt2::Gpt2Config;
@@ -62,4 +63,10 @@ impl ModelConfig {
             _ => return None,
         })
     }
+}
+
+/// The fields of a config as they are written: through text, so that 0.1 of an f32 stays 0.1.
+fn fields(config: &impl Serialize) -> Value {
+    let text = serde_json::to_string(config).expect("plain fields");
+    serde_json::from_str(&text).expect("just written")
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tensor::{Activation, Init, Pattern};
 
-use super::Family;
+use super::{Family, fields};
 use crate::import::{Import, Source};
 use crate::stack::{HeadConfig, StackConfig};
 
@@ -142,7 +142,7 @@ impl Family for SeedConfig {
     }
 
     fn to_json(&self) -> Value {
-        let mut json = serde_json::to_value(self).expect("plain fields");
+        let mut json = fields(self);
         json["model_type"] = json!(MODEL_TYPE);
         json
     }

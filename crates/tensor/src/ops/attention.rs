@@ -115,7 +115,8 @@ impl Tape<'_> {
         by_dtype!(packed.value.dtype(), T => {
             let qkv = Qkv::packed(packed.value.as_slice::<T>(), &shape);
             let (y, lse) = (y.as_mut_slice::<T>(), lse.as_mut_slice::<f32>());
-            attention::forward(device.isa, multiply, y, lse, qkv, &args.spec(shape, 0, args.segments.as_deref()));
+            let spec = args.spec(shape, 0, args.segments.as_deref());
+            attention::forward(device.isa, multiply, y, lse, qkv, &spec);
         });
         self.capture_probabilities(&packed.value, shape, &args);
         let (packed, out) = (packed.clone(), y.clone());

@@ -57,7 +57,8 @@ impl Tape<'_> {
         let mut sum = device.empty(&shape, args.out);
         let mut activated = args.activation.map(|_| device.empty(&shape, args.out));
         by_dtypes!(x.value.dtype(), X, args.out, Y => {
-            let activated = activated.as_mut().map(|y| MatMut::new(y.as_mut_slice::<Y>(), rows, d_out));
+            let activated = activated.as_mut().map(|y| y.as_mut_slice::<Y>());
+            let activated = activated.map(|y| MatMut::new(y, rows, d_out));
             let epilogue = Epilogue {
                 write: Write::Overwrite,
                 bias: args.bias.map(|b| params.get(b)),

@@ -26,10 +26,11 @@ impl Tape<'_> {
         assert_eq!(w.shape(), [d_model], "rms_norm: x {:?}", x.value.shape());
         let mut y = device.empty(x.value.shape(), out);
         let mut rstd = device.empty(&[rows], DType::F32);
-        by_dtype!(out, Y => rms_norm::forward(
-            device.isa, y.as_mut_slice::<Y>(), rstd.as_mut_slice::<f32>(), x.value.as_slice::<f32>(),
-            params.get(w), eps,
-        ));
+        by_dtype!(out, Y => {
+            let (y, rstd) = (y.as_mut_slice::<Y>(), rstd.as_mut_slice::<f32>());
+            let x = x.value.as_slice::<f32>();
+            rms_norm::forward(device.isa, y, rstd, x, params.get(w), eps);
+        });
         let (x, w) = (x.clone(), w.clone());
         self.finish("rms_norm", y, move |sweep, dy| {
             let (device, params) = (sweep.device(), sweep.params());

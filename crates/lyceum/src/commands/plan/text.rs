@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use data::{DataError, Source};
-use tokenize::{MIN_VOCAB_SIZE, Tokenizer};
+use tokenize::Tokenizer;
 
 use super::super::pretrain::corpus;
 use crate::environment::Env;
@@ -42,12 +42,10 @@ impl Text {
         let sample = sample(&source)?;
         let n_bytes = n_bytes.map_or_else(|| counted(&source), |n| Ok(Some(n)))?;
         env.say("counting tokens in a sample of the text ..");
-        let tokenizer = match &recipe.tokenizer.path {
-            Some(path) => Tokenizer::load(path)?,
-            None => {
-                let size = recipe.tokenizer.vocab_size.max(MIN_VOCAB_SIZE);
-                Tokenizer::train(std::iter::once(sample.clone()), size)?
-            }
+        let tokenizer = if let Some(path) = &recipe.tokenizer.path {
+            Tokenizer::load(path)?
+        } else {
+            Tokenizer::train(std::iter::once(sample.clone()), recipe.tokenizer.vocab_size)?
         };
         let a_token = sample.len() as f64 / tokenizer.encode(&sample)?.len().max(1) as f64;
         let trained = 1.0 - recipe.data.validation_fraction;

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
-use data::{BuildConfig, DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer};
+use data::{
+    BuildConfig, DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
+};
 use tokenize::Tokenizer;
 
 use crate::environment::Env;
@@ -38,12 +40,11 @@ impl Corpora {
         }
         std::fs::create_dir_all(&dir).map_err(|e| unwritten(&dir, &e))?;
         let source = source(recipe, &dir)?;
-        let tokenizer = match &recipe.tokenizer.path {
-            Some(path) => Tokenizer::load(path)?,
-            None => {
-                env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
-                train_tokenizer(&source, recipe.tokenizer.vocab_size)?
-            }
+        let tokenizer = if let Some(path) = &recipe.tokenizer.path {
+            Tokenizer::load(path)?
+        } else {
+            env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
+            train_tokenizer(&source, recipe.tokenizer.vocab_size)?
         };
         let tokenizer_dir = dir.join("tokenizer");
         std::fs::create_dir_all(&tokenizer_dir).map_err(|e| unwritten(&tokenizer_dir, &e))?;
@@ -77,7 +78,7 @@ impl Corpora {
             let judge = EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode);
             judge.map_err(|error| too_little_to_judge(store, &error))?;
         }
-        Ok(Self { train, validation, tokenizer })
+        Ok(Self { tokenizer, train, validation })
     }
 }
 
@@ -130,7 +131,8 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     if is_stdin(recipe)? {
         return Ok(None);
     }
-    let listing = Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
+    let listing =
+        Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
     let mut total = 0;
     for path in listing.files() {
         let metadata = std::fs::metadata(path).map_err(|e| Failure::read(path, &e))?;

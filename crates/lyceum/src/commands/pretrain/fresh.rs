@@ -8,7 +8,8 @@ use train::metrics::{METRICS_FILE, SAMPLES_FILE};
 use crate::recipe;
 
 /// What a run makes in its directory before its first step.
-const MADE: [&str; 6] = ["data", METRICS_FILE, SAMPLES_FILE, recipe::FILE_NAME, "checkpoints", ".lock"];
+const MADE: [&str; 6] =
+    ["data", METRICS_FILE, SAMPLES_FILE, recipe::FILE_NAME, "checkpoints", ".lock"];
 /// What the names of event files begin with.
 const EVENTS: &str = "events.out.tfevents.";
 

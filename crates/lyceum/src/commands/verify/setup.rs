@@ -20,7 +20,7 @@ use crate::estimate::Estimate;
 use crate::failure::Failure;
 use crate::recipe::{Recipe, RecipeError};
 
-/// Text that is used.
+/// Text that is used, at least.
 const TEXT_BYTES: usize = 1 << 20;
 /// Windows of a step, at most: more would prove nothing else, and take longer.
 const ROWS_MAX: usize = 8;
@@ -81,7 +81,7 @@ impl Setup {
         step.micro_batch = step.micro_batch.min(batch);
         let mut shape = pretrain::shape(recipe, env, Some(TEXT_BYTES as u64))?;
         // Half of all laws show the model the whole batch at once.
-        (shape.micro_batch, shape.eval_batch) = (batch, 0);
+        (shape.batch, shape.micro_batch, shape.eval_batch) = (batch, batch, 0);
         let estimate = Estimate::new(&config, shape).map_err(RecipeError::model)?;
         pretrain::refuse_too_large(&estimate)?;
         let flops = estimate.flops_per_token * (batch * recipe.data.seq_len) as f64;
@@ -203,30 +203,30 @@ fn only_steps(steps: u64) -> RunConfig {
 
 /// Tokens of the first text of the recipe.
 fn store(recipe: &Recipe, dir: &Path, env: &Env) -> Result<(Store, StoreMeta), Failure> {
-    let texts = texts(&corpus::source(recipe, dir)?)?;
-    let tokenizer = match &recipe.tokenizer.path {
-        Some(path) => Tokenizer::load(path)?,
-        None => {
-            let size = recipe.tokenizer.vocab_size;
-            env.say(&format!("training a vocabulary of {size} on some of the text .."));
-            Tokenizer::train(texts.clone().into_iter(), size)?
-        }
+    let enough = recipe.data.seq_len.saturating_mul(ROWS_MAX * 8).max(TEXT_BYTES);
+    let texts = texts(&corpus::source(recipe, dir)?, enough)?;
+    let tokenizer = if let Some(path) = &recipe.tokenizer.path {
+        Tokenizer::load(path)?
+    } else {
+        let size = recipe.tokenizer.vocab_size;
+        env.say(&format!("training a vocabulary of {size} on some of the text .."));
+        Tokenizer::train(texts.clone().into_iter(), size)?
     };
     let documents = tokenizer.encode_batch(&texts)?;
     let meta = StoreMeta::of(&tokenizer);
     Ok((Store::in_memory(&documents, &meta), meta))
 }
 
-/// Documents, up to [`TEXT_BYTES`] in all.
-fn texts(source: &Source) -> Result<Vec<String>, Failure> {
+/// Documents, up to so many bytes in all.
+fn texts(source: &Source, enough: usize) -> Result<Vec<String>, Failure> {
     let (mut texts, mut n_bytes) = (vec![String::new()], 0);
     for document in source.open()? {
         let document = document?;
         let mut text = document.text;
-        text.truncate(safe_cut(&text, TEXT_BYTES - n_bytes));
+        text.truncate(safe_cut(&text, enough - n_bytes));
         n_bytes += text.len();
         *texts.last_mut().expect("one at least") += &text;
-        if n_bytes >= TEXT_BYTES {
+        if n_bytes >= enough {
             break;
         }
         if document.ends {

@@ -1,0 +1,157 @@
+//! Decoding over a cache says what full passes say, and ends when it should.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use generate::{Decoder, Finish, Request, Sampling, generate};
+use models::Model;
+use nn::Context;
+use tensor::{Device, Isa, Precision, Tape};
+use testing::{Numbers, Tolerance, assert_close, same_for_any_threads};
+
+use crate::families::cases;
+
+fn prompt(model: &Model, n: usize) -> Vec<u32> {
+    let mut numbers = Numbers::new(8);
+    (0..n).map(|_| numbers.below(model.stack.config().embed.vocab_size) as u32).collect()
+}
+
+fn request(prompt: &[u32]) -> Request {
+    Request {
+        prompt: prompt.to_vec(),
+        max_tokens: 8,
+        sampling: Sampling::GREEDY,
+        seed: 1,
+        end: None,
+        n_samples: 1,
+    }
+}
+
+/// Every row's tokens, and why they ended.
+fn write(model: &Model, request: &Request) -> (Vec<Vec<u32>>, Vec<Finish>) {
+    let device = Device::cpu(Isa::detect());
+    let mut rows = vec![vec![]; request.n_samples];
+    let finish = generate((model, &device, Precision::F32), request, |row, token| {
+        rows[row].push(token);
+        ControlFlow::Continue(())
+    });
+    (rows, finish)
+}
+
+/// Scores after the last token of `ids`, by one pass over all of them.
+fn full_pass(model: &Model, ids: &[u32]) -> Vec<f32> {
+    let device = Device::cpu(Isa::detect());
+    let tape = Tape::new(&device, &model.params, Precision::F32);
+    let shared: Arc<[u32]> = ids.into();
+    let mut ctx = Context::plain(1, ids.len());
+    let hidden = model.stack.forward(&tape, &shared, [1, ids.len()], &mut ctx);
+    let logits = model.stack.head.logits(&tape, &hidden).value().to_vec();
+    logits[logits.len() / ids.len() * (ids.len() - 1)..].to_vec()
+}
+
+#[test]
+fn any_split_of_the_prompt_gives_the_same_scores() {
+    for case in cases() {
+        let model = case.model();
+        let device = Device::cpu(Isa::detect());
+        let ids = prompt(&model, 10);
+        let expected = full_pass(&model, &ids);
+        for split in 0..10 {
+            let mut decoder = Decoder::new(&model, &device, Precision::F32, [1, 10]);
+            if split > 0 {
+                decoder.advance(&ids[..split]);
+            }
+            let found = decoder.advance(&ids[split..]);
+            assert_eq!(decoder.len(), 10);
+            assert_close(case.name, &found, &expected, Tolerance::both(1e-4));
+        }
+    }
+}
+
+#[test]
+fn greedy_decoding_takes_the_best_of_each_full_pass() {
+    for case in cases() {
+        let model = case.model();
+        let ids = prompt(&model, 5);
+        let (rows, finish) = write(&model, &request(&ids));
+        assert_eq!(finish, [Finish::Length]);
+        let mut all = ids;
+        for &token in &rows[0] {
+            let scores = full_pass(&model, &all);
+            let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let found = scores[token as usize];
+            assert!(best - found < 1e-4, "{}: {found} is not {best}", case.name);
+            all.push(token);
+        }
+    }
+}
+
+#[test]
+fn rows_differ_and_do_not_depend_on_how_many_there_are() {
+    let model = cases()[0].model();
+    let base = Request { sampling: Sampling::default(), ..request(&prompt(&model, 5)) };
+    let three = write(&model, &Request { n_samples: 3, ..base.clone() }).0;
+    assert!(three[0] != three[1] && three[1] != three[2]);
+    let two = write(&model, &Request { n_samples: 2, ..base.clone() }).0;
+    assert_eq!(two, three[..2]);
+    assert_eq!(write(&model, &base).0, three[..1]);
+    assert_ne!(write(&model, &Request { seed: 2, ..base }).0, three[..1]);
+}
+
+#[test]
+fn a_row_that_ended_does_not_disturb_the_others() {
+    let model = cases()[0].model();
+    let free =
+        Request { sampling: Sampling::default(), n_samples: 3, ..request(&prompt(&model, 5)) };
+    let rows = write(&model, &free).0;
+    let end = rows[1][2];
+    let (cut, finish) = write(&model, &Request { end: Some(end), ..free });
+    for (row, (found, whole)) in cut.iter().zip(&rows).enumerate() {
+        // The end itself is not part of a row.
+        let n = whole.iter().position(|&token| token == end).unwrap_or(whole.len());
+        assert_eq!(found, &whole[..n], "row {row}");
+        let expected = if n < whole.len() { Finish::End } else { Finish::Length };
+        assert_eq!(finish[row], expected, "row {row}");
+    }
+    assert_eq!(finish[1], Finish::End);
+}
+
+#[test]
+fn the_caller_the_length_and_the_context_end_a_row() {
+    let case = &cases()[1];
+    let model = case.model();
+    let max_len = model.stack.config().embed.max_len;
+    let device = Device::cpu(Isa::detect());
+    let at = (&model, &device, Precision::F32);
+    let base = request(&prompt(&model, 5));
+    let mut n = 0;
+    let finish = generate(at, &base, |_, _| {
+        n += 1;
+        if n == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert_eq!((n, finish), (3, vec![Finish::Stopped]));
+    for (prompt_len, max_tokens, made, expected) in [
+        (5, 0, 0, Finish::Length),
+        (5, 4, 4, Finish::Length),
+        // The last token is never shown to the model, so one fits behind the context.
+        (max_len, 9, 1, Finish::ContextFull),
+        (max_len, 1, 1, Finish::Length),
+        (max_len - 2, 9, 3, Finish::ContextFull),
+        (max_len - 2, 3, 3, Finish::Length),
+    ] {
+        let ids = prompt(&model, prompt_len);
+        let (rows, finish) = write(&model, &Request { max_tokens, ..request(&ids) });
+        let found = (rows[0].len(), finish[0]);
+        assert_eq!(found, (made, expected), "{prompt_len} tokens, {max_tokens} more");
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_token() {
+    for case in cases() {
+        let model = case.model();
+        let sampling = Sampling { temperature: 1.3, top_k: Some(20), ..Sampling::default() };
+        let base = Request { sampling, n_samples: 2, ..request(&prompt(&model, 5)) };
+        same_for_any_threads(|| write(&model, &base));
+    }
+}

@@ -1,0 +1,147 @@
+//! Ended from outside at any moment, a run goes on as if nothing had been.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::fixture::lyceum;
+use crate::recipe::{Lab, expected, refusal};
+
+const LONG: Duration = Duration::from_mins(1);
+
+fn start(lab: &Lab, out: &str, more: &[&str]) -> Child {
+    let mut command = lyceum(&lab.args(out, more));
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("runs")
+}
+
+/// Waits until the run in `out` has logged a step.
+fn wait_for_a_step(out: &Path) {
+    let began = Instant::now();
+    let logged = || std::fs::metadata(out.join("metrics.jsonl")).is_ok_and(|m| m.len() > 0);
+    while !logged() {
+        assert!(began.elapsed() < LONG, "no step within a minute");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
+}
+
+#[test]
+fn ctrl_c_and_sigterm_save_and_a_resume_goes_on() {
+    for name in ["INT", "TERM"] {
+        let lab = Lab::new();
+        // Long enough to be interrupted, and then shortened again by nobody: the schedule is level.
+        let mut child = start(&lab, "a", &["--set", "train.steps=100000"]);
+        wait_for_a_step(&lab.path("a"));
+        signal(&child, name);
+        assert_eq!(child.wait().expect("ends").code(), Some(3), "{name}");
+        let rows = lab.metrics("a");
+        let last = rows.last().expect("a row")["step"].as_u64().expect("a number");
+        assert!(lab.checkpoints("a").contains(&format!("step-{last}")));
+        let steps = format!("train.steps={}", last + 2);
+        lab.pretrain("a", &["--resume", "--set", &steps]).done();
+        let again = lab.metrics("a");
+        assert_eq!(again[..rows.len()], rows);
+        let n = expected().len().min(rows.len());
+        assert_eq!(again[..n], expected()[..n]);
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_at_once() {
+    let lab = Lab::new();
+    let mut child = start(&lab, "a", &["--set", "train.steps=100000"]);
+    wait_for_a_step(&lab.path("a"));
+    // Together: the second comes before the step that is under way can end, or the run has ended.
+    let kill = format!("kill -INT {0}; kill -INT {0}", child.id());
+    Command::new("sh").args(["-c", &kill]).status().expect("runs");
+    let code = child.wait().expect("ends").code();
+    assert!(matches!(code, Some(130 | 3)), "{code:?}");
+    lab.pretrain(
+        "a",
+        &["--resume", "--set", "train.steps=100000", "--set", "train.max_hours=1e-9"],
+    );
+    let rows = lab.metrics("a");
+    let n = expected().len().min(rows.len());
+    assert_eq!(rows[..n], expected()[..n]);
+}
+
+/// How long the tiny recipe takes here, from start to end.
+fn duration() -> Duration {
+    let lab = Lab::new();
+    let began = Instant::now();
+    lab.pretrain("whole", &[]).done();
+    began.elapsed()
+}
+
+#[test]
+fn killed_at_any_moment_a_run_resumes_to_the_same_losses() {
+    let slow = std::env::var_os("SLOW").is_some_and(|value| value == "1");
+    let (n, whole) = (if slow { 25 } else { 4 }, duration());
+    for i in 0..n {
+        let lab = Lab::new();
+        // Spread over preparation, steps and saves; a golden ratio leaves no gaps.
+        let share = (f64::from(i) * 0.618_034 + 0.05).fract();
+        for part in [share, share / 2.0] {
+            let mut child = start(&lab, "a", &["--resume"]);
+            sleep(whole.mul_f64(part));
+            child.kill().expect("killed");
+            child.wait().expect("ends");
+        }
+        lab.pretrain("a", &["--resume"]).done();
+        assert_eq!(lab.metrics("a"), expected(), "killed at {share} of {whole:?}");
+        for name in lab.checkpoints("a") {
+            assert!(name.starts_with("step-"), "{name} was left behind");
+        }
+    }
+}
+
+/// A file system of so many bytes; gone when dropped.
+struct SmallDisk<'l> {
+    lab: &'l Lab,
+}
+
+impl<'l> SmallDisk<'l> {
+    /// `None` where this process may not mount.
+    fn mount(lab: &'l Lab, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(lab.path("disk")).expect("made");
+        let options = format!("size={size}");
+        let args = ["-t", "tmpfs", "-o", &options, "tmpfs"];
+        let mounted = Command::new("mount").args(args).arg(lab.path("disk")).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self { lab })
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let args = ["-o", &options];
+        let grown = Command::new("mount").args(args).arg(self.lab.path("disk")).status();
+        assert!(grown.expect("runs").success());
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.lab.path("disk")).status();
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let lab = Lab::new();
+    for size in ["200k", "900k", "1300k"] {
+        let Some(disk) = SmallDisk::mount(&lab, size) else {
+            eprintln!("skipped: a small file system cannot be mounted here");
+            return;
+        };
+        let stderr = refusal(lab.pretrain("disk/a", &[]));
+        assert!(stderr.contains("failed to ") && stderr.contains("space"), "{size}: {stderr}");
+        assert!(stderr.contains("hint: "), "{size}: {stderr}");
+        disk.grow("64m");
+        lab.pretrain("disk/a", &["--resume"]).done();
+        assert_eq!(lab.metrics("disk/a"), expected(), "{size}");
+    }
+}

@@ -1,0 +1,229 @@
+//! `lyceum pretrain`: resumption, and what it refuses.
+
+use std::fs;
+use std::path::Path;
+
+use crate::fixture::{arg, lyceum, run};
+use crate::recipe::{Lab, STEPS, expected, refusal, text};
+
+#[test]
+fn an_extended_run_equals_one_that_was_never_stopped() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=9"]).done();
+    let ran = lab.pretrain("a", &["--resume", "--set", &format!("train.steps={STEPS}")]);
+    assert!(ran.stderr.contains("resuming at step 9"), "{}", ran.stderr);
+    ran.done();
+    // The run that ended at 9 was judged there; no other difference.
+    let mut rows = lab.metrics("a");
+    rows.retain(|row| row["step"] != 9 || row.get("eval").is_none());
+    assert_eq!(rows, expected());
+    assert!(lab.path("a/report.html").exists());
+}
+
+#[test]
+fn resuming_where_nothing_is_yet_starts_and_says_so() {
+    let lab = Lab::new();
+    let ran = lab.pretrain("new", &["--resume"]);
+    assert!(ran.stderr.contains("no checkpoint yet: starting at step 0"), "{}", ran.stderr);
+    ran.done();
+    assert_eq!(lab.metrics("new"), expected());
+    let again = lab.pretrain("new", &["--resume"]);
+    assert!(again.stderr.contains(&format!("resuming at step {STEPS}")), "{}", again.stderr);
+    again.done();
+    assert_eq!(lab.metrics("new"), expected());
+}
+
+#[test]
+fn time_that_is_over_saves_and_exits_3() {
+    let lab = Lab::new();
+    let ran = lab.pretrain("a", &["--set", "train.max_hours=1e-9"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    assert!(ran.stderr.contains("--resume"), "{}", ran.stderr);
+    lab.pretrain("a", &["--resume"]).done();
+    assert_eq!(lab.metrics("a"), expected());
+}
+
+/// What is refused, with the parts of its message; the hint begins with the last one.
+fn refusals(lab: &Lab) -> Vec<(Vec<String>, Vec<&'static str>)> {
+    let files: [(&str, &[u8]); 5] = [
+        ("empty.txt", b""),
+        ("one.txt", b"a"),
+        ("latin.txt", b"hello \xe9 there"),
+        ("binary.txt", b"ELF\0\x01\x02"),
+        ("short.gz", b"plain"),
+    ];
+    for (name, bytes) in files {
+        fs::write(lab.path(name), bytes).expect("written");
+    }
+    let data = |name: &str| vec![format!("data.paths=[{:?}]", lab.path(name))];
+    let sets = |sets: &[&str]| sets.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+    vec![
+        (data("missing.txt"), vec!["failed to open", "missing.txt", "hint: check the path"]),
+        (data("empty.txt"), vec!["empty.txt", "holds no text", "hint: name a file"]),
+        (data("one.txt"), vec!["tokens", "hint: "]),
+        (data("latin.txt"), vec!["latin.txt` is not UTF-8 at byte 6", "hint: convert"]),
+        (data("binary.txt"), vec!["is a binary file: byte 3 is NUL", "hint: only text"]),
+        (data("short.gz"), vec!["cannot be decompressed", "hint: the download"]),
+        (sets(&["train.stpes=3"]), vec!["unknown field `stpes`", "hint: did you mean `steps`?"]),
+        (sets(&["trian.steps=3"]), vec!["`trian`", "hint: did you mean `train`?"]),
+        (sets(&["train.steps=many"]), vec!["steps", "hint: a recipe is TOML"]),
+        (sets(&["steps"]), vec!["`--set steps`", "hint: for instance"]),
+        (sets(&["train.batch_size=0"]), vec!["`train.batch_size`", "hint: change it"]),
+        (sets(&["optim.peak_lr=-1"]), vec!["`peak_lr` is -1", "hint: peaks"]),
+        (
+            sets(&["model.d_model=33"]),
+            vec!["`model.n_heads`: 2 does not divide d_model = 33", "hint: make `model.d_model`"],
+        ),
+        (sets(&["model.family=lstm"]), vec!["`lstm` is not one of", "hint: change it"]),
+        (
+            sets(&["model.family=seed_transformer", "model.d_model=31", "model.n_heads=1"]),
+            vec!["31 is odd", "hint: change it"],
+        ),
+        (sets(&["data.seq_len=100000"]), vec!["one window of seq_len = 100000", "hint: `seq_len"]),
+        (
+            sets(&["data.validation_fraction=0.9"]),
+            vec!["0.9 is not in [0, 0.5]", "hint: change it"],
+        ),
+        (sets(&["tokenizer.vocab_size=3"]), vec!["3", "hint: "]),
+        (sets(&["tokenizer.path=nowhere"]), vec!["nowhere", "hint: "]),
+        (sets(&["train.precision=int8"]), vec!["`int8` is not one of auto", "hint: change it"]),
+        (
+            sets(&["model.n_layers=4000", "model.d_model=8192"]),
+            vec!["MiB of memory", "are available", "hint: "],
+        ),
+        (sets(&["train.batch_size=10000000000"]), vec!["MiB of memory", "hint: "]),
+        (
+            sets(&["train.batch_size=100000000", "train.micro_batch=0"]),
+            vec!["MiB of memory", "hint: lower `train.micro_batch`"],
+        ),
+    ]
+}
+
+#[test]
+fn what_is_refused_says_why_and_leaves_nothing() {
+    let lab = Lab::new();
+    for (sets, expected) in refusals(&lab) {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        let stderr = refusal(lab.pretrain("runs/a", &sets));
+        for part in &expected {
+            assert!(stderr.contains(part), "{sets:?}: no `{part}` in\n{stderr}");
+        }
+        assert!(!lab.path("runs").exists(), "{sets:?} left a directory");
+    }
+    // Nothing stands in the way of the next try.
+    lab.pretrain("runs/a", &["--set", "train.steps=1"]).done();
+}
+
+#[test]
+fn a_run_that_is_there_is_not_overwritten() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=1"]).done();
+    let rows = lab.metrics("a");
+    let stderr = refusal(lab.pretrain("a", &[]));
+    assert!(stderr.contains("exists and is not empty"), "{stderr}");
+    assert!(stderr.contains("hint: ") && stderr.contains("--resume"), "{stderr}");
+    assert_eq!(lab.metrics("a"), rows);
+    let other = lab.path("other");
+    fs::create_dir(&other).expect("made");
+    fs::write(other.join("notes.txt"), "mine").expect("written");
+    for more in [&[][..], &["--resume"]] {
+        let stderr = refusal(lab.pretrain("other", more));
+        assert!(stderr.contains("hint: "), "{stderr}");
+        assert_eq!(fs::read_dir(&other).expect("there").count(), 1);
+    }
+}
+
+#[test]
+fn a_changed_recipe_is_named_key_by_key() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=1"]).done();
+    let sets = ["--resume", "--set", "optim.peak_lr=0.5", "--set", "model.n_layers=3"];
+    let stderr = refusal(lab.pretrain("a", &sets));
+    for part in ["`model.n_layers` was 2 and is 3", "`optim.peak_lr` was", "hint: a resumed run"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+/// Flips a bit in the middle of a file.
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).expect("read");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 4;
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=9"]).done();
+    assert_eq!(lab.checkpoints("a"), ["step-6", "step-9"]);
+    flip(&lab.path("a/checkpoints/step-9/model.safetensors"));
+    let steps = format!("train.steps={STEPS}");
+    let ran = lab.pretrain("a", &["--quiet", "--resume", "--set", &steps]);
+    assert!(ran.stderr.contains("warning: passed over: damaged checkpoint"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("step-9"), "{}", ran.stderr);
+    ran.done();
+    assert_eq!(lab.metrics("a"), expected());
+    // The moments too, and a file that was cut short.
+    flip(&lab.path(&format!("a/checkpoints/step-{STEPS}/trainer/optimizer.safetensors")));
+    let before = lab.path("a/checkpoints/step-21/config.json");
+    fs::write(&before, &fs::read(&before).expect("read")[..7]).expect("written");
+    let ran = lab.pretrain("a", &["--resume"]);
+    assert_eq!(ran.stderr.matches("passed over").count(), 2, "{}", ran.stderr);
+    ran.done();
+    assert_eq!(lab.metrics("a"), expected());
+}
+
+#[test]
+fn a_tokenizer_that_is_not_the_stores_is_refused() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=1"]).done();
+    fs::write(lab.path("text.txt"), text(600).replace("ship", "boat")).expect("written");
+    lab.pretrain("b", &["--set", "train.steps=1"]).done();
+    let (from, to) = ("b/data/tokenizer/tokenizer.json", "a/data/tokenizer/tokenizer.json");
+    fs::copy(lab.path(from), lab.path(to)).expect("copied");
+    let stderr = refusal(lab.pretrain("a", &["--resume", "--set", "train.steps=2"]));
+    assert!(stderr.contains("was made with tokenizer"), "{stderr}");
+    assert!(stderr.contains("hint: use the tokenizer"), "{stderr}");
+    flip(&lab.path("b/data/train.tokens"));
+    let stderr = refusal(lab.pretrain("b", &["--resume", "--set", "train.steps=2"]));
+    assert!(stderr.contains("train.tokens` is damaged") && stderr.contains("hint: "), "{stderr}");
+}
+
+#[test]
+fn two_runs_do_not_write_to_one_directory() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=1"]).done();
+    let _open = checkpoint::RunDir::resume(&lab.path("a")).expect("opened");
+    let stderr = refusal(lab.pretrain("a", &["--resume", "--set", "train.steps=2"]));
+    assert!(stderr.contains("is used by another process"), "{stderr}");
+}
+
+#[test]
+fn quiet_is_quiet_and_no_terminal_gets_no_control_characters() {
+    let lab = Lab::new();
+    let ran = lab.pretrain("a", &["--set", "train.steps=2", "--quiet"]);
+    assert_eq!(ran.stderr, "");
+    assert_eq!(ran.done(), "");
+    let ran = lab.pretrain("b", &["--set", "train.steps=2"]);
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(!ran.stderr.chars().any(steers), "{:?}", ran.stderr);
+    assert!(ran.stderr.contains("step 1/2  loss") && ran.stderr.contains("step 2/2"));
+    ran.done();
+}
+
+#[test]
+fn without_out_a_run_has_a_directory_of_its_own() {
+    let lab = Lab::new();
+    let recipe = arg(lab.path("recipe.toml"));
+    for _ in 0..2 {
+        let mut command = lyceum(&["pretrain", &recipe, "--set", "train.steps=1"]);
+        let output = command.current_dir(lab.path("")).output().expect("runs");
+        assert_eq!(output.status.code(), Some(0));
+    }
+    assert!(lab.path("runs/recipe-1/report.html").exists());
+    let listed = run(&["runs", &arg(lab.path("runs"))]).done();
+    assert!(listed.contains("recipe-2"), "{listed}");
+    let usage = run(&["pretrain", "--resume"]);
+    assert_eq!(usage.code, Some(2), "{}", usage.stderr);
+}

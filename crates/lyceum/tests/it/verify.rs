@@ -1,0 +1,40 @@
+//! `lyceum verify`.
+
+use crate::fixture::{arg, run};
+use crate::recipe::{Lab, refusal};
+
+#[test]
+fn every_law_holds_for_a_recipe_in_every_precision() {
+    let lab = Lab::new();
+    let recipe = arg(lab.path("recipe.toml"));
+    for precision in ["f32", "bf16", "f16"] {
+        let set = format!("train.precision={precision}");
+        let json = run(&["verify", &recipe, "--set", &set, "--json"]).json();
+        assert_eq!(json["holds"], true, "{json}");
+        assert_eq!(json["precision"], precision);
+        assert_eq!(json["laws"].as_array().map(Vec::len), Some(6));
+    }
+}
+
+#[test]
+fn a_verification_is_a_table_and_leaves_no_trace() {
+    let lab = Lab::new();
+    let recipe = arg(lab.path("recipe.toml"));
+    let families = ["model.family=gpt2", "model.family=seed_transformer"];
+    for (family, mode) in families.into_iter().zip(["stream", "documents"]) {
+        let mode = format!("data.mode={mode}");
+        let text = run(&["verify", &recipe, "--set", family, "--set", &mode]).done();
+        assert_eq!(text.matches("holds").count(), 6, "{text}");
+        assert!(text.starts_with("law ") && text.contains("saved and resumed"), "{text}");
+        assert!(text.contains("same bits"), "{text}");
+    }
+    assert!(!lab.path("runs").exists());
+}
+
+#[test]
+fn a_recipe_that_is_refused_is_not_verified() {
+    let lab = Lab::new();
+    let recipe = arg(lab.path("recipe.toml"));
+    let stderr = refusal(run(&["verify", &recipe, "--set", "data.seq_len=1000000"]));
+    assert!(stderr.contains("hint: "), "{stderr}");
+}

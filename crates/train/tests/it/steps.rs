@@ -1,0 +1,121 @@
+//! Laws of one step, over every family.
+
+use data::{Batch, IGNORED};
+use optim::Schedule;
+use tasks::NextToken;
+use tensor::{Device, Isa, Precision};
+use testing::{Numbers, assert_same_bits};
+use train::{StepConfig, Trainer};
+
+use crate::families::{Case, cases};
+use crate::support::{NEXT, step_config};
+
+/// Rows of 10 with some targets left out.
+pub fn batch(case: &Case, n_rows: usize) -> Batch {
+    let vocab_size = case.model().stack.config().embed.vocab_size;
+    let mut numbers = Numbers::new(4);
+    let mut ids = || (0..n_rows * 10).map(|_| numbers.below(vocab_size) as u32).collect();
+    let (inputs, mut targets): (Vec<u32>, Vec<u32>) = (ids(), ids());
+    targets.iter_mut().step_by(7).for_each(|target| *target = IGNORED);
+    Batch {
+        seq_len: 10,
+        n_targets: targets.iter().filter(|&&target| target != IGNORED).count() as u64,
+        inputs,
+        targets,
+        sample_ids: (0..n_rows as u64).collect(),
+        ..Batch::default()
+    }
+}
+
+fn trainer(case: &Case, config: StepConfig) -> Trainer<'static> {
+    Trainer::new(case.model(), &NEXT, Device::cpu(Isa::detect()), config)
+}
+
+#[test]
+fn every_family_learns_one_batch_by_heart() {
+    for case in cases() {
+        let case = case.without_dropout();
+        let config = StepConfig {
+            schedule: Schedule::WarmupCosine {
+                peak_lr: 6e-3,
+                last_lr: 6e-4,
+                warmup_steps: 5,
+                total_steps: 150,
+            },
+            ..step_config()
+        };
+        let mut trainer = trainer(&case, config);
+        let batch = batch(&case, 2);
+        let mut mean = || trainer.step(&batch).unwrap().loss.mean().unwrap();
+        let first = mean();
+        let last = (0..150).map(|_| mean()).last().unwrap();
+        assert!(last < 0.05 && first > 3.0, "{}: from {first} to {last}", case.name);
+    }
+}
+
+#[test]
+fn micro_batches_change_rounding_alone() {
+    for case in cases() {
+        let batch = batch(&case, 8);
+        let run = |micro_batch| {
+            let mut trainer = trainer(&case, StepConfig { micro_batch, ..step_config() });
+            let reports = [(); 3].map(|()| trainer.step(&batch).unwrap());
+            (reports, trainer)
+        };
+        let (whole, _) = run(8);
+        for micro_batch in [4, 1, 100] {
+            let (parts, _) = run(micro_batch);
+            for (part, whole) in parts.iter().zip(&whole) {
+                assert_eq!(part.loss.n_targets, whole.loss.n_targets);
+                for (a, b) in [(part.loss.sum, whole.loss.sum), (part.grad_norm, whole.grad_norm)] {
+                    assert!((a / b - 1.0).abs() < 1e-4, "{}, {micro_batch}: {a} {b}", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn recomputation_and_threads_change_no_weight() {
+    for case in cases() {
+        let batch = batch(&case, 4);
+        let run = |recompute, n_threads| {
+            let mut trainer = trainer(&case, StepConfig { recompute, ..step_config() });
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+            pool.install(|| {
+                for _ in 0..3 {
+                    trainer.step(&batch).unwrap();
+                }
+            });
+            trainer.model.params.values().to_vec()
+        };
+        let expected = run(false, 1);
+        assert_same_bits(case.name, &run(true, 1), &expected);
+        assert_same_bits(case.name, &run(false, 3), &expected);
+    }
+}
+
+#[test]
+fn smoothing_is_for_training_alone() {
+    let case = cases().remove(0).without_dropout();
+    let batch = batch(&case, 2);
+    let smooth = NextToken { smoothing: 0.2 };
+    let step = |objective| {
+        let device = Device::cpu(Isa::detect());
+        let mut trainer = Trainer::new(case.model(), objective, device, step_config());
+        let loss = trainer.step(&batch).unwrap().loss.sum;
+        (loss, trainer.model.params.values().to_vec())
+    };
+    let (plain, smoothed) = (step(&NEXT), step(&smooth));
+    assert_ne!(plain.1, smoothed.1);
+    assert!((plain.0 - smoothed.0).abs() > 1e-3, "{} {}", plain.0, smoothed.0);
+
+    let model = case.model();
+    let device = Device::cpu(Isa::detect());
+    let judge = |objective: &NextToken| {
+        let tape = tensor::Tape::new(&device, &model.params, Precision::F32);
+        let micro = tasks::MicroBatch::new(&batch, 10, 0..2, None);
+        tasks::Objective::loss(objective, &tape, &model.stack, &micro)
+    };
+    assert_eq!(judge(&smooth), judge(&NEXT));
+}

@@ -1,0 +1,230 @@
+//! A small run: its parts, its observer, what it leaves behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use checkpoint::{Origin, RunDir};
+use data::{BatchConfig, Mode, Store, StoreMeta, StoreWriter};
+use models::{Gpt2Config, Model, ModelConfig};
+use optim::{AdamWConfig, Schedule};
+use tasks::{NextToken, Objective};
+use tensor::{Device, Isa, Precision};
+use testing::Numbers;
+use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
+use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TrainError, Trainer};
+
+pub const NEXT: NextToken = NextToken { smoothing: 0.0 };
+
+pub fn step_config() -> StepConfig {
+    StepConfig {
+        precision: Precision::F32,
+        schedule: Schedule::WarmupCosine {
+            peak_lr: 3e-3,
+            last_lr: 3e-4,
+            warmup_steps: 3,
+            total_steps: 8,
+        },
+        adamw: AdamWConfig::default(),
+        max_grad_norm: 1.0,
+        micro_batch: 2,
+        recompute: false,
+        seed: 17,
+    }
+}
+
+/// One layer with dropout everywhere; the vocabulary is that of [`store`].
+pub fn model() -> Model {
+    let config = Gpt2Config {
+        vocab_size: 32,
+        max_len: 8,
+        d_model: 16,
+        n_layers: 1,
+        n_heads: 2,
+        dropout: 0.1,
+        embed_dropout: 0.1,
+        attention_dropout: 0.1,
+        ..Gpt2Config::fresh()
+    };
+    Model::new(ModelConfig::Gpt2(config), 3).unwrap()
+}
+
+pub fn trainer(objective: &dyn Objective) -> Trainer<'_> {
+    Trainer::new(model(), objective, Device::cpu(Isa::detect()), step_config())
+}
+
+/// Documents that count up from somewhere, so that there is something to learn; two bytes a token.
+pub fn store(n_documents: usize, seed: u64) -> Arc<Store> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    let meta = StoreMeta { vocab_size: 32, end_of_text: Some(0), tokenizer_hash: [1; 32] };
+    let mut writer = StoreWriter::create(&path, &meta).unwrap();
+    let mut numbers = Numbers::new(seed);
+    for _ in 0..n_documents {
+        let (first, len) = (numbers.below(31) as u32, 2 + numbers.below(8) as u32);
+        let ids: Vec<u32> = (first..first + len).map(|id| 1 + id % 31).collect();
+        writer.push(&ids, 2 * u64::from(len)).unwrap();
+        writer.end_document().unwrap();
+    }
+    writer.finish().unwrap();
+    // What is open outlives its name.
+    Arc::new(Store::open(&path).unwrap())
+}
+
+/// What a run is told.
+#[derive(Clone, Copy)]
+pub struct Plan<'o> {
+    pub objective: &'o dyn Objective,
+    pub steps: u64,
+    pub checkpoint_every: u64,
+    pub eval_every: u64,
+    pub keep_last: usize,
+    pub mode: Mode,
+}
+
+impl Default for Plan<'_> {
+    fn default() -> Self {
+        Self {
+            objective: &NEXT,
+            steps: 8,
+            checkpoint_every: 3,
+            eval_every: 2,
+            keep_last: 100,
+            mode: Mode::Documents,
+        }
+    }
+}
+
+impl<'o> Plan<'o> {
+    /// Everything but where it is written.
+    pub fn parts(&self, dir: RunDir) -> RunParts<'o> {
+        RunParts {
+            trainer: trainer(self.objective),
+            dir,
+            store: store(24, 1),
+            validation: Some(store(5, 2)),
+            batches: BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode },
+            config: RunConfig {
+                steps: self.steps,
+                checkpoint_every: self.checkpoint_every,
+                eval_every: self.eval_every,
+                sample_every: 4,
+                keep_last: self.keep_last,
+                eval_batch: 3,
+                max_time: None,
+                gflop: None,
+            },
+            files: vec![("tokenizer.json".into(), b"{}".to_vec())],
+            origin: Origin::default(),
+        }
+    }
+
+    /// Resumes `path` where there is something, and goes on until after `until` steps.
+    pub fn go(&self, path: &Path, until: u64) -> Result<(Ended, Started), TrainError> {
+        let dir = RunDir::resume(path)?;
+        self.go_in(dir, until)
+    }
+
+    pub fn go_in(&self, dir: RunDir, until: u64) -> Result<(Ended, Started), TrainError> {
+        let (mut run, started) = Run::start(self.parts(dir), true)?;
+        let mut watch = Watch::until(until);
+        let stop = Arc::clone(&watch.stop);
+        let ended = run.go(&stop, &mut watch)?;
+        Ok((ended, started))
+    }
+}
+
+/// Stops a run after a step, and writes down what it hears.
+pub struct Watch {
+    until: u64,
+    pub stop: Arc<AtomicBool>,
+    pub said: Vec<String>,
+    pub samples: Vec<u64>,
+}
+
+impl Watch {
+    pub fn until(until: u64) -> Self {
+        let stop = Arc::new(AtomicBool::new(until == 0));
+        Self { until, stop, said: vec![], samples: vec![] }
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, row: &StepRow) {
+        if row.step >= self.until {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn eval(&mut self, _: &EvalRow) {}
+
+    fn sample(&mut self, _: &Trainer, step: u64) -> Option<String> {
+        self.samples.push(step);
+        Some(format!("sample of step {step}"))
+    }
+
+    fn checkpoint(&mut self, _: u64, _: &Path) {}
+
+    fn say(&mut self, message: &str) {
+        self.said.push(message.to_owned());
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What must not depend on how often a run was interrupted.
+#[derive(Debug, PartialEq)]
+pub struct Left {
+    /// Weights and moments of the last step, as files; its state without the seconds.
+    pub files: BTreeMap<&'static str, Vec<u8>>,
+    /// Steps (loss, gradient norm, learning rate, in bits; tokens) and evaluations.
+    pub steps: Vec<(u64, [u64; 3], u64)>,
+    pub evals: Vec<(u64, [u64; 2])>,
+    pub samples: String,
+}
+
+impl Left {
+    pub fn by(run: &Path, step: u64) -> Self {
+        let dir = run.join(format!("checkpoints/step-{step}"));
+        let names = ["config.json", "model.safetensors", "trainer/optimizer.safetensors"];
+        let mut files: BTreeMap<_, _> =
+            names.map(|name| (name, fs::read(dir.join(name)).unwrap())).into();
+        let state = fs::read(dir.join("trainer/state.json")).unwrap();
+        let mut state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+        state["seconds"] = 0.into();
+        files.insert("state", state.to_string().into_bytes());
+        let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap().rows;
+        let (steps, evals) = metrics::split(rows);
+        let bits = |row: &StepRow| [row.loss, row.grad_norm, row.lr].map(f64::to_bits);
+        Self {
+            files,
+            steps: steps.iter().map(|row| (row.step, bits(row), row.tokens)).collect(),
+            evals: evals
+                .iter()
+                .map(|row| (row.step, [row.loss, row.bits_per_byte].map(f64::to_bits)))
+                .collect(),
+            samples: fs::read_to_string(run.join("samples.jsonl")).unwrap(),
+        }
+    }
+
+    /// Says what differs before it prints thousands of bytes.
+    #[track_caller]
+    pub fn assert_same(&self, other: &Self, what: &str) {
+        assert_eq!(self.steps, other.steps, "{what}: steps");
+        assert_eq!(self.evals, other.evals, "{what}: evaluations");
+        assert_eq!(self.samples, other.samples, "{what}: samples");
+        for (name, bytes) in &self.files {
+            assert!(*bytes == other.files[name], "{what}: `{name}` differs");
+        }
+    }
+}
+
+/// The steps whose checkpoints are there.
+pub fn checkpoints(run: &Path) -> Vec<u64> {
+    let found = RunDir::open(run).unwrap().checkpoints().unwrap();
+    found.into_iter().map(|checkpoint| checkpoint.step).collect()
+}
