@@ -81,9 +81,12 @@ const PROGRAM_BYTES: usize = 24 << 20;
 const TOKEN_BYTES: usize = 16;
 /// What tokenizing leaves with the allocator: this, and [`TEXT_FACTOR`] times the text.
 const TEXT_BYTES: usize = 10 << 20;
-const TEXT_FACTOR: u64 = 8;
+const TEXT_FACTOR: u64 = 16;
 /// Beyond so much text, tokenizing takes no more memory: it goes in batches.
-const TEXT_AT_ONCE: u64 = 4 << 20;
+const TEXT_AT_ONCE: u64 = 2 << 20;
+/// Arenas and activations smaller than this are cut from what tokenizing left, about half of them.
+const SMALL_ARENA: usize = 4 << 20;
+const SMALL_ACTIVATION: usize = 1 << 20;
 /// f32 logits of one chunk, and gradients of logits of one chunk: as `linear_cross_entropy` cuts.
 const LOGIT_BYTES: usize = 32 << 20;
 const GRAD_BYTES: usize = 104 << 20;
@@ -112,10 +115,14 @@ fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(&'static str,
         compute: step.precision.compute.bytes(),
         packed: if dot { 2 } else { 4 },
     };
+    let arenas = n_params.saturating_mul(16);
     let text = match step.text_bytes {
         0 => 0,
         n => TEXT_BYTES + (n.min(TEXT_AT_ONCE) * TEXT_FACTOR) as usize,
     };
+    let small_arenas = if arenas / 4 < SMALL_ARENA { arenas } else { 0 };
+    let reused = small_arenas.saturating_add(sizes.small_activations(step.recompute)) / 2;
+    let text = text.saturating_sub(reused);
     let parts = [
         ("weights", n_params.saturating_mul(4)),
         ("gradients", n_params.saturating_mul(4)),
@@ -161,10 +168,21 @@ impl Sizes<'_> {
         self.rows.saturating_mul(a_row.saturating_add(stream))
     }
 
-    /// Gradients on their way back through one block: two of the stream, one a width inside.
+    /// Activations and gradients where the buffers of a step are small.
+    fn small_activations(&self, recompute: bool) -> usize {
+        if self.rows.saturating_mul(4 * self.trunk.d_model) >= SMALL_ACTIVATION {
+            return 0;
+        }
+        self.activations(recompute).saturating_add(self.backward())
+    }
+
+    /// Gradients on their way back through one block: two of the stream, one a width inside; with
+    /// dropout, what is dropped from and what is left.
     fn backward(&self) -> usize {
         let (d, f) = (self.trunk.d_model, self.trunk.d_ff);
-        self.rows.saturating_mul((2 * 4 * d).saturating_add(self.compute.saturating_mul(f + d)))
+        let streams = if self.trunk.dropout.residual > 0.0 { 4 } else { 2 };
+        let inside = self.compute.saturating_mul(f + d);
+        self.rows.saturating_mul((streams * 4 * d).saturating_add(inside))
     }
 
     /// Rows of a chunk of the head, of elements of so many bytes.

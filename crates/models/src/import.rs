@@ -14,7 +14,7 @@ pub enum Source {
     Param(String),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
-    /// The fixed table of positions: checked on reading, written on writing.
+    /// The fixed table of positions: checked on reading, and then taken as it is stored.
     Waves,
 }
 
@@ -87,11 +87,15 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// A sine of 5000 times an f32, in any mathematics library and stored in any floating-point type;
+/// another arrangement of sines and cosines is off by ones.
+const WAVES_TOLERANCE: f32 = 0.01;
+
 /// Reads every tensor of `table` from `weights`.
 pub(crate) fn read(
     table: &[Import],
     weights: &Weights,
-    (params, waves): (&mut Params, Option<&[f32]>),
+    (params, mut waves): (&mut Params, Option<&mut [f32]>),
 ) -> Result<(), ModelError> {
     for import in table {
         let name = import.name.clone();
@@ -108,12 +112,13 @@ pub(crate) fn read(
                 params.get_mut(&param).copy_from_slice(&transpose(&external, [cols, rows]));
             }
             Source::Waves => {
-                let found = weights.to_f32(&name)?;
-                let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-4;
-                let expected = waves.unwrap_or_default();
-                if found.len() != expected.len() || !found.iter().zip(expected).all(close) {
+                let stored = weights.to_f32(&name)?;
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() < WAVES_TOLERANCE;
+                let waves = waves.as_deref_mut().expect("a table with waves has a model with them");
+                if stored.len() != waves.len() || !stored.iter().zip(&*waves).all(close) {
                     return Err(ModelError::Constant { name });
                 }
+                waves.copy_from_slice(&stored);
             }
         }
     }

@@ -93,8 +93,8 @@ impl Model {
         let (stack, builder) = Self::register(&config).map_err(config_error)?;
         import::check(&table, &weights, builder.entries())?;
         let mut model = Self { config, stack, params: builder.build_zeroed() };
-        let Embed::Token(embed) = &model.stack.embed;
-        import::read(&table, &weights, (&mut model.params, embed.waves()))?;
+        let Embed::Token(embed) = &mut model.stack.embed;
+        import::read(&table, &weights, (&mut model.params, embed.waves_mut()))?;
         let known = |name: &str| table.iter().any(|i| i.name == name);
         let unused = weights
             .names()

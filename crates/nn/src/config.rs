@@ -210,6 +210,14 @@ impl TransformerConfig {
             let problem = format!("{} is odd, and rotary positions turn pairs", self.d_head);
             return Err(ConfigError::new("d_head", problem));
         }
+        if let AttnPositions::Rope { theta } = self.positions
+            && !(theta > 1.0 && theta.is_finite())
+        {
+            return Err(ConfigError::new("theta", format!("{theta} is not a number above 1")));
+        }
+        if let Some(scale) = self.scale.filter(|scale| !(*scale > 0.0 && scale.is_finite())) {
+            return Err(ConfigError::new("scale", format!("{scale} is not a number above 0")));
+        }
         if matches!(self.pattern, Pattern::Window { size: 0 }) {
             return Err(ConfigError::new("pattern", "a window of 0 keys sees nothing"));
         }
@@ -226,5 +234,69 @@ impl TransformerConfig {
     /// Width of the packed query, key and value projection.
     pub fn d_query_key_value(&self) -> usize {
         (self.n_heads + 2 * self.n_kv_heads) * self.d_head
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> TransformerConfig {
+        TransformerConfig {
+            n_layers: 2,
+            d_model: 24,
+            n_heads: 6,
+            n_kv_heads: 2,
+            d_head: 4,
+            d_ff: 50,
+            norm: NormKind::RmsNorm,
+            norm_eps: 1e-6,
+            placement: NormPlacement::Pre,
+            final_norm: true,
+            ffn: FfnKind::Gated(Activation::Silu),
+            positions: AttnPositions::Rope { theta: 10_000.0 },
+            pattern: Pattern::Causal,
+            bias: BiasConfig::all(false),
+            scale: None,
+            dropout: DropoutConfig::default(),
+            init: WeightInit::Torch,
+        }
+    }
+
+    #[test]
+    fn the_packed_projection_has_every_head() {
+        let config = sound().check().expect("sound");
+        assert_eq!(config.get().d_query_key_value(), (6 + 2 + 2) * 4);
+    }
+
+    #[test]
+    fn the_first_impossible_field_is_named() {
+        type Change = fn(&mut TransformerConfig);
+        let cases: [(Change, &str); 12] = [
+            (|c| c.n_layers = 0, "`n_layers`: must be at least 1"),
+            (|c| c.n_layers = 5000, "`n_layers`: 5000 is more than 4096"),
+            (|c| c.d_model = usize::MAX, "`d_model`: 18446744073709551615 is more than 16777216"),
+            (|c| c.n_kv_heads = 4, "`n_kv_heads`: 4 does not divide n_heads = 6"),
+            (|c| c.n_kv_heads = 0, "`n_kv_heads`: must be at least 1"),
+            (|c| c.d_head = 3, "`d_head`: 3 is odd, and rotary positions turn pairs"),
+            (
+                |c| c.positions = AttnPositions::Rope { theta: f64::NAN },
+                "`theta`: NaN is not a number above 1",
+            ),
+            (
+                |c| c.pattern = Pattern::Window { size: 0 },
+                "`pattern`: a window of 0 keys sees nothing",
+            ),
+            (|c| c.norm_eps = 0.0, "`norm_eps`: 0 is not between 0 and 1"),
+            (|c| c.norm_eps = f32::NAN, "`norm_eps`: NaN is not between 0 and 1"),
+            (|c| c.scale = Some(0.0), "`scale`: 0 is not a number above 0"),
+            (|c| c.dropout.ffn = f32::NAN, "`ffn_dropout`: NaN is not a probability in [0, 1)"),
+        ];
+        for (change, expected) in cases {
+            let mut config = sound();
+            change(&mut config);
+            let found = config.check().map(|_| ()).expect_err(expected).to_string();
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -73,6 +73,12 @@ impl TokenEmbedding {
         self.sinusoidal.as_deref()
     }
 
+    /// The same, writable: a stored table differs from ours in the last bits of its exponentials,
+    /// and far out that is 2e-4.
+    pub fn waves_mut(&mut self) -> Option<&mut [f32]> {
+        self.sinusoidal.as_deref_mut()
+    }
+
     /// `[B, T]` tokens to `[B, T, D]` in f32.
     pub fn forward(&self, tape: &Tape, ids: &Arc<[u32]>, shape: [usize; 2], call: &Call) -> Var {
         tape.scope("embed", None, || {
@@ -102,7 +108,8 @@ fn rows(tape: &Tape, waves: &[f32], shape: &[usize], positions: &[u32]) -> Var {
 /// pe[t, 2i] = sin(t w_i),    pe[t, 2i + 1] = cos(t w_i),    w_i = exp(2i * -ln(10000) / D)
 /// ```
 ///
-/// In f32, with the very roundings of the usual tensor code, so that an exported table is equal.
+/// In f32, with the roundings of the usual tensor code, so that an exported table is almost equal:
+/// exponentials differ between mathematics libraries in their last bit.
 fn sinusoidal(max_len: usize, d_model: usize) -> Vec<f32> {
     let step = -(10_000.0_f64.ln()) / d_model as f64;
     let mut table = vec![0.0; max_len * d_model];
@@ -117,4 +124,21 @@ fn sinusoidal(max_len: usize, d_model: usize) -> Vec<f32> {
         }
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sinusoidal;
+
+    #[test]
+    fn waves_begin_at_zero_and_turn_ever_slower() {
+        let table = sinusoidal(3, 4);
+        let (fast, slow) = (1.0_f64, 0.01_f64);
+        let expected = [0.0, 1.0, 2.0]
+            .into_iter()
+            .flat_map(|t| [(fast * t).sin(), (fast * t).cos(), (slow * t).sin(), (slow * t).cos()]);
+        for (found, expected) in table.iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-7, "{table:?}");
+        }
+    }
 }

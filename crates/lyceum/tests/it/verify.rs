@@ -26,7 +26,6 @@ fn a_verification_is_a_table_and_leaves_no_trace() {
         let text = run(&["verify", &recipe, "--set", family, "--set", &mode]).done();
         assert_eq!(text.matches("holds").count(), 6, "{text}");
         assert!(text.starts_with("law ") && text.contains("saved and resumed"), "{text}");
-        assert!(text.contains("same bits"), "{text}");
     }
     assert!(!lab.path("runs").exists());
 }

@@ -3,7 +3,7 @@
 use testing::Numbers;
 
 use crate::families::cases;
-use crate::pass::{Input, distance, dropping, learn, norm, tokens};
+use crate::pass::{DROPPING, Input, distance, learn, norm, tokens};
 use models::Model;
 use tensor::{NO_TARGET, Rng};
 
@@ -20,7 +20,7 @@ fn every_parameter_is_written_by_backward() {
         let model = case.model();
         let (ids, targets) = batch(&model, 2);
         for recompute in [false, true] {
-            let mut input = Input::plain(&ids, 2).with_rng(dropping());
+            let mut input = Input::plain(&ids, 2).with_rng(DROPPING);
             input.call.recompute = recompute;
             let learned = learn(&model, &[(input, targets.clone())]);
             assert_eq!(learned.grads.unwritten(&model.params), [""; 0], "{}", case.name);
@@ -66,8 +66,8 @@ fn micro_batches_add_up_with_the_same_dropout() {
         let cut = |rows: usize| {
             let part = |i: usize| {
                 let at = i * rows * 10..(i + 1) * rows * 10;
-                let rng = Rng { first_sample: (i * rows) as u64, ..dropping().unwrap() };
-                let input = Input::plain(&ids[at.clone()], rows).with_rng(Some(rng));
+                let rng = Rng { first_sample: (i * rows) as u64, ..DROPPING };
+                let input = Input::plain(&ids[at.clone()], rows).with_rng(rng);
                 (input, targets[at].to_vec())
             };
             learn(&model, &(0..8 / rows).map(part).collect::<Vec<_>>())

@@ -1,8 +1,10 @@
 //! Laws over all families, and the numbers of other implementations.
 
 mod bounds;
+#[allow(dead_code)] // Shared; what is of no use here is of use there.
 mod families;
 mod files;
+mod fresh;
 mod golden;
 mod gradients;
 mod masks;

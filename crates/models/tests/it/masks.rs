@@ -3,6 +3,7 @@
 
 use nn::Context;
 use tensor::{NO_TARGET, Precision};
+use testing::assert_same_bits;
 
 use crate::families::cases;
 use crate::pass::{Input, cache, device, distance, hidden, hidden_with, learn, max_error, tokens};
@@ -98,7 +99,6 @@ fn a_batch_is_as_its_rows_alone() {
     }
 }
 
-/// Shows two rows of `len` tokens piece by piece; the pieces end at `ends`.
 #[test]
 fn cached_decoding_at_any_split_equals_the_full_pass() {
     const LEN: usize = 12;
@@ -155,5 +155,26 @@ fn a_cache_knows_padding_and_documents() {
                 assert!(error < STATES, "{}, row {b} from {start}: {error}", case.name);
             }
         }
+    }
+}
+
+#[test]
+fn a_cache_that_was_cut_goes_on_from_there() {
+    for case in cases() {
+        let (model, device) = (case.model(), device());
+        let (ids, other) = (tokens(&model, 9, 1), tokens(&model, 9, 2));
+        let show = |cache: &mut nn::KvCache, ids: &[u32]| {
+            let mut input = Input::plain(ids, 1);
+            input.call = Context::at(1, cache.len(), ids.len()).call;
+            hidden_with((&model, &device, Precision::F32), &input, Some(cache))
+        };
+        let mut cache = cache(&model, [1, 9]);
+        show(&mut cache, &ids[..4]);
+        let expected = show(&mut cache, &ids[4..]);
+        cache.truncate(0);
+        show(&mut cache, &ids[..4]);
+        show(&mut cache, &other[4..]);
+        cache.truncate(4);
+        assert_same_bits(case.name, &show(&mut cache, &ids[4..]), &expected);
     }
 }

@@ -19,9 +19,7 @@ pub fn tokens(model: &Model, n: usize, seed: u64) -> Vec<u32> {
 }
 
 /// The randomness of training, so that everything that can drop does.
-pub fn dropping() -> Option<Rng> {
-    Some(Rng { seed: 5, step: 2, first_sample: 0 })
-}
+pub const DROPPING: Rng = Rng { seed: 5, step: 2, first_sample: 0 };
 
 /// Tokens, and the call they are shown in.
 #[derive(Clone)]
@@ -38,8 +36,8 @@ impl Input {
         Self { ids: ids.to_vec(), shape, call: Stack::plain_call(shape) }
     }
 
-    pub fn with_rng(mut self, rng: Option<Rng>) -> Self {
-        self.call.rng = rng;
+    pub fn with_rng(mut self, rng: Rng) -> Self {
+        self.call.rng = Some(rng);
         self
     }
 

@@ -2,8 +2,8 @@
 
 use testing::{assert_same_bits, same_for_any_threads};
 
-use crate::families::{WINDOW, cases, tiny_gpt2};
-use crate::pass::{Input, dropping, hidden, learn, tokens};
+use crate::families::{Case, WINDOW, cases, tiny_gpt2};
+use crate::pass::{DROPPING, Input, hidden, learn, tokens};
 use models::{Gpt2Config, Model, ModelConfig};
 
 #[test]
@@ -72,7 +72,7 @@ fn recomputation_changes_nothing() {
         let model = case.model();
         let ids = tokens(&model, 3 * 12, 1);
         let targets = tokens(&model, 3 * 12, 2);
-        let mut input = Input::plain(&ids, 3).with_rng(dropping());
+        let mut input = Input::plain(&ids, 3).with_rng(DROPPING);
         let kept = learn(&model, &[(input.clone(), targets.clone())]);
         input.call.recompute = true;
         let again = learn(&model, &[(input.clone(), targets.clone())]);
@@ -93,13 +93,13 @@ fn the_number_of_threads_changes_nothing() {
         n_heads: 6,
         ..tiny_gpt2()
     });
-    let mut models: Vec<Model> = cases().iter().map(|case| case.model()).collect();
+    let mut models: Vec<Model> = cases().iter().map(Case::model).collect();
     models.push(Model::new(large, 1).unwrap());
     for model in &models {
         let len = model.stack.config().embed.max_len.min(80);
         let ids = tokens(model, 4 * len, 1);
         let targets = tokens(model, 4 * len, 2);
-        let parts = [(Input::plain(&ids, 4).with_rng(dropping()), targets)];
+        let parts = [(Input::plain(&ids, 4).with_rng(DROPPING), targets)];
         same_for_any_threads(|| {
             let learned = learn(model, &parts);
             let bits: Vec<u32> = learned.values().iter().map(|x| x.to_bits()).collect();

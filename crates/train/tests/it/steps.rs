@@ -1,13 +1,14 @@
 //! Laws of one step, over every family.
 
 use data::{Batch, IGNORED};
+use models::{Gpt2Config, ModelConfig};
 use optim::Schedule;
 use tasks::NextToken;
 use tensor::{Device, Isa, Precision};
 use testing::{Numbers, assert_same_bits};
 use train::{StepConfig, Trainer};
 
-use crate::families::{Case, cases};
+use crate::families::{Case, Config, cases, tiny_gpt2};
 use crate::support::{NEXT, step_config};
 
 /// Rows of 10 with some targets left out.
@@ -118,4 +119,29 @@ fn smoothing_is_for_training_alone() {
         tasks::Objective::loss(objective, &tape, &model.stack, &micro)
     };
     assert_eq!(judge(&smooth), judge(&NEXT));
+}
+
+#[test]
+fn the_steady_state_asks_for_no_memory_and_recomputation_for_less() {
+    let case = Case { name: "deep", config: deep() };
+    let batch = batch(&case, 4);
+    let peak = |recompute| {
+        let device = Device::cpu(Isa::detect());
+        let config = StepConfig { recompute, micro_batch: 4, ..step_config() };
+        let mut trainer = Trainer::new(case.model(), &NEXT, device.clone(), config);
+        trainer.step(&batch).unwrap();
+        let before = device.pool().stats();
+        assert_eq!(before.live_bytes, 0, "a step keeps what it needed");
+        trainer.step(&batch).unwrap();
+        trainer.step(&batch).unwrap();
+        assert_eq!(device.pool().stats(), before);
+        before.peak_live_bytes
+    };
+    let (kept, recomputed) = (peak(false), peak(true));
+    assert!(recomputed * 2 < kept, "{recomputed} and {kept} bytes");
+}
+
+fn deep() -> Config {
+    let sizes = Gpt2Config { n_layers: 12, d_model: 64, n_heads: 4, ..tiny_gpt2() };
+    Config::Family(ModelConfig::Gpt2(sizes))
 }
