@@ -48,7 +48,15 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         refuse_too_large(&Estimate::new(&config, shape).map_err(RecipeError::model)?)?;
     }
     let fresh = Fresh::watch(&out);
-    let dir = if args.resume { RunDir::resume(&out)? } else { RunDir::create(&out)? };
+    let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
+    let (fresh, dir) = match opened {
+        Ok(dir) => (fresh, dir),
+        Err(error) => {
+            // Another process may have made it meanwhile.
+            fresh.keep();
+            return Err(error.into());
+        }
+    };
     dir.write_file(recipe::FILE_NAME, recipe.to_toml().as_bytes())?;
     let corpora = Corpora::prepare(&recipe, dir.path(), env)?;
     let config = model_config(&recipe, &corpora.tokenizer)?;

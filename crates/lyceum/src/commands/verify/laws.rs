@@ -56,8 +56,7 @@ impl Law {
         match (self.bound, setup.precision()) {
             (Bound::SameBits, _) => 0.0,
             (Bound::Sums, _) | (Bound::Activations, DType::F32) => 1e-5,
-            (Bound::Activations, DType::F16) => 1e-2,
-            (Bound::Activations, DType::Bf16) => 3e-2,
+            (Bound::Activations, DType::F16 | DType::Bf16) => 1e-3,
         }
     }
 }

@@ -131,7 +131,10 @@ impl Setup {
 
     fn trainer_of(&self, config: ModelConfig, step: StepConfig) -> Result<Trainer<'_>, Failure> {
         let model = Model::new(config, step.seed).map_err(RecipeError::model)?;
-        Ok(Trainer::new(model, &self.objective, self.device.clone(), step))
+        let mut trainer = Trainer::new(model, &self.objective, self.device.clone(), step);
+        // In f16 the first steps look for the scale, and learn nothing.
+        trainer.state.loss_scale = 1.0;
+        Ok(trainer)
     }
 
     /// The first batch.
