@@ -2,7 +2,7 @@
 //!
 //! - [`Corpus`]: the two corpora in the binary. [`Source`]: documents from files, folders, JSONL,
 //!   Parquet, compressed or not, or a stream.
-//! - [`build`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
+//! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
 //! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
 //!   [`EvalBatches`]: every token once, in order.
