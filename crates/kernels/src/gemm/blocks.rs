@@ -8,13 +8,16 @@ use super::packed::Panels;
 /// Units of a block's packed panels: half of an L2 cache of 1 MiB.
 const UNITS_MAX: usize = 1 << 17;
 /// Blocks take this part of what is left.
-const SHARE: usize = 16;
+const SHARE: usize = 8;
 /// Lines of the smallest blocks: every block reads all of the shared operand.
-const LINES_MIN: usize = 64;
+const LINES_MIN: usize = 24;
 /// The same where lines lie side by side, so that memory is read in pieces that long.
-const SIDE_BY_SIDE_MIN: usize = 128;
+const SIDE_BY_SIDE_MIN: usize = 48;
 /// As many blocks there are where that makes them smaller.
 const BLOCKS_MIN: usize = 8;
+
+/// Of the smallest blocks, so many a thread are left when none is taken early any more.
+const EARLY: usize = 3;
 
 /// Hands out ranges of panels, each smaller than the one before or as large.
 pub struct Blocks {
@@ -41,9 +44,18 @@ impl Blocks {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub fn count(&self) -> usize {
         let next = |start: &usize| Some(self.end(*start)).filter(|end| *end < self.n_panels);
         std::iter::successors((self.n_panels > 0).then_some(0), next).count()
+    }
+
+    /// The next one, while there are so many that taking it before it is needed keeps no other
+    /// thread from it.
+    pub fn take_early(&self) -> Option<Range<usize>> {
+        let left = self.n_panels.saturating_sub(self.next.load(Ordering::Relaxed));
+        let needed = EARLY * self.smallest * rayon::current_num_threads();
+        (left > needed).then(|| self.take()).flatten()
     }
 
     /// The next one.

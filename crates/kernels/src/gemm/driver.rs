@@ -61,11 +61,7 @@ pub fn run_packed<A: Element, C: Element>(
 ) {
     let job = Job::new(Local::Rows, a, shared, out);
     let blocks = Blocks::new(job.local, a.along_k);
-    job.take_turns(blocks.count(), || {
-        if let Some(panels) = blocks.take() {
-            job.block(units, panels);
-        }
-    });
+    job.on_threads(|| job.blocks(units, &blocks));
 }
 
 /// Packs the shared operand into memory of this thread, and computes all blocks. Threads go on from
@@ -74,13 +70,9 @@ fn run_packing<S: Element, T: Element, C: Element>(job: &Job<'_, T, C>, lines: L
     let blocks = Blocks::new(job.local, job.lines.along_k);
     with_buffer(Purpose::Shared, |buffer| {
         let packing = Packing::new(job.shared, lines, buffer.sized(job.shared.len()));
-        job.take_turns(packing.n_pieces() + blocks.count(), || {
-            if packing.take() {
-                return;
-            }
-            if let Some(panels) = blocks.take() {
-                job.block(packing.units(), panels);
-            }
+        job.on_threads(|| {
+            while packing.take() {}
+            job.blocks(packing.units(), &blocks);
         });
     });
 }
@@ -102,20 +94,31 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
         Self { cut, lines, local, shared, out }
     }
 
-    /// Calls `turn` so many times, on all threads where that is worth it. Which thread does what is
-    /// left to chance.
-    fn take_turns(&self, n_turns: usize, turn: impl Fn() + Sync) {
+    /// Calls `work` on every thread, or on this one alone where that is not worth it. It takes from
+    /// what is left until nothing is: which thread does what is left to chance.
+    fn on_threads(&self, work: impl Fn() + Sync) {
         let [m, n] = self.out.dims;
         if m * n * self.local.k <= ALONE {
-            (0..n_turns).for_each(|_| turn());
+            work();
         } else {
-            (0..n_turns).into_par_iter().with_max_len(1).for_each(|_| turn());
+            let n_threads = rayon::current_num_threads();
+            (0..n_threads).into_par_iter().with_max_len(1).for_each(|_| work());
+        }
+    }
+
+    /// Computes blocks while there are any.
+    fn blocks(&self, units: &[u32], blocks: &Blocks) {
+        let mut at_hand = blocks.take();
+        while let Some(panels) = at_hand {
+            let next = blocks.take_early();
+            self.block(units, panels, next.clone());
+            at_hand = next.or_else(|| blocks.take());
         }
     }
 
     /// Computes the part of the result that belongs to some panels of the local operand. Each
     /// panel is given to one block only.
-    fn block(&self, units: &[u32], panels: Range<usize>) {
+    fn block(&self, units: &[u32], panels: Range<usize>, next: Option<Range<usize>>) {
         let local = self.local;
         let lines = panels.start * local.width..local.count.min(panels.end * local.width);
         let [m, n] = self.out.dims;
@@ -136,12 +139,19 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
         with_buffer(Purpose::Partial, |buffer| {
             let partial = apart.then(|| buffer.sized(dims[0] * dims[1]));
             let mut region = Region { out: self.out, origin, dims, c, activated, partial };
-            self.run(units, panels, &mut region);
+            self.run(units, panels, next, &mut region);
         });
     }
 
     /// Packs the local panels, one block of `k` after the other, and multiplies.
-    fn run(&self, units: &[u32], panels: Range<usize>, region: &mut Region<'_, C>) {
+    /// What is packed next is asked for meanwhile: reading it then would wait for memory.
+    fn run(
+        &self,
+        units: &[u32],
+        panels: Range<usize>,
+        next: Option<Range<usize>>,
+        region: &mut Region<'_, C>,
+    ) {
         let local = self.local;
         with_buffer(Purpose::Local, |buffer| {
             for block in 0..local.k_blocks() {
@@ -162,7 +172,17 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
                     first: block == 0,
                     last: block + 1 == local.k_blocks(),
                 };
+                let soon = match block + 1 {
+                    block if block < local.k_blocks() => Some((panels.clone(), block)),
+                    _ => next.clone().map(|panels| (panels, 0)),
+                };
+                let mut soon = soon.map(|(panels, block)| {
+                    let lines = panels.start * width..local.count.min(panels.end * width);
+                    let n_strips = self.shared.n_panels().div_ceil(at_once);
+                    self.lines.ask_for(lines, local.ks(block), n_strips)
+                });
                 for first in (0..self.shared.n_panels()).step_by(at_once) {
+                    if let Some(soon) = &mut soon { soon.go_on() }
                     let end = self.shared.n_panels().min(first + at_once);
                     let start = self.shared.panel(block, first).start;
                     let shared = &units[start..self.shared.panel(block, end).start];

@@ -2,7 +2,7 @@
 #![allow(clippy::inline_always)] // As in `simd`: compiled with the instructions of the caller.
 
 use super::kernel::{Kernel, kernel_fn};
-use super::product::Product;
+use super::product::{Product, prefetch};
 use super::tile::{Disjoint, TileMut};
 use super::view::MatMut;
 use crate::activation::{self, Activation};
@@ -165,9 +165,14 @@ fn copy_body<P: Product, X: Element, Y: Element>(
 }
 
 kernel_fn! {
-    /// Applies an activation to a tile.
-    pub fn activate<C: Element>(act: Activation, to: TileMut<'_, C>, from: TileMut<'_, C>)
-        = activate_body;
+    /// Applies an activation to a tile, and asks for the memory of the next one, `after` rows and
+    /// columns from it: stores would wait for it.
+    pub fn activate<C: Element>(
+        act: Activation,
+        to: TileMut<'_, C>,
+        from: TileMut<'_, C>,
+        after: [usize; 2],
+    ) = activate_body;
 }
 
 #[inline(always)]
@@ -176,9 +181,11 @@ fn activate_body<P: Product, C: Element>(
     act: Activation,
     mut to: TileMut<'_, C>,
     mut from: TileMut<'_, C>,
+    after: [usize; 2],
 ) {
     let [rows, cols] = to.dims();
     for i in 0..rows {
+        prefetch(to.address([i + after[0], after[1]]));
         let (to, from) = (to.row(i), from.row(i));
         for_blocks!(cols, |at| {
             let y = activation::apply(p.simd(), act, at.load(p.simd(), from));
@@ -197,6 +204,6 @@ pub fn finish<C: Element>(
 ) {
     copy(kernel, c.reborrow(), sums);
     if let Some((act, y)) = activated {
-        activate(kernel, act, y, c);
+        activate(kernel, act, y, c, [0, 0]);
     }
 }

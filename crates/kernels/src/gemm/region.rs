@@ -1,6 +1,6 @@
 //! The part of a result that one thread computes, tile by tile.
 
-use super::epilogue::{First, Output, Write, copy, finish, prepare};
+use super::epilogue::{First, Output, Write, activate, copy, finish, prepare};
 use super::kernel::Kernel;
 use super::micro::{Start, Tile};
 use super::tile::TileMut;
@@ -57,6 +57,7 @@ impl<C: Element> Region<'_, C> {
             whole = [0, 0];
         } else {
             self.direct(pass, at, whole, [a, b]);
+            self.activate(pass, at, whole);
         }
         for row in (0..size[0]).step_by(rows) {
             let from = if row < whole[0] { whole[1] } else { 0 };
@@ -73,8 +74,15 @@ impl<C: Element> Region<'_, C> {
         let first = self.out.first;
         let adds = pass.first && first.write == Write::Add;
         let adds_two = adds && (first.residual.is_some() || self.partial.is_some());
-        let activates = pass.last && self.activated.is_some();
-        !adds_two && !activates
+        !adds_two
+    }
+
+    /// Activates whole tiles whose sums are done, while they are near.
+    fn activate(&mut self, pass: Pass, at: [usize; 2], size: [usize; 2]) {
+        let Some((act, y)) = self.activated.as_mut().filter(|_| pass.last) else { return };
+        let (y, c) = (y.part(at, size[0], size[1]), self.c.part(at, size[0], size[1]));
+        let [rows, cols] = [pass.kernel.rows(), pass.kernel.cols()];
+        activate(pass.kernel, *act, y, c, [pass.after[0] * rows, pass.after[1] * cols]);
     }
 
     /// Whole tiles, as many as `size` says.

@@ -1,5 +1,12 @@
 //! Matrices as the callers hand them over: a slice, two sizes and a stride.
 
+use std::ops::Range;
+
+use super::product::prefetch;
+
+/// Bytes that memory is read in.
+const CACHE_LINE: usize = 64;
+
 /// Which index of a matrix is contiguous in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -169,5 +176,45 @@ impl<'a, T> Lines<'a, T> {
     pub fn across(&self, k: usize, i0: usize, i1: usize) -> &'a [T] {
         debug_assert!(!self.along_k);
         if k < self.k { &self.data[k * self.stride + i0..k * self.stride + i1] } else { &[] }
+    }
+}
+
+/// Cache lines that will be read soon, asked for a few at a time.
+pub struct Soon {
+    /// Where the first row of memory starts, and from row to row.
+    start: *const u8,
+    stride: usize,
+    /// Cache lines of a row, and rows.
+    row_lines: usize,
+    n_rows: usize,
+    /// The next one.
+    at: [usize; 2],
+    at_once: usize,
+}
+
+impl<T> Lines<'_, T> {
+    /// The memory of some elements `ks` of some lines, to be asked for in so many turns.
+    pub fn ask_for(&self, lines: Range<usize>, ks: Range<usize>, n_turns: usize) -> Soon {
+        let [rows, cols] = if self.along_k { [lines, ks] } else { [ks, lines] };
+        let start = self.data.as_ptr().wrapping_add(rows.start * self.stride + cols.start);
+        // A row may begin in the middle of a cache line.
+        let row_lines = (cols.len() * size_of::<T>()).div_ceil(CACHE_LINE) + 1;
+        let at_once = (rows.len() * row_lines).div_ceil(n_turns.max(1));
+        let stride = self.stride * size_of::<T>();
+        Soon { start: start.cast(), stride, row_lines, n_rows: rows.len(), at: [0, 0], at_once }
+    }
+}
+
+impl Soon {
+    /// Asks for the lines of one turn.
+    pub fn go_on(&mut self) {
+        for _ in 0..self.at_once {
+            let [row, line] = self.at;
+            if row == self.n_rows {
+                return;
+            }
+            prefetch(self.start.wrapping_add(row * self.stride + line * CACHE_LINE));
+            self.at = if line + 1 < self.row_lines { [row, line + 1] } else { [row + 1, 0] };
+        }
     }
 }
