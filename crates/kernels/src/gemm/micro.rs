@@ -40,6 +40,14 @@ pub struct Tile<'a, C> {
 }
 
 impl Start<'_> {
+    /// Where the row and column of another tile is, and from row to row in bytes.
+    #[inline(always)]
+    fn address(self, [row, col]: [usize; 2]) -> Option<(*const u8, usize)> {
+        let Start::From { data, stride } = self else { return None };
+        let at = data.as_ptr().wrapping_add(row * stride + col);
+        Some((at.cast(), stride * size_of::<f32>()))
+    }
+
     /// The same for the tile that starts at a row and a column of this one.
     #[inline(always)]
     fn at(self, [row, col]: [usize; 2]) -> Self {
@@ -74,8 +82,12 @@ pub fn accumulate_grid<P: Product, C: Element, const ROWS: usize, const VECTORS:
                 [_, true] => [0, j + 1],
                 _ => after,
             };
-            let next = grid.out.address([next[0] * ROWS, next[1] * VECTORS * LANES]);
-            let ahead = Ahead { next, stride: grid.out.stride() };
+            let next = [next[0] * ROWS, next[1] * VECTORS * LANES];
+            let ahead = Ahead {
+                next: grid.out.address(next).cast(),
+                stride: grid.out.stride() * size_of::<C>(),
+                from: grid.start.address(next),
+            };
             let at @ [_, col] = [i * ROWS, j * VECTORS * LANES];
             let tile = Tile {
                 a: &grid.a[i * a_len..][..a_len],
@@ -89,11 +101,12 @@ pub fn accumulate_grid<P: Product, C: Element, const ROWS: usize, const VECTORS:
     }
 }
 
-/// Where the next tile is.
+/// Where the next tile is, and from row to row in bytes; the same of what it starts from.
 #[derive(Clone, Copy)]
-struct Ahead<C> {
-    next: *const C,
+struct Ahead {
+    next: *const u8,
     stride: usize,
+    from: Option<(*const u8, usize)>,
 }
 
 /// Computes the first `M` rows and `V` vectors of a tile whose panels are for `ROWS` rows and
@@ -125,23 +138,25 @@ fn accumulate_and<
 >(
     p: P,
     mut tile: Tile<'_, C>,
-    ahead: Option<Ahead<C>>,
+    ahead: Option<Ahead>,
 ) {
     assert_eq!(tile.out.dims(), [M, V * LANES], "gemm: tile");
     let mut sums = start::<P, C, M, V>(p, &mut tile);
     let mut a = tile.a.as_chunks::<ROWS>().0;
     let mut b = tile.b.as_chunks::<LANES>().0.as_chunks::<VECTORS>().0;
     assert_eq!(a.len(), b.len(), "gemm: panels");
-    if let Some(ahead) = ahead {
+    if let Some(Ahead { next, stride, from }) = ahead {
         // A line for a unit, so that they do not get in the way of the units. One unit a turn:
         // more of them would not fit the registers.
-        let n = a.len().min(M * AHEAD_LINES);
-        for (i, (a, b)) in a[..n].iter().zip(&b[..n]).enumerate() {
-            let row = ahead.next.wrapping_add(i / AHEAD_LINES * ahead.stride);
-            prefetch(row.cast::<u8>().wrapping_add(i % AHEAD_LINES * 64));
-            step(p, &mut sums, a, b);
+        for (next, stride) in [Some((next, stride)), from].into_iter().flatten() {
+            let n = a.len().min(M * AHEAD_LINES);
+            for (i, (a, b)) in a[..n].iter().zip(&b[..n]).enumerate() {
+                let row = next.wrapping_add(i / AHEAD_LINES * stride);
+                prefetch(row.wrapping_add(i % AHEAD_LINES * 64));
+                step(p, &mut sums, a, b);
+            }
+            (a, b) = (&a[n..], &b[n..]);
         }
-        (a, b) = (&a[n..], &b[n..]);
     }
     for (a, b) in a.iter().zip(b) {
         step(p, &mut sums, a, b);

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::kernel::{Kernel, kernel_fn};
 use super::product::{Product, prefetch};
-use super::view::Lines;
+use super::view::{CACHE_LINE, Lines};
 use crate::element::Element;
 use crate::simd::LANES;
 
@@ -90,6 +90,14 @@ fn pack_along<P: Product, T: Element>(
     }
 }
 
+/// Asks for what lies `ahead` elements from `x`, as much of it.
+#[inline(always)]
+fn prefetch_all<T>(x: &[T], ahead: usize) {
+    for at in (0..x.len()).step_by(CACHE_LINE / size_of::<T>()) {
+        prefetch(x.as_ptr().wrapping_add(ahead + at));
+    }
+}
+
 /// Where the vectors of a unit go: sixteen lines of a panel, the next sixteen, the next panel.
 struct Place<'a> {
     panels: &'a mut [u32],
@@ -140,7 +148,7 @@ fn transpose_lines<P: Product, T: Element, const N: usize>(
         let mut x = [p.along::<T>(&[]); LANES];
         for l in 0..N {
             let from = &lines[l][i * block..][..block];
-            prefetch(from.as_ptr().wrapping_add(ahead));
+            prefetch_all(from, ahead);
             x[l] = p.along(from);
         }
         p.transpose(&mut x);
@@ -183,9 +191,9 @@ fn pack_across<P: Product, T: Element>(p: P, lines: Lines<'_, T>, part: &Part, t
             let both = x.len() == next.len() && from + 2 * LANES <= x.len();
             if both && from + step < n_lines {
                 let (x, next) = (&x[from..][..2 * LANES], &next[from..][..2 * LANES]);
-                prefetch(x.as_ptr().wrapping_add(ahead));
+                prefetch_all(x, ahead);
                 if P::PER_UNIT > 1 {
-                    prefetch(next.as_ptr().wrapping_add(ahead));
+                    prefetch_all(next, ahead);
                 }
                 let [one, two] = p.across_two(x, next, step);
                 place.put(p, unit, one);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::product::prefetch;
 
 /// Bytes that memory is read in.
-const CACHE_LINE: usize = 64;
+pub const CACHE_LINE: usize = 64;
 
 /// Which index of a matrix is contiguous in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
