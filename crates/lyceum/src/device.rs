@@ -6,7 +6,7 @@ use kernels::Isa;
 use tensor::Precision;
 
 use crate::environment::Env;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 
 /// In what precision a model that is there already is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -50,13 +50,10 @@ pub fn on_threads<T: Send>(
     command: impl FnOnce() -> Result<T, Failure> + Send,
 ) -> Result<T, Failure> {
     let n = env.n_threads;
-    let started = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
-    let pool = started.map_err(|error| {
-        Failure::new(format!("failed to start {n} threads"))
-            .because(error.to_string())
-            .hint("ask for fewer with `--threads`")
-    })?;
-    pool.install(command)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
+    pool.context(format!("failed to start {n} threads"))
+        .map_err(|failure| failure.hint("ask for fewer with `--threads`"))?
+        .install(command)
 }
 
 #[cfg(test)]

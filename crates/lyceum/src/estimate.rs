@@ -4,9 +4,9 @@
 //! of the chunked head, packed operands, and what the preparation of text leaves behind. Buffers
 //! that are freed stay with their pool, so parts that are never alive together still add up.
 
-use models::{Model, ModelConfig, Stack};
+use models::{Model, ModelConfig, Stack, StackConfig};
 use nn::{ConfigError, FfnKind, NormPlacement, TransformerConfig};
-use tensor::{DType, Isa, Precision};
+use tensor::{DType, Isa, ParamsBuilder, Precision};
 
 /// What a training step is asked to do, and what goes on around it.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Estimate {
     /// Floating-point operations of the model's arithmetic for each token, forward and backward.
     pub flops_per_token: f64,
     /// Bytes by part, largest use at the same time.
-    pub memory: Vec<(&'static str, u64)>,
+    pub memory: Vec<(String, u64)>,
 }
 
 impl Estimate {
@@ -61,6 +61,19 @@ impl Estimate {
     }
 }
 
+/// Parameters by what they belong to, which `part` tells from a name; in order of appearance.
+pub fn parameters_by(builder: &ParamsBuilder, part: impl Fn(&str) -> &str) -> Vec<(String, u64)> {
+    let mut parts: Vec<(String, u64)> = vec![];
+    for entry in builder.entries() {
+        let (name, n) = (part(&entry.name), entry.param.len() as u64);
+        match parts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += n,
+            None => parts.push((name.to_owned(), n)),
+        }
+    }
+    parts
+}
+
 /// ```text
 /// 6 P + 12 L D T / 2,    P without tables of positions; causal attention counted as half
 /// ```
@@ -73,6 +86,29 @@ pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
     let d_heads = trunk.n_heads * trunk.d_head;
     let attention = 6.0 * trunk.n_layers as f64 * d_heads as f64 * seq_len as f64;
     6.0 * (n_params - tables) as f64 + attention
+}
+
+/// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is
+/// kept of logits, hidden states and attention probabilities, once as tensors and once as written.
+pub fn forward_bytes(
+    stack: &Stack,
+    precision: Precision,
+    [batch, len]: [usize; 2],
+    (hidden_states, attentions): (bool, bool),
+) -> u64 {
+    let StackConfig { embed, trunk, .. } = stack.config();
+    let n_layers = trunk.n_layers;
+    let hidden = if hidden_states { (n_layers + 1) * trunk.d_model } else { 0 };
+    let weights = if attentions { n_layers * trunk.n_heads * len } else { 0 };
+    let kept = (embed.vocab_size + hidden).saturating_add(weights).saturating_mul(2 * 4);
+    let a_row = kept.saturating_add(pass_row(trunk, precision.compute.bytes()));
+    batch.saturating_mul(len).saturating_mul(a_row) as u64
+}
+
+/// What a row of a pass that keeps nothing for a backward one takes.
+fn pass_row(trunk: &TransformerConfig, compute: usize) -> usize {
+    let TransformerConfig { d_model: d, d_ff: f, .. } = *trunk;
+    (2 * 4 * d).saturating_add(compute.saturating_mul(5 * d + 2 * f))
 }
 
 /// Code, stacks, tables of the allocator: what a step of a tiny model takes.
@@ -105,7 +141,7 @@ struct Sizes<'a> {
     packed: usize,
 }
 
-fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(&'static str, u64)> {
+fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(String, u64)> {
     let dot = step.precision.compute == DType::Bf16 && step.isa == Isa::Avx512Bf16;
     let sizes = Sizes {
         trunk: &stack.config().trunk,
@@ -136,7 +172,7 @@ fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(&'static str,
         ("text", text),
         ("program", PROGRAM_BYTES),
     ];
-    parts.map(|(name, bytes)| (name, bytes as u64)).into()
+    parts.map(|(name, bytes)| (name.to_owned(), bytes as u64)).into()
 }
 
 impl Sizes<'_> {
@@ -221,8 +257,7 @@ impl Sizes<'_> {
         let logits = |rows| self.fits(LOGIT_BYTES, 4, rows);
         let (own, others) = (logits(self.eval_rows), logits(self.rows));
         let chunk = if own == others { 0 } else { self.vocab_size.saturating_mul(own * 4) };
-        let TransformerConfig { d_model: d, d_ff: f, .. } = *self.trunk;
-        let a_row = (2 * 4 * d).saturating_add(self.compute.saturating_mul(5 * d + 2 * f));
+        let a_row = pass_row(self.trunk, self.compute);
         chunk.saturating_add(self.eval_rows.saturating_mul(a_row))
     }
 }

@@ -3,10 +3,13 @@
 //! Read from `/proc` and the control groups of Linux; elsewhere a fact is unknown, never guessed.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use train::report::format::bytes;
+
+use crate::failure::Failure;
 
 /// The facts of this machine, as they were when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,24 @@ pub enum Bound {
     ControlGroup,
 }
 
+impl Bound {
+    /// Its name, in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Machine => "machine",
+            Self::ControlGroup => "control group",
+        }
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&bytes(self.available_bytes))?;
+        let is_group = self.bound == Bound::ControlGroup;
+        f.write_str(if is_group { " (limit of the control group)" } else { "" })
+    }
+}
+
 impl Machine {
     /// Looks at this machine.
     pub fn detect() -> Self {
@@ -47,21 +68,13 @@ impl Machine {
 
     /// Name and value of every fact, for people.
     pub fn facts(&self) -> Vec<(String, String)> {
-        let unknown = || "unknown".to_owned();
-        let memory = self.memory.map_or_else(unknown, |memory| {
-            let bound = match memory.bound {
-                Bound::Machine => "",
-                Bound::ControlGroup => " (limit of the control group)",
-            };
-            bytes(memory.available_bytes) + bound
-        });
         [
-            ("processor", self.cpu_model.clone().unwrap_or_else(unknown)),
-            ("cores", self.n_cores.map_or_else(unknown, |n| n.to_string())),
-            ("threads", self.n_threads.to_string()),
-            ("memory available", memory),
+            ("processor", self.cpu_model.clone()),
+            ("cores", self.n_cores.map(|n| n.to_string())),
+            ("threads", Some(self.n_threads.to_string())),
+            ("memory available", self.memory.map(|memory| memory.to_string())),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
+        .map(|(name, value)| (name.to_owned(), value.unwrap_or_else(|| "unknown".to_owned())))
         .into()
     }
 }
@@ -69,6 +82,19 @@ impl Machine {
 /// Memory this process may still take.
 pub fn memory() -> Option<Memory> {
     Roots::default().memory()
+}
+
+/// Refuses what needs more memory than this process may still take.
+///
+/// # Errors
+/// With what is needed and what there is.
+pub fn refuse_beyond_memory(what: &str, needed_bytes: u64, hint: &str) -> Result<(), Failure> {
+    let Some(memory) = memory().filter(|memory| needed_bytes > memory.available_bytes) else {
+        return Ok(());
+    };
+    let (needed, available) = (needed_bytes >> 20, memory.available_bytes >> 20);
+    let problem = format!("{what} needs {needed} MiB of memory, {available} are available");
+    Err(Failure::new(problem).hint(hint))
 }
 
 /// The largest resident memory of this process so far.

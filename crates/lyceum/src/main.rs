@@ -50,7 +50,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
 
 fn ended(result: Result<Exit, Failure>) -> ExitCode {
     match result {
-        Ok(exit) => ExitCode::from(exit.code()),
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             failure.print(environment::stderr_color());
             ExitCode::from(failure.code())

@@ -21,13 +21,13 @@ use crate::tensorboard::EventWriter;
 use crate::trainer::Trainer;
 
 /// What happens when.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RunConfig {
     /// Steps in all.
     pub steps: u64,
-    /// Steps between checkpoints; the last step always has one.
+    /// Steps between checkpoints; the last step always has one, with 0 it alone.
     pub checkpoint_every: u64,
-    /// Steps between evaluations; the last step always has one.
+    /// Steps between evaluations; the last step always has one, with 0 it alone.
     pub eval_every: u64,
     /// Steps between samples; 0 for none.
     pub sample_every: u64,
@@ -62,20 +62,24 @@ pub struct RunParts<'o> {
     pub origin: Origin,
 }
 
-/// Sees what a run does.
+/// Sees what a run does; what it does not care for, it need not name.
 pub trait Observer {
     /// A step was done.
     fn step(&mut self, row: &StepRow);
     /// The model was judged.
-    fn eval(&mut self, row: &EvalRow);
+    fn eval(&mut self, _row: &EvalRow) {}
     /// A sample of what the model writes by now, if this run wants any.
-    fn sample(&mut self, trainer: &Trainer, step: u64) -> Option<String>;
+    fn sample(&mut self, _trainer: &Trainer, _step: u64) -> Option<String> {
+        None
+    }
     /// A checkpoint was written.
-    fn checkpoint(&mut self, step: u64, dir: &Path);
+    fn checkpoint(&mut self, _step: u64, _dir: &Path) {}
     /// Something people should know.
-    fn say(&mut self, message: &str);
+    fn say(&mut self, _message: &str) {}
     /// Bytes of memory in use, where that can be known.
-    fn memory_bytes(&self) -> Option<u64>;
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Where a run began.
@@ -167,13 +171,13 @@ impl<'o> Run<'o> {
             }
             self.step(observer)?;
             let (step, last) = (self.step_idx(), self.step_idx() == config.steps);
-            if last || step.is_multiple_of(config.eval_every.max(1)) {
+            if last || step.is_multiple_of(config.eval_every) {
                 self.evaluate(observer)?;
             }
             if config.sample_every > 0 && (last || step.is_multiple_of(config.sample_every)) {
                 self.sample(observer)?;
             }
-            if last || step.is_multiple_of(config.checkpoint_every.max(1)) {
+            if last || step.is_multiple_of(config.checkpoint_every) {
                 self.save(observer)?;
             }
         }

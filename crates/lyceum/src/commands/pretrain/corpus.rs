@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    BuildConfig, DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
+    BuildConfig, DataError, Document, EvalBatches, Format, Source, Store, build, spool,
+    train_tokenizer,
 };
-use tokenize::Tokenizer;
+use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
-use crate::failure::Failure;
-use crate::recipe::{Recipe, RecipeError};
+use crate::failure::{Context, Failure};
+use crate::recipe::{Recipe, refused};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -26,6 +27,8 @@ pub struct Corpora {
 const TRAIN: &str = "train.tokens";
 const VALIDATION: &str = "validation.tokens";
 const STDIN: &str = "stdin";
+const TOO_LITTLE: &str =
+    "raise `data.validation_fraction`, or set it to 0: the run is not judged then";
 
 impl Corpora {
     /// Finds the data of the run in `run`, or makes it. Training reads only what is there, so
@@ -38,7 +41,9 @@ impl Corpora {
         if dir.join(TRAIN).exists() {
             return Self::open(recipe, &dir);
         }
-        std::fs::create_dir_all(&dir).map_err(|e| unwritten(&dir, &e))?;
+        let tokenizer_dir = dir.join("tokenizer");
+        std::fs::create_dir_all(&tokenizer_dir)
+            .context(format!("failed to write `{}`", tokenizer_dir.display()))?;
         let source = source(recipe, &dir)?;
         let tokenizer = if let Some(path) = &recipe.tokenizer.path {
             Tokenizer::load(path)?
@@ -46,8 +51,6 @@ impl Corpora {
             env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
             train_tokenizer(&source, recipe.tokenizer.vocab_size)?
         };
-        let tokenizer_dir = dir.join("tokenizer");
-        std::fs::create_dir_all(&tokenizer_dir).map_err(|e| unwritten(&tokenizer_dir, &e))?;
         for (name, bytes) in tokenizer.files()? {
             atomic::write_file(&OsDisk, &tokenizer_dir.join(name), &bytes)?;
         }
@@ -75,8 +78,9 @@ impl Corpora {
         if let Some(store) = &validation {
             // Found out now, not at the first evaluation.
             let (rows, data) = (recipe.eval.batch_size, &recipe.data);
-            let judge = EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode);
-            judge.map_err(|error| too_little_to_judge(store, &error))?;
+            EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode)
+                .context(format!("the validation text has {} tokens", store.n_tokens()))
+                .map_err(|failure| failure.hint(TOO_LITTLE))?;
         }
         Ok(Self { tokenizer, train, validation })
     }
@@ -108,12 +112,11 @@ pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
 ///
 /// # Errors
 /// Where that is one of several paths.
-pub fn is_stdin(recipe: &Recipe) -> Result<bool, RecipeError> {
+pub fn is_stdin(recipe: &Recipe) -> Result<bool, Failure> {
     let paths = &recipe.data.paths;
     let found = paths.iter().any(|path| path == Path::new("-"));
     if found && paths.len() > 1 {
-        let problem = "`-` is standard input, and stands alone";
-        return Err(RecipeError::value("data.paths", problem));
+        return Err(refused("data.paths", "`-` is standard input, and stands alone"));
     }
     Ok(found)
 }
@@ -135,13 +138,10 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
         Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
     let mut total = 0;
     for path in listing.files() {
-        let metadata = std::fs::metadata(path).map_err(|e| Failure::read(path, &e))?;
+        let metadata = std::fs::metadata(path).reading(path)?;
         let name = path.to_string_lossy().to_lowercase();
-        let plain = |end: &&str| !name.ends_with(*end);
-        if !metadata.is_file() || data.read.format == Some(Format::Parquet) {
-            return Ok(None);
-        }
-        if ![".gz", ".zst", ".parquet"].iter().all(plain) {
+        let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));
+        if packed || !metadata.is_file() || data.read.format == Some(Format::Parquet) {
             return Ok(None);
         }
         total += metadata.len();
@@ -149,12 +149,35 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     Ok(Some(total))
 }
 
-fn too_little_to_judge(store: &Store, error: &DataError) -> Failure {
-    Failure::new(format!("the validation text has {} tokens", store.n_tokens()))
-        .because(error.to_string())
-        .hint("raise `data.validation_fraction`, or set it to 0: the run is not judged then")
+/// The first documents of `source`, so many bytes in all.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataError> {
+    let (mut texts, mut left) = (vec![String::new()], n_bytes);
+    for document in source.open()? {
+        let Document { mut text, ends, .. } = document?;
+        text.truncate(safe_cut(&text, left));
+        left = left.saturating_sub(text.len());
+        *texts.last_mut().expect("one at least") += &text;
+        if left == 0 {
+            break;
+        }
+        if ends {
+            texts.push(String::new());
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
 }
 
-fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("failed to write `{}`", path.display())).because(error.to_string())
+/// The tokenizer of a recipe; where it is to be trained, on `texts`.
+///
+/// # Errors
+/// Where it cannot be read, or trained.
+pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, TokenizeError> {
+    match &recipe.tokenizer.path {
+        Some(path) => Tokenizer::load(path),
+        None => Tokenizer::train(texts.to_vec().into_iter(), recipe.tokenizer.vocab_size),
+    }
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
+use train::report::format::duration;
 use train::report::{REPORT_FILE, ReportFacts, Totals, render};
 use train::{Ended, Run};
 
 use super::corpus::Corpora;
-use super::observer::{RunObserver, took};
+use super::observer::RunObserver;
 use crate::environment::Env;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
 use crate::recipe::{self, Recipe};
 
@@ -41,8 +42,7 @@ pub fn write(
     let samples: Vec<(u64, String)> = samples.into_iter().map(|s| (s.step, s.text)).collect();
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
-    let recipe_toml =
-        std::fs::read_to_string(&recipe_path).map_err(|e| Failure::read(&recipe_path, &e))?;
+    let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
     let next = next_commands(out, ended, state.step);
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
@@ -72,13 +72,13 @@ pub fn write(
             seconds: state.seconds,
             peak_memory_bytes: machine::peak_rss_bytes(),
             share_of_peak: None,
-            energy: observer.energy(),
+            energy: observer.energy.energy(),
         },
         next_commands: &next,
     };
     atomic::write_file(&OsDisk, &out.join(REPORT_FILE), render(&facts).as_bytes())?;
     let report = out.join(REPORT_FILE);
-    env.say(&format!("{outcome} after {}; report: {}", took(state.seconds), report.display()));
+    env.say(&format!("{outcome} after {}; report: {}", duration(state.seconds), report.display()));
     for (purpose, command) in &next {
         env.say(&format!("{purpose}: {command}"));
     }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use data::{Batch, BatchConfig, Batches, Cursor, IGNORED, Mode, Store};
-use train::{StepConfig, TrainError};
+use train::StepConfig;
 
-use super::laws::{Found, gradients, relative};
+use super::laws::{Found, gradient, relative};
 use super::setup::Setup;
 use crate::failure::Failure;
 
@@ -19,21 +19,15 @@ const LEN_MIN: usize = 8;
 pub fn hold(setup: &mut Setup) -> Result<Found, Failure> {
     let seq_len = setup.batches.seq_len;
     if seq_len < LEN_MIN {
-        let note = Some(format!("windows of {seq_len} tokens hold one document"));
-        return Ok(Found { note, ..Found::default() });
+        return Ok((0.0, Some(format!("windows of {seq_len} tokens hold one document"))));
     }
     let store = documents(setup)?;
     let (packed, alone) = (packed(&store, seq_len)?, one_a_row(&store, seq_len)?);
-    let gradient = |batch: &Batch| -> Result<Vec<f32>, Failure> {
-        let step = StepConfig { micro_batch: setup.n_rows(), ..setup.step };
-        let mut trainer = setup.plain_trainer(step)?;
-        trainer.step(batch).map_err(TrainError::from)?;
-        Ok(gradients(&trainer))
-    };
-    let difference = relative(&gradient(&packed)?, &gradient(&alone)?);
+    let step = StepConfig { micro_batch: setup.n_rows(), ..setup.step };
+    let gradient = |batch| gradient(setup.trainer(&setup.without_dropout, step)?, batch);
     let (n, rows) = (alone.n_rows(), packed.n_rows());
-    let note = Some(format!("gradients of {n} documents in {rows} windows and in {n}"));
-    Ok(Found { difference, note, is_final: false })
+    let note = format!("gradients of {n} documents in {rows} windows and in {n}");
+    Ok((relative(&gradient(&packed)?, &gradient(&alone)?), Some(note)))
 }
 
 /// Short documents, cut from the text: as many as fill half a batch.
