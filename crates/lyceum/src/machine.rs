@@ -7,6 +7,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use train::report::Named;
 use train::report::format::bytes;
 
 use crate::failure::Failure;
@@ -29,33 +30,19 @@ pub struct Machine {
 pub struct Memory {
     /// The smaller of what the machine has available and what the control group leaves.
     pub available_bytes: u64,
-    /// Which of the two it is.
-    pub bound: Bound,
+    /// Which of the two it is: [`MACHINE`] or [`CONTROL_GROUP`].
+    pub bound: &'static str,
 }
 
-/// What bounds the memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The machine itself.
-    Machine,
-    /// The limit of a control group (a container, a systemd slice, a batch job).
-    ControlGroup,
-}
-
-impl Bound {
-    /// Its name, in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Machine => "machine",
-            Self::ControlGroup => "control group",
-        }
-    }
-}
+/// The machine itself is the bound.
+pub const MACHINE: &str = "machine";
+/// The limit of a control group is (a container, a systemd slice, a batch job).
+pub const CONTROL_GROUP: &str = "control group";
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&bytes(self.available_bytes))?;
-        let is_group = self.bound == Bound::ControlGroup;
+        let is_group = self.bound == CONTROL_GROUP;
         f.write_str(if is_group { " (limit of the control group)" } else { "" })
     }
 }
@@ -67,14 +54,14 @@ impl Machine {
     }
 
     /// Name and value of every fact, for people.
-    pub fn facts(&self) -> Vec<(String, String)> {
+    pub fn facts(&self) -> Vec<Named<'static>> {
         [
             ("processor", self.cpu_model.clone()),
             ("cores", self.n_cores.map(|n| n.to_string())),
             ("threads", Some(self.n_threads.to_string())),
             ("memory available", self.memory.map(|memory| memory.to_string())),
         ]
-        .map(|(name, value)| (name.to_owned(), value.unwrap_or_else(|| "unknown".to_owned())))
+        .map(|(name, value)| (name, value.unwrap_or_else(|| "unknown".to_owned())))
         .into()
     }
 }
@@ -134,8 +121,8 @@ impl Roots {
     fn memory(&self) -> Option<Memory> {
         let meminfo = fs::read_to_string(self.proc.join("meminfo")).ok();
         let machine = meminfo.and_then(|text| kib(&text, "MemAvailable"));
-        let machine = machine.map(|bytes| (bytes, Bound::Machine));
-        let group = self.control_group().map(|bytes| (bytes, Bound::ControlGroup));
+        let machine = machine.map(|bytes| (bytes, MACHINE));
+        let group = self.control_group().map(|bytes| (bytes, CONTROL_GROUP));
         let (available_bytes, bound) =
             machine.into_iter().chain(group).min_by_key(|(bytes, _)| *bytes)?;
         Some(Memory { available_bytes, bound })

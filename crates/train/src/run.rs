@@ -13,7 +13,8 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    self, EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, StepRow,
+    self, EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, Scores,
+    StepRow,
 };
 use crate::replay;
 use crate::state::TrainerState;
@@ -232,7 +233,7 @@ impl<'o> Run<'o> {
         let step = self.step_idx();
         let loss = found.loss.mean().unwrap_or(f64::NAN);
         let bits_per_byte = found.bits_per_byte.unwrap_or(f64::NAN);
-        let row = EvalRow { step, loss, bits_per_byte };
+        let row = EvalRow { step, eval: Scores { loss, bits_per_byte } };
         self.metrics.append(&row.clone().into())?;
         self.events.eval(&row)?;
         observer.eval(&row);
@@ -299,10 +300,10 @@ impl<'o> Run<'o> {
     /// The checkpoint of `step` is the best one if it was judged at this step, and better.
     fn record_best(&self, step: u64) -> Result<(), TrainError> {
         let judged = self.judged.as_ref().filter(|row| row.step == step);
-        let Some(last) = judged else { return Ok(()) };
+        let Some(metric) = judged.map(|row| row.eval.bits_per_byte) else { return Ok(()) };
         let best = self.parts.dir.best()?;
-        if last.bits_per_byte.is_finite() && best.is_none_or(|b| last.bits_per_byte < b.metric) {
-            self.parts.dir.record_best(Best { step, metric: last.bits_per_byte })?;
+        if metric.is_finite() && best.is_none_or(|best| metric < best.metric) {
+            self.parts.dir.record_best(Best { step, metric })?;
         }
         Ok(())
     }
@@ -315,8 +316,8 @@ fn logs(
 ) -> Result<(MetricsLog, SampleLog, EventWriter), TrainError> {
     let (metrics, samples) = (dir.join(METRICS_FILE), dir.join(SAMPLES_FILE));
     Ok(if resume {
-        let metrics = Log::resume(&metrics, step)?.0;
-        (metrics, Log::resume(&samples, step)?.0, EventWriter::resume(dir, step)?)
+        let metrics = Log::resume(&metrics, step)?;
+        (metrics, Log::resume(&samples, step)?, EventWriter::resume(dir, step)?)
     } else {
         (Log::create(&metrics)?, Log::create(&samples)?, EventWriter::create(dir)?)
     })
@@ -324,7 +325,7 @@ fn logs(
 
 /// The evaluation at `step`: who wrote it may have died before it was compared with the best.
 fn judged_at(dir: &Path, step: u64) -> Result<Option<EvalRow>, TrainError> {
-    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?.rows);
+    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?);
     Ok(evals.into_iter().rfind(|row| row.step == step))
 }
 

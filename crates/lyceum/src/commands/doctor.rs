@@ -52,7 +52,7 @@ fn facts(machine: &Machine, disk_free: Option<u64>, env: &Env) -> Facts {
         .with("f32_gflops", f32_gflops, gflops(f32_gflops))
         .with("read_gb_per_s", read_gb_per_s, format!("{read_gb_per_s:.1}"))
         .perhaps("memory_available_bytes", memory, bytes)
-        .perhaps("memory_bound", machine.memory.map(|m| m.bound.name()), str::to_owned)
+        .perhaps("memory_bound", machine.memory.map(|memory| memory.bound), str::to_owned)
         .perhaps("disk_free_bytes", disk_free, bytes)
         .perhaps("cache_dir", cache, |dir| dir)
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use ::generate::{Finish, Request, Sampling};
 use serde_json::json;
-use tokenize::{DecodeStream, TokenizeError, Tokenizer};
+use tokenize::{DecodeStream, Tokenizer};
 use train::report::format::grouped;
 
 use self::stops::StopFilter;
@@ -48,8 +48,17 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     }
     let mut writing = Writing::new(&tokenizer, &request, args, streams);
     let model = (&loaded.model, &env.device(), loaded.precision);
-    let finish = ::generate::generate(model, &request, |row, token| writing.push(row, token));
-    writing.finish()?;
+    let mut failed = None;
+    let finish =
+        ::generate::generate(model, &request, |row, token| match writing.push(row, token) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(failure) => {
+                failed = Some(failure);
+                ControlFlow::Break(())
+            }
+        });
+    failed.map_or_else(|| writing.finish(), Err)?;
     if !streams {
         writing.print(args, &prompt, &finish)?;
     }
@@ -114,6 +123,7 @@ fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
 
 /// One sample as text.
 struct Row<'t> {
+    /// None once it has ended.
     stream: Option<DecodeStream<'t>>,
     stops: StopFilter,
     text: String,
@@ -128,7 +138,6 @@ struct Writing<'t> {
     on_terminal: bool,
     began: Instant,
     prefill: Option<Duration>,
-    failure: Option<Failure>,
 }
 
 impl<'t> Writing<'t> {
@@ -145,22 +154,21 @@ impl<'t> Writing<'t> {
             on_terminal: io::stdout().is_terminal(),
             began: Instant::now(),
             prefill: None,
-            failure: None,
         }
     }
 
-    /// Takes a token; breaks at a stop string, or when nothing more can be written.
-    fn push(&mut self, at: usize, token: u32) -> ControlFlow<()> {
+    /// Takes a token of a row; whether more of them are wanted.
+    fn push(&mut self, at: usize, token: u32) -> Result<bool, Failure> {
         self.prefill.get_or_insert_with(|| self.began.elapsed());
-        let stopped = self.rows[at].push(token).map_err(Failure::from);
-        match stopped.and_then(|(text, stopped)| self.emit(at, &text).map(|()| stopped)) {
-            Ok(false) => ControlFlow::Continue(()),
-            Ok(true) => ControlFlow::Break(()),
-            Err(failure) => {
-                self.failure = Some(failure);
-                ControlFlow::Break(())
-            }
+        let row = &mut self.rows[at];
+        row.n_tokens += 1;
+        let Some(stream) = &mut row.stream else { return Ok(false) };
+        let passed = row.stops.push(&stream.push(token)?);
+        if passed.stopped {
+            row.stream = None;
         }
+        self.emit(at, &passed.text)?;
+        Ok(!passed.stopped)
     }
 
     fn emit(&mut self, at: usize, text: &str) -> Result<(), Failure> {
@@ -177,15 +185,14 @@ impl<'t> Writing<'t> {
 
     /// Ends every row: what was held back comes out.
     fn finish(&mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
         for at in 0..self.rows.len() {
-            let rest = self.rows[at].finish()?;
+            let row = &mut self.rows[at];
+            let Some(stream) = row.stream.take() else { continue };
+            let rest = row.stops.push(&stream.finish()?).text + &row.stops.finish();
             self.emit(at, &rest)?;
         }
         if self.streams {
-            self.emit(0, "\n")?;
+            print("\n")?;
         }
         Ok(())
     }
@@ -225,25 +232,6 @@ impl<'t> Writing<'t> {
             let _ = write!(line, "; {}", finish_names(*finish).1);
         }
         line
-    }
-}
-
-impl Row<'_> {
-    /// What may be printed, and whether a stop string came.
-    fn push(&mut self, token: u32) -> Result<(String, bool), TokenizeError> {
-        self.n_tokens += 1;
-        let Some(stream) = &mut self.stream else { return Ok((String::new(), true)) };
-        let passed = self.stops.push(&stream.push(token)?);
-        if passed.stopped {
-            self.stream = None;
-        }
-        Ok((passed.text, passed.stopped))
-    }
-
-    fn finish(&mut self) -> Result<String, TokenizeError> {
-        let Some(stream) = self.stream.take() else { return Ok(String::new()) };
-        let passed = self.stops.push(&stream.finish()?);
-        Ok(passed.text + &if passed.stopped { String::new() } else { self.stops.finish() })
     }
 }
 

@@ -8,7 +8,7 @@ use models::{Model, ModelConfig};
 use tensor::Precision;
 use tokenize::{TokenizeError, Tokenizer};
 
-use crate::device::{PrecisionArg, dtypes};
+use crate::cli::PrecisionArg;
 use crate::environment::Env;
 use crate::failure::Failure;
 
@@ -40,7 +40,8 @@ impl Loaded {
             env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
         }
         let weights = Weights::open(&dir)?;
-        let precision = precision.resolve(env.isa, dtypes(&weights));
+        let dtypes = weights.names().filter_map(|name| Some(weights.get(name).ok()?.dtype));
+        let precision = precision.resolve(env.isa, dtypes);
         env.debug(|| format!("loaded `{}` in {:.2?}", dir.display(), began.elapsed()));
         Ok(Self { dir, model, precision })
     }

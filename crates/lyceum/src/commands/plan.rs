@@ -12,7 +12,7 @@ use super::pretrain::{self, corpus};
 use super::table::{Facts, or_dash};
 use crate::cli::RecipeArgs;
 use crate::environment::Env;
-use crate::estimate::{Estimate, StepShape, parameters_by};
+use crate::estimate::{Estimate, parameters_by};
 use crate::failure::Failure;
 use crate::machine;
 use crate::recipe::Recipe;
@@ -29,31 +29,33 @@ const READ_BYTES: u64 = 64 << 20;
 pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
     let recipe = Recipe::asked(args)?;
     let text_bytes = corpus::text_bytes(&recipe)?;
-    let (vocab_size, end) = pretrain::asked_vocabulary(&recipe)?;
-    let config = recipe.model(vocab_size, end)?;
-    let shape = pretrain::shape(&recipe, env, text_bytes)?;
-    let estimate = Estimate::new(&config, shape)?;
+    let config = pretrain::asked_model(&recipe)?;
+    let estimate = |recipe: &Recipe| Estimate::new(&config, recipe, env.isa, text_bytes);
+    let fits_into = |recipe: &Recipe, most: u64| {
+        estimate(recipe).is_ok_and(|found| found.total_bytes() <= most)
+    };
+    let estimate = estimate(&recipe)?;
     let (needed, available) = (estimate.total_bytes(), machine::memory());
-    let fits = available.map(|memory| needed <= memory.available_bytes);
     let available_bytes = available.map(|memory| memory.available_bytes);
-    let smaller = available_bytes.filter(|_| fits == Some(false));
-    let smaller = smaller.and_then(|bytes| largest_fitting(&config, shape, bytes));
+    let fits = available_bytes.map(|most| needed <= most);
+    let smaller = available_bytes.filter(|most| needed > *most);
+    let smaller = smaller.and_then(|most| largest(&recipe, |recipe| fits_into(recipe, most)));
 
     let facts = arithmetic(&recipe, &config, &estimate, text(&recipe, text_bytes, env)?)?;
-    let (peak, share) = (pretrain::peak_gflops(env, shape.precision), share_of_peak(&config)?);
-    let precision = shape.precision.compute.to_string();
+    let precision = recipe.train.precision(env.isa)?;
+    let (peak, share) = (pretrain::peak_gflops(env, precision), share_of_peak(&config)?);
+    let precision = precision.compute;
     let step = estimate.flops_per_token * step_tokens(&recipe) as f64 / (peak * 1e9 * share);
     let run = step * recipe.train.steps as f64;
     // Weights, and two moments of each.
     let checkpoint = (estimate.n_params as u64).saturating_mul(12);
     let n_kept = recipe.train.keep_last as u64 + 1;
     let kept = format!("{n_kept} are kept: {}", bytes(checkpoint.saturating_mul(n_kept)));
-    let parts: Vec<_> = estimate.memory.into_iter().filter(|(_, n)| *n > 0).collect();
     let about = |seconds: f64| format!("about {}", duration(seconds));
     let at = format!("{}, at {:.0} % of the peak", about(step), share * 100.0);
     let (text, json) = facts
         .named("memory", "memory_bytes", needed, bytes(needed))
-        .parts("memory", &parts, bytes)
+        .parts("memory", &estimate.memory, bytes)
         .named(
             "memory available",
             "memory_available_bytes",
@@ -72,7 +74,7 @@ pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
         .more(json!({
             "fits": fits,
             "micro_batch_that_fits": smaller,
-            "precision": precision,
+            "precision": precision.to_string(),
             "share_of_peak": share,
             "checkpoints_kept": n_kept,
         }))
@@ -145,14 +147,17 @@ fn share_of_peak(config: &ModelConfig) -> Result<f64, Failure> {
     Ok(d / (d + HALF))
 }
 
-/// The largest micro-batch, of those that halve the recipe's, which fits into `available`.
-fn largest_fitting(config: &ModelConfig, shape: StepShape, available: u64) -> Option<usize> {
-    let halved = std::iter::successors(Some(shape.micro_batch / 2), |n| Some(n / 2));
-    let fits = |n: &usize| {
-        let shape = StepShape { micro_batch: *n, eval_batch: shape.eval_batch.min(*n), ..shape };
-        Estimate::new(config, shape).is_ok_and(|found| found.total_bytes() <= available)
-    };
-    halved.take_while(|n| *n > 0).find(fits)
+/// The largest micro-batch, of those that halve the recipe's, which `fits`.
+fn largest(recipe: &Recipe, fits: impl Fn(&Recipe) -> bool) -> Option<usize> {
+    let mut recipe = recipe.clone();
+    loop {
+        recipe.train.micro_batch = recipe.train.micro_batch() / 2;
+        match recipe.train.micro_batch {
+            0 => return None,
+            n if fits(&recipe) => return Some(n),
+            _ => {}
+        }
+    }
 }
 
 /// Bytes of the recipe's text, and about how many tokens to train on that is, counted in a sample;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use checkpoint::{Manifest, Origin, RunDir};
 use kernels::roof;
-use models::Model;
+use models::{Model, ModelConfig};
 use tasks::NextToken;
 use tensor::{DType, Precision};
 use tokenize::Tokenizer;
@@ -22,7 +22,7 @@ use self::fresh::Fresh;
 use self::observer::RunObserver;
 use crate::cli::{Pretrain, RecipeArgs};
 use crate::environment::Env;
-use crate::estimate::{Estimate, StepShape};
+use crate::estimate::Estimate;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
 use crate::recipe::{self, Recipe};
@@ -39,11 +39,9 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let step = step_config(&recipe, env)?;
     let is_prepared = corpus::is_prepared(&out);
     let text_bytes = if is_prepared { Some(0) } else { corpus::text_bytes(&recipe)? };
-    let shape = shape(&recipe, env, text_bytes)?;
     if !is_prepared {
         // Before anything is made; once more below, when the vocabulary has its true size.
-        let (vocab_size, end) = asked_vocabulary(&recipe)?;
-        refuse_too_large(&Estimate::new(&recipe.model(vocab_size, end)?, shape)?)?;
+        estimated(&asked_model(&recipe)?, &recipe, env, text_bytes)?;
     }
     let mut fresh = Fresh::watch(&out);
     let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
@@ -58,8 +56,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let corpora = stop::at_once_during(stop, ended_early, prepare)?;
     let tokenizer = &corpora.tokenizer;
     let config = recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())?;
-    let estimate = Estimate::new(&config, shape)?;
-    refuse_too_large(&estimate)?;
+    let estimate = estimated(&config, &recipe, env, text_bytes)?;
 
     let model = Model::new(config, recipe.train.seed)?;
     let objective = NextToken { smoothing: recipe.task.label_smoothing };
@@ -131,42 +128,26 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Fail
     })
 }
 
-/// Size and end-of-text id of the vocabulary that a recipe asks for: a small corpus may give less.
-pub(super) fn asked_vocabulary(recipe: &Recipe) -> Result<(usize, Option<u32>), Failure> {
-    match &recipe.tokenizer.path {
-        Some(path) => {
-            let tokenizer = Tokenizer::load(path)?;
-            Ok((tokenizer.vocab_size(), tokenizer.end_of_text()))
-        }
-        None => Ok((recipe.tokenizer.vocab_size, None)),
-    }
+/// The model with the vocabulary that a recipe asks for: a small corpus may give a smaller one.
+pub(super) fn asked_model(recipe: &Recipe) -> Result<ModelConfig, Failure> {
+    let Some(path) = &recipe.tokenizer.path else {
+        return recipe.model(recipe.tokenizer.vocab_size, None);
+    };
+    let tokenizer = Tokenizer::load(path)?;
+    recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())
 }
 
-/// What the estimate of a recipe is asked about; `text_bytes` are still to be made tokens.
-pub(super) fn shape(
+/// What a run takes, which must be there.
+pub(super) fn estimated(
+    config: &ModelConfig,
     recipe: &Recipe,
     env: &Env,
     text_bytes: Option<u64>,
-) -> Result<StepShape, Failure> {
-    let (data, fraction) = (&recipe.data, recipe.data.validation_fraction);
-    // A token is three bytes or more, as a rule.
-    let judged = |text: u64| (text as f64 * fraction / 3.0 / data.seq_len as f64).ceil() as usize;
-    let windows = text_bytes.filter(|text| *text > 0).map_or(usize::MAX, judged);
-    Ok(StepShape {
-        batch: recipe.train.batch_size,
-        micro_batch: recipe.train.micro_batch(),
-        seq_len: data.seq_len,
-        precision: recipe.train.precision(env.isa)?,
-        isa: env.isa,
-        recompute: recipe.train.recompute,
-        eval_batch: if fraction > 0.0 { recipe.eval.batch_size.min(windows) } else { 0 },
-        text_bytes: text_bytes.unwrap_or(u64::MAX),
-    })
-}
-
-pub(super) fn refuse_too_large(estimate: &Estimate) -> Result<(), Failure> {
+) -> Result<Estimate, Failure> {
+    let estimate = Estimate::new(config, recipe, env.isa, text_bytes)?;
     let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
-    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)
+    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)?;
+    Ok(estimate)
 }
 
 fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {

@@ -94,10 +94,10 @@ impl Facts {
         self.with(key, value.map_or(Value::Null, Into::into), text)
     }
 
-    /// Adds what something consists of: lines of their own, an object below `key`.
+    /// Adds what something consists of: a line for each part that is there, an object below `key`.
     #[must_use]
     pub fn parts(mut self, key: &str, parts: &[(String, u64)], shown: fn(u64) -> String) -> Self {
-        for (name, n) in parts {
+        for (name, n) in parts.iter().filter(|(_, n)| *n > 0) {
             self.table.row(&[format!("  {name}"), shown(*n)]);
         }
         let parts: Map<_, _> = parts.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
@@ -151,11 +151,11 @@ mod tests {
         let facts = Facts::default().count("n_tokens", 1234).text("name", "x");
         let facts = facts.perhaps("end", None::<u32>, |id| id.to_string());
         let facts = facts.named("the sum", "sum", 3, 3.0);
-        let parts = [("a".to_owned(), 1), ("b".to_owned(), 2)];
+        let parts = [("a".to_owned(), 1), ("b".to_owned(), 0)];
         let (text, json) = facts.parts("parts", &parts, grouped).end();
         let expected = "n_tokens  1\u{a0}234\nname      x\nend       -\nthe sum   3\n";
-        assert_eq!(text, format!("{expected}  a       1\n  b       2\n"));
-        let expected = r#"{"end":null,"n_tokens":1234,"name":"x","parts":{"a":1,"b":2},"sum":3}"#;
+        assert_eq!(text, format!("{expected}  a       1\n"));
+        let expected = r#"{"end":null,"n_tokens":1234,"name":"x","parts":{"a":1,"b":0},"sum":3}"#;
         assert_eq!(json.to_string(), expected);
     }
 }

@@ -3,7 +3,7 @@
 use super::ReportFacts;
 use super::chart::{Chart, Look, Series};
 use super::series::{Point, smooth};
-use crate::metrics::{EvalRow, StepRow};
+use crate::metrics::{EvalRow, Scores, StepRow};
 
 /// Above this many steps a noisy curve gets a smoothed one over it.
 const SMOOTH_ABOVE: usize = 40;
@@ -18,10 +18,10 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
         from_zero: false,
         ..noisy(steps, |row| row.loss)
     };
-    let (validation, n_left_out) = evaluated(evals, |row| row.loss);
+    let (validation, n_left_out) = evaluated(evals, |eval| eval.loss);
     loss.n_left_out += n_left_out;
     loss.series.push(validation);
-    let (validation, n_left_out) = evaluated(evals, |row| row.bits_per_byte);
+    let (validation, n_left_out) = evaluated(evals, |eval| eval.bits_per_byte);
     let bits = Chart {
         title: "Validation",
         unit: "bits per byte",
@@ -84,7 +84,7 @@ fn noisy(steps: &[StepRow], value: impl Fn(&StepRow) -> f64) -> Chart {
     chart
 }
 
-fn evaluated(evals: &[EvalRow], value: impl Fn(&EvalRow) -> f64) -> (Series, usize) {
-    let (points, n_left_out) = finite(evals.iter().map(|row| (row.step as f64, value(row))));
+fn evaluated(evals: &[EvalRow], value: impl Fn(&Scores) -> f64) -> (Series, usize) {
+    let (points, n_left_out) = finite(evals.iter().map(|row| (row.step as f64, value(&row.eval))));
     (Series { name: "validation", look: Look::Dots, points }, n_left_out)
 }

@@ -1,10 +1,11 @@
 //! The page around the curves.
 
-use super::ReportFacts;
 use super::curves::curves;
 use super::energy::Energy;
 use super::format::{bytes, compact, duration, escape, grouped, percent};
 use super::series::median;
+use super::{Named, ReportFacts};
+use crate::metrics::EvalRow;
 
 const STYLE: &str = include_str!("style.css");
 const UNKNOWN: &str = "unknown";
@@ -47,10 +48,10 @@ fn tiles(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
     let rows = facts.steps;
     let unknown = || UNKNOWN.to_owned();
-    let best = facts.evals.iter().min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+    let bits = |row: &EvalRow| row.eval.bits_per_byte;
+    let best = facts.evals.iter().min_by(|a, b| bits(a).total_cmp(&bits(b)));
     let last = rows.last();
-    let share =
-        totals.share_of_peak.or_else(|| median(rows.iter().filter_map(|r| r.share_of_peak)));
+    let share = median(rows.iter().filter_map(|row| row.share_of_peak));
     let memory =
         totals.peak_memory_bytes.or_else(|| rows.iter().filter_map(|r| r.memory_bytes).max());
     let speed = median(rows.iter().map(|row| row.tokens_per_s));
@@ -59,7 +60,7 @@ fn tiles(facts: &ReportFacts) -> String {
     [
         tile(
             "validation, bits per byte",
-            &best.map_or_else(unknown, |row| format!("{:.4}", row.bits_per_byte)),
+            &best.map_or_else(unknown, |row| format!("{:.4}", bits(row))),
             &best.map_or("no evaluation".into(), |row| {
                 format!("best, at step {}", grouped(row.step))
             }),
@@ -105,8 +106,8 @@ fn energy(energy: &Energy, tokens: u64) -> (String, String) {
     }
 }
 
-fn commands(commands: &[(String, String)]) -> String {
-    let line = |(purpose, command): &(String, String)| {
+fn commands(commands: &[Named]) -> String {
+    let line = |(purpose, command): &Named| {
         format!("<dt>{}</dt><dd><code>{}</code></dd>\n", escape(purpose), escape(command))
     };
     commands.iter().map(line).collect::<String>().wrapped("<dl class=\"next\">\n", "</dl>\n")
@@ -125,8 +126,8 @@ fn samples(samples: &[(u64, String)]) -> String {
     samples.iter().rev().enumerate().map(sample).collect()
 }
 
-fn table(rows: &[(String, String)]) -> String {
-    let row = |(name, value): &(String, String)| {
+fn table(rows: &[Named]) -> String {
+    let row = |(name, value): &Named| {
         format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value))
     };
     rows.iter().map(row).collect::<String>().wrapped("<table>\n", "</table>\n")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use generate::{Request, Sampling};
 use tokenize::Tokenizer;
-use train::metrics::{EvalRow, StepRow};
+use train::metrics::{EvalRow, Scores, StepRow};
 use train::report::energy::{EnergyMeter, POWERCAP};
 use train::report::format::{bytes, compact};
 use train::{Observer, Trainer};
@@ -65,8 +65,8 @@ impl Observer for RunObserver<'_> {
     }
 
     fn eval(&mut self, row: &EvalRow) {
-        self.progress.judged(row.bits_per_byte);
-        let EvalRow { step, loss, bits_per_byte: bits } = row;
+        let EvalRow { step, eval: Scores { loss, bits_per_byte: bits } } = row;
+        self.progress.judged(*bits);
         self.say(&format!("step {step}: validation {bits:.4} bits per byte, loss {loss:.4}"));
     }
 

@@ -7,8 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::checkpoint::Best;
 use serde_json::Value;
 use toml::Table;
-use train::metrics::{self, METRICS_FILE, MetricsRow, StepRow};
+use train::metrics::{self, METRICS_FILE, MetricsRow};
 use train::report::format::{bytes, compact, grouped};
+use train::report::median;
 
 use crate::commands::table::Facts;
 use crate::recipe;
@@ -56,7 +57,7 @@ impl RunSummary {
         let (mut rows, mut recipe) = (vec![], Table::new());
         if metrics_path.exists() {
             match metrics::read::<MetricsRow>(&metrics_path) {
-                Ok(found) => rows = found.rows,
+                Ok(found) => rows = found,
                 Err(error) => problem = Some(error.to_string()),
             }
         }
@@ -68,8 +69,8 @@ impl RunSummary {
         let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
         let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
         let step = steps.last().map_or(0, |row| row.step);
-        let best = evals.iter().filter(|eval| eval.bits_per_byte.is_finite());
-        let best = best.min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+        let best = evals.iter().map(|row| Best { step: row.step, metric: row.eval.bits_per_byte });
+        let best = best.filter(|best| best.metric.is_finite());
         let modified = fs::metadata(&metrics_path).or_else(|_| fs::metadata(path));
         Self {
             path: path.to_owned(),
@@ -85,8 +86,8 @@ impl RunSummary {
             total_steps,
             tokens: steps.last().map(|row| row.tokens),
             loss: steps.last().map(|row| row.loss),
-            best: best.map(|eval| Best { step: eval.step, metric: eval.bits_per_byte }),
-            tokens_per_s: median(&steps[steps.len().saturating_sub(RECENT_STEPS)..]),
+            best: best.min_by(|a, b| a.metric.total_cmp(&b.metric)),
+            tokens_per_s: median(steps.iter().rev().take(RECENT_STEPS).map(|row| row.tokens_per_s)),
             bytes: size(path),
             modified: modified.and_then(|metadata| metadata.modified()).ok(),
             recipe,
@@ -149,13 +150,6 @@ fn read_recipe(path: &Path) -> Result<Table, String> {
 fn is_locked(path: &Path) -> bool {
     let lock = File::open(path.join(".lock")).map(|file| file.try_lock_shared());
     matches!(lock, Ok(Err(TryLockError::WouldBlock)))
-}
-
-fn median(steps: &[StepRow]) -> Option<f64> {
-    let speeds = steps.iter().map(|row| row.tokens_per_s);
-    let mut speeds: Vec<f64> = speeds.filter(|speed| speed.is_finite()).collect();
-    speeds.sort_by(f64::total_cmp);
-    speeds.get(speeds.len() / 2).copied()
 }
 
 /// Bytes of all files below; links are not followed.

@@ -15,7 +15,6 @@ use train::{Observer, Run, RunConfig, RunParts, StepConfig, TrainError, Trainer}
 
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
-use crate::estimate::Estimate;
 use crate::failure::{Context, Failure};
 use crate::recipe::Recipe;
 
@@ -66,26 +65,23 @@ impl<'a> Setup<'a> {
     /// Where the text cannot be read, or model or memory refuse.
     pub fn new(recipe: &Recipe, env: &'a Env) -> Result<Self, Failure> {
         let dir = TempDir::new().context("failed to make a temporary directory")?;
-        let (vocab_size, end) = pretrain::asked_vocabulary(recipe)?;
-        let config = recipe.model(vocab_size, end)?;
-        let mut plain = recipe.clone();
-        plain.model.dropout = 0.0;
-        let without_dropout = plain.model(vocab_size, end)?;
-        let batch = recipe.train.batch_size.clamp(2, ROWS_MAX) / 2 * 2;
-        let mut step = pretrain::step_config(recipe, env)?;
-        step.micro_batch = step.micro_batch.min(batch);
-        let mut shape = pretrain::shape(recipe, env, Some(TEXT_BYTES as u64))?;
+        let config = pretrain::asked_model(recipe)?;
+        let mut small = recipe.clone();
+        small.train.batch_size = recipe.train.batch_size.clamp(2, ROWS_MAX) / 2 * 2;
+        let step = pretrain::step_config(&small, env)?;
+        let batches = small.batches();
         // Half of all laws show the model the whole batch at once.
-        (shape.batch, shape.micro_batch, shape.eval_batch) = (batch, batch, 0);
-        let estimate = Estimate::new(&config, shape)?;
-        pretrain::refuse_too_large(&estimate)?;
-        let flops = estimate.flops_per_token * (batch * recipe.data.seq_len) as f64;
+        (small.train.micro_batch, small.data.validation_fraction) = (0, 0.0);
+        let estimate = pretrain::estimated(&config, &small, env, Some(TEXT_BYTES as u64))?;
+        let flops = estimate.flops_per_token * (batches.batch * batches.seq_len) as f64;
+        small.model.dropout = 0.0;
+        let without_dropout = pretrain::asked_model(&small)?;
         let (store, meta) = store(recipe, dir.path(), env)?;
         Ok(Self {
             env,
             n_steps: if flops > MANY_FLOPS { STEPS / 2 } else { STEPS },
             step,
-            batches: BatchConfig { batch, ..recipe.batches() },
+            batches,
             store: Arc::new(store),
             meta,
             whole: None,
