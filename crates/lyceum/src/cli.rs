@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use checkpoint::Dtype;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use kernels::Isa;
-use tensor::Precision;
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::load::PrecisionArg;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -180,30 +179,6 @@ pub struct SamplingArgs {
     /// Always take the most likely token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"])]
     pub greedy: bool,
-}
-
-/// In what precision a model that is there already is run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum PrecisionArg {
-    /// As the weights are stored: bf16 for bf16 where the CPU has its dot product, else f32.
-    #[default]
-    Auto,
-    /// Everything in 32 bits.
-    F32,
-    /// Products and activations in bfloat16, sums in 32 bits.
-    Bf16,
-}
-
-impl PrecisionArg {
-    /// The precision for weights stored as `dtypes` say.
-    pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Dtype>) -> Precision {
-        let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype == Dtype::BF16);
-        match self {
-            Self::Bf16 => Precision::BF16,
-            Self::Auto if isa == Isa::Avx512Bf16 && stored_bf16() => Precision::BF16,
-            Self::F32 | Self::Auto => Precision::F32,
-        }
-    }
 }
 
 const EVAL_EXAMPLES: &str = "\
@@ -416,14 +391,5 @@ mod tests {
             command.get_name() != "man" && !help.contains("lyceum ")
         });
         assert_eq!(without.map(clap::Command::get_name).collect::<Vec<_>>(), Vec::<&str>::new());
-    }
-
-    #[test]
-    fn auto_computes_as_the_weights_are_stored() {
-        let auto = |isa, dtypes: &[Dtype]| PrecisionArg::Auto.resolve(isa, dtypes.iter().copied());
-        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16; 2]), Precision::BF16);
-        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16, Dtype::F32]), Precision::F32);
-        assert_eq!(auto(Isa::Avx2, &[Dtype::BF16]), Precision::F32);
-        assert_eq!(PrecisionArg::Bf16.resolve(Isa::Avx2, []), Precision::BF16);
     }
 }

@@ -180,7 +180,7 @@ impl<'a> Sizes<'a> {
         let text = if self.text_bytes > 0.0 { tokenizing } else { 0.0 };
         let arenas = 4.0 * F32 * n_params;
         let small_arenas = if arenas / 4.0 < SMALL_ARENA { arenas } else { 0.0 };
-        let reused = (small_arenas + self.small_activations()) / 2.0;
+        let reused = f64::midpoint(small_arenas, self.small_activations());
         let parts = [
             ("weights", F32 * n_params),
             ("gradients", F32 * n_params),

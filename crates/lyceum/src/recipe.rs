@@ -167,11 +167,9 @@ impl Recipe {
             }
         }
         optim.schedule(train.steps).check().map_err(|error| {
-            let failure = refused("optim", &error);
-            match error.hint() {
-                Some(hint) => failure.hint(hint),
-                None => failure,
-            }
+            let hint = error.hint();
+            let failure = refused("optim", error);
+            hint.into_iter().fold(failure, Failure::hint)
         })
     }
 

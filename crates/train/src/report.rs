@@ -17,7 +17,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use crate::metrics::{EvalRow, StepRow};
+use crate::metrics::{EvalRow, SampleRow, StepRow};
 use energy::Energy;
 pub use series::median;
 
@@ -40,8 +40,8 @@ pub struct ReportFacts<'a> {
     pub steps: &'a [StepRow],
     /// Every evaluation, oldest first.
     pub evals: &'a [EvalRow],
-    /// Step and text of the samples, oldest first.
-    pub samples: &'a [(u64, String)],
+    /// Every sample, oldest first.
+    pub samples: &'a [SampleRow],
     /// Name and value of what it ran on.
     pub machine: &'a [Named<'a>],
     /// Name and hash of what went in: data, tokenizer, config, build.

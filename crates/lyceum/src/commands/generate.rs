@@ -206,9 +206,10 @@ impl<'t> Writing<'t> {
                     "sample": at, "prompt": prompt, "text": text, "n_tokens": n_tokens,
                     "finish": finish_names(*finish).0, "seed": args.seed,
                 });
-                all += &format!("{line}\n");
+                let _ = writeln!(all, "{line}");
             } else {
-                all += &format!("{}{}\n", if at > 0 { "---\n" } else { "" }, self.shown(text));
+                let between = if at > 0 { "---\n" } else { "" };
+                let _ = writeln!(all, "{between}{}", self.shown(text));
             }
         }
         print(&all)

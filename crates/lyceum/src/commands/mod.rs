@@ -7,7 +7,7 @@ mod eval;
 mod forward;
 mod generate;
 mod inspect;
-mod load;
+pub mod load;
 pub mod plan;
 pub mod pretrain;
 mod runs;

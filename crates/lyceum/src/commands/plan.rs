@@ -98,10 +98,8 @@ fn arithmetic(
     let (n_params, flops) = (estimate.n_params as u64, estimate.flops_per_token);
     let epochs = text_tokens.filter(|n| *n > 0).map(|n| run_tokens as f64 / n as f64);
     let about = |n: u64| format!("about {}", compact(n as f64));
-    let mut run = format!("{n_steps} steps, {} tokens", compact(run_tokens as f64));
-    if let Some(epochs) = epochs {
-        run += &format!(": {epochs:.1} epochs of {}", or_dash(text_tokens, about));
-    }
+    let of_text = epochs.map(|n| format!(": {n:.1} epochs of {}", or_dash(text_tokens, about)));
+    let seen = compact(run_tokens as f64) + " tokens" + &of_text.unwrap_or_default();
     let (_, builder) = Model::register(config)?;
     let params = parameters_by(&builder, |name| match name {
         name if name.contains("norm") => "norms",
@@ -115,7 +113,7 @@ fn arithmetic(
         .named("parameters", "n_params", n_params, grouped(n_params))
         .parts("params", &params, grouped)
         .named("a step", "tokens_per_step", step_tokens, format!("{} tokens", grouped(step_tokens)))
-        .named("the run", "tokens", run_tokens, run)
+        .named("the run", "tokens", run_tokens, format!("{n_steps} steps, {seen}"))
         .named("FLOPs a token", "flops_per_token", flops, compact(flops))
         .named("FLOPs a step", "flops_per_step", times(step_tokens), compact(times(step_tokens)))
         .named("FLOPs of the run", "flops", times(run_tokens), compact(times(run_tokens)))

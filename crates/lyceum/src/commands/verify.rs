@@ -7,6 +7,7 @@ mod laws;
 mod packing;
 mod setup;
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -79,7 +80,7 @@ fn table(verdicts: &[Verdict]) -> String {
         table.row(&[law, result, &text(*difference), &text(*bound), &duration(*seconds)]);
         if let Some(note) = note {
             let gap = if notes.is_empty() { "\n" } else { "" };
-            notes += &format!("{gap}{law}: {note}\n");
+            let _ = writeln!(notes, "{gap}{law}: {note}");
         }
     }
     table.text() + &notes

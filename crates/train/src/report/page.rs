@@ -5,7 +5,7 @@ use super::energy::Energy;
 use super::format::{bytes, compact, duration, escape, grouped, percent};
 use super::series::median;
 use super::{Named, ReportFacts};
-use crate::metrics::EvalRow;
+use crate::metrics::{EvalRow, SampleRow};
 
 const STYLE: &str = include_str!("style.css");
 const UNKNOWN: &str = "unknown";
@@ -37,10 +37,7 @@ pub(super) fn page(facts: &ReportFacts) -> String {
 
 /// A section; one with nothing to say is left out.
 fn section(title: &str, body: &str) -> String {
-    if body.is_empty() {
-        return String::new();
-    }
-    format!("<section>\n<h2>{title}</h2>\n{body}</section>\n")
+    wrapped(&format!("<section>\n<h2>{title}</h2>\n"), body, "</section>\n")
 }
 
 /// The figures to see first: value, name, and what more there is to say.
@@ -57,7 +54,7 @@ fn tiles(facts: &ReportFacts) -> String {
     let speed = median(rows.iter().map(|row| row.tokens_per_s));
     let tokens = last.map_or(0, |row| row.tokens);
     let (energy, energy_note) = energy(&totals.energy, tokens);
-    [
+    let tiles = [
         tile(
             "validation, bits per byte",
             &best.map_or_else(unknown, |row| format!("{:.4}", bits(row))),
@@ -76,9 +73,8 @@ fn tiles(facts: &ReportFacts) -> String {
         tile("time", &duration(totals.seconds), &format!("{} tokens", compact(tokens as f64))),
         tile("parameters", &compact(totals.n_params as f64), &grouped(totals.n_params)),
         tile("energy", &energy, &energy_note),
-    ]
-    .concat()
-    .wrapped("<div class=\"tiles\">\n", "</div>\n")
+    ];
+    wrapped("<div class=\"tiles\">\n", &tiles.concat(), "</div>\n")
 }
 
 fn tile(name: &str, value: &str, note: &str) -> String {
@@ -110,12 +106,12 @@ fn commands(commands: &[Named]) -> String {
     let line = |(purpose, command): &Named| {
         format!("<dt>{}</dt><dd><code>{}</code></dd>\n", escape(purpose), escape(command))
     };
-    commands.iter().map(line).collect::<String>().wrapped("<dl class=\"next\">\n", "</dl>\n")
+    wrapped("<dl class=\"next\">\n", &commands.iter().map(line).collect::<String>(), "</dl>\n")
 }
 
 /// The newest sample open, the earlier ones folded.
-fn samples(samples: &[(u64, String)]) -> String {
-    let sample = |(at, (step, text)): (usize, &(u64, String))| {
+fn samples(samples: &[SampleRow]) -> String {
+    let sample = |(at, SampleRow { step, text }): (usize, &SampleRow)| {
         let open = if at == 0 { " open" } else { "" };
         format!(
             "<details{open}><summary>step {}</summary><pre dir=\"auto\">{}</pre></details>\n",
@@ -130,22 +126,16 @@ fn table(rows: &[Named]) -> String {
     let row = |(name, value): &Named| {
         format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value))
     };
-    rows.iter().map(row).collect::<String>().wrapped("<table>\n", "</table>\n")
+    wrapped("<table>\n", &rows.iter().map(row).collect::<String>(), "</table>\n")
 }
 
 fn recipe(toml: &str) -> String {
     // A parser drops a newline right after `<pre>`: one is given up so that none is lost.
-    escape(toml)
-        .wrapped("<details open><summary>recipe.toml</summary><pre>\n", "</pre></details>\n")
+    let before = "<details open><summary>recipe.toml</summary><pre>\n";
+    wrapped(before, &escape(toml), "</pre></details>\n")
 }
 
-trait Wrapped {
-    /// The text between two others; nothing when there is none.
-    fn wrapped(self, before: &str, after: &str) -> String;
-}
-
-impl Wrapped for String {
-    fn wrapped(self, before: &str, after: &str) -> String {
-        if self.is_empty() { self } else { [before, &self, after].concat() }
-    }
+/// `body` inside of a tag; nothing without one.
+fn wrapped(before: &str, body: &str, after: &str) -> String {
+    if body.is_empty() { String::new() } else { [before, body, after].concat() }
 }

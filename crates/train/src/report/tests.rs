@@ -18,6 +18,10 @@ fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
     EvalRow { step, eval: Scores { loss, bits_per_byte } }
 }
 
+fn sample(step: u64, text: &str) -> SampleRow {
+    SampleRow { step, text: text.to_owned() }
+}
+
 fn steps(n: u64) -> Vec<StepRow> {
     (1..=n).map(|s| step(s, 3.0 + 6.0 / s as f64)).collect()
 }
@@ -72,7 +76,7 @@ fn a_small_report_says() {
         recipe_toml: "[train]\nsteps = 4\n",
         steps: &steps(4),
         evals: &evals,
-        samples: &[(2, "It w".into()), (4, "It was a truth".into())],
+        samples: &[sample(2, "It w"), sample(4, "It was a truth")],
         machine: &[pair("cpu", "a processor"), pair("threads", "2")],
         hashes: &[pair("data", "blake3:00ff")],
         next_commands: &[pair("write with it", "lyceum generate runs/austen --prompt 'It was'")],
@@ -156,7 +160,7 @@ fn hostile_strings_stay_text() {
         title: hostile,
         outcome: hostile,
         recipe_toml: hostile,
-        samples: &[(1, hostile.to_owned())],
+        samples: &[sample(1, hostile)],
         machine: &pair,
         hashes: &pair,
         next_commands: &pair,

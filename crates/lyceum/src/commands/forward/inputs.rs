@@ -34,9 +34,9 @@ impl Inputs {
     /// Where one is missing, of another type or shape, or out of range.
     pub fn read(weights: &Weights, loaded: &Loaded) -> Result<(Self, usize), Failure> {
         let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
-        let (known, axes): (&[&'static str], _) = match is_seed {
-            true => (&["src"], "[T, B]"),
-            false => (&["input_ids", "attention_mask", "position_ids"], "[B, T]"),
+        let (known, axes): (&[&'static str], _) = match loaded.model.config {
+            ModelConfig::Seed(_) => (&["src"], "[T, B]"),
+            ModelConfig::Gpt2(_) => (&["input_ids", "attention_mask", "position_ids"], "[B, T]"),
         };
         let n_unread = weights.names().filter(|name| !known.contains(name)).count();
         let ids = Matrix::read(weights, known[0], axes)?;

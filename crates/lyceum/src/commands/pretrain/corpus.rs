@@ -178,6 +178,6 @@ pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataE
 pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, TokenizeError> {
     match &recipe.tokenizer.path {
         Some(path) => Tokenizer::load(path),
-        None => Tokenizer::train(texts.to_vec().into_iter(), recipe.tokenizer.vocab_size),
+        None => Tokenizer::train(texts.iter().cloned(), recipe.tokenizer.vocab_size),
     }
 }

@@ -39,7 +39,6 @@ pub fn write(
     let rows = metrics::read::<MetricsRow>(&out.join(METRICS_FILE))?;
     let (steps, evals) = metrics::split(rows);
     let samples = metrics::read::<SampleRow>(&out.join(SAMPLES_FILE))?;
-    let samples: Vec<(u64, String)> = samples.into_iter().map(|s| (s.step, s.text)).collect();
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
     let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
