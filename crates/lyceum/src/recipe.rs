@@ -148,6 +148,9 @@ impl Recipe {
                 return Err(refused(field, format!("{value} is not at least 1")));
             }
         }
+        if data.paths.len() > 1 && data.paths.iter().any(|path| path == Path::new("-")) {
+            return Err(refused("data.paths", "`-` is standard input, and stands alone"));
+        }
         let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
         let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
         let share = |x: f32| (0.0..1.0).contains(&x);

@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the first asks to save and end, the second ends at once.
+//! Ctrl-C and SIGTERM: the first asks to save and end, the second ends at once; so does the first
+//! where there is nothing to save yet.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -165,7 +165,7 @@ fn text(
     n_bytes: Option<u64>,
     env: &Env,
 ) -> Result<(Option<u64>, Option<u64>), Failure> {
-    if corpus::is_stdin(recipe)? {
+    if recipe.data.is_stdin() {
         return Ok((None, None));
     }
     let source = corpus::source(recipe, Path::new(""))?;

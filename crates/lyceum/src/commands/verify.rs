@@ -58,9 +58,9 @@ pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
     let broken: Vec<_> = verdicts.iter().filter(|v| !v.holds).map(|verdict| verdict.law).collect();
     let json = json!({
         "holds": broken.is_empty(),
-        "precision": setup.precision().to_string(),
+        "precision": setup.step.precision.compute.to_string(),
         "steps": setup.n_steps,
-        "windows_per_step": setup.n_rows(),
+        "windows_per_step": setup.batches.batch,
         "laws": verdicts,
     });
     show(args.json, (table(&verdicts), json))?;

@@ -1,6 +1,6 @@
 //! The sections of a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data::{Corpus, Mode, ReadOptions};
 use models::{Gpt2Config, ModelConfig, SeedConfig};
@@ -156,6 +156,13 @@ impl Default for DataSection {
             validation_fraction: 0.02,
             read: ReadOptions::default(),
         }
+    }
+}
+
+impl DataSection {
+    /// Whether the text comes from standard input.
+    pub fn is_stdin(&self) -> bool {
+        self.paths == [Path::new("-")]
     }
 }
 

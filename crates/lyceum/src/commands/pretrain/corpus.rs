@@ -12,7 +12,7 @@ use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{Recipe, refused};
+use crate::recipe::{DataSection, Recipe};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -94,31 +94,18 @@ pub fn is_prepared(run: &Path) -> bool {
 /// The text that a recipe names. Standard input is kept in `dir`, for it can be read but once: a
 /// run that was killed before its tokens were written finds it there.
 pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
-    let (paths, options) = (&recipe.data.paths, recipe.data.read.clone());
+    let DataSection { corpus, paths, read, .. } = recipe.data.clone();
     if paths.is_empty() {
-        return Ok(Source::Embedded(recipe.data.corpus));
+        return Ok(Source::Embedded(corpus));
     }
-    if !is_stdin(recipe)? {
-        return Ok(Source::Paths { paths: paths.clone(), options });
+    if !recipe.data.is_stdin() {
+        return Ok(Source::Paths { paths, options: read });
     }
     let kept = dir.join(STDIN);
     if !kept.exists() {
         spool(std::io::stdin().lock(), &kept)?;
     }
-    Ok(Source::Paths { paths: vec![kept], options })
-}
-
-/// Whether the text comes from standard input.
-///
-/// # Errors
-/// Where that is one of several paths.
-pub fn is_stdin(recipe: &Recipe) -> Result<bool, Failure> {
-    let paths = &recipe.data.paths;
-    let found = paths.iter().any(|path| path == Path::new("-"));
-    if found && paths.len() > 1 {
-        return Err(refused("data.paths", "`-` is standard input, and stands alone"));
-    }
-    Ok(found)
+    Ok(Source::Paths { paths: vec![kept], options: read })
 }
 
 /// Bytes of text a recipe names, by the sizes of its files; `None` where that cannot be told
@@ -128,16 +115,15 @@ pub fn is_stdin(recipe: &Recipe) -> Result<bool, Failure> {
 /// Where a file is not there, or a folder has none to read.
 pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     let data = &recipe.data;
-    if data.paths.is_empty() {
-        return Ok(Some(data.corpus.text().len() as u64));
-    }
-    if is_stdin(recipe)? {
+    if data.is_stdin() {
         return Ok(None);
     }
-    let listing =
-        Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
+    let source = source(recipe, Path::new(""))?;
+    if let Source::Embedded(corpus) = source {
+        return Ok(Some(corpus.text().len() as u64));
+    }
     let mut total = 0;
-    for path in listing.files() {
+    for path in source.listing()?.files() {
         let metadata = std::fs::metadata(path).reading(path)?;
         let name = path.to_string_lossy().to_lowercase();
         let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));

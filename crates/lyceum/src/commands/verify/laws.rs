@@ -46,7 +46,7 @@ pub const LAWS: [Law; 6] = [
 impl Law {
     /// How far apart the two ways may be.
     pub fn bound(&self, setup: &Setup) -> f64 {
-        match (self.bound, setup.precision()) {
+        match (self.bound, setup.step.precision.compute) {
             (Bound::SameBits, _) => 0.0,
             (Bound::Sums, _) | (Bound::Activations, DType::F32) => 1e-5,
             (Bound::Activations, DType::F16 | DType::Bf16) => 1e-3,
@@ -71,12 +71,12 @@ fn resume(setup: &mut Setup) -> Result<Found, Failure> {
 }
 
 fn threads(setup: &mut Setup) -> Result<Found, Failure> {
-    let n = if setup.n_threads() == 1 { 2 } else { 1 };
+    let n = if setup.env.n_threads == 1 { 2 } else { 1 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build();
     let pool = pool.context("failed to start threads")?;
     let shared = &*setup;
     let found = pool.install(|| shared.train(shared.step))?;
-    let note = format!("{n} against {}", setup.n_threads());
+    let note = format!("{n} against {}", setup.env.n_threads);
     Ok((against_whole(setup, &found)?, Some(note)))
 }
 
@@ -87,7 +87,7 @@ fn recompute(setup: &mut Setup) -> Result<Found, Failure> {
 }
 
 fn micro_batches(setup: &mut Setup) -> Result<Found, Failure> {
-    let (batch, n) = (setup.first_batch()?, setup.n_rows());
+    let (batch, n) = (setup.first_batch()?, setup.batches.batch);
     let gradient = |micro_batch| {
         gradient(setup.trainer(&setup.config, StepConfig { micro_batch, ..setup.step })?, &batch)
     };

@@ -23,7 +23,7 @@ pub fn hold(setup: &mut Setup) -> Result<Found, Failure> {
     }
     let store = documents(setup)?;
     let (packed, alone) = (packed(&store, seq_len)?, one_a_row(&store, seq_len)?);
-    let step = StepConfig { micro_batch: setup.n_rows(), ..setup.step };
+    let step = StepConfig { micro_batch: setup.batches.batch, ..setup.step };
     let gradient = |batch| gradient(setup.trainer(&setup.without_dropout, step)?, batch);
     let (n, rows) = (alone.n_rows(), packed.n_rows());
     let note = format!("gradients of {n} documents in {rows} windows and in {n}");
@@ -34,7 +34,7 @@ pub fn hold(setup: &mut Setup) -> Result<Found, Failure> {
 fn documents(setup: &Setup) -> Result<Arc<Store>, Failure> {
     let (seq_len, n_tokens) = (setup.batches.seq_len, setup.store.n_tokens());
     let lens = [seq_len / 2, seq_len / 4, seq_len / 3, seq_len / 8, seq_len / 5];
-    let wanted = (setup.n_rows() / 2 * seq_len) as u64;
+    let wanted = (setup.batches.batch / 2 * seq_len) as u64;
     let (mut documents, mut at) = (vec![], 0);
     for len in lens.into_iter().cycle() {
         let end = at + len as u64;

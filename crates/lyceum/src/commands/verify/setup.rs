@@ -9,7 +9,6 @@ use data::{Batch, BatchConfig, Batches, Cursor, Store, StoreMeta};
 use models::{Model, ModelConfig};
 use tasks::NextToken;
 use tempfile::TempDir;
-use tensor::DType;
 use train::metrics::StepRow;
 use train::{Observer, Run, RunConfig, RunParts, StepConfig, TrainError, Trainer};
 
@@ -28,7 +27,8 @@ const MANY_FLOPS: f64 = 2e12;
 
 /// The recipe's own model and text.
 pub struct Setup<'a> {
-    env: &'a Env,
+    /// Threads and instruction set.
+    pub env: &'a Env,
     /// Steps of a whole training.
     pub n_steps: u64,
     /// How a step is done.
@@ -90,21 +90,6 @@ impl<'a> Setup<'a> {
             objective: NextToken { smoothing: recipe.task.label_smoothing },
             dir,
         })
-    }
-
-    /// Windows of a step.
-    pub fn n_rows(&self) -> usize {
-        self.batches.batch
-    }
-
-    /// Storage of activations.
-    pub fn precision(&self) -> DType {
-        self.step.precision.compute
-    }
-
-    /// Threads of the pool.
-    pub fn n_threads(&self) -> usize {
-        self.env.n_threads
     }
 
     /// A fresh model, the same each time, that learns as `step` says.
