@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use kernels::Isa;
 use tensor::Device;
 
@@ -24,7 +25,7 @@ use crate::failure::Failure;
 const MAX_THREADS: usize = 4096;
 
 /// How much is said on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Log {
     /// Warnings and errors.
     Warn,
@@ -143,15 +144,8 @@ fn parse_threads(value: &str) -> Result<usize, Failure> {
 }
 
 fn parse_log(value: &str) -> Result<Log, Failure> {
-    match value {
-        "warn" => Ok(Log::Warn),
-        "info" => Ok(Log::Info),
-        "debug" => Ok(Log::Debug),
-        _ => {
-            let expected = "expected warn, info or debug";
-            Err(Failure::new(format!("`LYCEUM_LOG` is `{value}`, {expected}")))
-        }
-    }
+    let message = format!("`LYCEUM_LOG` is `{value}`, expected warn, info or debug");
+    Log::from_str(value, false).map_err(|_| Failure::new(message))
 }
 
 #[cfg(test)]

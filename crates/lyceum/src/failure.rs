@@ -5,9 +5,6 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Exit code of a command line that cannot be read.
-pub const USAGE: u8 = 2;
-
 /// How a command ended that was not refused; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {

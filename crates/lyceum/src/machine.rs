@@ -139,54 +139,38 @@ impl Roots {
         let left = groups.lines().filter_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
             let (controllers, path) = (fields.next()?, fields.next()?);
-            if controllers.is_empty() {
-                tightest(&self.cgroup, path, &VERSION_2)
-            } else if controllers.split(',').any(|name| name == "memory") {
-                tightest(&self.cgroup.join("memory"), path, &VERSION_1)
-            } else {
-                None
-            }
+            let is_memory = controllers.split(',').any(|name| name == "memory");
+            let version_1 = is_memory.then(|| self.cgroup.join("memory"));
+            let version_2 = controllers.is_empty().then(|| self.cgroup.clone());
+            tightest(&version_1.or(version_2)?, path)
         });
         left.min()
     }
 }
 
-/// File and field names of a version of control groups.
-struct Names {
-    limit: &'static str,
-    usage: &'static str,
-    reclaimable: &'static str,
-}
-
-const VERSION_1: Names = Names {
-    limit: "memory.limit_in_bytes",
-    usage: "memory.usage_in_bytes",
-    reclaimable: "total_inactive_file",
-};
-const VERSION_2: Names =
-    Names { limit: "memory.max", usage: "memory.current", reclaimable: "inactive_file" };
-
 /// The least that `path` and the groups above it leave. Inside a container `path` may name a group
 /// that is not shown there: then it is the group at the root that counts.
-fn tightest(root: &Path, path: &str, names: &Names) -> Option<u64> {
+fn tightest(root: &Path, path: &str) -> Option<u64> {
     let relative = Path::new(path.trim_start_matches('/'));
     let inside = !relative.components().any(|part| part.as_os_str() == "..");
     let group = if inside { root.join(relative) } else { root.to_path_buf() };
     let groups = group.ancestors().take_while(|dir| dir.starts_with(root));
-    groups.filter_map(|dir| left(dir, names)).min()
+    groups.filter_map(left).min()
 }
 
-/// Limit minus usage of one group. Its page cache that was not used lately counts as free: the
-/// kernel drops it before it runs out.
-fn left(group: &Path, names: &Names) -> Option<u64> {
+/// Limit minus usage of one group, by the names of version 2 or of version 1. Its page cache that
+/// was not used lately counts as free: the kernel drops it before it runs out.
+fn left(group: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(group.join(name)).ok();
-    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let number = |names: [&str; 2]| names.into_iter().find_map(read)?.trim().parse::<u64>().ok();
     // Version 2 says `max` where there is no limit, version 1 a number larger than any memory.
-    let limit = number(names.limit)?;
-    let usage = number(names.usage)?;
+    let limit = number(["memory.max", "memory.limit_in_bytes"])?;
+    let usage = number(["memory.current", "memory.usage_in_bytes"])?;
     let stat = read("memory.stat").unwrap_or_default();
     let field =
-        stat.lines().find_map(|line| line.strip_prefix(names.reclaimable)?.strip_prefix(' '));
+        |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    // Of version 1, `total_` has the groups below in it; version 2 always has.
+    let field = field("total_inactive_file").or_else(|| field("inactive_file"));
     let reclaimable = field.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }

@@ -34,12 +34,11 @@ use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => ended(run(&cli)),
-        Err(usage) => {
-            // Nobody left to read it is no error.
-            let _ = usage.print();
-            ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE))
+    match run(&Cli::parse()) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            failure.print(environment::stderr_color());
+            ExitCode::from(failure.code())
         }
     }
 }
@@ -56,14 +55,4 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     pool.context(format!("failed to start {n} threads"))
         .map_err(|failure| failure.hint("ask for fewer with `--threads`"))?
         .install(|| commands::run(&cli.command, &env))
-}
-
-fn ended(result: Result<Exit, Failure>) -> ExitCode {
-    match result {
-        Ok(exit) => ExitCode::from(exit as u8),
-        Err(failure) => {
-            failure.print(environment::stderr_color());
-            ExitCode::from(failure.code())
-        }
-    }
 }

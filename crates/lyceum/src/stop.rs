@@ -2,9 +2,9 @@
 //! where there is nothing to save yet.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -14,21 +14,16 @@ use signal_hook::{flag, low_level};
 /// What a shell makes of a program that Ctrl-C ended.
 const ENDED_AT_ONCE: i32 = 130;
 
-static STOP: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-
-/// Set once somebody asked the program to end; listening from the first call on.
+/// Set once somebody asked the program to end; listening from the call on.
 ///
 /// # Errors
 /// Where the system takes no handler.
-pub fn flag() -> io::Result<&'static AtomicBool> {
-    if let Some(stop) = STOP.get() {
-        return Ok(stop);
-    }
-    let stop = STOP.get_or_init(Arc::default);
+pub fn flag() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::<AtomicBool>::default();
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag unset, and sets it.
-        flag::register_conditional_shutdown(signal, ENDED_AT_ONCE, Arc::clone(stop))?;
-        flag::register(signal, Arc::clone(stop))?;
+        flag::register_conditional_shutdown(signal, ENDED_AT_ONCE, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
 }

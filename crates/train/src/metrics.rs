@@ -136,18 +136,6 @@ impl Row for SampleRow {
     }
 }
 
-impl From<StepRow> for MetricsRow {
-    fn from(row: StepRow) -> Self {
-        Self::Step(row)
-    }
-}
-
-impl From<EvalRow> for MetricsRow {
-    fn from(row: EvalRow) -> Self {
-        Self::Eval(row)
-    }
-}
-
 /// Splits a log into its steps and its evaluations, each in file order.
 pub fn split(rows: Vec<MetricsRow>) -> (Vec<StepRow>, Vec<EvalRow>) {
     let (mut steps, mut evals) = (Vec::new(), Vec::new());

@@ -13,8 +13,8 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    self, EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, Scores,
-    StepRow,
+    self, EvalRow, Log, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog, SampleRow,
+    Scores, StepRow,
 };
 use crate::replay;
 use crate::state::TrainerState;
@@ -222,7 +222,7 @@ impl<'o> Run<'o> {
             let step = row.step;
             observer.say(&format!("step {step}: overflow in f16, loss scale now {scale}"));
         }
-        self.metrics.append(&row.clone().into())?;
+        self.metrics.append(&MetricsRow::Step(row.clone()))?;
         self.events.step(&row)?;
         observer.step(&row);
         Ok(())
@@ -234,7 +234,7 @@ impl<'o> Run<'o> {
         let loss = found.loss.mean().unwrap_or(f64::NAN);
         let bits_per_byte = found.bits_per_byte.unwrap_or(f64::NAN);
         let row = EvalRow { step, eval: Scores { loss, bits_per_byte } };
-        self.metrics.append(&row.clone().into())?;
+        self.metrics.append(&MetricsRow::Eval(row.clone()))?;
         self.events.eval(&row)?;
         observer.eval(&row);
         self.judged = Some(row);

@@ -1,6 +1,5 @@
 //! `lyceum doctor`: what this machine can do, and what stands in the way.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use kernels::{Isa, roof};
@@ -22,16 +21,11 @@ pub fn look(env: &Env) -> Shown {
     let machine = Machine::detect();
     let disk_free = disk_free(Path::new(DEFAULT_DIR));
     let problems = problems(&machine, disk_free, env);
-    let (mut text, mut json) = facts(&machine, disk_free, env).end();
-    json["problems"] =
-        problems.iter().map(|(problem, hint)| json!({"problem": problem, "hint": hint})).collect();
-    for (problem, hint) in &problems {
-        let _ = write!(text, "\n{problem}\n  hint: {hint}\n");
-    }
-    if problems.is_empty() {
-        text += "\nnothing is wrong\n";
-    }
-    (text, json)
+    let text = problems.iter().map(|(problem, hint)| format!("{problem}\n  hint: {hint}\n"));
+    let text = text.collect::<Vec<_>>().join("\n");
+    let text = if text.is_empty() { "nothing is wrong\n".to_owned() } else { text };
+    let json = problems.iter().map(|(problem, hint)| json!({"problem": problem, "hint": hint}));
+    facts(&machine, disk_free, env).section("problems", (text, json.collect())).end()
 }
 
 fn facts(machine: &Machine, disk_free: Option<u64>, env: &Env) -> Facts {

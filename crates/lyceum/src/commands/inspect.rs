@@ -30,9 +30,7 @@ pub fn inspect(path: &Path) -> Result<Shown, Failure> {
     let has = |name: &str| path.join(name).exists();
     if is_run(path) {
         run_dir(path)
-    } else if ["config.json", "model.safetensors", "model.safetensors.index.json"]
-        .iter()
-        .any(|n| has(n))
+    } else if has("config.json") || has("model.safetensors") || has("model.safetensors.index.json")
     {
         model(path)
     } else if has("tokenizer.json") || has("vocab.json") {
@@ -96,17 +94,13 @@ fn run_dir(path: &Path) -> Result<Shown, Failure> {
         let valid = problem.is_none();
         checkpoints.push(json!({"step": step, "valid": valid, "problem": problem}));
     }
-    let (facts, mut json) = run.facts().end();
-    let mut text = facts + "\n" + &table.text();
-    json["kind"] = json!("run");
-    json["checkpoints"] = checkpoints.into();
+    let facts = run.facts().more(json!({"kind": "run"}));
+    let facts = facts.section("checkpoints", (table.text(), checkpoints.into()));
     // The model that other commands would load; a run may not have one yet.
-    if let Ok(resolved) = ::checkpoint::resolve(path) {
-        let (model_text, model_json) = model(&resolved.dir)?;
-        text = text + "\n" + &model_text;
-        json["model"] = model_json;
-    }
-    Ok((text, json))
+    Ok(match ::checkpoint::resolve(path) {
+        Ok(resolved) => facts.section("model", model(&resolved.dir)?).end(),
+        Err(_) => facts.end(),
+    })
 }
 
 fn store(path: &Path) -> Result<Shown, Failure> {
@@ -153,12 +147,14 @@ fn model(dir: &Path) -> Result<Shown, Failure> {
         facts = facts.text("build", &origin.build).text("isa", &origin.isa);
     }
     let verified = if manifest.is_some() { "as the manifest says" } else { "-" };
-    let (text, mut json) = facts.with("verified", manifest.is_some(), verified).end();
-    let (files, files_json) = files(&hashes(dir, manifest)?);
-    let (tensors, tensors_json) = tensors(&Weights::open(dir)?)?;
-    json["files"] = files_json;
-    json["tensors"] = tensors_json;
-    Ok((format!("{text}\n{files}\n{tensors}"), json))
+    let facts = facts.with("verified", manifest.is_some(), verified);
+    // From the manifest where there is one; else hashed here.
+    let hashed = match manifest {
+        Some(manifest) => manifest.files.into_iter().collect(),
+        None => hashes(dir)?,
+    };
+    let tensors = tensors(&Weights::open(dir)?)?;
+    Ok(facts.section("files", files(&hashed)).section("tensors", tensors).end())
 }
 
 /// Family, sizes, and parameters by part.
@@ -189,11 +185,7 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
     Ok(facts.with("parameters", by_part, listed))
 }
 
-/// Every file of the model, from the manifest where there is one; else hashed here.
-fn hashes(dir: &Path, manifest: Option<Manifest>) -> Result<Vec<(String, FileRecord)>, Failure> {
-    if let Some(manifest) = manifest {
-        return Ok(manifest.files.into_iter().collect());
-    }
+fn hashes(dir: &Path) -> Result<Vec<(String, FileRecord)>, Failure> {
     paths_in(dir)?.iter().filter(|path| path.is_file()).map(|path| hash(path)).collect()
 }
 

@@ -53,7 +53,7 @@ pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
     let kept = format!("{n_kept} are kept: {}", bytes(checkpoint.saturating_mul(n_kept)));
     let about = |seconds: f64| format!("about {}", duration(seconds));
     let at = format!("{}, at {:.0} % of the peak", about(step), share * 100.0);
-    let (text, json) = facts
+    Ok(facts
         .named("memory", "memory_bytes", needed, bytes(needed))
         .parts("memory", &estimate.memory, bytes)
         .named(
@@ -72,14 +72,13 @@ pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
             format!("{}; {kept}", bytes(checkpoint)),
         )
         .more(json!({
-            "fits": fits,
             "micro_batch_that_fits": smaller,
             "precision": precision.to_string(),
             "share_of_peak": share,
             "checkpoints_kept": n_kept,
         }))
-        .end();
-    Ok((text + &verdict(fits, smaller), json))
+        .section("fits", (verdict(fits, smaller), fits.into()))
+        .end())
 }
 
 fn step_tokens(recipe: &Recipe) -> u64 {
@@ -127,11 +126,11 @@ fn arithmetic(
 
 fn verdict(fits: Option<bool>, micro_batch_that_fits: Option<usize>) -> String {
     match (fits, micro_batch_that_fits) {
-        (None | Some(true), _) => "\nit fits\n".to_owned(),
+        (None | Some(true), _) => "it fits\n".to_owned(),
         (_, Some(n)) => {
-            format!("\nit does not fit\n  hint: it does with `--set train.micro_batch={n}`\n")
+            format!("it does not fit\n  hint: it does with `--set train.micro_batch={n}`\n")
         }
-        _ => "\nit does not fit, whatever the micro-batch\n  hint: take a smaller model, or \
+        _ => "it does not fit, whatever the micro-batch\n  hint: take a smaller model, or \
               `--set train.recompute=true`\n"
             .to_owned(),
     }

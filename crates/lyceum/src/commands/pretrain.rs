@@ -53,7 +53,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         env.warn(&format!("stopped before the first step: nothing {left}"));
     };
     let prepare = || Corpora::prepare(&recipe, dir.path(), env);
-    let corpora = stop::at_once_during(stop, ended_early, prepare)?;
+    let corpora = stop::at_once_during(&stop, ended_early, prepare)?;
     let tokenizer = &corpora.tokenizer;
     let config = recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())?;
     let estimate = estimated(&config, &recipe, env, text_bytes)?;
@@ -77,7 +77,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
     observer.intro(&recipe, &estimate, &corpora);
-    let ended = run.go(stop, &mut observer);
+    let ended = run.go(&stop, &mut observer);
     observer.progress.finish();
     let ended = ended?;
     summary::write(&out, &run, &corpora, (env, ended, &mut observer))?;

@@ -46,6 +46,7 @@ impl Table {
 pub struct Facts {
     table: Table,
     json: Map<String, Value>,
+    sections: String,
 }
 
 impl Facts {
@@ -114,9 +115,17 @@ impl Facts {
         self
     }
 
+    /// Adds what has lines of its own, below all facts and an empty line.
+    #[must_use]
+    pub fn section(mut self, key: &str, (text, value): (String, Value)) -> Self {
+        self.sections = self.sections + "\n" + &text;
+        self.json.insert(key.to_owned(), value);
+        self
+    }
+
     /// Lines for people, an object for programs.
     pub fn end(self) -> (String, Value) {
-        (self.table.text(), Value::Object(self.json))
+        (self.table.text() + &self.sections, Value::Object(self.json))
     }
 }
 
@@ -152,10 +161,12 @@ mod tests {
         let facts = facts.perhaps("end", None::<u32>, |id| id.to_string());
         let facts = facts.named("the sum", "sum", 3, 3.0);
         let parts = [("a".to_owned(), 1), ("b".to_owned(), 0)];
+        let facts = facts.section("more", ("lines\n".into(), 7.into()));
         let (text, json) = facts.parts("parts", &parts, grouped).end();
         let expected = "n_tokens  1\u{a0}234\nname      x\nend       -\nthe sum   3\n";
-        assert_eq!(text, format!("{expected}  a       1\n"));
-        let expected = r#"{"end":null,"n_tokens":1234,"name":"x","parts":{"a":1,"b":0},"sum":3}"#;
+        assert_eq!(text, format!("{expected}  a       1\n\nlines\n"));
+        let expected =
+            r#"{"end":null,"more":7,"n_tokens":1234,"name":"x","parts":{"a":1,"b":0},"sum":3}"#;
         assert_eq!(json.to_string(), expected);
     }
 }

@@ -13,11 +13,23 @@ fn roots(cgroup: &str) -> (tempfile::TempDir, Roots) {
     (dir, roots)
 }
 
-fn group(dir: &Path, names: &Names, limit: &str, usage: u64, reclaimable: u64) {
+/// Names of limit and usage, and of what can be reclaimed.
+type Names = [&'static str; 3];
+const VERSION_1: Names =
+    ["memory.limit_in_bytes", "memory.usage_in_bytes", "inactive_file 9\ntotal_inactive_file"];
+const VERSION_2: Names = ["memory.max", "memory.current", "inactive_file"];
+
+fn group(
+    dir: &Path,
+    [limit_name, usage_name, reclaimable_name]: &Names,
+    limit: &str,
+    usage: u64,
+    reclaimable: u64,
+) {
     fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join(names.limit), format!("{limit}\n")).unwrap();
-    fs::write(dir.join(names.usage), format!("{usage}\n")).unwrap();
-    let stat = format!("inactive_file_x 7\n{} {reclaimable}\n", names.reclaimable);
+    fs::write(dir.join(limit_name), format!("{limit}\n")).unwrap();
+    fs::write(dir.join(usage_name), format!("{usage}\n")).unwrap();
+    let stat = format!("inactive_file_x 7\n{reclaimable_name} {reclaimable}\n");
     fs::write(dir.join("memory.stat"), stat).unwrap();
 }
 

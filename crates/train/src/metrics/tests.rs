@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::MetricsRow::{Eval, Step};
 use super::*;
 
 fn step(step: u64) -> StepRow {
@@ -26,9 +27,9 @@ fn written(n_steps: u64) -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().join(METRICS_FILE);
     let mut log = MetricsLog::create(&path).unwrap();
     for s in 1..=n_steps {
-        log.append(&step(s).into()).unwrap();
+        log.append(&Step(step(s))).unwrap();
         if s % 2 == 0 {
-            log.append(&eval(s).into()).unwrap();
+            log.append(&Eval(eval(s))).unwrap();
         }
     }
     log.sync().unwrap();
@@ -57,7 +58,7 @@ fn what_is_written_is_read() {
 #[test]
 fn unknown_keys_are_read_over_and_optional_ones_may_miss() {
     let line = r#"{"step":1,"loss":1,"grad_norm":2,"lr":3,"tokens":4,"tokens_per_s":5,"new":[]}"#;
-    let MetricsRow::Step(row) = serde_json::from_str(line).unwrap() else { panic!("a step") };
+    let Step(row) = serde_json::from_str(line).unwrap() else { panic!("a step") };
     assert_eq!((row.step, row.tokens, row.tokens_per_s, row.memory_bytes), (1, 4, 5.0, None));
 }
 
@@ -86,9 +87,9 @@ fn resume_cuts_back_to_the_step_and_goes_on() {
     let kept = fs::read_to_string(&path).unwrap();
     assert!(before.starts_with(&kept));
     assert_eq!(kept.lines().count(), 6);
-    log.append(&step(5).into()).unwrap();
-    log.append(&step(6).into()).unwrap();
-    log.append(&eval(6).into()).unwrap();
+    log.append(&Step(step(5))).unwrap();
+    log.append(&Step(step(6))).unwrap();
+    log.append(&Eval(eval(6))).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
 }
 
@@ -154,7 +155,7 @@ fn a_new_run_never_takes_the_log_of_another() {
 fn a_resume_leaves_nothing_beside_the_log() {
     let (dir, path) = written(4);
     MetricsLog::resume(&path, 1).unwrap();
-    assert_eq!(read::<MetricsRow>(&path).unwrap(), [step(1).into()]);
+    assert_eq!(read::<MetricsRow>(&path).unwrap(), [Step(step(1))]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
