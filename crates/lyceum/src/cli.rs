@@ -18,8 +18,7 @@ LYCEUM_CACHE, NO_COLOR.";
 
 /// Pretrain a Transformer on the CPU, and put it to work
 #[derive(Debug, Parser)]
-#[command(name = "lyceum", version, after_long_help = EXAMPLES, max_term_width = 100)]
-#[command(arg_required_else_help = true)]
+#[command(version, after_long_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]

@@ -135,26 +135,22 @@ impl Recipe {
     /// With the first field at fault.
     pub fn check(&self) -> Result<(), Failure> {
         let Self { data, train, optim, eval, .. } = self;
-        for (field, value) in [
-            ("data.seq_len", data.seq_len as u64),
-            ("train.batch_size", train.batch_size as u64),
-            ("train.keep_last", train.keep_last as u64),
-            ("eval.batch_size", eval.batch_size as u64),
-            ("train.steps", train.steps),
-            ("train.checkpoint_every", train.checkpoint_every),
-            ("train.eval_every", train.eval_every),
-        ] {
-            if value == 0 || value > 1 << 40 {
-                return Err(refused(field, format!("{value} is not at least 1")));
-            }
-        }
         if data.paths.len() > 1 && data.paths.iter().any(|path| path == Path::new("-")) {
             return Err(refused("data.paths", "`-` is standard input, and stands alone"));
         }
         let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
         let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
         let share = |x: f32| (0.0..1.0).contains(&x);
-        let values: [(_, &dyn Display, _, _); 8] = [
+        let saves = train.checkpoint_every;
+        let some = |n: u64| (1..=1 << 40).contains(&n);
+        let values: [(_, &dyn Display, _, _); 15] = [
+            ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "at least 1"),
+            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "at least 1"),
+            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "at least 1"),
+            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "at least 1"),
+            ("train.steps", &train.steps, some(train.steps), "at least 1"),
+            ("train.checkpoint_every", &saves, some(saves), "at least 1"),
+            ("train.eval_every", &train.eval_every, some(train.eval_every), "at least 1"),
             ("data.validation_fraction", &fraction, (0.0..=0.5).contains(&fraction), "in [0, 0.5]"),
             ("task.label_smoothing", &smoothing, share(smoothing), "in [0, 1)"),
             ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),

@@ -161,13 +161,13 @@ impl Judge {
 
 /// A piece of a document as the model reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Window {
+pub struct Window {
     inputs: Vec<u32>,
     targets: Vec<u32>,
 }
 
 /// Windows of at most `max_len` over `ids`, every id but the first being a target once.
-fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
+pub fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
     let n_targets = ids.len().saturating_sub(1);
     let (mut windows, mut asked) = (vec![], 0);
     while asked < n_targets {
@@ -184,7 +184,7 @@ fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
 }
 
 /// Windows as rows, the shorter ones padded where nothing is asked.
-fn batch(windows: &[Window]) -> Batch {
+pub fn batch(windows: &[Window]) -> Batch {
     let seq_len = windows.iter().map(|window| window.inputs.len()).max().unwrap_or(0);
     let mut batch = Batch { seq_len, ..Batch::default() };
     for (id, window) in (0..).zip(windows) {
