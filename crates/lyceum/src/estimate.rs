@@ -77,18 +77,20 @@ pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
 }
 
 /// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is
-/// kept of logits, hidden states and attention probabilities, once as tensors and once as written.
+/// kept of an output of this width, of hidden states and attention probabilities, once as tensors
+/// and once as written.
 pub fn forward_bytes(
     stack: &Stack,
     precision: Precision,
     [batch, len]: [usize; 2],
+    width: usize,
     (hidden_states, attentions): (bool, bool),
 ) -> u64 {
-    let StackConfig { embed, trunk, .. } = stack.config();
+    let trunk = &stack.config().trunk;
     let n_layers = trunk.n_layers as f64;
     let hidden = if hidden_states { (n_layers + 1.0) * trunk.d_model as f64 } else { 0.0 };
     let attended = if attentions { n_layers * (trunk.n_heads * len) as f64 } else { 0.0 };
-    let kept = 2.0 * F32 * (embed.vocab_size as f64 + hidden + attended);
+    let kept = 2.0 * F32 * (width as f64 + hidden + attended);
     (batch as f64 * len as f64 * (kept + pass_row(trunk, precision.compute.bytes() as f64))) as u64
 }
 
@@ -319,6 +321,20 @@ mod tests {
             let off = found.abs_diff(seen) as f64 / seen as f64;
             assert!(off < 0.05, "{size:?} {precision:?}: estimated {found}, seen {seen} MiB");
         }
+    }
+
+    #[test]
+    fn a_pass_is_counted_by_what_is_asked_of_it() {
+        let config = ModelConfig::Gpt2(Gpt2Config { n_layers: 2, ..Gpt2Config::fresh() });
+        let (stack, _) = Model::register(&config).expect("builds");
+        let bytes = |batch, wanted| forward_bytes(&stack, Precision::F32, [batch, 4], 10, wanted);
+        let plain = bytes(1, (false, false));
+        assert_eq!(bytes(3, (false, false)), 3 * plain);
+        let (d_model, n_heads) = (stack.config().trunk.d_model, stack.config().trunk.n_heads);
+        // Tensors and what is written of them, both in f32.
+        assert_eq!(bytes(1, (true, false)) - plain, (2 * 4 * 4 * 3 * d_model) as u64);
+        assert_eq!(bytes(1, (false, true)) - plain, (2 * 4 * 4 * 2 * n_heads * 4) as u64);
+        assert!(bytes(1 << 60, (true, true)) > 1 << 63);
     }
 
     #[test]

@@ -35,7 +35,12 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
         env.warn(&format!("{n_unread} tensors of `{name}` are no inputs of this model"));
     }
     let wanted = (args.hidden_states, args.attentions);
-    let needed = forward_bytes(&loaded.model.stack, loaded.precision, inputs.shape, wanted);
+    let stack = &loaded.model.stack;
+    let width = match loaded.model.config {
+        ModelConfig::Seed(_) => stack.config().trunk.d_model,
+        ModelConfig::Gpt2(_) => loaded.vocab_size(),
+    };
+    let needed = forward_bytes(stack, loaded.precision, inputs.shape, width, wanted);
     let hint = "give fewer or shorter sequences, or ask for less with them";
     machine::refuse_beyond_memory("the forward pass", needed, hint)?;
     let outputs = forward(&inputs, &loaded, (args, env));
