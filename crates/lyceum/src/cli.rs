@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::device::PrecisionArg;
+use crate::commands::load::PrecisionArg;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -13,12 +13,12 @@ Examples:
   lyceum doctor                              what this machine can do
 
 Exit codes: 0 done, 1 refused input, 2 usage, 3 interrupted with a checkpoint, 101 a bug.
-Variables: LYCEUM_ISA, LYCEUM_THREADS, LYCEUM_LOG (warn, info, debug), LYCEUM_CACHE, NO_COLOR.";
+Variables: LYCEUM_DEVICE (cpu), LYCEUM_ISA, LYCEUM_THREADS, LYCEUM_LOG (warn, info, debug),
+LYCEUM_CACHE, NO_COLOR.";
 
 /// Pretrain a Transformer on the CPU, and put it to work
 #[derive(Debug, Parser)]
-#[command(name = "lyceum", version, after_long_help = EXAMPLES, max_term_width = 100)]
-#[command(arg_required_else_help = true)]
+#[command(version, after_long_help = EXAMPLES, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -62,19 +62,26 @@ pub enum Command {
     Runs(Runs),
     /// Say what a recipe will take: parameters, FLOPs, memory, time
     #[command(after_long_help = PLAN_EXAMPLES)]
-    Plan(Plan),
+    Plan(About),
     /// Prove on your own recipe that resume, accumulation and threads change nothing
     #[command(after_long_help = VERIFY_EXAMPLES)]
-    Verify(Verify),
+    Verify(About),
     /// Look at this machine: processor, memory, measured peaks, and what is wrong
     #[command(after_long_help = DOCTOR_EXAMPLES)]
-    Doctor(Doctor),
+    Doctor {
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure the speed of a training step
-    #[command(after_long_help = BENCH_EXAMPLES)]
+    #[command(subcommand, after_long_help = BENCH_EXAMPLES)]
     Bench(Bench),
     /// Print the completions of a shell
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
-    Completions(Completions),
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Print the manual page
     Man,
 }
@@ -85,14 +92,23 @@ Examples:
   lyceum pretrain recipe.toml --out runs/mine --set train.steps=2000 --set model.depth=8
   lyceum pretrain --out runs/mine --resume";
 
-/// Options of `pretrain`.
+/// A recipe, and what is changed in it.
 #[derive(Args, Debug)]
-pub struct Pretrain {
+pub struct RecipeArgs {
     /// The recipe: a TOML file, or `austen` (the default), `tang`, `seed`, which are in the binary
-    pub recipe: Option<String>,
+    #[arg(value_name = "RECIPE")]
+    pub name: Option<String>,
     /// Set a key of the recipe, such as `train.steps=100`; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+}
+
+/// Options of `pretrain`.
+#[derive(Args, Debug)]
+pub struct Pretrain {
+    /// What is trained.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// The run's directory (default: a new one below `runs/`)
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -280,14 +296,12 @@ Examples:
   lyceum plan
   lyceum plan recipe.toml --set train.batch=16";
 
-/// Options of `plan`.
+/// Options of `plan` and `verify`.
 #[derive(Args, Debug)]
-pub struct Plan {
-    /// The recipe: a TOML file, or the name of one in the binary (default: `austen`)
-    pub recipe: Option<String>,
-    /// Set a key of the recipe; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
+pub struct About {
+    /// What it is about.
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// One JSON object
     #[arg(long)]
     pub json: bool,
@@ -298,49 +312,20 @@ Examples:
   lyceum verify
   lyceum verify recipe.toml --set model.depth=4";
 
-/// Options of `verify`.
-#[derive(Args, Debug)]
-pub struct Verify {
-    /// The recipe: a TOML file, or the name of one in the binary (default: `austen`)
-    pub recipe: Option<String>,
-    /// Set a key of the recipe; may be repeated
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 const DOCTOR_EXAMPLES: &str = "\
 Examples:
   lyceum doctor
   lyceum doctor --json
   LYCEUM_ISA=avx2 lyceum doctor";
 
-/// Options of `doctor`.
-#[derive(Args, Debug)]
-pub struct Doctor {
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
 const BENCH_EXAMPLES: &str = "\
 Examples:
   lyceum bench train --size S --mode bf16
   lyceum bench train --size BASE --mode f32 --threads 2 --json";
 
-/// Options of `bench`.
-#[derive(Args, Debug)]
-pub struct Bench {
-    /// What is measured.
-    #[command(subcommand)]
-    pub command: BenchCommand,
-}
-
 /// What is measured.
 #[derive(Debug, Subcommand)]
-pub enum BenchCommand {
+pub enum Bench {
     /// A whole training step: forward, backward, clipping, optimizer
     #[command(after_long_help = BENCH_EXAMPLES)]
     Train(BenchTrain),
@@ -381,19 +366,9 @@ Examples:
   lyceum completions zsh > ~/.zfunc/_lyceum
   lyceum completions fish > ~/.config/fish/completions/lyceum.fish";
 
-/// Options of `completions`.
-#[derive(Args, Debug)]
-pub struct Completions {
-    /// The shell
-    pub shell: clap_complete::Shell,
-}
-
 fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1".to_owned()),
-        Ok(n) => Ok(n),
-        Err(error) => Err(format!("{error}")),
-    }
+    let n = text.parse::<usize>().map_err(|error| error.to_string())?;
+    if n == 0 { Err("at least 1".to_owned()) } else { Ok(n) }
 }
 
 #[cfg(test)]

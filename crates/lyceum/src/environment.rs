@@ -1,6 +1,7 @@
 //! The environment: the one place that reads variables, and what follows from them.
 //!
 //! ```text
+//! LYCEUM_DEVICE   what computes: `cpu`
 //! LYCEUM_ISA      a lower instruction set than the CPU's best
 //! LYCEUM_THREADS  how many threads compute; `--threads` comes first
 //! LYCEUM_LOG      warn, info (the default) or debug; `--quiet` is warn
@@ -13,6 +14,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
+use clap::ValueEnum;
 use kernels::Isa;
 use tensor::Device;
 
@@ -23,7 +25,7 @@ use crate::failure::Failure;
 const MAX_THREADS: usize = 4096;
 
 /// How much is said on standard error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Log {
     /// Warnings and errors.
     Warn,
@@ -60,11 +62,9 @@ impl Env {
     fn from_vars(global: &Global, var: impl Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let var = |name: &str| var(name).filter(|value| !value.is_empty());
         let text = |name: &str| var(name).map(|value| value.to_string_lossy().into_owned());
-        let threads = match (global.threads, text("LYCEUM_THREADS")) {
-            (Some(n), _) => Some(n),
-            (None, Some(value)) => Some(parse_threads(&value)?),
-            (None, None) => None,
-        };
+        text("LYCEUM_DEVICE").map_or(Ok(()), |value| check_device(&value))?;
+        let threads = text("LYCEUM_THREADS").filter(|_| global.threads.is_none());
+        let threads = threads.map(|value| parse_threads(&value)).transpose()?;
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         let log = text("LYCEUM_LOG").map_or(Ok(Log::Info), |value| parse_log(&value))?;
         let dir = |name| var(name).map(PathBuf::from);
@@ -73,7 +73,7 @@ impl Env {
             .or_else(|| dir("HOME").map(|dir| dir.join(".cache/lyceum")));
         Ok(Self {
             isa: text("LYCEUM_ISA").map_or(Ok(Isa::detect()), |value| parse_isa(&value))?,
-            n_threads: threads.unwrap_or_else(cores),
+            n_threads: global.threads.or(threads).unwrap_or_else(cores),
             log: if global.quiet { Log::Warn } else { log },
             color: stderr_color(),
             cache_dir,
@@ -116,6 +116,16 @@ pub fn stderr_color() -> bool {
     env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && io::stderr().is_terminal()
 }
 
+fn check_device(value: &str) -> Result<(), Failure> {
+    let problem = match value {
+        "cpu" => return Ok(()),
+        "cuda" => "this build computes on the CPU alone",
+        _ => "there is no such device",
+    };
+    Err(Failure::new(format!("`LYCEUM_DEVICE` is `{value}`: {problem}"))
+        .hint("unset it, or set it to `cpu`; `cuda` is not in this build yet"))
+}
+
 fn parse_isa(value: &str) -> Result<Isa, Failure> {
     let known = value.parse::<Isa>().ok();
     if let Some(isa) = known.filter(|isa| isa.is_supported()) {
@@ -134,15 +144,8 @@ fn parse_threads(value: &str) -> Result<usize, Failure> {
 }
 
 fn parse_log(value: &str) -> Result<Log, Failure> {
-    Ok(match value {
-        "warn" => Log::Warn,
-        "info" => Log::Info,
-        "debug" => Log::Debug,
-        _ => {
-            let message = format!("`LYCEUM_LOG` is `{value}`, expected warn, info or debug");
-            return Err(Failure::new(message));
-        }
-    })
+    let message = format!("`LYCEUM_LOG` is `{value}`, expected warn, info or debug");
+    Log::from_str(value, false).map_err(|_| Failure::new(message))
 }
 
 #[cfg(test)]
@@ -159,6 +162,7 @@ mod tests {
     #[test]
     fn flags_come_before_variables() {
         let vars = [("LYCEUM_THREADS", "3"), ("LYCEUM_LOG", "debug"), ("HOME", "/h")];
+        let vars = [&vars[..], &[("LYCEUM_DEVICE", "cpu")]].concat();
         let env = read(&Global::default(), &vars).expect("fine");
         assert_eq!((env.n_threads, env.log), (3, Log::Debug));
         assert_eq!(env.cache_dir, Some("/h/.cache/lyceum".into()));
@@ -169,6 +173,8 @@ mod tests {
     #[test]
     fn what_cannot_be_followed_is_refused_with_what_can() {
         for (name, value, expected) in [
+            ("LYCEUM_DEVICE", "tpu", "`LYCEUM_DEVICE` is `tpu`: there is no such device"),
+            ("LYCEUM_DEVICE", "cuda", "hint: unset it, or set it to `cpu`; `cuda` is not in this"),
             ("LYCEUM_ISA", "sse9", "`LYCEUM_ISA` is `sse9`: there is no such path"),
             ("LYCEUM_ISA", "AVX2", "hint: this CPU runs `portable`"),
             ("LYCEUM_THREADS", "0", "`LYCEUM_THREADS` is `0`, expected a number from 1 to 4096"),

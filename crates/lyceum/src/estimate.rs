@@ -4,30 +4,12 @@
 //! of the chunked head, packed operands, and what the preparation of text leaves behind. Buffers
 //! that are freed stay with their pool, so parts that are never alive together still add up.
 
-use models::{Model, ModelConfig, Stack};
-use nn::{ConfigError, FfnKind, NormPlacement, TransformerConfig};
-use tensor::{DType, Isa, Precision};
+use models::{Model, ModelConfig, Stack, StackConfig};
+use nn::{FfnKind, NormPlacement, TransformerConfig};
+use tensor::{DType, Isa, ParamsBuilder, Precision};
 
-/// What a training step is asked to do, and what goes on around it.
-#[derive(Clone, Copy, Debug)]
-pub struct StepShape {
-    /// Windows of a step.
-    pub batch: usize,
-    /// Windows that go through the model at once.
-    pub micro_batch: usize,
-    /// Tokens of a window.
-    pub seq_len: usize,
-    /// Storage of activations.
-    pub precision: Precision,
-    /// The instruction set: it decides how operands are packed.
-    pub isa: Isa,
-    /// Whether blocks are recomputed.
-    pub recompute: bool,
-    /// Windows an evaluation shows the model at once; 0 where there is none.
-    pub eval_batch: usize,
-    /// Bytes of text that are made tokens first; 0 where that was done before.
-    pub text_bytes: u64,
-}
+use crate::failure::Failure;
+use crate::recipe::Recipe;
 
 /// The estimate.
 #[derive(Clone, Debug)]
@@ -37,21 +19,27 @@ pub struct Estimate {
     /// Floating-point operations of the model's arithmetic for each token, forward and backward.
     pub flops_per_token: f64,
     /// Bytes by part, largest use at the same time.
-    pub memory: Vec<(&'static str, u64)>,
+    pub memory: Vec<(String, u64)>,
 }
 
 impl Estimate {
-    /// For a family's config; takes no memory itself.
+    /// For a family's config and the recipe it is trained by; `text_bytes` are to be made tokens
+    /// first, none where nobody knows how many. Takes no memory itself.
     ///
     /// # Errors
-    /// Where the config cannot be built.
-    pub fn new(config: &ModelConfig, step: StepShape) -> Result<Self, ConfigError> {
+    /// Where the config cannot be built, or the recipe's precision is unknown.
+    pub fn new(
+        config: &ModelConfig,
+        recipe: &Recipe,
+        isa: Isa,
+        text_bytes: Option<u64>,
+    ) -> Result<Self, Failure> {
         let (stack, builder) = Model::register(config)?;
         let n_params: usize = builder.entries().iter().map(|e| e.param.len()).sum();
         Ok(Self {
             n_params,
-            flops_per_token: flops_per_token(&stack, n_params, step.seq_len),
-            memory: memory(&stack, n_params, step),
+            flops_per_token: flops_per_token(&stack, n_params, recipe.data.seq_len),
+            memory: Sizes::new(&stack, recipe, isa, text_bytes)?.parts(n_params as f64),
         })
     }
 
@@ -59,6 +47,19 @@ impl Estimate {
     pub fn total_bytes(&self) -> u64 {
         self.memory.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
     }
+}
+
+/// Parameters by what they belong to, which `part` tells from a name; in order of appearance.
+pub fn parameters_by(builder: &ParamsBuilder, part: impl Fn(&str) -> &str) -> Vec<(String, u64)> {
+    let mut parts: Vec<(String, u64)> = vec![];
+    for entry in builder.entries() {
+        let (name, n) = (part(&entry.name), entry.param.len() as u64);
+        match parts.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += n,
+            None => parts.push((name.to_owned(), n)),
+        }
+    }
+    parts
 }
 
 /// ```text
@@ -75,155 +76,204 @@ pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
     6.0 * (n_params - tables) as f64 + attention
 }
 
+/// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is
+/// kept of an output of this width, of hidden states and attention probabilities, once as tensors
+/// and once as written.
+pub fn forward_bytes(
+    stack: &Stack,
+    precision: Precision,
+    [batch, len]: [usize; 2],
+    width: usize,
+    (hidden_states, attentions): (bool, bool),
+) -> u64 {
+    let trunk = &stack.config().trunk;
+    let n_layers = trunk.n_layers as f64;
+    let hidden = if hidden_states { (n_layers + 1.0) * trunk.d_model as f64 } else { 0.0 };
+    let attended = if attentions { n_layers * (trunk.n_heads * len) as f64 } else { 0.0 };
+    let kept = 2.0 * F32 * (width as f64 + hidden + attended);
+    (batch as f64 * len as f64 * (kept + pass_row(trunk, precision.compute.bytes() as f64))) as u64
+}
+
+/// What a row of a pass that keeps nothing for a backward one takes.
+fn pass_row(trunk: &TransformerConfig, compute: f64) -> f64 {
+    let [d, f] = [trunk.d_model, trunk.d_ff].map(|n| n as f64);
+    2.0 * F32 * d + compute * (5.0 * d + 2.0 * f)
+}
+
+/// Bytes of an f32. Sizes are floats: none overflows, and none is larger than one holds exactly
+/// where that matters.
+const F32: f64 = 4.0;
+const MIB: f64 = (1 << 20) as f64;
 /// Code, stacks, tables of the allocator: what a step of a tiny model takes.
-const PROGRAM_BYTES: usize = 24 << 20;
+const PROGRAM_BYTES: f64 = 24.0 * MIB;
 /// A token of a batch: as input and as target, its document and its place there.
-const TOKEN_BYTES: usize = 16;
+const TOKEN_BYTES: f64 = 16.0;
 /// What tokenizing leaves with the allocator: this, and [`TEXT_FACTOR`] times the text.
-const TEXT_BYTES: usize = 10 << 20;
-const TEXT_FACTOR: u64 = 16;
+const TEXT_BYTES: f64 = 10.0 * MIB;
+const TEXT_FACTOR: f64 = 16.0;
 /// Beyond so much text, tokenizing takes no more memory: it goes in batches.
-const TEXT_AT_ONCE: u64 = 2 << 20;
+const TEXT_AT_ONCE: f64 = 2.0 * MIB;
 /// Arenas and activations smaller than this are cut from what tokenizing left, about half of them.
-const SMALL_ARENA: usize = 4 << 20;
-const SMALL_ACTIVATION: usize = 1 << 20;
+const SMALL_ARENA: f64 = 4.0 * MIB;
+const SMALL_ACTIVATION: f64 = MIB;
 /// f32 logits of one chunk, and gradients of logits of one chunk: as `linear_cross_entropy` cuts.
-const LOGIT_BYTES: usize = 32 << 20;
-const GRAD_BYTES: usize = 104 << 20;
+const LOGIT_BYTES: f64 = 32.0 * MIB;
+const GRAD_BYTES: f64 = 104.0 * MIB;
 
 /// Sizes that the parts are made of.
 struct Sizes<'a> {
     trunk: &'a TransformerConfig,
-    vocab_size: usize,
+    recompute: bool,
+    d_model: f64,
+    d_ff: f64,
+    vocab_size: f64,
     /// Rows of a micro-batch, R.
-    rows: usize,
+    rows: f64,
+    /// Rows of a whole step.
+    step_rows: f64,
     /// Rows of an evaluation.
-    eval_rows: usize,
+    eval_rows: f64,
+    text_bytes: f64,
     /// Bytes of an activation inside a block.
-    compute: usize,
+    compute: f64,
     /// Bytes of a packed operand's element.
-    packed: usize,
+    packed: f64,
 }
 
-fn memory(stack: &Stack, n_params: usize, step: StepShape) -> Vec<(&'static str, u64)> {
-    let dot = step.precision.compute == DType::Bf16 && step.isa == Isa::Avx512Bf16;
-    let sizes = Sizes {
-        trunk: &stack.config().trunk,
-        vocab_size: stack.config().embed.vocab_size,
-        rows: step.micro_batch.saturating_mul(step.seq_len),
-        eval_rows: step.eval_batch.saturating_mul(step.seq_len),
-        compute: step.precision.compute.bytes(),
-        packed: if dot { 2 } else { 4 },
-    };
-    let arenas = n_params.saturating_mul(16);
-    let text = match step.text_bytes {
-        0 => 0,
-        n => TEXT_BYTES + (n.min(TEXT_AT_ONCE) * TEXT_FACTOR) as usize,
-    };
-    let small_arenas = if arenas / 4 < SMALL_ARENA { arenas } else { 0 };
-    let reused = small_arenas.saturating_add(sizes.small_activations(step.recompute)) / 2;
-    let text = text.saturating_sub(reused);
-    let parts = [
-        ("weights", n_params.saturating_mul(4)),
-        ("gradients", n_params.saturating_mul(4)),
-        ("moments", n_params.saturating_mul(8)),
-        ("activations", sizes.activations(step.recompute)),
-        ("backward", sizes.backward()),
-        ("head and loss", sizes.head()),
-        ("packed operands", sizes.shared_operand()),
-        ("tokens of a step", step.batch.saturating_mul(step.seq_len).saturating_mul(TOKEN_BYTES)),
-        ("evaluation", sizes.evaluation()),
-        ("text", text),
-        ("program", PROGRAM_BYTES),
-    ];
-    parts.map(|(name, bytes)| (name, bytes as u64)).into()
-}
-
-impl Sizes<'_> {
-    /// What a row of a block keeps for the backward pass.
-    fn block_row(&self) -> usize {
-        let TransformerConfig { d_model: d, d_ff: f, n_heads, d_head, .. } = *self.trunk;
-        let up = match self.trunk.ffn {
-            FfnKind::Plain(_) => f,
-            FfnKind::Gated(_) => f.saturating_mul(2),
+impl<'a> Sizes<'a> {
+    fn new(
+        stack: &'a Stack,
+        recipe: &Recipe,
+        isa: Isa,
+        text_bytes: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let StackConfig { trunk, embed, .. } = stack.config();
+        let Recipe { data, train, eval, .. } = recipe;
+        let (precision, fraction) = (train.precision(isa)?, data.validation_fraction);
+        let (seq_len, text_bytes) =
+            (data.seq_len as f64, text_bytes.map_or(f64::MAX, |n| n as f64));
+        // A token is three bytes or more, as a rule.
+        let judged = match text_bytes {
+            0.0 => f64::MAX,
+            text => (text * fraction / 3.0 / seq_len).ceil(),
         };
-        let qkv = self.trunk.d_query_key_value();
-        let inside = self.compute.saturating_mul(qkv + n_heads * d_head + up.saturating_add(f));
-        // The stream after each sublayer in f32, and either its norm or, normalised after, the sum.
-        let streams = match self.trunk.placement {
-            NormPlacement::Pre => 2 * (4 + self.compute) * d,
-            NormPlacement::Post => 4 * 4 * d,
-        };
-        // Mean and deviation of two norms, logsumexp of every head.
-        inside.saturating_add(streams + 16 + 4 * n_heads)
+        let dot = precision.compute == DType::Bf16 && isa == Isa::Avx512Bf16;
+        Ok(Self {
+            trunk,
+            recompute: train.recompute,
+            d_model: trunk.d_model as f64,
+            d_ff: trunk.d_ff as f64,
+            vocab_size: embed.vocab_size as f64,
+            rows: train.micro_batch() as f64 * seq_len,
+            step_rows: train.batch_size as f64 * seq_len,
+            eval_rows: if fraction > 0.0 {
+                judged.min(eval.batch_size as f64) * seq_len
+            } else {
+                0.0
+            },
+            text_bytes,
+            compute: precision.compute.bytes() as f64,
+            packed: if dot { 2.0 } else { 4.0 },
+        })
     }
 
-    fn activations(&self, recompute: bool) -> usize {
-        let (n_layers, stream) = (self.trunk.n_layers, 4 * self.trunk.d_model);
-        let a_row = if recompute {
-            n_layers.saturating_mul(stream).saturating_add(self.block_row())
-        } else {
-            n_layers.saturating_mul(self.block_row())
+    fn parts(&self, n_params: f64) -> Vec<(String, u64)> {
+        let tokenizing = TEXT_BYTES + self.text_bytes.min(TEXT_AT_ONCE) * TEXT_FACTOR;
+        let text = if self.text_bytes > 0.0 { tokenizing } else { 0.0 };
+        let arenas = 4.0 * F32 * n_params;
+        let small_arenas = if arenas / 4.0 < SMALL_ARENA { arenas } else { 0.0 };
+        let reused = f64::midpoint(small_arenas, self.small_activations());
+        let parts = [
+            ("weights", F32 * n_params),
+            ("gradients", F32 * n_params),
+            ("moments", 2.0 * F32 * n_params),
+            ("activations", self.activations()),
+            ("backward", self.backward()),
+            ("head and loss", self.head()),
+            ("packed operands", self.shared_operand()),
+            ("tokens of a step", self.step_rows * TOKEN_BYTES),
+            ("evaluation", self.evaluation()),
+            ("text", text - reused),
+            ("program", PROGRAM_BYTES),
+        ];
+        // Below zero is none.
+        parts.map(|(name, bytes)| (name.to_owned(), bytes as u64)).into()
+    }
+
+    /// What a row of a block keeps for the backward pass.
+    fn block_row(&self) -> f64 {
+        let (d, f, n_heads) = (self.d_model, self.d_ff, self.trunk.n_heads as f64);
+        let up = match self.trunk.ffn {
+            FfnKind::Plain(_) => f,
+            FfnKind::Gated(_) => 2.0 * f,
         };
-        self.rows.saturating_mul(a_row.saturating_add(stream))
+        let attended = self.trunk.d_query_key_value() + self.trunk.n_heads * self.trunk.d_head;
+        let inside = self.compute * (attended as f64 + up + f);
+        // The stream after each sublayer in f32, and either its norm or, normalised after, the sum.
+        let streams = match self.trunk.placement {
+            NormPlacement::Pre => 2.0 * (F32 + self.compute) * d,
+            NormPlacement::Post => 4.0 * F32 * d,
+        };
+        // Mean and deviation of two norms, logsumexp of every head.
+        inside + streams + 4.0 * F32 + F32 * n_heads
+    }
+
+    fn activations(&self) -> f64 {
+        let (n_layers, stream) = (self.trunk.n_layers as f64, F32 * self.d_model);
+        let blocks = if self.recompute {
+            n_layers * stream + self.block_row()
+        } else {
+            n_layers * self.block_row()
+        };
+        self.rows * (blocks + stream)
     }
 
     /// Activations and gradients where the buffers of a step are small.
-    fn small_activations(&self, recompute: bool) -> usize {
-        if self.rows.saturating_mul(4 * self.trunk.d_model) >= SMALL_ACTIVATION {
-            return 0;
-        }
-        self.activations(recompute).saturating_add(self.backward())
+    fn small_activations(&self) -> f64 {
+        let is_small = self.rows * F32 * self.d_model < SMALL_ACTIVATION;
+        if is_small { self.activations() + self.backward() } else { 0.0 }
     }
 
     /// Gradients on their way back through one block: two of the stream, one a width inside; with
     /// dropout, what is dropped from and what is left.
-    fn backward(&self) -> usize {
-        let (d, f) = (self.trunk.d_model, self.trunk.d_ff);
-        let streams = if self.trunk.dropout.residual > 0.0 { 4 } else { 2 };
-        let inside = self.compute.saturating_mul(f + d);
-        self.rows.saturating_mul((streams * 4 * d).saturating_add(inside))
+    fn backward(&self) -> f64 {
+        let streams = if self.trunk.dropout.residual > 0.0 { 4.0 } else { 2.0 };
+        let inside = self.compute * (self.d_ff + self.d_model);
+        self.rows * (streams * F32 * self.d_model + inside)
     }
 
     /// Rows of a chunk of the head, of elements of so many bytes.
-    fn fits(&self, bytes: usize, element: usize, rows: usize) -> usize {
-        let fitting = bytes / self.vocab_size.saturating_mul(element).max(1) / 48 * 48;
-        fitting.clamp(48, rows.max(48)).min(rows)
+    fn fits(&self, bytes: f64, element: f64, rows: f64) -> f64 {
+        let fitting = (bytes / (self.vocab_size * element) / 48.0).floor() * 48.0;
+        fitting.max(48.0).min(rows)
     }
 
     /// The last hidden state and its gradient, a chunk's logits and theirs, the packed projection.
-    fn head(&self) -> usize {
-        let d = self.trunk.d_model;
-        let hidden = self.rows.saturating_mul(2 * self.compute * d + 8);
-        let chunk = self.fits(LOGIT_BYTES, 4, self.rows) * 4
+    fn head(&self) -> f64 {
+        let hidden = self.rows * (2.0 * self.compute * self.d_model + 2.0 * F32);
+        let chunk = self.fits(LOGIT_BYTES, F32, self.rows) * F32
             + self.fits(GRAD_BYTES, self.compute, self.rows) * self.compute;
-        let weight = self.packed * d;
-        hidden.saturating_add(self.vocab_size.saturating_mul(chunk + weight))
+        hidden + self.vocab_size * (chunk + self.packed * self.d_model)
     }
 
     /// The largest operand that is packed whole and shared by all threads: the one with fewer
     /// lines of a product `[m, k] x [k, n]`.
-    fn shared_operand(&self) -> usize {
-        let TransformerConfig { d_model: d, d_ff: f, .. } = *self.trunk;
-        let (v, r) = (self.vocab_size, self.rows);
+    fn shared_operand(&self) -> f64 {
+        let (d, f, v, r) = (self.d_model, self.d_ff, self.vocab_size, self.rows);
         let chunk = self.fits(GRAD_BYTES, self.compute, r);
         let products = [[chunk, d, v], [v, d, chunk], [r, f, d], [r, d, f], [f, d, r]];
-        let operand =
-            |[m, n, k]: [usize; 3]| m.min(n).saturating_mul(k).saturating_mul(self.packed);
-        products.into_iter().map(operand).max().unwrap_or(0)
+        products.into_iter().map(|[m, n, k]| m.min(n) * k * self.packed).fold(0.0, f64::max)
     }
 
     /// Buffers of an evaluation whose rows are not those of training: others are used again.
-    fn evaluation(&self) -> usize {
-        if self.eval_rows == 0 || self.eval_rows == self.rows {
-            return 0;
+    fn evaluation(&self) -> f64 {
+        if self.eval_rows == 0.0 || self.eval_rows == self.rows {
+            return 0.0;
         }
-        let logits = |rows| self.fits(LOGIT_BYTES, 4, rows);
-        let (own, others) = (logits(self.eval_rows), logits(self.rows));
-        let chunk = if own == others { 0 } else { self.vocab_size.saturating_mul(own * 4) };
-        let TransformerConfig { d_model: d, d_ff: f, .. } = *self.trunk;
-        let a_row = (2 * 4 * d).saturating_add(self.compute.saturating_mul(5 * d + 2 * f));
-        chunk.saturating_add(self.eval_rows.saturating_mul(a_row))
+        let [own, others] =
+            [self.eval_rows, self.rows].map(|rows| self.fits(LOGIT_BYTES, F32, rows));
+        let chunk = if own == others { 0.0 } else { self.vocab_size * own * F32 };
+        chunk + self.eval_rows * pass_row(self.trunk, self.compute)
     }
 }
 
@@ -242,17 +292,13 @@ mod tests {
             n_heads: n,
             ..Gpt2Config::fresh()
         });
-        let step = StepShape {
-            batch,
-            micro_batch: batch,
-            seq_len,
-            precision,
-            isa: Isa::Avx512Bf16,
-            recompute: false,
-            eval_batch: 0,
-            text_bytes: 0,
-        };
-        Estimate::new(&config, step).expect("builds").total_bytes() >> 20
+        let mut recipe = Recipe::default();
+        recipe.train.batch_size = batch;
+        recipe.train.precision = precision.compute.to_string();
+        recipe.data.seq_len = seq_len;
+        recipe.data.validation_fraction = 0.0;
+        let found = Estimate::new(&config, &recipe, Isa::Avx512Bf16, Some(0));
+        found.expect("builds").total_bytes() >> 20
     }
 
     /// Peaks of `bench train` on a CPU with AVX-512 BF16, 2 threads.
@@ -275,6 +321,20 @@ mod tests {
             let off = found.abs_diff(seen) as f64 / seen as f64;
             assert!(off < 0.05, "{size:?} {precision:?}: estimated {found}, seen {seen} MiB");
         }
+    }
+
+    #[test]
+    fn a_pass_is_counted_by_what_is_asked_of_it() {
+        let config = ModelConfig::Gpt2(Gpt2Config { n_layers: 2, ..Gpt2Config::fresh() });
+        let (stack, _) = Model::register(&config).expect("builds");
+        let bytes = |batch, wanted| forward_bytes(&stack, Precision::F32, [batch, 4], 10, wanted);
+        let plain = bytes(1, (false, false));
+        assert_eq!(bytes(3, (false, false)), 3 * plain);
+        let (d_model, n_heads) = (stack.config().trunk.d_model, stack.config().trunk.n_heads);
+        // Tensors and what is written of them, both in f32.
+        assert_eq!(bytes(1, (true, false)) - plain, (2 * 4 * 4 * 3 * d_model) as u64);
+        assert_eq!(bytes(1, (false, true)) - plain, (2 * 4 * 4 * 2 * n_heads * 4) as u64);
+        assert!(bytes(1 << 60, (true, true)) > 1 << 63);
     }
 
     #[test]

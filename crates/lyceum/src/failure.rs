@@ -5,113 +5,76 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Exit code of a command line that cannot be read.
-pub const USAGE: u8 = 2;
-const REFUSED: u8 = 1;
-
-/// How a command ended that was not refused.
+/// How a command ended that was not refused; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// All was done.
-    Done,
+    Done = 0,
     /// It was interrupted, or its time was up, and a checkpoint says where to go on.
-    // Training is what can be interrupted so.
-    #[allow(dead_code)]
-    Interrupted,
+    Interrupted = 3,
 }
 
-impl Exit {
-    /// The process's exit code.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Done => 0,
-            Self::Interrupted => 3,
-        }
-    }
-}
-
-/// Why a command did not do what it was asked to.
-#[derive(Debug)]
-pub enum Failure {
-    /// What came from outside was refused, or the world did.
-    Refused(Box<Refusal>),
-    /// Nobody reads standard output any more (`| head`): no error, and no more to do.
-    ClosedPipe,
-}
-
-/// What failed, on which thing, why; and what to do about it.
-#[derive(Debug)]
-pub struct Refusal {
+/// Why a command did not do what it was asked to: what failed, on which thing, why; and what to do
+/// about it.
+#[derive(Debug, Default)]
+pub struct Failure {
     message: String,
     causes: Vec<String>,
     hint: Option<String>,
+    /// Nobody reads standard output any more (`| head`): no error, and no more to do.
+    is_closed_pipe: bool,
 }
 
 impl Failure {
     /// A failure that has no error behind it.
     pub fn new(message: impl Into<String>) -> Self {
-        Self::Refused(Box::new(Refusal { message: message.into(), causes: vec![], hint: None }))
+        Self { message: message.into(), ..Self::default() }
     }
 
     /// A failure with its chain of causes; a cause that the line before it says already is left
     /// out.
     pub fn of(error: &(dyn Error + 'static), hint: Option<String>) -> Self {
-        let message = error.to_string();
-        let (mut causes, mut said) = (vec![], message.clone());
+        let mut failure = Self::new(error.to_string());
+        let mut said = failure.message.clone();
         let mut source = error.source();
         while let Some(cause) = source {
             let text = cause.to_string();
             if !said.contains(&text) {
                 said.clone_from(&text);
-                causes.push(text);
+                failure.causes.push(text);
             }
             source = cause.source();
         }
-        let hint = hint.or_else(|| not_found(error));
-        Self::Refused(Box::new(Refusal { message, causes, hint }))
+        failure.hint = hint.or_else(|| not_found(error));
+        failure
     }
 
-    /// A file that could not be read.
-    pub fn read(path: &Path, source: &io::Error) -> Self {
-        let failure = Self::new(format!("failed to read `{}`", path.display()));
-        let failure = failure.because(source.to_string());
-        match not_found(source) {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    }
-
-    /// The same with a cause.
-    pub fn because(mut self, cause: impl Into<String>) -> Self {
-        if let Self::Refused(refusal) = &mut self {
-            refusal.causes.push(cause.into());
-        }
+    /// What it said so far as the cause of `message`.
+    fn says(mut self, message: impl Into<String>) -> Self {
+        let why = std::mem::replace(&mut self.message, message.into());
+        self.causes.insert(0, why);
         self
     }
 
     /// The same with what to do about it.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        if let Self::Refused(refusal) = &mut self {
-            refusal.hint = Some(hint.into());
-        }
-        self
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// The process's exit code.
     pub fn code(&self) -> u8 {
-        match self {
-            Self::Refused(_) => REFUSED,
-            Self::ClosedPipe => 0,
-        }
+        u8::from(!self.is_closed_pipe)
     }
 
     /// What is written to standard error; nothing for a closed pipe.
     pub fn text(&self, color: bool) -> String {
-        let Self::Refused(refusal) = self else { return String::new() };
+        let Self { message, causes, hint, is_closed_pipe } = self;
+        if *is_closed_pipe {
+            return String::new();
+        }
         let paint = |code: &str, word: &str| {
             if color { format!("\u{1b}[1;{code}m{word}\u{1b}[0m") } else { word.to_owned() }
         };
-        let Refusal { message, causes, hint } = &**refusal;
         let mut text = format!("{} {message}\n", paint("31", "error:"));
         for cause in causes {
             let _ = writeln!(text, "  caused by: {cause}");
@@ -125,6 +88,29 @@ impl Failure {
     /// Writes [`Self::text`].
     pub fn print(&self, color: bool) {
         let _ = io::stderr().write_all(self.text(color).as_bytes());
+    }
+}
+
+/// Says what an error of the system, or of a crate, put an end to.
+pub trait Context<T>: Sized {
+    /// The error as the cause of `message`.
+    ///
+    /// # Errors
+    /// Where there is one.
+    fn context(self, message: impl Into<String>) -> Result<T, Failure>;
+
+    /// The error as the cause of a file not being read.
+    ///
+    /// # Errors
+    /// Where there is one.
+    fn reading(self, path: &Path) -> Result<T, Failure> {
+        self.context(format!("failed to read `{}`", path.display()))
+    }
+}
+
+impl<T, E: Error + 'static> Context<T> for Result<T, E> {
+    fn context(self, message: impl Into<String>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::of(&error, None).says(message))
     }
 }
 
@@ -142,10 +128,8 @@ fn not_found(error: &(dyn Error + 'static)) -> Option<String> {
 /// Of standard output: commands read and write files through errors that name them.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
-            _ => Self::new("failed to write to standard output").because(error.to_string()),
-        }
+        let is_closed_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { is_closed_pipe, ..Self::of(&error, None).says("failed to write to standard output") }
     }
 }
 
@@ -167,7 +151,6 @@ with_hints! {
     tokenize::TokenizeError,
     train::TrainError,
     train::metrics::LogError,
-    crate::recipe::RecipeError,
 }
 
 impl From<generate::SamplingError> for Failure {
@@ -182,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_why_and_what_to_do() {
-        let failure = Failure::new("no").because("why").hint("do");
+        let failure = Err::<(), _>(io::Error::other("why")).context("no").expect_err("it is");
+        let failure = failure.hint("do");
         assert_eq!(failure.text(false), "error: no\n  caused by: why\n\nhint: do\n");
         assert!(failure.text(true).starts_with("\u{1b}[1;31merror:\u{1b}[0m no"));
         assert_eq!(failure.code(), 1);

@@ -3,10 +3,14 @@
 //! Read from `/proc` and the control groups of Linux; elsewhere a fact is unknown, never guessed.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use train::report::Named;
 use train::report::format::bytes;
+
+use crate::failure::Failure;
 
 /// The facts of this machine, as they were when it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +30,21 @@ pub struct Machine {
 pub struct Memory {
     /// The smaller of what the machine has available and what the control group leaves.
     pub available_bytes: u64,
-    /// Which of the two it is.
-    pub bound: Bound,
+    /// Which of the two it is: [`MACHINE`] or [`CONTROL_GROUP`].
+    pub bound: &'static str,
 }
 
-/// What bounds the memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bound {
-    /// The machine itself.
-    Machine,
-    /// The limit of a control group (a container, a systemd slice, a batch job).
-    ControlGroup,
+/// The machine itself is the bound.
+pub const MACHINE: &str = "machine";
+/// The limit of a control group is (a container, a systemd slice, a batch job).
+pub const CONTROL_GROUP: &str = "control group";
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&bytes(self.available_bytes))?;
+        let is_group = self.bound == CONTROL_GROUP;
+        f.write_str(if is_group { " (limit of the control group)" } else { "" })
+    }
 }
 
 impl Machine {
@@ -46,22 +54,14 @@ impl Machine {
     }
 
     /// Name and value of every fact, for people.
-    pub fn facts(&self) -> Vec<(String, String)> {
-        let unknown = || "unknown".to_owned();
-        let memory = self.memory.map_or_else(unknown, |memory| {
-            let bound = match memory.bound {
-                Bound::Machine => "",
-                Bound::ControlGroup => " (limit of the control group)",
-            };
-            bytes(memory.available_bytes) + bound
-        });
+    pub fn facts(&self) -> Vec<Named<'static>> {
         [
-            ("processor", self.cpu_model.clone().unwrap_or_else(unknown)),
-            ("cores", self.n_cores.map_or_else(unknown, |n| n.to_string())),
-            ("threads", self.n_threads.to_string()),
-            ("memory available", memory),
+            ("processor", self.cpu_model.clone()),
+            ("cores", self.n_cores.map(|n| n.to_string())),
+            ("threads", Some(self.n_threads.to_string())),
+            ("memory available", self.memory.map(|memory| memory.to_string())),
         ]
-        .map(|(name, value)| (name.to_owned(), value))
+        .map(|(name, value)| (name, value.unwrap_or_else(|| "unknown".to_owned())))
         .into()
     }
 }
@@ -69,6 +69,19 @@ impl Machine {
 /// Memory this process may still take.
 pub fn memory() -> Option<Memory> {
     Roots::default().memory()
+}
+
+/// Refuses what needs more memory than this process may still take.
+///
+/// # Errors
+/// With what is needed and what there is.
+pub fn refuse_beyond_memory(what: &str, needed_bytes: u64, hint: &str) -> Result<(), Failure> {
+    let Some(memory) = memory().filter(|memory| needed_bytes > memory.available_bytes) else {
+        return Ok(());
+    };
+    let (needed, available) = (needed_bytes >> 20, memory.available_bytes >> 20);
+    let problem = format!("{what} needs {needed} MiB of memory, {available} are available");
+    Err(Failure::new(problem).hint(hint))
 }
 
 /// The largest resident memory of this process so far.
@@ -108,8 +121,8 @@ impl Roots {
     fn memory(&self) -> Option<Memory> {
         let meminfo = fs::read_to_string(self.proc.join("meminfo")).ok();
         let machine = meminfo.and_then(|text| kib(&text, "MemAvailable"));
-        let machine = machine.map(|bytes| (bytes, Bound::Machine));
-        let group = self.control_group().map(|bytes| (bytes, Bound::ControlGroup));
+        let machine = machine.map(|bytes| (bytes, MACHINE));
+        let group = self.control_group().map(|bytes| (bytes, CONTROL_GROUP));
         let (available_bytes, bound) =
             machine.into_iter().chain(group).min_by_key(|(bytes, _)| *bytes)?;
         Some(Memory { available_bytes, bound })
@@ -126,54 +139,38 @@ impl Roots {
         let left = groups.lines().filter_map(|line| {
             let mut fields = line.splitn(3, ':').skip(1);
             let (controllers, path) = (fields.next()?, fields.next()?);
-            if controllers.is_empty() {
-                tightest(&self.cgroup, path, &VERSION_2)
-            } else if controllers.split(',').any(|name| name == "memory") {
-                tightest(&self.cgroup.join("memory"), path, &VERSION_1)
-            } else {
-                None
-            }
+            let is_memory = controllers.split(',').any(|name| name == "memory");
+            let version_1 = is_memory.then(|| self.cgroup.join("memory"));
+            let version_2 = controllers.is_empty().then(|| self.cgroup.clone());
+            tightest(&version_1.or(version_2)?, path)
         });
         left.min()
     }
 }
 
-/// File and field names of a version of control groups.
-struct Names {
-    limit: &'static str,
-    usage: &'static str,
-    reclaimable: &'static str,
-}
-
-const VERSION_1: Names = Names {
-    limit: "memory.limit_in_bytes",
-    usage: "memory.usage_in_bytes",
-    reclaimable: "total_inactive_file",
-};
-const VERSION_2: Names =
-    Names { limit: "memory.max", usage: "memory.current", reclaimable: "inactive_file" };
-
 /// The least that `path` and the groups above it leave. Inside a container `path` may name a group
 /// that is not shown there: then it is the group at the root that counts.
-fn tightest(root: &Path, path: &str, names: &Names) -> Option<u64> {
+fn tightest(root: &Path, path: &str) -> Option<u64> {
     let relative = Path::new(path.trim_start_matches('/'));
     let inside = !relative.components().any(|part| part.as_os_str() == "..");
     let group = if inside { root.join(relative) } else { root.to_path_buf() };
     let groups = group.ancestors().take_while(|dir| dir.starts_with(root));
-    groups.filter_map(|dir| left(dir, names)).min()
+    groups.filter_map(left).min()
 }
 
-/// Limit minus usage of one group. Its page cache that was not used lately counts as free: the
-/// kernel drops it before it runs out.
-fn left(group: &Path, names: &Names) -> Option<u64> {
+/// Limit minus usage of one group, by the names of version 2 or of version 1. Its page cache that
+/// was not used lately counts as free: the kernel drops it before it runs out.
+fn left(group: &Path) -> Option<u64> {
     let read = |name: &str| fs::read_to_string(group.join(name)).ok();
-    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let number = |names: [&str; 2]| names.into_iter().find_map(read)?.trim().parse::<u64>().ok();
     // Version 2 says `max` where there is no limit, version 1 a number larger than any memory.
-    let limit = number(names.limit)?;
-    let usage = number(names.usage)?;
+    let limit = number(["memory.max", "memory.limit_in_bytes"])?;
+    let usage = number(["memory.current", "memory.usage_in_bytes"])?;
     let stat = read("memory.stat").unwrap_or_default();
     let field =
-        stat.lines().find_map(|line| line.strip_prefix(names.reclaimable)?.strip_prefix(' '));
+        |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    // Of version 1, `total_` has the groups below in it; version 2 always has.
+    let field = field("total_inactive_file").or_else(|| field("inactive_file"));
     let reclaimable = field.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     Some(limit.saturating_sub(usage.saturating_sub(reclaimable)))
 }

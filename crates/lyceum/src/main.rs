@@ -4,8 +4,10 @@
 //! cli          every command and option, and the help that teaches them
 //! environment  the variables that are read, and what follows from them
 //! failure      how a command ends: the message, its causes, a hint, the exit code
-//! device       threads, instruction set, precision
 //! machine      what the program runs on
+//! estimate     what a run or a pass takes
+//! recipe       everything a run is made of
+//! stop         Ctrl-C and SIGTERM
 //! progress     how a training run stands, on standard error
 //! commands     one file a command
 //! ```
@@ -15,7 +17,6 @@
 
 mod cli;
 mod commands;
-mod device;
 mod environment;
 mod estimate;
 mod failure;
@@ -30,30 +31,28 @@ use clap::Parser;
 
 use crate::cli::Cli;
 use crate::environment::Env;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context, Exit, Failure};
 
 fn main() -> ExitCode {
-    match Cli::try_parse() {
-        Ok(cli) => ended(run(&cli)),
-        Err(usage) => {
-            // Nobody left to read it is no error.
-            let _ = usage.print();
-            ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(failure::USAGE))
-        }
-    }
-}
-
-fn run(cli: &Cli) -> Result<Exit, Failure> {
-    let env = Env::new(&cli.global)?;
-    device::on_threads(&env, || commands::run(&cli.command, &env))
-}
-
-fn ended(result: Result<Exit, Failure>) -> ExitCode {
-    match result {
-        Ok(exit) => ExitCode::from(exit.code()),
+    match run(&Cli::parse()) {
+        Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             failure.print(environment::stderr_color());
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// What the main thread has, and a deep call may need.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs the command on the threads that compute: as one of them, for a thread outside would be put
+/// to sleep and woken at every kernel.
+fn run(cli: &Cli) -> Result<Exit, Failure> {
+    let env = Env::new(&cli.global)?;
+    let n = env.n_threads;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
+    pool.context(format!("failed to start {n} threads"))
+        .map_err(|failure| failure.hint("ask for fewer with `--threads`"))?
+        .install(|| commands::run(&cli.command, &env))
 }

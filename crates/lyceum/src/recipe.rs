@@ -6,17 +6,22 @@
 mod override_;
 mod sections;
 
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::path::Path;
 
 use data::BatchConfig;
+use models::ModelConfig;
 use nn::ConfigError;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
+use toml::Table;
 
+pub use self::override_::differences;
 pub use self::sections::{
     DataSection, EvalSection, ModelSection, OptimSection, TaskSection, TokenizerSection,
     TrainSection,
 };
+use crate::cli::RecipeArgs;
+use crate::failure::{Context, Failure};
 
 /// Its name in a run directory.
 pub const FILE_NAME: &str = "recipe.toml";
@@ -48,54 +53,18 @@ pub struct Recipe {
     pub eval: EvalSection,
 }
 
-/// Why a recipe is refused.
-#[derive(Debug, Error)]
-#[allow(missing_docs)] // The messages say it, and the fields are their facts.
-pub enum RecipeError {
-    #[error("failed to read recipe `{path}`")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("no recipe `{name}`: there is no such file, and none in the program")]
-    Unknown { name: String },
-    #[error("recipe `{origin}`: {problem}")]
-    Parse { origin: String, problem: String, nearest: Option<String> },
-    #[error("`--set {given}` is not of the form `section.key=value`")]
-    Override { given: String },
-    #[error("recipe: `{field}`: {problem}")]
-    Value { field: String, problem: String, hint: Option<String> },
-    #[error("the run in `{dir}` was made with another recipe: {}", differences.join(", "))]
-    Differs { dir: PathBuf, differences: Vec<String> },
+/// A value that is refused.
+pub fn refused(field: &str, problem: impl Display) -> Failure {
+    let hint = match field {
+        "model.n_heads" => "make `model.d_model` a multiple of `model.n_heads`".to_owned(),
+        field => format!("change it in the recipe, or with `--set {field}=VALUE`"),
+    };
+    Failure::new(format!("recipe: `{field}`: {problem}")).hint(hint)
 }
 
-impl RecipeError {
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unknown { .. } => {
-                let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-                Some(format!("give a TOML file, or one of {}", names.join(", ")))
-            }
-            Self::Parse { nearest: Some(nearest), .. } => {
-                Some(format!("did you mean `{nearest}`?"))
-            }
-            Self::Parse { .. } => Some(
-                "a recipe is TOML with the sections model, tokenizer, data, task, optim, train \
-                 and eval"
-                    .into(),
-            ),
-            Self::Override { .. } => Some("for instance `--set train.steps=100`".into()),
-            Self::Value { hint: Some(hint), .. } => Some(hint.clone()),
-            Self::Value { field, .. } => Some(value_hint(field)),
-            Self::Differs { .. } => Some(
-                "a resumed run may change `train.steps` and `train.max_hours` alone; start another \
-                 run with another `--out`"
-                    .into(),
-            ),
-            Self::Read { .. } => None,
-        }
-    }
-
-    /// A model that cannot be built.
-    pub(crate) fn model(error: ConfigError) -> Self {
+/// A model that cannot be built, in the recipe's words.
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
         let field = match error.field {
             "vocab_size" => "tokenizer.vocab_size".to_owned(),
             "max_len" => "data.seq_len".to_owned(),
@@ -103,21 +72,7 @@ impl RecipeError {
             "nhead" => "model.n_heads".to_owned(),
             field => format!("model.{field}"),
         };
-        Self::value(&field, error.problem)
-    }
-
-    pub(crate) fn value(field: &str, problem: impl Into<String>) -> Self {
-        Self::Value { field: field.into(), problem: problem.into(), hint: None }
-    }
-}
-
-fn value_hint(field: &str) -> String {
-    match field {
-        "model.n_heads" => "make `model.d_model` a multiple of `model.n_heads`".into(),
-        field if field.contains('.') => {
-            format!("change it in the recipe, or with `--set {field}=VALUE`")
-        }
-        _ => "change it in the recipe, or with `--set KEY=VALUE`".into(),
+        refused(&field, error.problem)
     }
 }
 
@@ -128,22 +83,33 @@ pub const DEFAULT: &str = "austen";
 const MAY_CHANGE: [&str; 2] = ["train.steps", "train.max_hours"];
 
 impl Recipe {
+    /// The recipe that is asked for: a file, or one in the program; checked.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or a key or value is refused.
+    pub fn asked(args: &RecipeArgs) -> Result<Self, Failure> {
+        let recipe = Self::load(args.name.as_deref().unwrap_or(DEFAULT), &args.set)?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
     /// The recipe `name`: a file, or one in the program; with `sets` on top.
     ///
     /// # Errors
     /// Where it cannot be read, or a key or value is unknown.
-    pub fn load(name: &str, sets: &[String]) -> Result<Self, RecipeError> {
+    pub fn load(name: &str, sets: &[String]) -> Result<Self, Failure> {
         let path = Path::new(name);
         let embedded = EMBEDDED.iter().find(|(known, _)| *known == name);
         let text = match embedded {
             Some((_, text)) if !path.exists() => (*text).to_owned(),
-            _ if !path.exists() && path.extension().is_none() => {
-                return Err(RecipeError::Unknown { name: name.into() });
+            None if !path.exists() && path.extension().is_none() => {
+                let names = EMBEDDED.map(|(name, _)| name).join(", ");
+                let problem = "there is no such file, and none in the program";
+                return Err(Failure::new(format!("no recipe `{name}`: {problem}"))
+                    .hint(format!("give a TOML file, or one of {names}")));
             }
-            _ => {
-                let read = |source| RecipeError::Read { path: path.into(), source };
-                std::fs::read_to_string(path).map_err(read)?
-            }
+            _ => std::fs::read_to_string(path)
+                .context(format!("failed to read recipe `{}`", path.display()))?,
         };
         Self::parse(&text, name, sets)
     }
@@ -152,11 +118,11 @@ impl Recipe {
     ///
     /// # Errors
     /// Where a key or value is unknown.
-    pub fn parse(text: &str, origin: &str, sets: &[String]) -> Result<Self, RecipeError> {
+    pub fn parse(text: &str, origin: &str, sets: &[String]) -> Result<Self, Failure> {
+        let explain = |error| override_::explain(&error, origin);
         // Once as it stands, so that a message can point at line and column.
-        let _: Self = toml::from_str(text).map_err(|e| override_::explain(&e, origin))?;
-        let mut table: toml::Table =
-            toml::from_str(text).map_err(|e| override_::explain(&e, origin))?;
+        let _: Self = toml::from_str(text).map_err(explain)?;
+        let mut table: Table = toml::from_str(text).map_err(explain)?;
         for set in sets {
             override_::apply(&mut table, set)?;
         }
@@ -167,52 +133,42 @@ impl Recipe {
     ///
     /// # Errors
     /// With the first field at fault.
-    pub fn check(&self) -> Result<(), RecipeError> {
-        let (data, train, optim) = (&self.data, &self.train, &self.optim);
-        let sizes = [
-            ("data.seq_len", data.seq_len),
-            ("train.batch_size", train.batch_size),
-            ("train.keep_last", train.keep_last),
-            ("eval.batch_size", self.eval.batch_size),
-            ("train.steps", train.steps as usize),
-            ("train.checkpoint_every", train.checkpoint_every as usize),
-            ("train.eval_every", train.eval_every as usize),
+    pub fn check(&self) -> Result<(), Failure> {
+        let Self { data, train, optim, eval, .. } = self;
+        if data.paths.len() > 1 && data.paths.iter().any(|path| path == Path::new("-")) {
+            return Err(refused("data.paths", "`-` is standard input, and stands alone"));
+        }
+        let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
+        let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
+        let share = |x: f32| (0.0..1.0).contains(&x);
+        let saves = train.checkpoint_every;
+        let some = |n: u64| (1..=1 << 40).contains(&n);
+        let values: [(_, &dyn Display, _, _); 15] = [
+            ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "at least 1"),
+            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "at least 1"),
+            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "at least 1"),
+            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "at least 1"),
+            ("train.steps", &train.steps, some(train.steps), "at least 1"),
+            ("train.checkpoint_every", &saves, some(saves), "at least 1"),
+            ("train.eval_every", &train.eval_every, some(train.eval_every), "at least 1"),
+            ("data.validation_fraction", &fraction, (0.0..=0.5).contains(&fraction), "in [0, 0.5]"),
+            ("task.label_smoothing", &smoothing, share(smoothing), "in [0, 1)"),
+            ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
+            ("optim.beta1", &optim.beta1, share(optim.beta1), "in [0, 1)"),
+            ("optim.beta2", &optim.beta2, share(optim.beta2), "in [0, 1)"),
+            ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
+            ("optim.weight_decay", &decay, (0.0..=f32::MAX).contains(&decay), "in [0, inf)"),
+            ("train.max_hours", &hours, hours > 0.0 && hours < 1e6, "a number of hours above 0"),
         ];
-        for (field, value) in sizes {
-            if value == 0 || value > 1 << 40 {
-                return Err(RecipeError::value(field, format!("{value} is not at least 1")));
+        for (field, value, fits, range) in values {
+            if !fits {
+                return Err(refused(field, format!("{value} is not {range}")));
             }
         }
-        let fraction = data.validation_fraction;
-        if !(0.0..=0.5).contains(&fraction) {
-            let problem = format!("{fraction} is not in [0, 0.5]");
-            return Err(RecipeError::value("data.validation_fraction", problem));
-        }
-        let smoothing = self.task.label_smoothing;
-        if !(0.0..1.0).contains(&smoothing) {
-            let problem = format!("{smoothing} is not in [0, 1)");
-            return Err(RecipeError::value("task.label_smoothing", problem));
-        }
-        if optim.max_grad_norm.is_nan() || optim.max_grad_norm <= 0.0 {
-            let problem = format!("{} is not above 0", optim.max_grad_norm);
-            return Err(RecipeError::value("optim.max_grad_norm", problem));
-        }
-        for (field, beta) in [("optim.beta1", optim.beta1), ("optim.beta2", optim.beta2)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(RecipeError::value(field, format!("{beta} is not in [0, 1)")));
-            }
-        }
-        if !(optim.eps > 0.0 && optim.weight_decay >= 0.0 && optim.weight_decay.is_finite()) {
-            let problem = "`eps` must be above 0, `weight_decay` finite and not below";
-            return Err(RecipeError::value("optim", problem));
-        }
-        if train.max_hours.is_some_and(|hours| !(hours > 0.0 && hours < 1e6)) {
-            return Err(RecipeError::value("train.max_hours", "is not a number of hours above 0"));
-        }
-        optim.schedule(train.steps).check().map_err(|e| RecipeError::Value {
-            field: "optim".into(),
-            problem: e.to_string(),
-            hint: e.hint(),
+        optim.schedule(train.steps).check().map_err(|error| {
+            let hint = error.hint();
+            let failure = refused("optim", error);
+            hint.into_iter().fold(failure, Failure::hint)
         })
     }
 
@@ -226,23 +182,46 @@ impl Recipe {
         }
     }
 
+    /// The family's config, for a vocabulary and the id that ends a text.
+    ///
+    /// # Errors
+    /// As [`ModelSection::config`].
+    pub fn model(&self, vocab_size: usize, end: Option<u32>) -> Result<ModelConfig, Failure> {
+        self.model.config(vocab_size, self.data.seq_len, end)
+    }
+
     /// As TOML.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a recipe is a table")
     }
 
+    /// As a table, in which only what is set is there.
+    pub fn to_table(&self) -> Table {
+        Table::try_from(self).expect("a recipe is a table")
+    }
+
     /// Refuses a resumption that would change what the run in `dir` is.
     ///
     /// # Errors
-    /// [`RecipeError::Differs`] with every key that differs.
-    pub fn same_run(&self, stored: &Self, dir: &Path) -> Result<(), RecipeError> {
-        let differences: Vec<String> = override_::differences(stored, self)
+    /// With every key that differs.
+    pub fn same_run(&self, stored: &Self, dir: &Path) -> Result<(), Failure> {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+        let differences: Vec<String> = differences(&[stored.to_table(), self.to_table()])
             .into_iter()
-            .filter(|(key, ..)| !MAY_CHANGE.contains(&key.as_str()))
-            .map(|(key, was, is)| format!("`{key}` was {was} and is {is}"))
+            .filter(|(key, _)| !MAY_CHANGE.contains(&key.as_str()))
+            .map(|(key, values)| {
+                format!("`{key}` was {} and is {}", text(&values[0]), text(&values[1]))
+            })
             .collect();
-        let dir = dir.to_owned();
-        if differences.is_empty() { Ok(()) } else { Err(RecipeError::Differs { dir, differences }) }
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let (dir, differences) = (dir.display(), differences.join(", "));
+        let problem = format!("the run in `{dir}` was made with another recipe: {differences}");
+        Err(Failure::new(problem).hint(
+            "a resumed run may change `train.steps` and `train.max_hours` alone; start another \
+             run with another `--out`",
+        ))
     }
 }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 pub(crate) use append::AppendFile;
-pub use log::{Cut, Log, Rows, read};
+pub use log::{Log, read};
 
 /// File name of the metrics inside a run directory.
 pub const METRICS_FILE: &str = "metrics.jsonl";
@@ -71,13 +71,21 @@ pub struct StepRow {
 
 /// One evaluation on held-out data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "EvalObject", into = "EvalObject")]
 pub struct EvalRow {
     /// The step after which the model was evaluated.
     pub step: u64,
+    /// How it did.
+    pub eval: Scores,
+}
+
+/// How a model did on held-out data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
     /// Mean loss a target, in nats.
+    #[serde(with = "number")]
     pub loss: f64,
     /// Loss a byte of text, in bits: comparable between vocabularies.
+    #[serde(with = "number")]
     pub bits_per_byte: f64,
 }
 
@@ -98,35 +106,6 @@ pub enum MetricsRow {
     Step(StepRow),
     /// An evaluation.
     Eval(EvalRow),
-}
-
-/// [`EvalRow`] as it is written.
-#[derive(Serialize, Deserialize)]
-struct EvalObject {
-    step: u64,
-    eval: EvalScores,
-}
-
-#[derive(Serialize, Deserialize)]
-struct EvalScores {
-    #[serde(with = "number")]
-    loss: f64,
-    #[serde(with = "number")]
-    bits_per_byte: f64,
-}
-
-impl From<EvalObject> for EvalRow {
-    fn from(row: EvalObject) -> Self {
-        let EvalScores { loss, bits_per_byte } = row.eval;
-        Self { step: row.step, loss, bits_per_byte }
-    }
-}
-
-impl From<EvalRow> for EvalObject {
-    fn from(row: EvalRow) -> Self {
-        let EvalRow { step, loss, bits_per_byte } = row;
-        Self { step, eval: EvalScores { loss, bits_per_byte } }
-    }
 }
 
 // By hand, and not `untagged`: a bad row then says which field is wrong.
@@ -154,18 +133,6 @@ impl Row for MetricsRow {
 impl Row for SampleRow {
     fn step(&self) -> u64 {
         self.step
-    }
-}
-
-impl From<StepRow> for MetricsRow {
-    fn from(row: StepRow) -> Self {
-        Self::Step(row)
-    }
-}
-
-impl From<EvalRow> for MetricsRow {
-    fn from(row: EvalRow) -> Self {
-        Self::Eval(row)
     }
 }
 

@@ -17,11 +17,15 @@ mod series;
 #[cfg(test)]
 mod tests;
 
-use crate::metrics::{EvalRow, StepRow};
+use crate::metrics::{EvalRow, SampleRow, StepRow};
 use energy::Energy;
+pub use series::median;
 
 /// File name of the report inside a run directory.
 pub const REPORT_FILE: &str = "report.html";
+
+/// A name, and what is said under it.
+pub type Named<'a> = (&'a str, String);
 
 /// All a report says.
 #[derive(Clone, Debug)]
@@ -36,16 +40,16 @@ pub struct ReportFacts<'a> {
     pub steps: &'a [StepRow],
     /// Every evaluation, oldest first.
     pub evals: &'a [EvalRow],
-    /// Step and text of the samples, oldest first.
-    pub samples: &'a [(u64, String)],
+    /// Every sample, oldest first.
+    pub samples: &'a [SampleRow],
     /// Name and value of what it ran on.
-    pub machine: &'a [(String, String)],
+    pub machine: &'a [Named<'a>],
     /// Name and hash of what went in: data, tokenizer, config, build.
-    pub hashes: &'a [(String, String)],
+    pub hashes: &'a [Named<'a>],
     /// What was counted over the whole run.
     pub totals: Totals,
     /// What to do with the model: purpose and command.
-    pub next_commands: &'a [(String, String)],
+    pub next_commands: &'a [Named<'a>],
 }
 
 /// Counted over the whole run, over all its sessions.
@@ -57,9 +61,6 @@ pub struct Totals {
     pub seconds: f64,
     /// Largest resident memory. When absent, the largest the rows know.
     pub peak_memory_bytes: Option<u64>,
-    /// Model FLOPs over what the machine's measured peak allows, 0 to 1. When absent, the median
-    /// of the rows.
-    pub share_of_peak: Option<f64>,
     /// Energy, where a counter could be read.
     pub energy: Energy,
 }

@@ -13,7 +13,8 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    self, EvalRow, Log, METRICS_FILE, MetricsLog, SAMPLES_FILE, SampleLog, SampleRow, StepRow,
+    self, EvalRow, Log, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog, SampleRow,
+    Scores, StepRow,
 };
 use crate::replay;
 use crate::state::TrainerState;
@@ -21,13 +22,13 @@ use crate::tensorboard::EventWriter;
 use crate::trainer::Trainer;
 
 /// What happens when.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RunConfig {
     /// Steps in all.
     pub steps: u64,
-    /// Steps between checkpoints; the last step always has one.
+    /// Steps between checkpoints; the last step always has one, with 0 it alone.
     pub checkpoint_every: u64,
-    /// Steps between evaluations; the last step always has one.
+    /// Steps between evaluations; the last step always has one, with 0 it alone.
     pub eval_every: u64,
     /// Steps between samples; 0 for none.
     pub sample_every: u64,
@@ -62,20 +63,24 @@ pub struct RunParts<'o> {
     pub origin: Origin,
 }
 
-/// Sees what a run does.
+/// Sees what a run does; what it does not care for, it need not name.
 pub trait Observer {
     /// A step was done.
     fn step(&mut self, row: &StepRow);
     /// The model was judged.
-    fn eval(&mut self, row: &EvalRow);
+    fn eval(&mut self, _row: &EvalRow) {}
     /// A sample of what the model writes by now, if this run wants any.
-    fn sample(&mut self, trainer: &Trainer, step: u64) -> Option<String>;
+    fn sample(&mut self, _trainer: &Trainer, _step: u64) -> Option<String> {
+        None
+    }
     /// A checkpoint was written.
-    fn checkpoint(&mut self, step: u64, dir: &Path);
+    fn checkpoint(&mut self, _step: u64, _dir: &Path) {}
     /// Something people should know.
-    fn say(&mut self, message: &str);
+    fn say(&mut self, _message: &str) {}
     /// Bytes of memory in use, where that can be known.
-    fn memory_bytes(&self) -> Option<u64>;
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Where a run began.
@@ -167,13 +172,13 @@ impl<'o> Run<'o> {
             }
             self.step(observer)?;
             let (step, last) = (self.step_idx(), self.step_idx() == config.steps);
-            if last || step.is_multiple_of(config.eval_every.max(1)) {
+            if last || step.is_multiple_of(config.eval_every) {
                 self.evaluate(observer)?;
             }
             if config.sample_every > 0 && (last || step.is_multiple_of(config.sample_every)) {
                 self.sample(observer)?;
             }
-            if last || step.is_multiple_of(config.checkpoint_every.max(1)) {
+            if last || step.is_multiple_of(config.checkpoint_every) {
                 self.save(observer)?;
             }
         }
@@ -217,7 +222,7 @@ impl<'o> Run<'o> {
             let step = row.step;
             observer.say(&format!("step {step}: overflow in f16, loss scale now {scale}"));
         }
-        self.metrics.append(&row.clone().into())?;
+        self.metrics.append(&MetricsRow::Step(row.clone()))?;
         self.events.step(&row)?;
         observer.step(&row);
         Ok(())
@@ -228,8 +233,8 @@ impl<'o> Run<'o> {
         let step = self.step_idx();
         let loss = found.loss.mean().unwrap_or(f64::NAN);
         let bits_per_byte = found.bits_per_byte.unwrap_or(f64::NAN);
-        let row = EvalRow { step, loss, bits_per_byte };
-        self.metrics.append(&row.clone().into())?;
+        let row = EvalRow { step, eval: Scores { loss, bits_per_byte } };
+        self.metrics.append(&MetricsRow::Eval(row.clone()))?;
         self.events.eval(&row)?;
         observer.eval(&row);
         self.judged = Some(row);
@@ -295,10 +300,10 @@ impl<'o> Run<'o> {
     /// The checkpoint of `step` is the best one if it was judged at this step, and better.
     fn record_best(&self, step: u64) -> Result<(), TrainError> {
         let judged = self.judged.as_ref().filter(|row| row.step == step);
-        let Some(last) = judged else { return Ok(()) };
+        let Some(metric) = judged.map(|row| row.eval.bits_per_byte) else { return Ok(()) };
         let best = self.parts.dir.best()?;
-        if last.bits_per_byte.is_finite() && best.is_none_or(|b| last.bits_per_byte < b.metric) {
-            self.parts.dir.record_best(Best { step, metric: last.bits_per_byte })?;
+        if metric.is_finite() && best.is_none_or(|best| metric < best.metric) {
+            self.parts.dir.record_best(Best { step, metric })?;
         }
         Ok(())
     }
@@ -311,8 +316,8 @@ fn logs(
 ) -> Result<(MetricsLog, SampleLog, EventWriter), TrainError> {
     let (metrics, samples) = (dir.join(METRICS_FILE), dir.join(SAMPLES_FILE));
     Ok(if resume {
-        let metrics = Log::resume(&metrics, step)?.0;
-        (metrics, Log::resume(&samples, step)?.0, EventWriter::resume(dir, step)?)
+        let metrics = Log::resume(&metrics, step)?;
+        (metrics, Log::resume(&samples, step)?, EventWriter::resume(dir, step)?)
     } else {
         (Log::create(&metrics)?, Log::create(&samples)?, EventWriter::create(dir)?)
     })
@@ -320,7 +325,7 @@ fn logs(
 
 /// The evaluation at `step`: who wrote it may have died before it was compared with the best.
 fn judged_at(dir: &Path, step: u64) -> Result<Option<EvalRow>, TrainError> {
-    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?.rows);
+    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?);
     Ok(evals.into_iter().rfind(|row| row.step == step))
 }
 

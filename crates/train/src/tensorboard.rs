@@ -74,8 +74,9 @@ impl EventWriter {
     /// # Errors
     /// When the file cannot be written; it is then as it was.
     pub fn eval(&mut self, row: &EvalRow) -> Result<(), LogError> {
-        let scalars = [("eval/loss", row.loss), ("eval/bits_per_byte", row.bits_per_byte)];
-        self.scalars(row.step, &scalars)
+        let EvalRow { step, eval } = row;
+        let scalars = [("eval/loss", eval.loss), ("eval/bits_per_byte", eval.bits_per_byte)];
+        self.scalars(*step, &scalars)
     }
 
     /// Writes named values of one step as one event. A name's part before `/` groups the charts.

@@ -1,6 +1,5 @@
 //! `lyceum bench train`: one training step's time, speed and memory, as one line.
 
-use std::io::Write;
 use std::time::Instant;
 
 use data::Batch;
@@ -12,12 +11,12 @@ use tasks::NextToken;
 use tensor::Precision;
 use train::{StepConfig, TrainError, Trainer};
 
+use super::print;
 use crate::cli::BenchTrain;
 use crate::environment::Env;
 use crate::estimate;
 use crate::failure::{Exit, Failure};
 use crate::machine;
-use crate::recipe::RecipeError;
 
 /// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
 fn sizes(size: &str) -> [usize; 7] {
@@ -46,8 +45,12 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         n_heads,
         ..Gpt2Config::fresh()
     });
-    let precision = precision(&args.mode);
-    let model = Model::new(config, 0).map_err(RecipeError::model)?;
+    let precision = match args.mode.as_str() {
+        "f32" => Precision::F32,
+        "f16" => Precision::F16,
+        _ => Precision::BF16,
+    };
+    let model = Model::new(config, 0)?;
     let flops = estimate::flops_per_token(&model.stack, model.params.n_values(), seq_len);
     let step = StepConfig {
         precision,
@@ -79,16 +82,7 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
         "loss": loss,
     });
-    writeln!(std::io::stdout(), "{line}")?;
-    Ok(Exit::Done)
-}
-
-fn precision(mode: &str) -> Precision {
-    match mode {
-        "f32" => Precision::F32,
-        "f16" => Precision::F16,
-        _ => Precision::BF16,
-    }
+    print(&format!("{line}\n"))
 }
 
 fn round(x: f64) -> f64 {
@@ -102,9 +96,8 @@ fn random_batch(vocab_size: u32, rows: usize, seq_len: usize) -> Batch {
         seq_len,
         inputs: (0..n).map(|i| draw(i, 0)).collect(),
         targets: (0..n).map(|i| draw(i, 1)).collect(),
-        segments: None,
-        positions: None,
         sample_ids: (0..rows as u64).collect(),
         n_targets: n as u64,
+        ..Batch::default()
     }
 }

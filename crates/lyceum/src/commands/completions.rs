@@ -3,16 +3,16 @@
 use clap::CommandFactory;
 
 use super::print;
-use crate::cli::{Cli, Completions};
+use crate::cli::Cli;
 use crate::failure::{Exit, Failure};
 
 /// Prints the completions of a shell.
 ///
 /// # Errors
 /// Where standard output does.
-pub fn run(args: &Completions) -> Result<Exit, Failure> {
+pub fn run(shell: clap_complete::Shell) -> Result<Exit, Failure> {
     let mut script = vec![];
-    clap_complete::generate(args.shell, &mut Cli::command(), "lyceum", &mut script);
+    clap_complete::generate(shell, &mut Cli::command(), "lyceum", &mut script);
     print(&String::from_utf8_lossy(&script))
 }
 

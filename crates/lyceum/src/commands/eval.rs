@@ -14,8 +14,8 @@ use tokenize::Tokenizer;
 use train::report::format::grouped;
 
 use super::load::Loaded;
+use super::show;
 use super::table::Table;
-use super::{print, print_json};
 use crate::cli::Eval;
 use crate::environment::Env;
 use crate::failure::{Exit, Failure};
@@ -38,31 +38,25 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
     let tokenizer = loaded.tokenizer()?;
     let end = loaded.end(&tokenizer);
     let judge = Judge { loaded, tokenizer, end, stride, device: env.device() };
-    let (mut total, mut files) = (Score::default(), vec![]);
+    let head = ["file", "bytes", "tokens", "bits/byte", "nats/token", "perplexity"];
+    let (mut total, mut table, mut files) = (Score::default(), Table::new(&head), vec![]);
     for path in &args.files {
-        let score = judge.file(path)?;
+        let (name, score) = (path.display(), judge.file(path)?);
         if score.loss.n_targets == 0 {
-            let name = path.display();
             return Err(Failure::new(format!("`{name}` has no token that can be predicted"))
                 .hint("a text of at least two tokens is needed"));
         }
-        total.add(score);
-        files.push((path.display().to_string(), score));
+        total.loss += score.loss;
+        total.n_bytes += score.n_bytes;
+        let mut json = score.add_to(&mut table, &name.to_string());
+        json["file"] = json!(name.to_string());
+        files.push(json);
     }
-    if args.json {
-        let mut object = total.to_json();
-        let of_file = |(name, score): &(String, Score)| {
-            let mut object = score.to_json();
-            object["file"] = json!(name);
-            object
-        };
-        object["files"] = files.iter().map(of_file).collect();
-        return print_json(&object);
-    }
-    if files.len() > 1 {
-        files.push(("total".to_owned(), total));
-    }
-    print(&table(&files))
+    let mut unseen = Table::default();
+    let in_table = if files.len() > 1 { &mut table } else { &mut unseen };
+    let mut json = total.add_to(in_table, "total");
+    json["files"] = files.into();
+    show(args.json, (table.text(), json))
 }
 
 /// How well something was predicted.
@@ -74,44 +68,27 @@ struct Score {
 }
 
 impl Score {
-    fn add(&mut self, other: Self) {
-        self.loss += other.loss;
-        self.n_bytes += other.n_bytes;
-    }
-
-    fn nats(self) -> f64 {
-        self.loss.mean().unwrap_or(f64::NAN)
-    }
-
-    fn bits(self) -> f64 {
-        bits_per_byte(self.loss, self.n_bytes).unwrap_or(f64::NAN)
-    }
-
-    fn to_json(self) -> Value {
+    /// A row of `table`, and an object.
+    fn add_to(self, table: &mut Table, name: &str) -> Value {
+        let Self { loss, n_bytes } = self;
+        let nats = loss.mean().unwrap_or(f64::NAN);
+        let bits = bits_per_byte(loss, n_bytes).unwrap_or(f64::NAN);
+        table.row(&[
+            name,
+            &grouped(n_bytes),
+            &grouped(loss.n_targets),
+            &format!("{bits:.4}"),
+            &format!("{nats:.4}"),
+            &format!("{:.3}", nats.exp()),
+        ]);
         json!({
-            "bits_per_byte": self.bits(),
-            "nats_per_token": self.nats(),
-            "perplexity": self.nats().exp(),
-            "n_bytes": self.n_bytes,
-            "n_tokens": self.loss.n_targets,
+            "bits_per_byte": bits,
+            "nats_per_token": nats,
+            "perplexity": nats.exp(),
+            "n_bytes": n_bytes,
+            "n_tokens": loss.n_targets,
         })
     }
-}
-
-fn table(files: &[(String, Score)]) -> String {
-    let mut table =
-        Table::new(&["file", "bytes", "tokens", "bits/byte", "nats/token", "perplexity"]);
-    for (name, score) in files {
-        table.row(&[
-            name.clone(),
-            grouped(score.n_bytes),
-            grouped(score.loss.n_targets),
-            format!("{:.4}", score.bits()),
-            format!("{:.4}", score.nats()),
-            format!("{:.3}", score.nats().exp()),
-        ]);
-    }
-    table.text()
 }
 
 /// The model that predicts.
@@ -184,13 +161,13 @@ impl Judge {
 
 /// A piece of a document as the model reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Window {
+pub struct Window {
     inputs: Vec<u32>,
     targets: Vec<u32>,
 }
 
 /// Windows of at most `max_len` over `ids`, every id but the first being a target once.
-fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
+pub fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
     let n_targets = ids.len().saturating_sub(1);
     let (mut windows, mut asked) = (vec![], 0);
     while asked < n_targets {
@@ -207,7 +184,7 @@ fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
 }
 
 /// Windows as rows, the shorter ones padded where nothing is asked.
-fn batch(windows: &[Window]) -> Batch {
+pub fn batch(windows: &[Window]) -> Batch {
     let seq_len = windows.iter().map(|window| window.inputs.len()).max().unwrap_or(0);
     let mut batch = Batch { seq_len, ..Batch::default() };
     for (id, window) in (0..).zip(windows) {

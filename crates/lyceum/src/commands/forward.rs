@@ -2,7 +2,6 @@
 
 mod inputs;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use ::checkpoint::weights::save_file;
@@ -15,7 +14,9 @@ use self::inputs::Inputs;
 use super::load::Loaded;
 use crate::cli::Forward;
 use crate::environment::Env;
+use crate::estimate::forward_bytes;
 use crate::failure::{Exit, Failure};
+use crate::machine;
 
 /// A tensor to be written: name, shape, values.
 type Output = (String, Vec<usize>, Vec<f32>);
@@ -33,6 +34,15 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
         let name = args.inputs.display();
         env.warn(&format!("{n_unread} tensors of `{name}` are no inputs of this model"));
     }
+    let wanted = (args.hidden_states, args.attentions);
+    let stack = &loaded.model.stack;
+    let width = match loaded.model.config {
+        ModelConfig::Seed(_) => stack.config().trunk.d_model,
+        ModelConfig::Gpt2(_) => loaded.vocab_size(),
+    };
+    let needed = forward_bytes(stack, loaded.precision, inputs.shape, width, wanted);
+    let hint = "give fewer or shorter sequences, or ask for less with them";
+    machine::refuse_beyond_memory("the forward pass", needed, hint)?;
     let outputs = forward(&inputs, &loaded, (args, env));
     let entries: Vec<Entry> = outputs
         .iter()
@@ -86,17 +96,10 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
         outputs.extend(all.map(|(i, x)| write(format!("hidden_states.{i}"), x)));
     }
     if args.attentions {
-        outputs.extend(attentions(&found, n_layers));
+        let of_layer = |i: usize| &found[&format!("blocks.{i}.attn.attentions")];
+        outputs.extend((0..n_layers).map(|i| as_is(format!("attentions.{i}"), of_layer(i))));
     }
     outputs
-}
-
-fn attentions(
-    found: &BTreeMap<String, Tensor>,
-    n_layers: usize,
-) -> impl Iterator<Item = Output> + '_ {
-    let of_layer = |i: usize| &found[&format!("blocks.{i}.attn.attentions")];
-    (0..n_layers).map(move |i| as_is(format!("attentions.{i}"), of_layer(i)))
 }
 
 fn as_is(name: String, x: &Tensor) -> Output {

@@ -4,22 +4,23 @@ mod stops;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal, Read, Write as _};
+use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ::generate::{Finish, Request, Sampling};
 use serde_json::json;
-use tokenize::{DecodeStream, TokenizeError, Tokenizer};
-use train::report::format::{bytes, grouped};
+use tokenize::{DecodeStream, Tokenizer};
+use train::report::format::grouped;
 
 use self::stops::StopFilter;
 use super::load::Loaded;
+use super::print;
 use super::table::printable;
-use crate::cli::Generate;
+use crate::cli::{Generate, SamplingArgs};
 use crate::environment::Env;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context, Exit, Failure};
 use crate::machine;
 
 /// Continues a text.
@@ -27,7 +28,7 @@ use crate::machine;
 /// # Errors
 /// Where the prompt, the sampling or the model is refused; before any text is written.
 pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
-    let sampling = sampling(args).check()?;
+    let sampling = sampling(&args.sampling).check()?;
     let prompt = read_prompt(args)?;
     let loaded = Loaded::open(&args.model, args.precision, env)?;
     let tokenizer = loaded.tokenizer()?;
@@ -43,12 +44,21 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     let streams = args.samples == 1 && !args.json;
     if streams && io::stderr().is_terminal() {
         // The prompt is no output, but a person wants to read on from it.
-        let _ = write!(io::stderr(), "{}", printable(&prompt, true));
+        let _ = io::Write::write_all(&mut io::stderr(), printable(&prompt, true).as_bytes());
     }
     let mut writing = Writing::new(&tokenizer, &request, args, streams);
     let model = (&loaded.model, &env.device(), loaded.precision);
-    let finish = ::generate::generate(model, &request, |row, token| writing.push(row, token));
-    writing.finish()?;
+    let mut failed = None;
+    let finish =
+        ::generate::generate(model, &request, |row, token| match writing.push(row, token) {
+            Ok(true) => ControlFlow::Continue(()),
+            Ok(false) => ControlFlow::Break(()),
+            Err(failure) => {
+                failed = Some(failure);
+                ControlFlow::Break(())
+            }
+        });
+    failed.map_or_else(|| writing.finish(), Err)?;
     if !streams {
         writing.print(args, &prompt, &finish)?;
     }
@@ -56,16 +66,10 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn sampling(args: &Generate) -> Sampling {
-    let s = &args.sampling;
-    let filters = Sampling {
-        repetition_penalty: s.repetition_penalty,
-        temperature: s.temperature,
-        top_k: s.top_k,
-        top_p: s.top_p,
-        min_p: s.min_p,
-    };
-    if s.greedy { Sampling { temperature: 0.0, ..filters } } else { filters }
+fn sampling(args: &SamplingArgs) -> Sampling {
+    let &SamplingArgs { temperature, top_k, top_p, min_p, repetition_penalty, greedy } = args;
+    let temperature = if greedy { 0.0 } else { temperature };
+    Sampling { repetition_penalty, temperature, top_k, top_p, min_p }
 }
 
 /// The prompt as it is, special tokens in it being text like any other.
@@ -80,8 +84,7 @@ fn read_prompt(args: &Generate) -> Result<String, Failure> {
     } else {
         (format!("`{}`", path.display()), fs::read(path))
     };
-    let bytes = bytes.map_err(|error| Failure::read(path, &error))?;
-    String::from_utf8(bytes).map_err(|error| {
+    String::from_utf8(bytes.reading(path)?).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::new(format!("the prompt in {name} is not UTF-8 at byte {at}"))
             .hint("convert it first, such as with `iconv -f LATIN1 -t UTF-8`")
@@ -100,10 +103,8 @@ fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Ve
     let (n, max_len) = (ids.len(), loaded.max_len());
     if n > max_len {
         let (n, max) = (grouped(n as u64), grouped(max_len as u64));
-        return Err(Failure::new(format!(
-            "the prompt has {n} tokens, the model's context is {max}"
-        ))
-        .hint("shorten the prompt, or give the end of it alone"));
+        let problem = format!("the prompt has {n} tokens, the model's context is {max}");
+        return Err(Failure::new(problem).hint("shorten the prompt, or give the end of it alone"));
     }
     Ok(ids)
 }
@@ -115,20 +116,14 @@ fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
     let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, request.n_samples];
     let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;
     let needed = sizes.iter().fold(width, |n, &size| n.saturating_mul(size as u64));
-    match machine::memory() {
-        Some(memory) if needed > memory.available_bytes => {
-            let (n, available) = (request.n_samples, bytes(memory.available_bytes));
-            let needed = bytes(needed);
-            let problem =
-                format!("the cache of {n} samples needs {needed}, {available} are available");
-            Err(Failure::new(problem).hint("ask for fewer with `--samples`, or in several calls"))
-        }
-        _ => Ok(()),
-    }
+    let what = format!("the cache of {} samples", request.n_samples);
+    let hint = "ask for fewer with `--samples`, or in several calls";
+    machine::refuse_beyond_memory(&what, needed, hint)
 }
 
 /// One sample as text.
 struct Row<'t> {
+    /// None once it has ended.
     stream: Option<DecodeStream<'t>>,
     stops: StopFilter,
     text: String,
@@ -143,7 +138,6 @@ struct Writing<'t> {
     on_terminal: bool,
     began: Instant,
     prefill: Option<Duration>,
-    failure: Option<Failure>,
 }
 
 impl<'t> Writing<'t> {
@@ -160,66 +154,65 @@ impl<'t> Writing<'t> {
             on_terminal: io::stdout().is_terminal(),
             began: Instant::now(),
             prefill: None,
-            failure: None,
         }
     }
 
-    /// Takes a token; breaks at a stop string, or when nothing more can be written.
-    fn push(&mut self, at: usize, token: u32) -> ControlFlow<()> {
+    /// Takes a token of a row; whether more of them are wanted.
+    fn push(&mut self, at: usize, token: u32) -> Result<bool, Failure> {
         self.prefill.get_or_insert_with(|| self.began.elapsed());
-        let stopped = self.rows[at].push(token).map_err(Failure::from);
-        match stopped.and_then(|(text, stopped)| self.emit(at, &text).map(|()| stopped)) {
-            Ok(false) => ControlFlow::Continue(()),
-            Ok(true) => ControlFlow::Break(()),
-            Err(failure) => {
-                self.failure = Some(failure);
-                ControlFlow::Break(())
-            }
+        let row = &mut self.rows[at];
+        row.n_tokens += 1;
+        let Some(stream) = &mut row.stream else { return Ok(false) };
+        let passed = row.stops.push(&stream.push(token)?);
+        if passed.stopped {
+            row.stream = None;
         }
+        self.emit(at, &passed.text)?;
+        Ok(!passed.stopped)
     }
 
     fn emit(&mut self, at: usize, text: &str) -> Result<(), Failure> {
         self.rows[at].text += text;
         if self.streams && !text.is_empty() {
-            let mut out = io::stdout().lock();
-            let shown = if self.on_terminal { printable(text, true) } else { text.to_owned() };
-            out.write_all(shown.as_bytes())?;
-            out.flush()?;
+            print(&self.shown(text))?;
         }
         Ok(())
     }
 
+    fn shown(&self, text: &str) -> String {
+        if self.on_terminal { printable(text, true) } else { text.to_owned() }
+    }
+
     /// Ends every row: what was held back comes out.
     fn finish(&mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.failure.take() {
-            return Err(failure);
-        }
         for at in 0..self.rows.len() {
-            let rest = self.rows[at].finish()?;
+            let row = &mut self.rows[at];
+            let Some(stream) = row.stream.take() else { continue };
+            let rest = row.stops.push(&stream.finish()?).text + &row.stops.finish();
             self.emit(at, &rest)?;
         }
         if self.streams {
-            self.emit(0, "\n")?;
+            print("\n")?;
         }
         Ok(())
     }
 
     /// Every sample, one after another.
-    fn print(&self, args: &Generate, prompt: &str, finish: &[Finish]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        for (at, (row, finish)) in self.rows.iter().zip(finish).enumerate() {
+    fn print(&self, args: &Generate, prompt: &str, finish: &[Finish]) -> Result<Exit, Failure> {
+        let mut all = String::new();
+        for (at, (Row { text, n_tokens, .. }, finish)) in self.rows.iter().zip(finish).enumerate() {
             if args.json {
                 let line = json!({
-                    "sample": at, "prompt": prompt, "text": row.text, "n_tokens": row.n_tokens,
-                    "finish": finish_name(*finish), "seed": args.seed,
+                    "sample": at, "prompt": prompt, "text": text, "n_tokens": n_tokens,
+                    "finish": finish_names(*finish).0, "seed": args.seed,
                 });
-                writeln!(out, "{line}")?;
-                continue;
+                let _ = writeln!(all, "{line}");
+            } else {
+                let between = if at > 0 { "---\n" } else { "" };
+                let _ = writeln!(all, "{between}{}", self.shown(text));
             }
-            let text = if self.on_terminal { printable(&row.text, true) } else { row.text.clone() };
-            writeln!(out, "{}{text}", if at > 0 { "---\n" } else { "" })?;
         }
-        Ok(out.flush()?)
+        print(&all)
     }
 
     /// How fast it went, and why it ended.
@@ -228,51 +221,27 @@ impl<'t> Writing<'t> {
         let prefill = self.prefill.unwrap_or(total);
         let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64().max(1e-9);
         let (n_rows, n_new) =
-            (self.rows.len(), self.rows.iter().map(|r| r.n_tokens).sum::<usize>());
-        let mut line = format!(
-            "prompt {n_prompt} tokens, {:.1} tokens/s; {n_new} new tokens",
-            rate(n_prompt * n_rows, prefill)
-        );
+            (self.rows.len(), self.rows.iter().map(|row| row.n_tokens).sum::<usize>());
+        let of_prompt = rate(n_prompt * n_rows, prefill);
+        let mut line =
+            format!("prompt {n_prompt} tokens, {of_prompt:.1} tokens/s; {n_new} new tokens");
         if n_new > n_rows {
             let decode = total.saturating_sub(prefill);
             let _ = write!(line, ", {:.1} tokens/s", rate(n_new - n_rows, decode));
         }
         if let [finish] = finish {
-            line += match finish {
-                Finish::End => "; the model ended the text",
-                Finish::Stopped => "; a stop string came",
-                Finish::Length => "; as many as asked for",
-                Finish::ContextFull => "; the model's context is full",
-            };
+            let _ = write!(line, "; {}", finish_names(*finish).1);
         }
         line
     }
 }
 
-impl Row<'_> {
-    /// What may be printed, and whether a stop string came.
-    fn push(&mut self, token: u32) -> Result<(String, bool), TokenizeError> {
-        self.n_tokens += 1;
-        let Some(stream) = &mut self.stream else { return Ok((String::new(), true)) };
-        let passed = self.stops.push(&stream.push(token)?);
-        if passed.stopped {
-            self.stream = None;
-        }
-        Ok((passed.text, passed.stopped))
-    }
-
-    fn finish(&mut self) -> Result<String, TokenizeError> {
-        let Some(stream) = self.stream.take() else { return Ok(String::new()) };
-        let passed = self.stops.push(&stream.finish()?);
-        Ok(passed.text + &if passed.stopped { String::new() } else { self.stops.finish() })
-    }
-}
-
-fn finish_name(finish: Finish) -> &'static str {
+/// Why a sample ended, in JSON and in words.
+fn finish_names(finish: Finish) -> (&'static str, &'static str) {
     match finish {
-        Finish::End => "end",
-        Finish::Stopped => "stop",
-        Finish::Length => "length",
-        Finish::ContextFull => "context",
+        Finish::End => ("end", "the model ended the text"),
+        Finish::Stopped => ("stop", "a stop string came"),
+        Finish::Length => ("length", "as many as asked for"),
+        Finish::ContextFull => ("context", "the model's context is full"),
     }
 }

@@ -1,46 +1,29 @@
 //! `lyceum inspect`: what is in a path, whatever it is.
 
-mod model;
-
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use ::checkpoint::Weights;
+use ::checkpoint::manifest::{self, FileRecord, Manifest};
+use ::checkpoint::{Checkpoint, RunDir, Weights};
 use ::data::Store;
-use serde_json::{Value, json};
+use models::{Model, ModelConfig};
+use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
-use train::report::format::bytes;
+use train::report::format::{bytes, grouped};
 
-use super::runs::{RunSummary, is_run};
+use super::Shown;
+use super::runs::{RunSummary, is_run, paths_in};
 use super::table::{Facts, Table};
-use super::{print, print_json};
-use crate::cli::Inspect;
-use crate::failure::{Exit, Failure};
-
-/// What a path turned out to be: for people, and for programs.
-struct Shown {
-    text: String,
-    json: Value,
-}
-
-impl From<(String, Value)> for Shown {
-    fn from((text, json): (String, Value)) -> Self {
-        Self { text, json }
-    }
-}
+use crate::estimate::parameters_by;
+use crate::failure::{Context, Failure};
 
 /// Shows what is in the path.
 ///
 /// # Errors
 /// Where there is nothing, it is nothing known, or it is damaged.
-pub fn run(args: &Inspect) -> Result<Exit, Failure> {
-    let shown = inspect(&args.path)?;
-    if args.json { print_json(&shown.json) } else { print(&shown.text) }
-}
-
-fn inspect(path: &Path) -> Result<Shown, Failure> {
-    let metadata = fs::metadata(path).map_err(|error| Failure::read(path, &error))?;
+pub fn inspect(path: &Path) -> Result<Shown, Failure> {
+    let metadata = fs::metadata(path).reading(path)?;
     if metadata.is_file() {
         return file(path);
     }
@@ -49,7 +32,7 @@ fn inspect(path: &Path) -> Result<Shown, Failure> {
         run_dir(path)
     } else if has("config.json") || has("model.safetensors") || has("model.safetensors.index.json")
     {
-        model::show(path)
+        model(path)
     } else if has("tokenizer.json") || has("vocab.json") {
         tokenizer(path)
     } else {
@@ -59,17 +42,16 @@ fn inspect(path: &Path) -> Result<Shown, Failure> {
 
 fn file(path: &Path) -> Result<Shown, Failure> {
     let mut start = [0; 9];
-    let failed = |error| Failure::read(path, &error);
-    let n = File::open(path).and_then(|mut file| file.read(&mut start)).map_err(failed)?;
+    let n = File::open(path).and_then(|mut file| file.read(&mut start)).reading(path)?;
     // A safetensors file is the length of its JSON, and JSON.
     let extension = path.extension().and_then(|extension| extension.to_str());
     if start[..n].starts_with(b"LYCTOKEN") || extension == Some("tokens") {
         store(path)
     } else if extension == Some("safetensors") || (n == 9 && start[8] == b'{') {
-        let (tensors, json) = model::tensors_of(&Weights::open(path)?)?;
-        let hash = hash(path)?;
-        let text = format!("{}\n{tensors}", hash_table(std::slice::from_ref(&hash)));
-        Ok(Shown { text, json: json!({"kind": "safetensors", "file": hash, "tensors": json}) })
+        let (tensors, json) = tensors(&Weights::open(path)?)?;
+        let (text, files) = files(&[hash(path)?]);
+        let json = json!({"kind": "safetensors", "file": files[0], "tensors": json});
+        Ok((format!("{text}\n{tensors}"), json))
     } else if path.file_name().is_some_and(|name| name == "tokenizer.json") {
         tokenizer(path.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")))
     } else {
@@ -84,50 +66,41 @@ fn unknown(path: &Path) -> Failure {
     )
 }
 
-/// Size and BLAKE3 of a file.
-fn hash(path: &Path) -> Result<Value, Failure> {
-    let failed = |error| Failure::read(path, &error);
+/// Name, size and BLAKE3 of a file.
+fn hash(path: &Path) -> Result<(String, FileRecord), Failure> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).map_err(failed)?).map_err(failed)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let hex = hasher.finalize().to_hex();
-    Ok(json!({"name": name, "bytes": hasher.count(), "blake3": hex.as_str()}))
+    File::open(path).and_then(|file| hasher.update_reader(file).map(drop)).reading(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let blake3 = hasher.finalize().to_hex().to_string();
+    Ok((name, FileRecord { bytes: hasher.count(), blake3 }))
 }
 
-/// Lines of [`hash`], for people.
-fn hash_table(hashes: &[Value]) -> String {
-    let mut table = Table::new(&["file", "size", "blake3"]);
-    for hash in hashes {
-        let text = |key: &str| hash[key].as_str().unwrap_or_default().to_owned();
-        table.row(&[text("name"), bytes(hash["bytes"].as_u64().unwrap_or(0)), text("blake3")]);
+/// A line and an object a file.
+fn files(files: &[(String, FileRecord)]) -> Shown {
+    let (mut table, mut json) = (Table::new(&["file", "size", "blake3"]), vec![]);
+    for (name, FileRecord { bytes: n, blake3 }) in files {
+        table.row(&[name, &bytes(*n), blake3]);
+        json.push(json!({"name": name, "bytes": n, "blake3": blake3}));
     }
-    table.text()
+    (table.text(), json.into())
 }
 
 fn run_dir(path: &Path) -> Result<Shown, Failure> {
     let run = RunSummary::read(path);
-    let checkpoints = run.checkpoints()?;
-    let mut table = Table::new(&["checkpoint", "state"]);
-    for (step, problem) in &checkpoints {
-        let state = problem.clone().unwrap_or_else(|| "valid".to_owned());
-        table.row(&[format!("step-{step}"), state]);
+    let (mut table, mut checkpoints) = (Table::new(&["checkpoint", "state"]), vec![]);
+    for Checkpoint { step, dir } in RunDir::open(path)?.checkpoints()? {
+        let problem = manifest::verify(&dir).err().map(|error| error.to_string());
+        table.row(&[&format!("step-{step}"), problem.as_deref().unwrap_or("valid")]);
+        let valid = problem.is_none();
+        checkpoints.push(json!({"step": step, "valid": valid, "problem": problem}));
     }
-    let (facts, mut json) = run.facts().end();
-    let mut text = facts + "\n" + &table.text();
-    json["kind"] = json!("run");
-    json["checkpoints"] = checkpoints
-        .iter()
-        .map(
-            |(step, problem)| json!({"step": step, "valid": problem.is_none(), "problem": problem}),
-        )
-        .collect();
+    let facts = run.facts().more(json!({"kind": "run"}));
+    let facts = facts.section("checkpoints", (table.text(), checkpoints.into()));
     // The model that other commands would load; a run may not have one yet.
-    if let Ok(resolved) = ::checkpoint::resolve(path) {
-        let model = model::show(&resolved.dir)?;
-        text = text + "\n" + &model.text;
-        json["model"] = model.json;
-    }
-    Ok(Shown { text, json })
+    Ok(match ::checkpoint::resolve(path) {
+        Ok(resolved) => facts.section("model", model(&resolved.dir)?).end(),
+        Err(_) => facts.end(),
+    })
 }
 
 fn store(path: &Path) -> Result<Shown, Failure> {
@@ -143,7 +116,7 @@ fn store(path: &Path) -> Result<Shown, Failure> {
         .perhaps("end_of_text", store.end_of_text(), |id| id.to_string())
         .text("tokenizer_hash", store.tokenizer_hash())
         .text("content_hash", store.content_hash());
-    Ok(facts.end().into())
+    Ok(facts.end())
 }
 
 fn tokenizer(dir: &Path) -> Result<Shown, Failure> {
@@ -156,5 +129,81 @@ fn tokenizer(dir: &Path) -> Result<Shown, Failure> {
         .perhaps("end_of_text", end, |id| id.to_string())
         .perhaps("end_of_text_token", end.and_then(|id| tokenizer.token(id)), |token| token)
         .text("hash", tokenizer.hash());
-    Ok(facts.end().into())
+    Ok(facts.end())
+}
+
+/// Shows a model directory; its weights are mapped, not loaded.
+///
+/// # Errors
+/// Where config or weights cannot be read, or the manifest says they were changed.
+fn model(dir: &Path) -> Result<Shown, Failure> {
+    let manifest = dir.join(manifest::FILE_NAME).exists();
+    let manifest = manifest.then(|| manifest::verify(dir)).transpose()?;
+    let mut facts = Facts::default().text("kind", "model").text("path", dir.display());
+    if dir.join("config.json").exists() {
+        facts = describe(&Model::load_config(dir)?, dir, facts)?;
+    }
+    if let Some(Manifest { origin, .. }) = &manifest {
+        facts = facts.text("build", &origin.build).text("isa", &origin.isa);
+    }
+    let verified = if manifest.is_some() { "as the manifest says" } else { "-" };
+    let facts = facts.with("verified", manifest.is_some(), verified);
+    // From the manifest where there is one; else hashed here.
+    let hashed = match manifest {
+        Some(manifest) => manifest.files.into_iter().collect(),
+        None => hashes(dir)?,
+    };
+    let tensors = tensors(&Weights::open(dir)?)?;
+    Ok(facts.section("files", files(&hashed)).section("tensors", tensors).end())
+}
+
+/// Family, sizes, and parameters by part.
+fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Failure> {
+    let (stack, builder) = Model::register(config).map_err(|source| {
+        let path = dir.join("config.json");
+        Failure::from(models::ModelError::Config { path, source })
+    })?;
+    let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
+    let sizes = [
+        ("vocab_size", embed.vocab_size),
+        ("max_len", embed.max_len),
+        ("n_layers", trunk.n_layers),
+        ("d_model", trunk.d_model),
+        ("n_heads", trunk.n_heads),
+        ("n_kv_heads", trunk.n_kv_heads),
+        ("d_head", trunk.d_head),
+        ("d_ff", trunk.d_ff),
+    ];
+    // `embed`, `blocks`, `final_norm`, `head`.
+    let parts = parameters_by(&builder, |name| name.split('.').next().unwrap_or_default());
+    let facts = facts.text("family", config.family().model_type());
+    let facts = sizes.iter().fold(facts, |facts, &(name, n)| facts.count(name, n as u64));
+    let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
+    let listed = parts.iter().map(|(name, n)| format!("{name} {}", grouped(*n)));
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
+    Ok(facts.with("parameters", by_part, listed))
+}
+
+fn hashes(dir: &Path) -> Result<Vec<(String, FileRecord)>, Failure> {
+    paths_in(dir)?.iter().filter(|path| path.is_file()).map(|path| hash(path)).collect()
+}
+
+/// Name, type, shape and size of every tensor: a table, and JSON by name.
+///
+/// # Errors
+/// Where a tensor is in no file, which opening has ruled out.
+fn tensors(weights: &Weights) -> Result<Shown, Failure> {
+    let mut table = Table::new(&["tensor", "dtype", "shape", "elements"]);
+    let (mut json, mut total) = (Map::new(), 0);
+    for name in weights.names() {
+        let view = weights.get(name)?;
+        let n = view.shape.iter().product::<usize>() as u64;
+        let (shape, dtype) = (format!("{:?}", view.shape), view.dtype.to_string());
+        table.row(&[name, &dtype, &shape, &grouped(n)]);
+        json.insert(name.into(), json!({"dtype": dtype, "shape": view.shape}));
+        total += n;
+    }
+    table.row(&[&format!("{} tensors", json.len()), "", "", &grouped(total)]);
+    Ok((table.text(), Value::Object(json)))
 }

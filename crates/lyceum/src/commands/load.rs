@@ -3,14 +3,39 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use checkpoint::Weights;
+use checkpoint::{Dtype, Weights};
+use clap::ValueEnum;
+use kernels::Isa;
 use models::{Model, ModelConfig};
 use tensor::Precision;
 use tokenize::{TokenizeError, Tokenizer};
 
-use crate::device::{PrecisionArg, dtypes};
 use crate::environment::Env;
 use crate::failure::Failure;
+
+/// In what precision a model that is there already is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// As the weights are stored: bf16 for bf16 where the CPU has its dot product, else f32.
+    #[default]
+    Auto,
+    /// Everything in 32 bits.
+    F32,
+    /// Products and activations in bfloat16, sums in 32 bits.
+    Bf16,
+}
+
+impl PrecisionArg {
+    /// The precision for weights stored as `dtypes` say.
+    pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Dtype>) -> Precision {
+        let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype == Dtype::BF16);
+        match self {
+            Self::Bf16 => Precision::BF16,
+            Self::Auto if isa == Isa::Avx512Bf16 && stored_bf16() => Precision::BF16,
+            Self::F32 | Self::Auto => Precision::F32,
+        }
+    }
+}
 
 /// A model and where it came from.
 pub struct Loaded {
@@ -40,7 +65,8 @@ impl Loaded {
             env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
         }
         let weights = Weights::open(&dir)?;
-        let precision = precision.resolve(env.isa, dtypes(&weights));
+        let dtypes = weights.names().filter_map(|name| Some(weights.get(name).ok()?.dtype));
+        let precision = precision.resolve(env.isa, dtypes);
         env.debug(|| format!("loaded `{}` in {:.2?}", dir.display(), began.elapsed()));
         Ok(Self { dir, model, precision })
     }
@@ -85,5 +111,19 @@ impl Loaded {
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
         self.model.stack.config().embed.max_len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn auto_computes_as_the_weights_are_stored() {
+        let auto = |isa, dtypes: &[Dtype]| PrecisionArg::Auto.resolve(isa, dtypes.iter().copied());
+        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16; 2]), Precision::BF16);
+        assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16, Dtype::F32]), Precision::F32);
+        assert_eq!(auto(Isa::Avx2, &[Dtype::BF16]), Precision::F32);
+        assert_eq!(PrecisionArg::Bf16.resolve(Isa::Avx2, []), Precision::BF16);
     }
 }

@@ -7,18 +7,18 @@ mod eval;
 mod forward;
 mod generate;
 mod inspect;
-mod load;
+pub mod load;
 pub mod plan;
 pub mod pretrain;
 mod runs;
-mod table;
+pub mod table;
 pub mod verify;
 
 use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::cli::{BenchCommand, Command};
+use crate::cli::{Bench, Command};
 use crate::environment::Env;
 use crate::failure::{Exit, Failure};
 
@@ -32,23 +32,23 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
         Command::Generate(args) => generate::run(args, env),
         Command::Eval(args) => eval::run(args, env),
         Command::Forward(args) => forward::run(args, env),
-        Command::Inspect(args) => inspect::run(args),
+        Command::Inspect(args) => show(args.json, inspect::inspect(&args.path)?),
         Command::Runs(args) => runs::run(args, env),
-        Command::Plan(args) => plan::run(args, env),
+        Command::Plan(args) => show(args.json, plan::plan(&args.recipe, env)?),
         Command::Verify(args) => verify::run(args, env),
-        Command::Doctor(args) => doctor::run(args, env),
-        Command::Bench(args) => match &args.command {
-            BenchCommand::Train(args) => bench::train(args, env),
-        },
-        Command::Completions(args) => completions::run(args),
+        Command::Doctor { json } => show(*json, doctor::look(env)),
+        Command::Bench(Bench::Train(args)) => bench::train(args, env),
+        Command::Completions { shell } => completions::run(*shell),
         Command::Man => completions::man(),
     }
 }
 
-/// One line of JSON on standard output.
-fn print_json(value: &Value) -> Result<Exit, Failure> {
-    writeln!(io::stdout().lock(), "{value}")?;
-    Ok(Exit::Done)
+/// What there is to say, for people and for programs.
+type Shown = (String, Value);
+
+/// Prints what was asked for of the two.
+fn show(json: bool, (text, value): Shown) -> Result<Exit, Failure> {
+    print(&if json { format!("{value}\n") } else { text })
 }
 
 /// Text on standard output.

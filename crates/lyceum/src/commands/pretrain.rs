@@ -15,17 +15,17 @@ use models::{Model, ModelConfig};
 use tasks::NextToken;
 use tensor::{DType, Precision};
 use tokenize::Tokenizer;
-use train::{Ended, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
+use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
 
 use self::corpus::Corpora;
 use self::fresh::Fresh;
 use self::observer::RunObserver;
-use crate::cli::Pretrain;
+use crate::cli::{Pretrain, RecipeArgs};
 use crate::environment::Env;
-use crate::estimate::{Estimate, StepShape};
-use crate::failure::{Exit, Failure};
+use crate::estimate::Estimate;
+use crate::failure::{Context, Exit, Failure};
 use crate::machine;
-use crate::recipe::{self, Recipe, RecipeError};
+use crate::recipe::{self, Recipe};
 use crate::stop;
 
 /// Trains what the recipe says, from the start or where the run stands.
@@ -33,37 +33,32 @@ use crate::stop;
 /// # Errors
 /// Where recipe, data, memory or run directory refuse; nothing is half-written then.
 pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
-    let no_handler = |e: std::io::Error| Failure::new("no handler").because(e.to_string());
-    let stop = stop::flag().map_err(no_handler)?;
+    let stop = stop::flag().context("no handler")?;
     let (recipe, out) = resolve(args, env)?;
     recipe.check()?;
     let step = step_config(&recipe, env)?;
     let is_prepared = corpus::is_prepared(&out);
     let text_bytes = if is_prepared { Some(0) } else { corpus::text_bytes(&recipe)? };
-    let shape = shape(&recipe, env, text_bytes)?;
     if !is_prepared {
         // Before anything is made; once more below, when the vocabulary has its true size.
-        let (vocab_size, end) = asked_vocabulary(&recipe)?;
-        let config = recipe.model.config(vocab_size, recipe.data.seq_len, end)?;
-        refuse_too_large(&Estimate::new(&config, shape).map_err(RecipeError::model)?)?;
+        estimated(&asked_model(&recipe)?, &recipe, env, text_bytes)?;
     }
-    let fresh = Fresh::watch(&out);
+    let mut fresh = Fresh::watch(&out);
     let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
-    let (fresh, dir) = match opened {
-        Ok(dir) => (fresh, dir),
-        Err(error) => {
-            // Another process may have made it meanwhile.
-            fresh.keep();
-            return Err(error.into());
-        }
-    };
+    // Another process may have made it meanwhile.
+    let dir = opened.inspect_err(|_| fresh.keep())?;
     dir.write_file(recipe::FILE_NAME, recipe.to_toml().as_bytes())?;
-    let corpora = Corpora::prepare(&recipe, dir.path(), env)?;
-    let config = model_config(&recipe, &corpora.tokenizer)?;
-    let estimate = Estimate::new(&config, shape).map_err(RecipeError::model)?;
-    refuse_too_large(&estimate)?;
+    let ended_early = || {
+        let left = if fresh.remove() { "was made" } else { "is lost, `--resume` goes on" };
+        env.warn(&format!("stopped before the first step: nothing {left}"));
+    };
+    let prepare = || Corpora::prepare(&recipe, dir.path(), env);
+    let corpora = stop::at_once_during(&stop, ended_early, prepare)?;
+    let tokenizer = &corpora.tokenizer;
+    let config = recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())?;
+    let estimate = estimated(&config, &recipe, env, text_bytes)?;
 
-    let model = Model::new(config, recipe.train.seed).map_err(RecipeError::model)?;
+    let model = Model::new(config, recipe.train.seed)?;
     let objective = NextToken { smoothing: recipe.task.label_smoothing };
     let trainer = Trainer::new(model, &objective, env.device(), step);
     let peak = peak_gflops(env, step.precision);
@@ -82,8 +77,8 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
     observer.intro(&recipe, &estimate, &corpora);
-    let ended = run.go(stop, &mut observer);
-    observer.finish();
+    let ended = run.go(&stop, &mut observer);
+    observer.progress.finish();
     let ended = ended?;
     summary::write(&out, &run, &corpora, (env, ended, &mut observer))?;
     Ok(match ended {
@@ -94,14 +89,13 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
 
 /// The recipe as it will be stored, and the run directory.
 fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
+    let RecipeArgs { name, set } = &args.recipe;
     let stored = args.out.as_ref().map(|out| out.join(recipe::FILE_NAME));
     let stored = stored.filter(|path| args.resume && path.exists());
-    let name = args.recipe.as_deref().unwrap_or(recipe::DEFAULT);
-    let mut recipe = match (&stored, &args.recipe) {
-        (Some(path), None) => Recipe::load(&path.to_string_lossy(), &args.set)?,
-        _ => Recipe::load(name, &args.set)?,
-    };
-    let before = stored.map(|path| Recipe::load(&path.to_string_lossy(), &[])).transpose()?;
+    let stored = stored.map(|path| path.to_string_lossy().into_owned());
+    let before = stored.as_ref().map(|path| Recipe::load(path, &[])).transpose()?;
+    let asked = name.as_ref().or(stored.as_ref()).map_or(recipe::DEFAULT, String::as_str);
+    let mut recipe = Recipe::load(asked, set)?;
     if recipe.train.precision == "auto" {
         // Resolved once: another machine goes on in what the run began with.
         recipe.train.precision = match &before {
@@ -112,11 +106,7 @@ fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
     if let (Some(before), Some(out)) = (&before, &args.out) {
         recipe.same_run(before, out)?;
     }
-    let out = match &args.out {
-        Some(out) => out.clone(),
-        None => fresh_dir(name),
-    };
-    Ok((recipe, out))
+    Ok((recipe, args.out.clone().unwrap_or_else(|| fresh_dir(asked))))
 }
 
 /// `runs/NAME-1`, or the first number that is free.
@@ -126,16 +116,7 @@ fn fresh_dir(recipe: &str) -> PathBuf {
     (1..=u32::MAX).map(dir).find(|dir| !dir.exists()).expect("a free number")
 }
 
-/// The model of a recipe with this vocabulary.
-pub(super) fn model_config(
-    recipe: &Recipe,
-    tokenizer: &Tokenizer,
-) -> Result<ModelConfig, RecipeError> {
-    let (vocab_size, end) = (tokenizer.vocab_size(), tokenizer.end_of_text());
-    recipe.model.config(vocab_size, recipe.data.seq_len, end)
-}
-
-pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, RecipeError> {
+pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Failure> {
     Ok(StepConfig {
         precision: recipe.train.precision(env.isa)?,
         schedule: recipe.optim.schedule(recipe.train.steps),
@@ -147,51 +128,26 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Reci
     })
 }
 
-/// Size and end-of-text id of the vocabulary that a recipe asks for: a small corpus may give less.
-pub(super) fn asked_vocabulary(recipe: &Recipe) -> Result<(usize, Option<u32>), Failure> {
-    match &recipe.tokenizer.path {
-        Some(path) => {
-            let tokenizer = Tokenizer::load(path)?;
-            Ok((tokenizer.vocab_size(), tokenizer.end_of_text()))
-        }
-        None => Ok((recipe.tokenizer.vocab_size, None)),
-    }
+/// The model with the vocabulary that a recipe asks for: a small corpus may give a smaller one.
+pub(super) fn asked_model(recipe: &Recipe) -> Result<ModelConfig, Failure> {
+    let Some(path) = &recipe.tokenizer.path else {
+        return recipe.model(recipe.tokenizer.vocab_size, None);
+    };
+    let tokenizer = Tokenizer::load(path)?;
+    recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())
 }
 
-/// What the estimate of a recipe is asked about; `text_bytes` are still to be made tokens.
-pub(super) fn shape(
+/// What a run takes, which must be there.
+pub(super) fn estimated(
+    config: &ModelConfig,
     recipe: &Recipe,
     env: &Env,
     text_bytes: Option<u64>,
-) -> Result<StepShape, RecipeError> {
-    let (data, fraction) = (&recipe.data, recipe.data.validation_fraction);
-    // A token is three bytes or more, as a rule.
-    let judged = |text: u64| (text as f64 * fraction / 3.0 / data.seq_len as f64).ceil() as usize;
-    let windows = text_bytes.filter(|text| *text > 0).map_or(usize::MAX, judged);
-    Ok(StepShape {
-        batch: recipe.train.batch_size,
-        micro_batch: recipe.train.micro_batch(),
-        seq_len: data.seq_len,
-        precision: recipe.train.precision(env.isa)?,
-        isa: env.isa,
-        recompute: recipe.train.recompute,
-        eval_batch: if fraction > 0.0 { recipe.eval.batch_size.min(windows) } else { 0 },
-        text_bytes: text_bytes.unwrap_or(u64::MAX),
-    })
-}
-
-pub(super) fn refuse_too_large(estimate: &Estimate) -> Result<(), RecipeError> {
-    let Some(memory) = machine::memory() else { return Ok(()) };
-    let (needed, available) = (estimate.total_bytes(), memory.available_bytes);
-    if needed <= available {
-        return Ok(());
-    }
-    let mib = |bytes: u64| bytes >> 20;
-    Err(RecipeError::Value {
-        field: "train".into(),
-        problem: format!("needs {} MiB of memory, {} are available", mib(needed), mib(available)),
-        hint: Some("lower `train.micro_batch`, or set `train.recompute=true`".into()),
-    })
+) -> Result<Estimate, Failure> {
+    let estimate = Estimate::new(config, recipe, env.isa, text_bytes)?;
+    let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
+    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)?;
+    Ok(estimate)
 }
 
 fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
@@ -210,13 +166,12 @@ fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
 
 /// What every checkpoint carries beside weights and config.
 fn files(tokenizer: &Tokenizer, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-    let named = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes);
-    let mut files: Vec<_> = tokenizer.files()?.into_iter().map(named).collect();
     let end = tokenizer.end_of_text();
     let generation = serde_json::json!({ "bos_token_id": end, "eos_token_id": end });
-    files.push(("generation_config.json".into(), format!("{generation:#}\n").into_bytes()));
-    files.push(("README.md".into(), summary::card(recipe).into_bytes()));
-    Ok(files)
+    let mut files = tokenizer.files()?;
+    files.push(("generation_config.json", format!("{generation:#}\n").into_bytes()));
+    files.push(("README.md", summary::card(recipe).into_bytes()));
+    Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 
 /// What the machine's multipliers could do, measured: milliseconds.
@@ -230,7 +185,6 @@ pub(super) fn origin(env: &Env) -> Origin {
 }
 
 fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
-    use train::Observer;
     for skipped in &started.skipped {
         env.warn(&format!("passed over: {skipped}"));
     }

@@ -1,20 +1,21 @@
 //! `lyceum runs`: the runs below a directory, and some of them side by side.
 
-mod compare;
 mod summary;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use serde_json::Value;
-use train::report::format::{bytes, compact, duration};
+use ::checkpoint::CheckpointError;
+use serde_json::{Map, Value, json};
+use train::report::format::{bytes, compact, duration, grouped};
 
-pub use self::summary::{RunSummary, State};
-use super::table::Table;
-use super::{print, print_json};
+pub use self::summary::RunSummary;
+use super::table::{Table, or_dash};
+use super::{Shown, show};
 use crate::cli::{Runs, RunsCommand};
 use crate::environment::Env;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context, Exit, Failure};
+use crate::recipe::differences;
 
 /// Where `lyceum pretrain` puts runs.
 pub const DEFAULT_DIR: &str = "runs";
@@ -25,7 +26,7 @@ pub const DEFAULT_DIR: &str = "runs";
 /// Where a directory cannot be read.
 pub fn run(args: &Runs, env: &Env) -> Result<Exit, Failure> {
     if let Some(RunsCommand::Compare { runs, json }) = &args.command {
-        return compare::run(runs, *json);
+        return show(*json, compare(runs)?);
     }
     let dir = args.dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DIR));
     let mut runs = match &args.dir {
@@ -33,19 +34,16 @@ pub fn run(args: &Runs, env: &Env) -> Result<Exit, Failure> {
         _ => find(&dir)?.iter().map(|path| RunSummary::read(path)).collect::<Vec<_>>(),
     };
     runs.sort_by(|a, b| b.modified.cmp(&a.modified).then_with(|| a.name.cmp(&b.name)));
-    if args.json {
-        return print_json(&runs.iter().map(RunSummary::to_json).collect::<Value>());
-    }
-    if runs.is_empty() {
-        env.say(&format!("no runs in `{}`; `lyceum pretrain` makes one", dir.display()));
-        return Ok(Exit::Done);
-    }
-    for run in &runs {
-        if let State::Damaged(problem) = &run.state {
+    if !args.json {
+        if runs.is_empty() {
+            env.say(&format!("no runs in `{}`; `lyceum pretrain` makes one", dir.display()));
+            return Ok(Exit::Done);
+        }
+        for (run, problem) in runs.iter().filter_map(|run| Some((run, run.problem.as_ref()?))) {
             env.warn(&format!("run `{}`: {problem}", run.path.display()));
         }
     }
-    print(&list(&runs))
+    show(args.json, (list(&runs), runs.iter().map(RunSummary::to_json).collect()))
 }
 
 /// The run directories in `dir`, or `dir` where it is one.
@@ -53,15 +51,15 @@ fn find(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     if is_run(dir) {
         return Ok(vec![dir.to_owned()]);
     }
-    let failed = |error| Failure::read(dir, &error);
-    let mut found = vec![];
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if is_run(&path) {
-            found.push(path);
-        }
-    }
-    Ok(found)
+    Ok(paths_in(dir)?.into_iter().filter(|path| is_run(path)).collect())
+}
+
+/// What a directory holds, sorted.
+pub fn paths_in(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = fs::read_dir(dir).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let mut paths: Vec<_> = entries.reading(dir)?.iter().map(fs::DirEntry::path).collect();
+    paths.sort();
+    Ok(paths)
 }
 
 /// Whether a directory is that of a run.
@@ -76,17 +74,48 @@ fn list(runs: &[RunSummary]) -> String {
         table.row(&[
             run.name.clone(),
             run.steps_text(),
-            run.state.name().to_owned(),
-            run.loss.map_or_else(unknown, |loss| format!("{loss:.4}")),
-            run.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
-            run.tokens_per_s.map_or_else(unknown, compact),
+            run.state.to_owned(),
+            or_dash(run.loss, |loss| format!("{loss:.4}")),
+            or_dash(run.best, |best| format!("{:.4}", best.metric)),
+            or_dash(run.tokens_per_s, compact),
             bytes(run.bytes),
-            run.age_s().map_or_else(unknown, |age| format!("{} ago", duration(age))),
+            or_dash(run.age_s(), |age| format!("{} ago", duration(age))),
         ]);
     }
     table.text()
 }
 
-fn unknown() -> String {
-    "-".to_owned()
+/// Results side by side, and which keys of the recipes differ.
+fn compare(paths: &[PathBuf]) -> Result<Shown, Failure> {
+    for path in paths {
+        path.metadata().reading(path)?;
+        if !is_run(path) {
+            return Err(CheckpointError::NotARun { path: path.clone() }.into());
+        }
+    }
+    let runs: Vec<_> = paths.iter().map(|path| RunSummary::read(path)).collect();
+    let mut table = Table::default();
+    let mut row = |name: &str, value: &dyn Fn(&RunSummary) -> String| {
+        let cells = [name.to_owned()].into_iter().chain(runs.iter().map(value));
+        table.row(&cells.collect::<Vec<_>>());
+    };
+    row("run", &|run| run.name.clone());
+    row("state", &|run| run.state.to_owned());
+    row("step", &RunSummary::steps_text);
+    row("tokens", &|run| or_dash(run.tokens, grouped));
+    row("loss", &|run| or_dash(run.loss, |loss| format!("{loss:.4}")));
+    row("best bits/byte", &|run| {
+        or_dash(run.best, |best| format!("{:.4} at {}", best.metric, best.step))
+    });
+    row("tokens/s", &|run| or_dash(run.tokens_per_s, compact));
+    let recipes: Vec<_> = runs.iter().map(|run| run.recipe.clone()).collect();
+    let mut differing = Map::new();
+    for (key, values) in differences(&recipes) {
+        let values: Vec<String> =
+            values.into_iter().map(|value| or_dash(value, |value| value)).collect();
+        table.row(&[std::slice::from_ref(&key), &values].concat());
+        differing.insert(key, values.into());
+    }
+    let summaries = runs.iter().map(RunSummary::to_json).collect::<Value>();
+    Ok((table.text(), json!({"runs": summaries, "recipe_differences": differing})))
 }

@@ -24,11 +24,6 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| printable(cell.as_ref(), false)).collect());
     }
 
-    /// Adds a name and its value.
-    pub fn fact(&mut self, name: &str, value: impl Display) {
-        self.row(&[name, &value.to_string()]);
-    }
-
     /// The text, two spaces between columns, each row a line.
     pub fn text(&self) -> String {
         let n_columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -51,15 +46,28 @@ impl Table {
 pub struct Facts {
     table: Table,
     json: Map<String, Value>,
+    sections: String,
 }
 
 impl Facts {
-    /// Adds a fact; its key is its name for people too.
+    /// Adds a fact, which people know by another name than programs.
     #[must_use]
-    pub fn with(mut self, key: &str, value: impl Into<Value>, shown: impl Display) -> Self {
-        self.table.fact(key, shown);
+    pub fn named(
+        mut self,
+        name: &str,
+        key: &str,
+        value: impl Into<Value>,
+        shown: impl Display,
+    ) -> Self {
+        self.table.row(&[name, &shown.to_string()]);
         self.json.insert(key.to_owned(), value.into());
         self
+    }
+
+    /// Adds a fact; its key is its name for people too.
+    #[must_use]
+    pub fn with(self, key: &str, value: impl Into<Value>, shown: impl Display) -> Self {
+        self.named(key, key, value, shown)
     }
 
     /// Adds a text, the same for both.
@@ -83,14 +91,47 @@ impl Facts {
         value: Option<T>,
         shown: impl FnOnce(T) -> String,
     ) -> Self {
-        let text = value.clone().map_or_else(|| "-".to_owned(), shown);
+        let text = or_dash(value.clone(), shown);
         self.with(key, value.map_or(Value::Null, Into::into), text)
+    }
+
+    /// Adds what something consists of: a line for each part that is there, an object below `key`.
+    #[must_use]
+    pub fn parts(mut self, key: &str, parts: &[(String, u64)], shown: fn(u64) -> String) -> Self {
+        for (name, n) in parts.iter().filter(|(_, n)| *n > 0) {
+            self.table.row(&[format!("  {name}"), shown(*n)]);
+        }
+        let parts: Map<_, _> = parts.iter().map(|(name, n)| (name.clone(), (*n).into())).collect();
+        self.json.insert(key.to_owned(), parts.into());
+        self
+    }
+
+    /// Adds what only programs are told.
+    #[must_use]
+    pub fn more(mut self, object: Value) -> Self {
+        if let Value::Object(more) = object {
+            self.json.extend(more);
+        }
+        self
+    }
+
+    /// Adds what has lines of its own, below all facts and an empty line.
+    #[must_use]
+    pub fn section(mut self, key: &str, (text, value): (String, Value)) -> Self {
+        self.sections = self.sections + "\n" + &text;
+        self.json.insert(key.to_owned(), value);
+        self
     }
 
     /// Lines for people, an object for programs.
     pub fn end(self) -> (String, Value) {
-        (self.table.text(), Value::Object(self.json))
+        (self.table.text() + &self.sections, Value::Object(self.json))
     }
+}
+
+/// What may be unknown, for people.
+pub fn or_dash<T>(value: Option<T>, shown: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), shown)
 }
 
 /// `text` without what would steer a terminal: names in files and what models write are not ours
@@ -108,7 +149,7 @@ mod tests {
     fn columns_begin_at_the_same_place() {
         let mut table = Table::new(&["name", "size"]);
         table.row(&["a\u{1b}[31m\n", "1"]);
-        table.fact("longer name", 22);
+        table.row(&["longer name", "22"]);
         let expected = "name         size\na\u{fffd}[31m\u{fffd}      1\nlonger name  22\n";
         assert_eq!(table.text(), expected);
         assert_eq!(printable("a\n\u{7}", true), "a\n\u{fffd}");
@@ -117,8 +158,15 @@ mod tests {
     #[test]
     fn a_fact_is_for_people_and_for_programs() {
         let facts = Facts::default().count("n_tokens", 1234).text("name", "x");
-        let (text, json) = facts.perhaps("end", None::<u32>, |id| id.to_string()).end();
-        assert_eq!(text, "n_tokens  1\u{a0}234\nname      x\nend       -\n");
-        assert_eq!(json.to_string(), r#"{"end":null,"n_tokens":1234,"name":"x"}"#);
+        let facts = facts.perhaps("end", None::<u32>, |id| id.to_string());
+        let facts = facts.named("the sum", "sum", 3, 3.0);
+        let parts = [("a".to_owned(), 1), ("b".to_owned(), 0)];
+        let facts = facts.section("more", ("lines\n".into(), 7.into()));
+        let (text, json) = facts.parts("parts", &parts, grouped).end();
+        let expected = "n_tokens  1\u{a0}234\nname      x\nend       -\nthe sum   3\n";
+        assert_eq!(text, format!("{expected}  a       1\n\nlines\n"));
+        let expected =
+            r#"{"end":null,"more":7,"n_tokens":1234,"name":"x","parts":{"a":1,"b":0},"sum":3}"#;
+        assert_eq!(json.to_string(), expected);
     }
 }

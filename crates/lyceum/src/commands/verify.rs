@@ -7,23 +7,27 @@ mod laws;
 mod packing;
 mod setup;
 
+use std::fmt::Write as _;
 use std::time::Instant;
 
+use serde::Serialize;
 use serde_json::json;
 use train::report::format::duration;
 
-use self::laws::{LAWS, Law};
+use self::laws::LAWS;
 use self::setup::Setup;
+use super::show;
 use super::table::Table;
-use super::{print, print_json};
-use crate::cli::Verify;
+use crate::cli::About;
 use crate::environment::Env;
 use crate::failure::{Exit, Failure};
-use crate::recipe::{self, Recipe};
+use crate::recipe::Recipe;
 
 /// What a law was found to be.
+#[derive(Serialize)]
 struct Verdict {
-    law: &'static Law,
+    law: &'static str,
+    holds: bool,
     /// How far two ways of doing the same were apart; what it is of, the law says.
     difference: f64,
     bound: f64,
@@ -31,39 +35,35 @@ struct Verdict {
     note: Option<String>,
 }
 
-impl Verdict {
-    fn holds(&self) -> bool {
-        self.difference <= self.bound
-    }
-}
-
 /// Holds every law against the recipe, and prints what was found.
 ///
 /// # Errors
 /// Where the recipe is refused, or a law does not hold.
-pub fn run(args: &Verify, env: &Env) -> Result<Exit, Failure> {
-    let recipe = Recipe::load(args.recipe.as_deref().unwrap_or(recipe::DEFAULT), &args.set)?;
-    recipe.check()?;
+pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
+    let recipe = Recipe::asked(&args.recipe)?;
     let mut setup = Setup::new(&recipe, env)?;
-    let mut verdicts = vec![];
+    let mut verdicts: Vec<Verdict> = vec![];
     for law in &LAWS {
         env.say(&format!("{} ..", law.name));
         let began = Instant::now();
-        let found = (law.hold)(&mut setup)?;
-        let (difference, note) = (found.difference, found.note);
-        let seconds = began.elapsed().as_secs_f64();
-        verdicts.push(Verdict { law, difference, bound: law.bound(&setup), seconds, note });
-        if found.is_final {
+        let (difference, note) = (law.hold)(&mut setup)?;
+        let (seconds, bound) = (began.elapsed().as_secs_f64(), law.bound(&setup));
+        let holds = difference <= bound;
+        verdicts.push(Verdict { law: law.name, holds, difference, bound, seconds, note });
+        if !holds && verdicts.len() == 1 {
+            // A step with a parameter that has no gradient is refused: nothing else can be held.
             break;
         }
     }
-    if args.json {
-        print_json(&to_json(&setup, &verdicts))?;
-    } else {
-        print(&table(&verdicts))?;
-    }
-    let broken: Vec<&str> =
-        verdicts.iter().filter(|v| !v.holds()).map(|verdict| verdict.law.name).collect();
+    let broken: Vec<_> = verdicts.iter().filter(|v| !v.holds).map(|verdict| verdict.law).collect();
+    let json = json!({
+        "holds": broken.is_empty(),
+        "precision": setup.step.precision.compute.to_string(),
+        "steps": setup.n_steps,
+        "windows_per_step": setup.batches.batch,
+        "laws": verdicts,
+    });
+    show(args.json, (table(&verdicts), json))?;
     if broken.is_empty() {
         return Ok(Exit::Done);
     }
@@ -74,40 +74,14 @@ pub fn run(args: &Verify, env: &Env) -> Result<Exit, Failure> {
 fn table(verdicts: &[Verdict]) -> String {
     let mut table = Table::new(&["law", "result", "difference", "bound", "time"]);
     let text = |x: f64| if x == 0.0 { "none".to_owned() } else { format!("{x:.1e}") };
-    for verdict in verdicts {
-        let result = if verdict.holds() { "holds" } else { "BROKEN" };
-        table.row(&[
-            verdict.law.name,
-            result,
-            &text(verdict.difference),
-            &text(verdict.bound),
-            &duration(verdict.seconds),
-        ]);
+    let mut notes = String::new();
+    for Verdict { law, holds, difference, bound, seconds, note } in verdicts {
+        let result = if *holds { "holds" } else { "BROKEN" };
+        table.row(&[law, result, &text(*difference), &text(*bound), &duration(*seconds)]);
+        if let Some(note) = note {
+            let gap = if notes.is_empty() { "\n" } else { "" };
+            let _ = writeln!(notes, "{gap}{law}: {note}");
+        }
     }
-    let notes =
-        verdicts.iter().filter_map(|v| Some(format!("{}: {}\n", v.law.name, v.note.as_ref()?)));
-    let notes: String = notes.collect();
-    let gap = if notes.is_empty() { "" } else { "\n" };
-    table.text() + gap + &notes
-}
-
-fn to_json(setup: &Setup, verdicts: &[Verdict]) -> serde_json::Value {
-    let law = |verdict: &Verdict| {
-        json!({
-            "law": verdict.law.name,
-            "holds": verdict.holds(),
-            // JSON has no word for infinity.
-            "difference": Some(verdict.difference).filter(|x| x.is_finite()),
-            "bound": verdict.bound,
-            "seconds": verdict.seconds,
-            "note": verdict.note,
-        })
-    };
-    json!({
-        "holds": verdicts.iter().all(Verdict::holds),
-        "precision": setup.precision().to_string(),
-        "steps": setup.n_steps,
-        "windows_per_step": setup.n_rows(),
-        "laws": verdicts.iter().map(law).collect::<Vec<_>>(),
-    })
+    table.text() + &notes
 }

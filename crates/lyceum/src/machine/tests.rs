@@ -13,17 +13,29 @@ fn roots(cgroup: &str) -> (tempfile::TempDir, Roots) {
     (dir, roots)
 }
 
-fn group(dir: &Path, names: &Names, limit: &str, usage: u64, reclaimable: u64) {
+/// Names of limit and usage, and of what can be reclaimed.
+type Names = [&'static str; 3];
+const VERSION_1: Names =
+    ["memory.limit_in_bytes", "memory.usage_in_bytes", "inactive_file 9\ntotal_inactive_file"];
+const VERSION_2: Names = ["memory.max", "memory.current", "inactive_file"];
+
+fn group(
+    dir: &Path,
+    [limit_name, usage_name, reclaimable_name]: &Names,
+    limit: &str,
+    usage: u64,
+    reclaimable: u64,
+) {
     fs::create_dir_all(dir).unwrap();
-    fs::write(dir.join(names.limit), format!("{limit}\n")).unwrap();
-    fs::write(dir.join(names.usage), format!("{usage}\n")).unwrap();
-    let stat = format!("inactive_file_x 7\n{} {reclaimable}\n", names.reclaimable);
+    fs::write(dir.join(limit_name), format!("{limit}\n")).unwrap();
+    fs::write(dir.join(usage_name), format!("{usage}\n")).unwrap();
+    let stat = format!("inactive_file_x 7\n{reclaimable_name} {reclaimable}\n");
     fs::write(dir.join("memory.stat"), stat).unwrap();
 }
 
 #[test]
 fn without_a_limit_the_machine_bounds() {
-    let expected = Some(Memory { available_bytes: 8 * GIB, bound: Bound::Machine });
+    let expected = Some(Memory { available_bytes: 8 * GIB, bound: MACHINE });
     let (_dir, roots_2) = roots("0::/a/b\n");
     group(&roots_2.cgroup.join("a/b"), &VERSION_2, "max", GIB, 0);
     assert_eq!(roots_2.memory(), expected);
@@ -37,7 +49,7 @@ fn the_tightest_group_above_the_process_bounds_and_page_cache_is_free() {
     let (_dir, roots) = roots("0::/a/b\n");
     group(&roots.cgroup.join("a/b"), &VERSION_2, &(6 * GIB).to_string(), GIB, 0);
     group(&roots.cgroup.join("a"), &VERSION_2, &(4 * GIB).to_string(), 3 * GIB, GIB);
-    let expected = Memory { available_bytes: 2 * GIB, bound: Bound::ControlGroup };
+    let expected = Memory { available_bytes: 2 * GIB, bound: CONTROL_GROUP };
     assert_eq!(roots.memory(), Some(expected));
 }
 
@@ -47,7 +59,7 @@ fn version_1_bounds_too() {
     let dir = roots.cgroup.join("memory");
     group(&dir, &VERSION_1, "9223372036854771712", 9 * GIB, 0);
     group(&dir.join("job"), &VERSION_1, &(2 * GIB).to_string(), GIB, GIB / 2);
-    let expected = Memory { available_bytes: 3 * GIB / 2, bound: Bound::ControlGroup };
+    let expected = Memory { available_bytes: 3 * GIB / 2, bound: CONTROL_GROUP };
     assert_eq!(roots.memory(), Some(expected));
 }
 
@@ -56,7 +68,7 @@ fn a_group_that_is_not_shown_falls_back_on_the_root() {
     for path in ["0::/docker/0123\n", "0::/../..\n"] {
         let (_dir, roots) = roots(path);
         group(&roots.cgroup, &VERSION_2, &GIB.to_string(), 2 * GIB, 0);
-        let expected = Memory { available_bytes: 0, bound: Bound::ControlGroup };
+        let expected = Memory { available_bytes: 0, bound: CONTROL_GROUP };
         assert_eq!(roots.memory(), Some(expected), "{path}");
     }
 }

@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex};
 use indicatif::TermLike;
 
 use super::*;
+use crate::cli::Global;
 
 /// What was written, readable while a `Progress` writes on.
 #[derive(Clone, Default, Debug)]
@@ -56,11 +57,13 @@ impl TermLike for Written {
     }
 }
 
-fn reading(step: u64) -> Reading {
-    Reading {
+fn row(step: u64) -> StepRow {
+    StepRow {
         step,
         loss: 3.214_15,
-        bits_per_byte: None,
+        grad_norm: 1.0,
+        lr: 1e-3,
+        tokens: step * 64,
         tokens_per_s: 45_231.0,
         share_of_peak: None,
         memory_bytes: None,
@@ -70,7 +73,7 @@ fn reading(step: u64) -> Reading {
 fn lines(written: &Written, first_step: u64, total_steps: u64) -> Progress {
     let every = Duration::from_secs(10);
     let view = View::Lines { to: Box::new(written.clone()), every, last: None };
-    Progress { view, first_step, total_steps, started: Instant::now() }
+    Progress { view, first_step, total_steps, started: Instant::now(), bits_per_byte: None }
 }
 
 #[test]
@@ -79,7 +82,7 @@ fn lines_come_first_then_every_so_often_then_last() {
     let mut progress = lines(&written, 100, 150);
     let started = progress.started;
     for step in 101..=150 {
-        progress.update_at(&reading(step), started + Duration::from_secs(step - 100));
+        progress.update_at(&row(step), started + Duration::from_secs(step - 100));
     }
     progress.finish();
     let text = written.text();
@@ -94,12 +97,8 @@ fn lines_come_first_then_every_so_often_then_last() {
 fn a_line_says_all_that_is_known() {
     let written = Written::default();
     let mut progress = lines(&written, 0, 1200);
-    let known = Reading {
-        bits_per_byte: Some(1.712),
-        share_of_peak: Some(0.814),
-        memory_bytes: Some(612 << 20),
-        ..reading(400)
-    };
+    progress.judged(1.712);
+    let known = StepRow { share_of_peak: Some(0.814), memory_bytes: Some(612 << 20), ..row(400) };
     progress.update_at(&known, progress.started + Duration::from_secs(50));
     assert_eq!(
         written.text(),
@@ -129,8 +128,8 @@ fn the_bar_shows_step_and_reading_and_colour_only_when_asked() {
     let written = Written::default();
     let target = ProgressDrawTarget::term_like(Box::new(written.clone()));
     let view = View::Bar(bar(target, false, 0, 4));
-    let mut progress = Progress { view, first_step: 0, total_steps: 4, started: Instant::now() };
-    progress.update(&reading(2));
+    let mut progress = Progress { view, ..lines(&written, 0, 4) };
+    progress.update(&row(2));
     progress.say("a sample");
     let text = written.text();
     progress.finish();
@@ -141,7 +140,13 @@ fn the_bar_shows_step_and_reading_and_colour_only_when_asked() {
 
 #[test]
 fn quiet_is_chosen_over_a_terminal() {
-    assert_eq!(Display::choose(true, true, true), Display::Quiet);
-    assert_eq!(Display::choose(false, true, false), Display::Bar { color: false });
-    assert!(matches!(Display::choose(false, false, true), Display::Lines { .. }));
+    let view = |quiet: bool, on_terminal: bool| {
+        let global = Global { quiet, threads: None };
+        Progress::new(&Env::new(&global).unwrap(), on_terminal, 0, 1).view
+    };
+    for (quiet, on_terminal, expected) in [(true, true, Duration::MAX), (false, false, EVERY)] {
+        let found = view(quiet, on_terminal);
+        assert!(matches!(found, View::Lines { every, .. } if every == expected));
+    }
+    assert!(matches!(view(false, true), View::Bar(_)));
 }

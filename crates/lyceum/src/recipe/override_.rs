@@ -1,12 +1,17 @@
 //! `--set a.b=c`, the nearest known key, and what two recipes differ in.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use toml::{Table, Value};
 
-use super::{Recipe, RecipeError};
+use crate::failure::Failure;
 
 /// Puts one `section.key=value` into `table`; what is no TOML value is a string.
-pub fn apply(table: &mut Table, given: &str) -> Result<(), RecipeError> {
-    let malformed = || RecipeError::Override { given: given.into() };
+pub fn apply(table: &mut Table, given: &str) -> Result<(), Failure> {
+    let malformed = || {
+        Failure::new(format!("`--set {given}` is not of the form `section.key=value`"))
+            .hint("for instance `--set train.steps=100`")
+    };
     let (path, value) = given.split_once('=').ok_or_else(malformed)?;
     let mut keys: Vec<&str> = path.trim().split('.').collect();
     let last = keys.pop().filter(|k| !k.is_empty()).ok_or_else(malformed)?;
@@ -19,14 +24,12 @@ pub fn apply(table: &mut Table, given: &str) -> Result<(), RecipeError> {
         at = section.as_table_mut().ok_or_else(malformed)?;
     }
     let value = value.trim();
-    let parsed = toml::from_str::<Table>(&format!("v = {value}")).ok();
-    let parsed = parsed.and_then(|mut t| t.remove("v"));
-    at.insert(last.into(), parsed.unwrap_or_else(|| Value::String(value.into())));
+    at.insert(last.into(), value.parse().unwrap_or_else(|_| Value::String(value.into())));
     Ok(())
 }
 
 /// A refusal with the nearest known key, where a key was not known.
-pub fn explain(error: &toml::de::Error, origin: &str) -> RecipeError {
+pub fn explain(error: &toml::de::Error, origin: &str) -> Failure {
     let message = error.message();
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let nearest = match names.split_first() {
@@ -38,37 +41,30 @@ pub fn explain(error: &toml::de::Error, origin: &str) -> RecipeError {
             .map(|(_, k)| k.to_owned()),
         _ => None,
     };
-    let problem = error.to_string().trim_end().to_owned();
-    RecipeError::Parse { origin: origin.into(), problem, nearest }
+    let sections = "a recipe is TOML with the sections model, tokenizer, data, task, optim, train \
+                    and eval";
+    let hint = nearest.map_or(sections.to_owned(), |nearest| format!("did you mean `{nearest}`?"));
+    Failure::new(format!("recipe `{origin}`: {}", error.to_string().trim_end())).hint(hint)
 }
 
-/// Every key whose value differs: `(key, left, right)`.
-pub fn differences(left: &Recipe, right: &Recipe) -> Vec<(String, String, String)> {
-    let table = |r: &Recipe| Value::try_from(r).expect("a recipe is a table");
-    let mut found = vec![];
-    collect("", Some(&table(left)), Some(&table(right)), &mut found);
-    found
+/// Every key that `tables` do not agree on, with its value in each; none where it is unset.
+pub fn differences(tables: &[Table]) -> Vec<(String, Vec<Option<String>>)> {
+    let mut flat = vec![BTreeMap::new(); tables.len()];
+    for (table, into) in tables.iter().zip(&mut flat) {
+        flatten("", table, into);
+    }
+    let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    let values = |key: &String| flat.iter().map(|of| of.get(key).cloned()).collect::<Vec<_>>();
+    let all = keys.into_iter().map(|key| (key.clone(), values(key)));
+    all.filter(|(_, values)| values.iter().any(|value| *value != values[0])).collect()
 }
 
-fn collect(
-    path: &str,
-    left: Option<&Value>,
-    right: Option<&Value>,
-    found: &mut Vec<(String, String, String)>,
-) {
-    let empty = Table::new();
-    let table =
-        |side: Option<&'_ Value>| side.map_or(Some(empty.clone()), |v| v.as_table().cloned());
-    if let (Some(l), Some(r)) = (table(left), table(right)) {
-        let mut keys: Vec<&String> = l.keys().chain(r.keys()).collect();
-        keys.sort();
-        keys.dedup();
-        for key in keys {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            collect(&path, l.get(key), r.get(key), found);
+fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let path = format!("{prefix}{key}");
+        match value {
+            Value::Table(inner) => flatten(&(path + "."), inner, into),
+            value => drop(into.insert(path, value.to_string())),
         }
-    } else if left != right {
-        let text = |v: Option<&Value>| v.map_or("unset".into(), ToString::to_string);
-        found.push((path.into(), text(left), text(right)));
     }
 }

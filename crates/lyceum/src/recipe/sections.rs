@@ -1,6 +1,6 @@
 //! The sections of a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use data::{Corpus, Mode, ReadOptions};
 use models::{Gpt2Config, ModelConfig, SeedConfig};
@@ -8,7 +8,8 @@ use optim::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use tensor::{Isa, Precision};
 
-use super::RecipeError;
+use super::refused;
+use crate::failure::Failure;
 
 /// What is trained. `depth` alone sets every size; single sizes override it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,22 +18,16 @@ pub struct ModelSection {
     /// `gpt2` or `seed_transformer`.
     pub family: String,
     /// A size by name: `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// The one dial: layers; heads of width 64 and every other size follow.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub depth: Option<usize>,
     /// Layers.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub n_layers: Option<usize>,
     /// Width of the residual stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub d_model: Option<usize>,
     /// Heads.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub n_heads: Option<usize>,
     /// Width of the feed-forward network.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub d_ff: Option<usize>,
     /// Dropout, everywhere the family has it.
     pub dropout: f32,
@@ -63,36 +58,30 @@ impl ModelSection {
         vocab_size: usize,
         max_len: usize,
         end: Option<u32>,
-    ) -> Result<ModelConfig, RecipeError> {
+    ) -> Result<ModelConfig, Failure> {
         match self.family.as_str() {
             "gpt2" => self.gpt2(vocab_size, max_len, end).map(ModelConfig::Gpt2),
             "seed_transformer" => self.seed(vocab_size).map(ModelConfig::Seed),
-            other => {
-                let problem = format!("`{other}` is not one of gpt2, seed_transformer");
-                Err(RecipeError::value("model.family", problem))
-            }
+            other => Err(refused(
+                "model.family",
+                format!("`{other}` is not one of gpt2, seed_transformer"),
+            )),
         }
     }
 
-    fn gpt2(
-        &self,
-        vocab_size: usize,
-        max_len: usize,
-        end: Option<u32>,
-    ) -> Result<Gpt2Config, RecipeError> {
+    fn gpt2(&self, vocab: usize, max_len: usize, end: Option<u32>) -> Result<Gpt2Config, Failure> {
         let base = match (&self.preset, self.depth) {
             (Some(_), Some(_)) => {
-                let problem = "`model.preset` sets every size already";
-                return Err(RecipeError::value("model.depth", problem));
+                return Err(refused("model.depth", "`model.preset` sets every size already"));
             }
             (Some(name), None) => Gpt2Config::preset(name).ok_or_else(|| {
                 let known = "gpt2, gpt2-medium, gpt2-large, gpt2-xl";
-                RecipeError::value("model.preset", format!("`{name}` is not one of {known}"))
+                refused("model.preset", format!("`{name}` is not one of {known}"))
             })?,
-            (None, depth) => Gpt2Config::depth(depth.unwrap_or(6), vocab_size, max_len),
+            (None, depth) => Gpt2Config::depth(depth.unwrap_or(6), vocab, max_len),
         };
         Ok(Gpt2Config {
-            vocab_size,
+            vocab_size: vocab,
             max_len,
             n_layers: self.n_layers.unwrap_or(base.n_layers),
             d_model: self.d_model.unwrap_or(base.d_model),
@@ -107,11 +96,10 @@ impl ModelSection {
         })
     }
 
-    fn seed(&self, vocab_size: usize) -> Result<SeedConfig, RecipeError> {
+    fn seed(&self, vocab_size: usize) -> Result<SeedConfig, Failure> {
         let given = [("model.d_ff", self.d_ff.is_some()), ("model.preset", self.preset.is_some())];
         if let Some((field, _)) = given.iter().find(|(_, given)| *given) {
-            let problem = "the family `seed_transformer` has no such choice";
-            return Err(RecipeError::value(field, problem));
+            return Err(refused(field, "the family `seed_transformer` has no such choice"));
         }
         let depth = self.depth.unwrap_or(6);
         Ok(SeedConfig {
@@ -131,7 +119,6 @@ pub struct TokenizerSection {
     /// A byte-level BPE of this size is trained on the data.
     pub vocab_size: usize,
     /// Or one is loaded from this directory.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
 }
 
@@ -169,6 +156,13 @@ impl Default for DataSection {
             validation_fraction: 0.02,
             read: ReadOptions::default(),
         }
+    }
+}
+
+impl DataSection {
+    /// Whether the text comes from standard input.
+    pub fn is_stdin(&self) -> bool {
+        self.paths == [Path::new("-")]
     }
 }
 
@@ -285,7 +279,6 @@ pub struct TrainSection {
     /// Steps between samples of what the model writes; 0 for none.
     pub sample_every: u64,
     /// Saves and ends (exit code 3) after so many hours.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hours: Option<f64>,
     /// Steps between evaluations.
     pub eval_every: u64,
@@ -314,16 +307,16 @@ impl TrainSection {
     ///
     /// # Errors
     /// Where the name is unknown.
-    pub fn precision(&self, isa: Isa) -> Result<Precision, RecipeError> {
+    pub fn precision(&self, isa: Isa) -> Result<Precision, Failure> {
         match self.precision.as_str() {
             "auto" if isa == Isa::Avx512Bf16 => Ok(Precision::BF16),
             "auto" | "f32" => Ok(Precision::F32),
             "bf16" => Ok(Precision::BF16),
             "f16" => Ok(Precision::F16),
-            other => {
-                let problem = format!("`{other}` is not one of auto, f32, bf16, f16");
-                Err(RecipeError::value("train.precision", problem))
-            }
+            other => Err(refused(
+                "train.precision",
+                format!("`{other}` is not one of auto, f32, bf16, f16"),
+            )),
         }
     }
 

@@ -54,6 +54,11 @@ fn usage_errors_are_2() {
 #[test]
 fn a_variable_that_cannot_be_followed_is_refused() {
     for (name, value, expected) in [
+        (
+            "LYCEUM_DEVICE",
+            "cuda",
+            "error: `LYCEUM_DEVICE` is `cuda`: this build computes on the CPU",
+        ),
         ("LYCEUM_ISA", "neon", "error: `LYCEUM_ISA` is `neon`: there is no such path\n\nhint: "),
         ("LYCEUM_THREADS", "-1", "error: `LYCEUM_THREADS` is `-1`, expected a number"),
         ("LYCEUM_LOG", "all", "error: `LYCEUM_LOG` is `all`, expected warn, info or debug\n"),

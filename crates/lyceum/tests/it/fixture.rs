@@ -57,9 +57,10 @@ impl Ran {
 /// The binary, with no variable that it reads.
 pub fn lyceum<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lyceum"));
-    for name in ["LYCEUM_ISA", "LYCEUM_THREADS", "LYCEUM_LOG", "LYCEUM_CACHE", "NO_COLOR"] {
-        command.env_remove(name);
+    for name in ["DEVICE", "ISA", "THREADS", "LOG", "CACHE"] {
+        command.env_remove(format!("LYCEUM_{name}"));
     }
+    command.env_remove("NO_COLOR");
     command.args(args).stdin(Stdio::null());
     command
 }
@@ -101,15 +102,20 @@ pub fn model_copy() -> TempDir {
 fn write_model(dir: &Path) {
     let tokenizer = Tokenizer::train(std::iter::repeat_n(TEXT.to_owned(), 8), 290).expect("trains");
     tokenizer.save(dir).expect("saves");
-    let model = tiny(tokenizer.vocab_size());
+    write_tiny(dir, tokenizer.vocab_size(), 32);
+}
+
+/// Config and weights of a tiny GPT-2.
+pub fn write_tiny(dir: &Path, vocab_size: usize, max_len: usize) {
+    let model = tiny(vocab_size, max_len);
     fs::write(dir.join("config.json"), model.config_json()).expect("written");
     save_file(&OsDisk, &dir.join(weights::FILE_NAME), &model.entries()).expect("saved");
 }
 
-fn tiny(vocab_size: usize) -> Model {
+fn tiny(vocab_size: usize, max_len: usize) -> Model {
     let config = Gpt2Config {
         vocab_size,
-        max_len: 32,
+        max_len,
         d_model: 24,
         n_layers: 2,
         n_heads: 3,

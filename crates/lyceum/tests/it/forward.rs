@@ -117,6 +117,23 @@ fn bad_inputs_are_refused_and_nothing_is_written() {
 }
 
 #[test]
+fn a_pass_that_cannot_fit_is_refused_before_it_runs() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (model, len) = (dir.path().join("model"), 1 << 18);
+    std::fs::create_dir(&model).expect("made");
+    crate::fixture::write_tiny(&model, 101, len);
+    let (inputs, out) = (dir.path().join("in"), dir.path().join("out"));
+    write_ids(&inputs, &[("input_ids", &[1, len], &vec![1; len])]);
+    // Two layers of three heads: terabytes of probabilities.
+    let (model, inputs, outputs) = (arg(&model), arg(&inputs), arg(&out));
+    let args = ["forward", &model, "--inputs", &inputs, "--outputs", &outputs, "--attentions"];
+    let stderr = run(&args).refused();
+    assert!(stderr.starts_with("error: the forward pass needs "), "{stderr}");
+    assert!(stderr.contains("MiB of memory") && stderr.contains("hint: give fewer"), "{stderr}");
+    assert!(!out.exists());
+}
+
+#[test]
 fn bad_files_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let (floats, out) = (dir.path().join("floats"), dir.path().join("out"));

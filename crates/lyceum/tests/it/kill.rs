@@ -51,6 +51,39 @@ fn ctrl_c_and_sigterm_save_and_a_resume_goes_on() {
     }
 }
 
+/// Interrupts the run in `a` while it waits for its text.
+fn interrupt_preparation(lab: &Lab, more: &[&str]) -> String {
+    let sets = ["--set", "data.paths=[\"-\"]"];
+    let mut command = lyceum(&lab.args("a", &[&sets[..], more].concat()));
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("runs");
+    let (stdin, began) = (child.stdin.take(), Instant::now());
+    while !lab.path("a/data/tokenizer").exists() {
+        assert!(began.elapsed() < LONG, "no directory within a minute");
+        sleep(Duration::from_millis(5));
+    }
+    signal(&child, "INT");
+    let ended = child.wait_with_output().expect("ends");
+    drop(stdin);
+    assert_eq!(ended.status.code(), Some(130));
+    String::from_utf8(ended.stderr).expect("text")
+}
+
+#[test]
+fn ctrl_c_ends_the_preparation_of_data_at_once() {
+    let lab = Lab::new();
+    let stderr = interrupt_preparation(&lab, &[]);
+    assert!(stderr.contains("stopped before the first step: nothing was made"), "{stderr}");
+    assert!(!lab.path("a").exists());
+    // What was there before stays.
+    lab.pretrain("a", &["--set", "train.steps=1"]).done();
+    std::fs::remove_dir_all(lab.path("a/data")).expect("removed");
+    std::fs::remove_file(lab.path("a/recipe.toml")).expect("removed");
+    let stderr = interrupt_preparation(&lab, &["--resume"]);
+    assert!(stderr.contains("nothing is lost, `--resume` goes on"), "{stderr}");
+    assert_eq!(lab.checkpoints("a"), ["step-1"]);
+}
+
 #[test]
 fn a_second_ctrl_c_leaves_at_once() {
     let lab = Lab::new();

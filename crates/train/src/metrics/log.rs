@@ -16,24 +16,6 @@ pub struct Log<R> {
     row: PhantomData<fn(&R)>,
 }
 
-/// What [`Log::resume`] dropped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cut {
-    /// Rows of steps after the resumed one.
-    pub n_rows: usize,
-    /// Whether the last line was torn.
-    pub torn: bool,
-}
-
-/// A log as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Rows<R> {
-    /// In file order.
-    pub rows: Vec<R>,
-    /// Whether there was a torn last line, which is left out.
-    pub torn: bool,
-}
-
 impl<R: Row> Log<R> {
     /// A log of a new run.
     ///
@@ -49,27 +31,18 @@ impl<R: Row> Log<R> {
     ///
     /// # Errors
     /// When the file cannot be read or written, or when a line that is not the last is damaged.
-    pub fn resume(path: &Path, step: u64) -> Result<(Self, Cut), LogError> {
+    pub fn resume(path: &Path, step: u64) -> Result<Self, LogError> {
         let bytes = match std::fs::read(path) {
-            Err(source) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok((Self::create(path)?, Cut::default()));
-            }
+            Err(source) if source.kind() == io::ErrorKind::NotFound => return Self::create(path),
             read => read.map_err(|source| failed("read", path, source))?,
         };
-        let lines = parse::<R>(path, &bytes)?;
-        let kept: Vec<&[u8]> = lines
-            .rows
-            .iter()
-            .filter(|(_, row)| row.step() <= step)
-            .map(|(line, _)| *line)
-            .collect();
-        let cut = Cut { n_rows: lines.rows.len() - kept.len(), torn: lines.torn };
-        let text: Vec<u8> =
-            kept.iter().flat_map(|line| line.iter().chain(b"\n")).copied().collect();
+        let rows = parse::<R>(path, &bytes)?;
+        let kept = rows.iter().filter(|(_, row)| row.step() <= step);
+        let text: Vec<u8> = kept.flat_map(|(line, _)| line.iter().chain(b"\n")).copied().collect();
         if text != bytes {
             atomic::write_file(&OsDisk, path, &text)?;
         }
-        Ok((Self { file: AppendFile::open(path)?, row: PhantomData }, cut))
+        Ok(Self { file: AppendFile::open(path)?, row: PhantomData })
     }
 
     /// Appends a row. One that could not be written leaves the log as it was.
@@ -92,33 +65,27 @@ impl<R: Row> Log<R> {
     }
 }
 
-/// Reads a log, also one that is being written: a torn last line is left out and said.
+/// Reads a log, also one that is being written: a torn last line is left out.
 ///
 /// # Errors
 /// When the file cannot be read, or when a line that is not the last is damaged.
-pub fn read<R: Row>(path: &Path) -> Result<Rows<R>, LogError> {
+pub fn read<R: Row>(path: &Path) -> Result<Vec<R>, LogError> {
     let bytes = std::fs::read(path).map_err(|source| failed("read", path, source))?;
-    let Rows { rows, torn } = parse(path, &bytes)?;
-    Ok(Rows { rows: rows.into_iter().map(|(_, row)| row).collect(), torn })
+    Ok(parse(path, &bytes)?.into_iter().map(|(_, row)| row).collect())
 }
 
-/// Every row with the bytes it was read from. Blank lines count for nothing.
-fn parse<'a, R: Row>(path: &Path, bytes: &'a [u8]) -> Result<Rows<(&'a [u8], R)>, LogError> {
-    let lines: Vec<(usize, &[u8])> = bytes
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty())
-        .collect();
-    let mut rows = Vec::with_capacity(lines.len());
-    for (at, &(line_idx, line)) in lines.iter().enumerate() {
-        match serde_json::from_slice(line) {
-            Ok(row) => rows.push((line, row)),
-            Err(_) if at + 1 == lines.len() => return Ok(Rows { rows, torn: true }),
-            Err(source) => {
-                return Err(LogError::Row { path: path.to_path_buf(), line: line_idx + 1, source });
-            }
+/// Every row with the bytes it was read from, but for a torn last line. Blank lines count for
+/// nothing.
+fn parse<'a, R: Row>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], R)>, LogError> {
+    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..);
+    let mut lines = lines.filter(|(line, _)| !line.is_empty()).peekable();
+    let mut rows = vec![];
+    while let Some((text, line)) = lines.next() {
+        match serde_json::from_slice(text) {
+            Ok(row) => rows.push((text, row)),
+            Err(_) if lines.peek().is_none() => break,
+            Err(source) => return Err(LogError::Row { path: path.to_path_buf(), line, source }),
         }
     }
-    Ok(Rows { rows, torn: false })
+    Ok(rows)
 }

@@ -1,6 +1,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+use super::MetricsRow::{Eval, Step};
 use super::*;
 
 fn step(step: u64) -> StepRow {
@@ -17,7 +18,7 @@ fn step(step: u64) -> StepRow {
 }
 
 fn eval(step: u64) -> EvalRow {
-    EvalRow { step, loss: 2.5, bits_per_byte: 1.25 }
+    EvalRow { step, eval: Scores { loss: 2.5, bits_per_byte: 1.25 } }
 }
 
 /// A log of `n_steps` steps, with an evaluation after every second one.
@@ -26,9 +27,9 @@ fn written(n_steps: u64) -> (tempfile::TempDir, PathBuf) {
     let path = dir.path().join(METRICS_FILE);
     let mut log = MetricsLog::create(&path).unwrap();
     for s in 1..=n_steps {
-        log.append(&step(s).into()).unwrap();
+        log.append(&Step(step(s))).unwrap();
         if s % 2 == 0 {
-            log.append(&eval(s).into()).unwrap();
+            log.append(&Eval(eval(s))).unwrap();
         }
     }
     log.sync().unwrap();
@@ -51,14 +52,13 @@ fn a_step_and_an_evaluation_are_objects_of_their_own() {
 fn what_is_written_is_read() {
     let (_dir, path) = written(3);
     let read = read::<MetricsRow>(&path).unwrap();
-    assert!(!read.torn);
-    assert_eq!(split(read.rows), (vec![step(1), step(2), step(3)], vec![eval(2)]));
+    assert_eq!(split(read), (vec![step(1), step(2), step(3)], vec![eval(2)]));
 }
 
 #[test]
 fn unknown_keys_are_read_over_and_optional_ones_may_miss() {
     let line = r#"{"step":1,"loss":1,"grad_norm":2,"lr":3,"tokens":4,"tokens_per_s":5,"new":[]}"#;
-    let MetricsRow::Step(row) = serde_json::from_str(line).unwrap() else { panic!("a step") };
+    let Step(row) = serde_json::from_str(line).unwrap() else { panic!("a step") };
     assert_eq!((row.step, row.tokens, row.tokens_per_s, row.memory_bytes), (1, 4, 5.0, None));
 }
 
@@ -74,7 +74,7 @@ fn numbers_that_are_not_finite_come_back_as_they_went() {
     }
     let text = r#"{"step":1,"eval":{"loss":null,"bits_per_byte":"inf"}}"#;
     let back: EvalRow = serde_json::from_str(text).unwrap();
-    assert!(back.loss.is_nan() && back.bits_per_byte == f64::INFINITY);
+    assert!(back.eval.loss.is_nan() && back.eval.bits_per_byte == f64::INFINITY);
     let word = serde_json::from_str::<EvalRow>(&text.replace("inf", "much")).unwrap_err();
     assert!(word.to_string().contains("expected a number"), "{word}");
 }
@@ -83,25 +83,24 @@ fn numbers_that_are_not_finite_come_back_as_they_went() {
 fn resume_cuts_back_to_the_step_and_goes_on() {
     let (_dir, path) = written(6);
     let before = fs::read_to_string(&path).unwrap();
-    let (mut log, cut) = MetricsLog::resume(&path, 4).unwrap();
-    assert_eq!(cut, Cut { n_rows: 3, torn: false });
+    let mut log = MetricsLog::resume(&path, 4).unwrap();
     let kept = fs::read_to_string(&path).unwrap();
     assert!(before.starts_with(&kept));
     assert_eq!(kept.lines().count(), 6);
-    log.append(&step(5).into()).unwrap();
-    log.append(&step(6).into()).unwrap();
-    log.append(&eval(6).into()).unwrap();
+    log.append(&Step(step(5))).unwrap();
+    log.append(&Step(step(6))).unwrap();
+    log.append(&Eval(eval(6))).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), before);
 }
 
 #[test]
 fn resume_at_step_zero_and_without_a_log_start_over() {
     let (dir, path) = written(3);
-    let (_, cut) = MetricsLog::resume(&path, 0).unwrap();
-    assert_eq!((cut.n_rows, fs::read(&path).unwrap().len()), (4, 0));
+    MetricsLog::resume(&path, 0).unwrap();
+    assert_eq!(fs::read(&path).unwrap().len(), 0);
     let missing = dir.path().join("other.jsonl");
-    let (_, cut) = MetricsLog::resume(&missing, 7).unwrap();
-    assert_eq!((cut, fs::read(&missing).unwrap().len()), (Cut::default(), 0));
+    MetricsLog::resume(&missing, 7).unwrap();
+    assert_eq!(fs::read(&missing).unwrap().len(), 0);
 }
 
 #[test]
@@ -114,9 +113,8 @@ fn a_log_torn_at_any_byte_is_read_and_resumed() {
         // A row is whole with its closing brace, newline or not.
         let n_rows = newlines.iter().filter(|&&at| at <= len).count();
         let read = read::<MetricsRow>(&path).unwrap();
-        assert_eq!(read.rows.len(), n_rows, "torn at {len}");
-        let (_, cut) = MetricsLog::resume(&path, 3).unwrap();
-        assert_eq!(cut, Cut { n_rows: 0, torn: read.torn }, "torn at {len}");
+        assert_eq!(read.len(), n_rows, "torn at {len}");
+        MetricsLog::resume(&path, 3).unwrap();
         let kept = newlines[..n_rows].last().map_or(0, |at| at + 1);
         assert_eq!(fs::read(&path).unwrap(), whole[..kept], "torn at {len}");
     }
@@ -129,8 +127,7 @@ fn zeros_left_by_a_power_cut_are_a_torn_line() {
     let len = bytes.len();
     bytes.resize(len + 4096, 0);
     fs::write(&path, &bytes).unwrap();
-    let (_, cut) = MetricsLog::resume(&path, 2).unwrap();
-    assert_eq!(cut, Cut { n_rows: 0, torn: true });
+    MetricsLog::resume(&path, 2).unwrap();
     assert_eq!(fs::read(&path).unwrap(), bytes[..len]);
 }
 
@@ -158,7 +155,7 @@ fn a_new_run_never_takes_the_log_of_another() {
 fn a_resume_leaves_nothing_beside_the_log() {
     let (dir, path) = written(4);
     MetricsLog::resume(&path, 1).unwrap();
-    assert_eq!(read::<MetricsRow>(&path).unwrap().rows, [step(1).into()]);
+    assert_eq!(read::<MetricsRow>(&path).unwrap(), [Step(step(1))]);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
@@ -180,5 +177,5 @@ fn samples_keep_their_text() {
     let path = dir.path().join(SAMPLES_FILE);
     let sample = SampleRow { step: 5, text: "It was\n\"a truth\" \u{5e8a}\u{0}".into() };
     SampleLog::create(&path).unwrap().append(&sample).unwrap();
-    assert_eq!(read::<SampleRow>(&path).unwrap().rows, [sample]);
+    assert_eq!(read::<SampleRow>(&path).unwrap(), [sample]);
 }

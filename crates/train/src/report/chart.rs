@@ -23,7 +23,7 @@ pub(super) struct Series {
 }
 
 /// Curves over the steps of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chart {
     pub(super) title: &'static str,
     /// What is drawn, with its unit; ends the title.
@@ -31,8 +31,8 @@ pub(super) struct Chart {
     pub(super) series: Vec<Series>,
     /// Whether it takes a row of its own.
     pub(super) wide: bool,
-    /// Whether the value axis starts at zero.
-    pub(super) from_zero: bool,
+    /// Whether the value axis may start elsewhere than at zero.
+    pub(super) floats: bool,
     /// First and last step, the same in every chart of a report.
     pub(super) span: (f64, f64),
     /// Values left out because they are not finite.
@@ -93,7 +93,7 @@ impl Chart {
             return "<p class=\"note\">Nothing recorded.</p>\n".into();
         }
         let values = self.drawn().flat_map(|series| &series.points).map(|point| point.1);
-        let zero = self.from_zero.then_some(0.0);
+        let zero = (!self.floats).then_some(0.0);
         let width = if self.wide { WIDE_WIDTH } else { WIDTH };
         let plot = Plot {
             x_axis: Axis::over([self.span.0, self.span.1].into_iter(), 8),

@@ -3,7 +3,7 @@
 use super::ReportFacts;
 use super::chart::{Chart, Look, Series};
 use super::series::{Point, smooth};
-use crate::metrics::{EvalRow, StepRow};
+use crate::metrics::{EvalRow, Scores, StepRow};
 
 /// Above this many steps a noisy curve gets a smoothed one over it.
 const SMOOTH_ABOVE: usize = 40;
@@ -15,21 +15,19 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
         title: "Loss",
         unit: "nats a token",
         wide: true,
-        from_zero: false,
+        floats: true,
         ..noisy(steps, |row| row.loss)
     };
-    let (validation, n_left_out) = evaluated(evals, |row| row.loss);
-    loss.n_left_out += n_left_out;
-    loss.series.push(validation);
-    let (validation, n_left_out) = evaluated(evals, |row| row.bits_per_byte);
+    let validation = evaluated(evals, |eval| eval.loss);
+    loss.n_left_out += validation.n_left_out;
+    loss.series.extend(validation.series);
     let bits = Chart {
         title: "Validation",
         unit: "bits per byte",
-        series: vec![validation],
-        from_zero: false,
-        ..empty(n_left_out)
+        floats: true,
+        ..evaluated(evals, |eval| eval.bits_per_byte)
     };
-    let lr = Chart { title: "Learning rate", unit: "", ..plain(steps, |row| row.lr) };
+    let lr = Chart { title: "Learning rate", ..plain(steps, |row| row.lr) };
     let grad_norm = Chart {
         title: "Gradient norm",
         unit: "before clipping",
@@ -46,29 +44,19 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
     [loss, bits, lr, grad_norm, tokens_per_s].map(|chart| Chart { span, ..chart }).into()
 }
 
-/// The finite points of a series, and how many there are beside them.
-fn finite(points: impl Iterator<Item = Point>) -> (Vec<Point>, usize) {
-    let (finite, other): (Vec<Point>, Vec<Point>) = points.partition(|point| point.1.is_finite());
-    (finite, other.len())
+/// A chart of one series: what of its points is finite.
+fn line(name: &'static str, look: Look, points: impl Iterator<Item = Point>) -> Chart {
+    let (points, other): (Vec<Point>, Vec<Point>) = points.partition(|point| point.1.is_finite());
+    let series = vec![Series { name, look, points }];
+    Chart { series, n_left_out: other.len(), ..Chart::default() }
 }
 
 fn plain(steps: &[StepRow], value: impl Fn(&StepRow) -> f64) -> Chart {
-    let (points, n_left_out) = finite(steps.iter().map(|row| (row.step as f64, value(row))));
-    let series = vec![Series { name: "train", look: Look::Main, points }];
-    Chart { series, ..empty(n_left_out) }
+    line("train", Look::Main, steps.iter().map(|row| (row.step as f64, value(row))))
 }
 
-/// What most charts have in common.
-fn empty(n_left_out: usize) -> Chart {
-    Chart {
-        title: "",
-        unit: "",
-        series: Vec::new(),
-        wide: false,
-        from_zero: true,
-        span: (0.0, 0.0),
-        n_left_out,
-    }
+fn evaluated(evals: &[EvalRow], value: impl Fn(&Scores) -> f64) -> Chart {
+    line("validation", Look::Dots, evals.iter().map(|row| (row.step as f64, value(&row.eval))))
 }
 
 /// Every value, thin, under the smoothed curve.
@@ -82,9 +70,4 @@ fn noisy(steps: &[StepRow], value: impl Fn(&StepRow) -> f64) -> Chart {
         chart.series.push(Series { name: "train, smoothed", look: Look::Main, points });
     }
     chart
-}
-
-fn evaluated(evals: &[EvalRow], value: impl Fn(&EvalRow) -> f64) -> (Series, usize) {
-    let (points, n_left_out) = finite(evals.iter().map(|row| (row.step as f64, value(row))));
-    (Series { name: "validation", look: Look::Dots, points }, n_left_out)
 }

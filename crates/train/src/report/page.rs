@@ -1,10 +1,11 @@
 //! The page around the curves.
 
-use super::ReportFacts;
 use super::curves::curves;
 use super::energy::Energy;
 use super::format::{bytes, compact, duration, escape, grouped, percent};
 use super::series::median;
+use super::{Named, ReportFacts};
+use crate::metrics::{EvalRow, SampleRow};
 
 const STYLE: &str = include_str!("style.css");
 const UNKNOWN: &str = "unknown";
@@ -36,10 +37,7 @@ pub(super) fn page(facts: &ReportFacts) -> String {
 
 /// A section; one with nothing to say is left out.
 fn section(title: &str, body: &str) -> String {
-    if body.is_empty() {
-        return String::new();
-    }
-    format!("<section>\n<h2>{title}</h2>\n{body}</section>\n")
+    wrapped(&format!("<section>\n<h2>{title}</h2>\n"), body, "</section>\n")
 }
 
 /// The figures to see first: value, name, and what more there is to say.
@@ -47,19 +45,19 @@ fn tiles(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
     let rows = facts.steps;
     let unknown = || UNKNOWN.to_owned();
-    let best = facts.evals.iter().min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+    let bits = |row: &EvalRow| row.eval.bits_per_byte;
+    let best = facts.evals.iter().min_by(|a, b| bits(a).total_cmp(&bits(b)));
     let last = rows.last();
-    let share =
-        totals.share_of_peak.or_else(|| median(rows.iter().filter_map(|r| r.share_of_peak)));
+    let share = median(rows.iter().filter_map(|row| row.share_of_peak));
     let memory =
         totals.peak_memory_bytes.or_else(|| rows.iter().filter_map(|r| r.memory_bytes).max());
     let speed = median(rows.iter().map(|row| row.tokens_per_s));
     let tokens = last.map_or(0, |row| row.tokens);
     let (energy, energy_note) = energy(&totals.energy, tokens);
-    [
+    let tiles = [
         tile(
             "validation, bits per byte",
-            &best.map_or_else(unknown, |row| format!("{:.4}", row.bits_per_byte)),
+            &best.map_or_else(unknown, |row| format!("{:.4}", bits(row))),
             &best.map_or("no evaluation".into(), |row| {
                 format!("best, at step {}", grouped(row.step))
             }),
@@ -75,9 +73,8 @@ fn tiles(facts: &ReportFacts) -> String {
         tile("time", &duration(totals.seconds), &format!("{} tokens", compact(tokens as f64))),
         tile("parameters", &compact(totals.n_params as f64), &grouped(totals.n_params)),
         tile("energy", &energy, &energy_note),
-    ]
-    .concat()
-    .wrapped("<div class=\"tiles\">\n", "</div>\n")
+    ];
+    wrapped("<div class=\"tiles\">\n", &tiles.concat(), "</div>\n")
 }
 
 fn tile(name: &str, value: &str, note: &str) -> String {
@@ -105,16 +102,16 @@ fn energy(energy: &Energy, tokens: u64) -> (String, String) {
     }
 }
 
-fn commands(commands: &[(String, String)]) -> String {
-    let line = |(purpose, command): &(String, String)| {
+fn commands(commands: &[Named]) -> String {
+    let line = |(purpose, command): &Named| {
         format!("<dt>{}</dt><dd><code>{}</code></dd>\n", escape(purpose), escape(command))
     };
-    commands.iter().map(line).collect::<String>().wrapped("<dl class=\"next\">\n", "</dl>\n")
+    wrapped("<dl class=\"next\">\n", &commands.iter().map(line).collect::<String>(), "</dl>\n")
 }
 
 /// The newest sample open, the earlier ones folded.
-fn samples(samples: &[(u64, String)]) -> String {
-    let sample = |(at, (step, text)): (usize, &(u64, String))| {
+fn samples(samples: &[SampleRow]) -> String {
+    let sample = |(at, SampleRow { step, text }): (usize, &SampleRow)| {
         let open = if at == 0 { " open" } else { "" };
         format!(
             "<details{open}><summary>step {}</summary><pre dir=\"auto\">{}</pre></details>\n",
@@ -125,26 +122,20 @@ fn samples(samples: &[(u64, String)]) -> String {
     samples.iter().rev().enumerate().map(sample).collect()
 }
 
-fn table(rows: &[(String, String)]) -> String {
-    let row = |(name, value): &(String, String)| {
+fn table(rows: &[Named]) -> String {
+    let row = |(name, value): &Named| {
         format!("<tr><th>{}</th><td>{}</td></tr>\n", escape(name), escape(value))
     };
-    rows.iter().map(row).collect::<String>().wrapped("<table>\n", "</table>\n")
+    wrapped("<table>\n", &rows.iter().map(row).collect::<String>(), "</table>\n")
 }
 
 fn recipe(toml: &str) -> String {
     // A parser drops a newline right after `<pre>`: one is given up so that none is lost.
-    escape(toml)
-        .wrapped("<details open><summary>recipe.toml</summary><pre>\n", "</pre></details>\n")
+    let before = "<details open><summary>recipe.toml</summary><pre>\n";
+    wrapped(before, &escape(toml), "</pre></details>\n")
 }
 
-trait Wrapped {
-    /// The text between two others; nothing when there is none.
-    fn wrapped(self, before: &str, after: &str) -> String;
-}
-
-impl Wrapped for String {
-    fn wrapped(self, before: &str, after: &str) -> String {
-        if self.is_empty() { self } else { [before, &self, after].concat() }
-    }
+/// `body` inside of a tag; nothing without one.
+fn wrapped(before: &str, body: &str, after: &str) -> String {
+    if body.is_empty() { String::new() } else { [before, body, after].concat() }
 }

@@ -38,7 +38,7 @@ pub(super) fn smooth(points: &[Point], reach: usize) -> Vec<Point> {
 }
 
 /// The middle value, or the upper of the two; `None` without any.
-pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.filter(|x| x.is_finite()).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()

@@ -1,4 +1,5 @@
 use super::*;
+use crate::metrics::Scores;
 
 fn step(step: u64, loss: f64) -> StepRow {
     StepRow {
@@ -11,6 +12,14 @@ fn step(step: u64, loss: f64) -> StepRow {
         share_of_peak: Some(0.8),
         memory_bytes: Some(600 << 20),
     }
+}
+
+fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
+    EvalRow { step, eval: Scores { loss, bits_per_byte } }
+}
+
+fn sample(step: u64, text: &str) -> SampleRow {
+    SampleRow { step, text: text.to_owned() }
 }
 
 fn steps(n: u64) -> Vec<StepRow> {
@@ -31,7 +40,6 @@ fn empty() -> ReportFacts<'static> {
             n_params: 12_345_678,
             seconds: 100.0,
             peak_memory_bytes: None,
-            share_of_peak: None,
             energy: Energy::Unknown { why: "no RAPL counter on this machine".into() },
         },
         next_commands: &[],
@@ -62,16 +70,13 @@ fn text(html: &str) -> String {
 
 #[test]
 fn a_small_report_says() {
-    let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-    let evals = [
-        EvalRow { step: 2, loss: 3.5, bits_per_byte: 1.5 },
-        EvalRow { step: 4, loss: 3.6, bits_per_byte: 1.6 },
-    ];
+    let pair = |name: &'static str, value: &str| (name, value.to_owned());
+    let evals = [eval(2, 3.5, 1.5), eval(4, 3.6, 1.6)];
     let html = render(&ReportFacts {
         recipe_toml: "[train]\nsteps = 4\n",
         steps: &steps(4),
         evals: &evals,
-        samples: &[(2, "It w".into()), (4, "It was a truth".into())],
+        samples: &[sample(2, "It w"), sample(4, "It was a truth")],
         machine: &[pair("cpu", "a processor"), pair("threads", "2")],
         hashes: &[pair("data", "blake3:00ff")],
         next_commands: &[pair("write with it", "lyceum generate runs/austen --prompt 'It was'")],
@@ -150,12 +155,12 @@ fn a_run_without_a_step_has_a_report() {
 #[test]
 fn hostile_strings_stay_text() {
     let hostile = "</pre></style><script>alert(1)</script><img src=x onerror=\"a\">'&\u{0}";
-    let pair = [(hostile.to_owned(), hostile.to_owned())];
+    let pair = [(hostile, hostile.to_owned())];
     let mut facts = ReportFacts {
         title: hostile,
         outcome: hostile,
         recipe_toml: hostile,
-        samples: &[(1, hostile.to_owned())],
+        samples: &[sample(1, hostile)],
         machine: &pair,
         hashes: &pair,
         next_commands: &pair,
@@ -185,7 +190,7 @@ fn what_is_not_finite_is_counted_and_not_drawn() {
     rows[3].loss = f64::NAN;
     rows[4].loss = f64::INFINITY;
     rows[5].grad_norm = f64::NEG_INFINITY;
-    let evals = [EvalRow { step: 9, loss: f64::NAN, bits_per_byte: f64::NAN }];
+    let evals = [eval(9, f64::NAN, f64::NAN)];
     let html = render(&ReportFacts { steps: &rows, evals: &evals, ..empty() });
     assert!(html.contains("3 values are not finite and are not drawn."), "loss");
     assert_eq!(html.matches("1 value is not finite and is not drawn.").count(), 2);
@@ -203,7 +208,7 @@ fn a_long_run_stays_a_small_page() {
 
 #[test]
 fn hover_titles_give_the_values_of_a_step() {
-    let evals = [EvalRow { step: 3, loss: 5.5, bits_per_byte: 1.5 }];
+    let evals = [eval(3, 5.5, 1.5)];
     let html = render(&ReportFacts { steps: &steps(3), evals: &evals, ..empty() });
     assert!(html.contains("<title>step 2\ntrain 6.0000\nvalidation 5.5000 (step 3)</title>"));
 }

@@ -2,6 +2,7 @@ use std::fs;
 
 use super::wire::{crc32c, masked_crc};
 use super::*;
+use crate::metrics::Scores;
 
 /// A field of a message: its number and its value, numbers as raw bits.
 #[derive(Debug, PartialEq)]
@@ -142,7 +143,7 @@ fn rows_of_the_log_are_scalars() {
         memory_bytes,
     };
     writer.step(&row).unwrap();
-    writer.eval(&EvalRow { step: 1, loss: 2.0, bits_per_byte: 1.5 }).unwrap();
+    writer.eval(&EvalRow { step: 1, eval: Scores { loss: 2.0, bits_per_byte: 1.5 } }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     for tag in ["loss", "grad_norm", "lr", "tokens", "tokens_per_s", "share_of_peak"] {

@@ -14,8 +14,8 @@ use train::{Ended, Run};
 use crate::support::{Plan, Watch, checkpoints};
 
 fn evals(run: &Path) -> Vec<(u64, f64)> {
-    let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap().rows;
-    metrics::split(rows).1.iter().map(|row| (row.step, row.bits_per_byte)).collect()
+    let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap();
+    metrics::split(rows).1.iter().map(|row| (row.step, row.eval.bits_per_byte)).collect()
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Left {
         let mut state: serde_json::Value = serde_json::from_slice(&state).unwrap();
         state["seconds"] = 0.into();
         files.insert("state", state.to_string().into_bytes());
-        let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap().rows;
+        let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap();
         let (steps, evals) = metrics::split(rows);
         let bits = |row: &StepRow| [row.loss, row.grad_norm, row.lr].map(f64::to_bits);
         Self {
@@ -205,7 +205,7 @@ impl Left {
             steps: steps.iter().map(|row| (row.step, bits(row), row.tokens)).collect(),
             evals: evals
                 .iter()
-                .map(|row| (row.step, [row.loss, row.bits_per_byte].map(f64::to_bits)))
+                .map(|row| (row.step, [row.eval.loss, row.eval.bits_per_byte].map(f64::to_bits)))
                 .collect(),
             samples: fs::read_to_string(run.join("samples.jsonl")).unwrap(),
         }

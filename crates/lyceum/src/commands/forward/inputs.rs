@@ -33,56 +33,43 @@ impl Inputs {
     /// # Errors
     /// Where one is missing, of another type or shape, or out of range.
     pub fn read(weights: &Weights, loaded: &Loaded) -> Result<(Self, usize), Failure> {
-        let (inputs, known): (_, &[&str]) = match loaded.model.config {
-            ModelConfig::Seed(_) => (Self::of_seed(weights, loaded)?, &["src"]),
-            ModelConfig::Gpt2(_) => {
-                let known = &["input_ids", "attention_mask", "position_ids"];
-                (Self::of_decoder(weights, loaded)?, known)
-            }
+        let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
+        let (known, axes): (&[&'static str], _) = match loaded.model.config {
+            ModelConfig::Seed(_) => (&["src"], "[T, B]"),
+            ModelConfig::Gpt2(_) => (&["input_ids", "attention_mask", "position_ids"], "[B, T]"),
         };
         let n_unread = weights.names().filter(|name| !known.contains(name)).count();
+        let ids = Matrix::read(weights, known[0], axes)?;
+        let [batch, len] = if is_seed { [ids.shape[1], ids.shape[0]] } else { ids.shape };
+        let (name, max_len) = (ids.name, loaded.max_len());
+        if batch == 0 || len == 0 {
+            let problem = format!("`{name}` has shape {:?}: there is no token in it", ids.shape);
+            return Err(Failure::new(problem));
+        }
+        if len > max_len {
+            let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
+            return Err(Failure::new(problem).hint("cut the sequences"));
+        }
+        let mut ids = ids.below(loaded.vocab_size(), "the model knows")?;
+        if is_seed {
+            let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
+            ids = (0..batch).flat_map(row).collect();
+        }
+        let optional = |name, limit, what| -> Result<Option<Arc<[u32]>>, Failure> {
+            if !known.contains(&name) || !weights.contains(name) {
+                return Ok(None);
+            }
+            let found = Matrix::beside(weights, name, [batch, len])?;
+            Ok(Some(found.below(limit, what)?.into()))
+        };
+        let inputs = Self {
+            ids: ids.into(),
+            shape: [batch, len],
+            mask: optional("attention_mask", 2, "a mask is of 0 and 1, of")?,
+            positions: optional("position_ids", max_len, "the model knows positions of")?,
+        };
         Ok((inputs, n_unread))
     }
-
-    fn of_seed(weights: &Weights, loaded: &Loaded) -> Result<Self, Failure> {
-        let src = Matrix::read(weights, "src", "[T, B]")?;
-        let [len, batch] = src.shape;
-        refuse_shape(&src, [batch, len], loaded)?;
-        let ids = src.below(loaded.vocab_size(), "the model knows")?;
-        let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
-        let ids = (0..batch).flat_map(row).collect();
-        Ok(Self { ids, shape: [batch, len], mask: None, positions: None })
-    }
-
-    fn of_decoder(weights: &Weights, loaded: &Loaded) -> Result<Self, Failure> {
-        let ids = Matrix::read(weights, "input_ids", "[B, T]")?;
-        let shape = ids.shape;
-        refuse_shape(&ids, shape, loaded)?;
-        let mask = Matrix::optional(weights, "attention_mask", shape)?;
-        let mask = mask.map(|mask| mask.below(2, "a mask is of 0 and 1, of")).transpose()?;
-        let positions = Matrix::optional(weights, "position_ids", shape)?;
-        let positions =
-            positions.map(|p| p.below(loaded.max_len(), "the model knows positions of"));
-        Ok(Self {
-            ids: ids.below(loaded.vocab_size(), "the model knows")?.into(),
-            shape,
-            mask: mask.map(Into::into),
-            positions: positions.transpose()?.map(Into::into),
-        })
-    }
-}
-
-fn refuse_shape(ids: &Matrix, [batch, len]: [usize; 2], loaded: &Loaded) -> Result<(), Failure> {
-    let Matrix { name, shape, .. } = ids;
-    if batch == 0 || len == 0 {
-        return Err(Failure::new(format!("`{name}` has shape {shape:?}: there is no token in it")));
-    }
-    let max_len = loaded.max_len();
-    if len > max_len {
-        let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
-        return Err(Failure::new(problem).hint("cut the sequences"));
-    }
-    Ok(())
 }
 
 impl Matrix {
@@ -103,15 +90,8 @@ impl Matrix {
         Ok(Self { name, shape: [rows, cols], values })
     }
 
-    /// A tensor that may be there; a single row stands for all.
-    fn optional(
-        weights: &Weights,
-        name: &'static str,
-        shape: [usize; 2],
-    ) -> Result<Option<Self>, Failure> {
-        if !weights.contains(name) {
-            return Ok(None);
-        }
+    /// A tensor of as many rows as the ids have; a single one stands for all.
+    fn beside(weights: &Weights, name: &'static str, shape: [usize; 2]) -> Result<Self, Failure> {
         let mut found = Self::read(weights, name, "[B, T]")?;
         if found.shape == [1, shape[1]] {
             found.values = found.values.repeat(shape[0]);
@@ -121,7 +101,7 @@ impl Matrix {
             let problem = format!("`{name}` has shape {:?}, `input_ids` {shape:?}", found.shape);
             return Err(Failure::new(problem));
         }
-        Ok(Some(found))
+        Ok(found)
     }
 
     /// The values, each in `0..limit`.

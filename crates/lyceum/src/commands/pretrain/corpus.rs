@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    BuildConfig, DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
+    BuildConfig, DataError, Document, EvalBatches, Format, Source, Store, build, spool,
+    train_tokenizer,
 };
-use tokenize::Tokenizer;
+use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
-use crate::failure::Failure;
-use crate::recipe::{Recipe, RecipeError};
+use crate::failure::{Context, Failure};
+use crate::recipe::{DataSection, Recipe};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -26,6 +27,8 @@ pub struct Corpora {
 const TRAIN: &str = "train.tokens";
 const VALIDATION: &str = "validation.tokens";
 const STDIN: &str = "stdin";
+const TOO_LITTLE: &str =
+    "raise `data.validation_fraction`, or set it to 0: the run is not judged then";
 
 impl Corpora {
     /// Finds the data of the run in `run`, or makes it. Training reads only what is there, so
@@ -38,7 +41,9 @@ impl Corpora {
         if dir.join(TRAIN).exists() {
             return Self::open(recipe, &dir);
         }
-        std::fs::create_dir_all(&dir).map_err(|e| unwritten(&dir, &e))?;
+        let tokenizer_dir = dir.join("tokenizer");
+        std::fs::create_dir_all(&tokenizer_dir)
+            .context(format!("failed to write `{}`", tokenizer_dir.display()))?;
         let source = source(recipe, &dir)?;
         let tokenizer = if let Some(path) = &recipe.tokenizer.path {
             Tokenizer::load(path)?
@@ -46,8 +51,6 @@ impl Corpora {
             env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
             train_tokenizer(&source, recipe.tokenizer.vocab_size)?
         };
-        let tokenizer_dir = dir.join("tokenizer");
-        std::fs::create_dir_all(&tokenizer_dir).map_err(|e| unwritten(&tokenizer_dir, &e))?;
         for (name, bytes) in tokenizer.files()? {
             atomic::write_file(&OsDisk, &tokenizer_dir.join(name), &bytes)?;
         }
@@ -75,8 +78,9 @@ impl Corpora {
         if let Some(store) = &validation {
             // Found out now, not at the first evaluation.
             let (rows, data) = (recipe.eval.batch_size, &recipe.data);
-            let judge = EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode);
-            judge.map_err(|error| too_little_to_judge(store, &error))?;
+            EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode)
+                .context(format!("the validation text has {} tokens", store.n_tokens()))
+                .map_err(|failure| failure.hint(TOO_LITTLE))?;
         }
         Ok(Self { tokenizer, train, validation })
     }
@@ -90,32 +94,18 @@ pub fn is_prepared(run: &Path) -> bool {
 /// The text that a recipe names. Standard input is kept in `dir`, for it can be read but once: a
 /// run that was killed before its tokens were written finds it there.
 pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
-    let (paths, options) = (&recipe.data.paths, recipe.data.read.clone());
+    let DataSection { corpus, paths, read, .. } = recipe.data.clone();
     if paths.is_empty() {
-        return Ok(Source::Embedded(recipe.data.corpus));
+        return Ok(Source::Embedded(corpus));
     }
-    if !is_stdin(recipe)? {
-        return Ok(Source::Paths { paths: paths.clone(), options });
+    if !recipe.data.is_stdin() {
+        return Ok(Source::Paths { paths, options: read });
     }
     let kept = dir.join(STDIN);
     if !kept.exists() {
         spool(std::io::stdin().lock(), &kept)?;
     }
-    Ok(Source::Paths { paths: vec![kept], options })
-}
-
-/// Whether the text comes from standard input.
-///
-/// # Errors
-/// Where that is one of several paths.
-pub fn is_stdin(recipe: &Recipe) -> Result<bool, RecipeError> {
-    let paths = &recipe.data.paths;
-    let found = paths.iter().any(|path| path == Path::new("-"));
-    if found && paths.len() > 1 {
-        let problem = "`-` is standard input, and stands alone";
-        return Err(RecipeError::value("data.paths", problem));
-    }
-    Ok(found)
+    Ok(Source::Paths { paths: vec![kept], options: read })
 }
 
 /// Bytes of text a recipe names, by the sizes of its files; `None` where that cannot be told
@@ -125,23 +115,19 @@ pub fn is_stdin(recipe: &Recipe) -> Result<bool, RecipeError> {
 /// Where a file is not there, or a folder has none to read.
 pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     let data = &recipe.data;
-    if data.paths.is_empty() {
-        return Ok(Some(data.corpus.text().len() as u64));
-    }
-    if is_stdin(recipe)? {
+    if data.is_stdin() {
         return Ok(None);
     }
-    let listing =
-        Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
+    let source = source(recipe, Path::new(""))?;
+    if let Source::Embedded(corpus) = source {
+        return Ok(Some(corpus.text().len() as u64));
+    }
     let mut total = 0;
-    for path in listing.files() {
-        let metadata = std::fs::metadata(path).map_err(|e| Failure::read(path, &e))?;
+    for path in source.listing()?.files() {
+        let metadata = std::fs::metadata(path).reading(path)?;
         let name = path.to_string_lossy().to_lowercase();
-        let plain = |end: &&str| !name.ends_with(*end);
-        if !metadata.is_file() || data.read.format == Some(Format::Parquet) {
-            return Ok(None);
-        }
-        if ![".gz", ".zst", ".parquet"].iter().all(plain) {
+        let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));
+        if packed || !metadata.is_file() || data.read.format == Some(Format::Parquet) {
             return Ok(None);
         }
         total += metadata.len();
@@ -149,12 +135,35 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     Ok(Some(total))
 }
 
-fn too_little_to_judge(store: &Store, error: &DataError) -> Failure {
-    Failure::new(format!("the validation text has {} tokens", store.n_tokens()))
-        .because(error.to_string())
-        .hint("raise `data.validation_fraction`, or set it to 0: the run is not judged then")
+/// The first documents of `source`, so many bytes in all.
+///
+/// # Errors
+/// Where they cannot be read.
+pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataError> {
+    let (mut texts, mut left) = (vec![String::new()], n_bytes);
+    for document in source.open()? {
+        let Document { mut text, ends, .. } = document?;
+        text.truncate(safe_cut(&text, left));
+        left = left.saturating_sub(text.len());
+        *texts.last_mut().expect("one at least") += &text;
+        if left == 0 {
+            break;
+        }
+        if ends {
+            texts.push(String::new());
+        }
+    }
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
 }
 
-fn unwritten(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("failed to write `{}`", path.display())).because(error.to_string())
+/// The tokenizer of a recipe; where it is to be trained, on `texts`.
+///
+/// # Errors
+/// Where it cannot be read, or trained.
+pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, TokenizeError> {
+    match &recipe.tokenizer.path {
+        Some(path) => Tokenizer::load(path),
+        None => Tokenizer::train(texts.iter().cloned(), recipe.tokenizer.vocab_size),
+    }
 }

@@ -33,15 +33,14 @@ impl Fresh {
     }
 
     /// The run has begun: it stays.
-    pub fn keep(mut self) {
+    pub fn keep(&mut self) {
         self.armed = false;
     }
-}
 
-impl Drop for Fresh {
-    fn drop(&mut self) {
+    /// Removes what was made; whether that was to be.
+    pub fn remove(&self) -> bool {
         if !self.armed {
-            return;
+            return false;
         }
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         for entry in entries {
@@ -59,6 +58,13 @@ impl Drop for Fresh {
         for dir in &self.new_dirs {
             let _ = fs::remove_dir(dir);
         }
+        true
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -102,9 +108,10 @@ mod tests {
         assert!(root.path().join("recipe.toml").exists());
         assert!(path.join("notes").exists() && path.join("checkpoints/step-1").exists());
         let path = root.path().join("c");
-        let fresh = Fresh::watch(&path);
+        let mut fresh = Fresh::watch(&path);
         half_made(&path);
         fresh.keep();
+        drop(fresh);
         assert!(path.join("recipe.toml").exists());
     }
 }

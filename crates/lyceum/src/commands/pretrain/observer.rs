@@ -2,20 +2,20 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use generate::{Request, Sampling};
 use tokenize::Tokenizer;
-use train::metrics::{EvalRow, StepRow};
-use train::report::energy::{Energy, EnergyMeter, POWERCAP};
-use train::report::format::{bytes, compact, duration};
+use train::metrics::{EvalRow, Scores, StepRow};
+use train::report::energy::{EnergyMeter, POWERCAP};
+use train::report::format::{bytes, compact};
 use train::{Observer, Trainer};
 
 use super::corpus::Corpora;
 use crate::environment::Env;
 use crate::estimate::Estimate;
 use crate::machine;
-use crate::progress::{Display, Progress, Reading};
+use crate::progress::Progress;
 use crate::recipe::Recipe;
 
 /// Tokens of a sample.
@@ -23,28 +23,22 @@ const SAMPLE_TOKENS: usize = 48;
 
 /// Progress, samples and notes, on standard error.
 pub struct RunObserver<'t> {
-    progress: Option<Progress>,
+    /// What is redrawn.
+    pub progress: Progress,
     tokenizer: &'t Tokenizer,
-    bits_per_byte: Option<f64>,
-    energy: EnergyMeter,
-    /// The last step's row.
-    pub last: Option<StepRow>,
-    /// Where the last checkpoint is.
-    pub saved: Option<PathBuf>,
+    /// What the processor used.
+    pub energy: EnergyMeter,
 }
 
 impl<'t> RunObserver<'t> {
     /// Watches a run from where `trainer` stands.
     pub fn new(env: &Env, recipe: &Recipe, tokenizer: &'t Tokenizer, trainer: &Trainer) -> Self {
         let first = trainer.state.step;
-        let display = Display::choose(env.is_quiet(), std::io::stderr().is_terminal(), env.color);
+        let on_terminal = std::io::stderr().is_terminal();
         Self {
-            progress: Some(Progress::new(display, first, recipe.train.steps)),
+            progress: Progress::new(env, on_terminal, first, recipe.train.steps),
             tokenizer,
-            bits_per_byte: None,
             energy: EnergyMeter::start(Path::new(POWERCAP), first),
-            last: None,
-            saved: None,
         }
     }
 
@@ -62,39 +56,17 @@ impl<'t> RunObserver<'t> {
             bytes(estimate.total_bytes()),
         ));
     }
-
-    /// Clears the bar.
-    pub fn finish(&mut self) {
-        if let Some(progress) = self.progress.take() {
-            progress.finish();
-        }
-    }
-
-    /// Energy used so far.
-    pub fn energy(&mut self) -> Energy {
-        self.energy.energy()
-    }
 }
 
 impl Observer for RunObserver<'_> {
     fn step(&mut self, row: &StepRow) {
         self.energy.sample();
-        if let Some(progress) = &mut self.progress {
-            progress.update(&Reading {
-                step: row.step,
-                loss: row.loss,
-                bits_per_byte: self.bits_per_byte,
-                tokens_per_s: row.tokens_per_s,
-                share_of_peak: row.share_of_peak,
-                memory_bytes: row.memory_bytes,
-            });
-        }
-        self.last = Some(row.clone());
+        self.progress.update(row);
     }
 
     fn eval(&mut self, row: &EvalRow) {
-        self.bits_per_byte = Some(row.bits_per_byte);
-        let EvalRow { step, loss, bits_per_byte: bits } = row;
+        let EvalRow { step, eval: Scores { loss, bits_per_byte: bits } } = row;
+        self.progress.judged(*bits);
         self.say(&format!("step {step}: validation {bits:.4} bits per byte, loss {loss:.4}"));
     }
 
@@ -118,25 +90,17 @@ impl Observer for RunObserver<'_> {
         Some(text)
     }
 
-    fn checkpoint(&mut self, step: u64, dir: &Path) {
-        self.saved = Some(dir.to_owned());
+    fn checkpoint(&mut self, step: u64, _dir: &Path) {
         if step == 0 {
             self.say("saved before the first step");
         }
     }
 
     fn say(&mut self, message: &str) {
-        if let Some(progress) = &mut self.progress {
-            progress.say(message);
-        }
+        self.progress.say(message);
     }
 
     fn memory_bytes(&self) -> Option<u64> {
         machine::rss_bytes()
     }
-}
-
-/// `1 h 2 min` of a run, for its last line.
-pub fn took(seconds: f64) -> String {
-    duration(seconds)
 }

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
-use train::report::{REPORT_FILE, ReportFacts, Totals, render};
+use train::report::format::duration;
+use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
 use train::{Ended, Run};
 
 use super::corpus::Corpora;
-use super::observer::{RunObserver, took};
+use super::observer::RunObserver;
 use crate::environment::Env;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
 use crate::recipe::{self, Recipe};
 
@@ -35,14 +36,12 @@ pub fn write(
     corpora: &Corpora,
     (env, ended, observer): (&Env, Ended, &mut RunObserver),
 ) -> Result<(), Failure> {
-    let rows = metrics::read::<MetricsRow>(&out.join(METRICS_FILE))?.rows;
+    let rows = metrics::read::<MetricsRow>(&out.join(METRICS_FILE))?;
     let (steps, evals) = metrics::split(rows);
-    let samples = metrics::read::<SampleRow>(&out.join(SAMPLES_FILE))?.rows;
-    let samples: Vec<(u64, String)> = samples.into_iter().map(|s| (s.step, s.text)).collect();
+    let samples = metrics::read::<SampleRow>(&out.join(SAMPLES_FILE))?;
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
-    let recipe_toml =
-        std::fs::read_to_string(&recipe_path).map_err(|e| Failure::read(&recipe_path, &e))?;
+    let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
     let next = next_commands(out, ended, state.step);
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
@@ -51,13 +50,12 @@ pub fn write(
         Ended::OutOfTime => format!("out of time at step {}", state.step),
     };
     let mut hashes = vec![
-        ("tokenizer".to_owned(), corpora.tokenizer.hash().to_owned()),
-        ("training tokens".to_owned(), corpora.train.content_hash()),
+        ("tokenizer", corpora.tokenizer.hash().to_owned()),
+        ("training tokens", corpora.train.content_hash()),
     ];
-    if let Some(store) = &corpora.validation {
-        hashes.push(("validation tokens".to_owned(), store.content_hash()));
-    }
-    hashes.push(("recipe".to_owned(), blake3::hash(recipe_toml.as_bytes()).to_hex().to_string()));
+    let judged = corpora.validation.as_ref();
+    hashes.extend(judged.map(|store| ("validation tokens", store.content_hash())));
+    hashes.push(("recipe", blake3::hash(recipe_toml.as_bytes()).to_hex().to_string()));
     let facts = ReportFacts {
         title: &title,
         outcome: &outcome,
@@ -71,31 +69,27 @@ pub fn write(
             n_params: run.trainer().model.params.n_values() as u64,
             seconds: state.seconds,
             peak_memory_bytes: machine::peak_rss_bytes(),
-            share_of_peak: None,
-            energy: observer.energy(),
+            energy: observer.energy.energy(),
         },
         next_commands: &next,
     };
     atomic::write_file(&OsDisk, &out.join(REPORT_FILE), render(&facts).as_bytes())?;
     let report = out.join(REPORT_FILE);
-    env.say(&format!("{outcome} after {}; report: {}", took(state.seconds), report.display()));
+    env.say(&format!("{outcome} after {}; report: {}", duration(state.seconds), report.display()));
     for (purpose, command) in &next {
         env.say(&format!("{purpose}: {command}"));
     }
     Ok(())
 }
 
-fn next_commands(out: &Path, ended: Ended, step: u64) -> Vec<(String, String)> {
+fn next_commands(out: &Path, ended: Ended, step: u64) -> Vec<Named<'static>> {
     let out = out.display();
-    let command = |purpose: &str, command: String| (purpose.to_owned(), command);
+    let resume = format!("lyceum pretrain --out {out} --resume");
     match ended {
         Ended::Finished => vec![
-            command("write with it", format!("lyceum generate {out} --prompt \"It was\"")),
-            command(
-                "train it longer",
-                format!("lyceum pretrain --out {out} --resume --set train.steps={}", step * 2),
-            ),
+            ("write with it", format!("lyceum generate {out} --prompt \"It was\"")),
+            ("train it longer", format!("{resume} --set train.steps={}", step * 2)),
         ],
-        _ => vec![command("go on", format!("lyceum pretrain --out {out} --resume"))],
+        _ => vec![("go on", resume)],
     }
 }

@@ -4,43 +4,18 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::checkpoint::{Best, RunDir};
+use ::checkpoint::Best;
 use serde_json::Value;
 use toml::Table;
-use train::metrics::{self, METRICS_FILE, MetricsRow, StepRow};
+use train::metrics::{self, METRICS_FILE, MetricsRow};
 use train::report::format::{bytes, compact, grouped};
+use train::report::median;
 
 use crate::commands::table::Facts;
-use crate::failure::Failure;
 use crate::recipe;
 
 /// Newest steps whose speed counts.
 const RECENT_STEPS: usize = 100;
-
-/// How a run stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// A process holds its lock.
-    Running,
-    /// As many steps as its recipe says.
-    Finished,
-    /// Fewer, and nobody is at it.
-    Stopped,
-    /// Its metrics or recipe cannot be read.
-    Damaged(String),
-}
-
-impl State {
-    /// Its name, in tables and JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Stopped => "stopped",
-            Self::Damaged(_) => "damaged",
-        }
-    }
-}
 
 /// A run in a few figures.
 #[derive(Clone, Debug)]
@@ -49,8 +24,11 @@ pub struct RunSummary {
     pub path: PathBuf,
     /// The directory's own name.
     pub name: String,
-    /// How it stands.
-    pub state: State,
+    /// How it stands: `running` where a process holds its lock, `finished` after as many steps as
+    /// its recipe says, else `stopped`; `damaged` where metrics or recipe cannot be read.
+    pub state: &'static str,
+    /// Why they cannot be read.
+    pub problem: Option<String>,
     /// Steps done.
     pub step: u64,
     /// Steps asked for.
@@ -72,40 +50,44 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// Reads what there is; what cannot be read makes it [`State::Damaged`].
+    /// Reads what there is; what cannot be read makes it damaged.
     pub fn read(path: &Path) -> Self {
         let metrics_path = path.join(METRICS_FILE);
-        let rows = if metrics_path.exists() { metrics::read(&metrics_path) } else { Ok(EMPTY) };
-        let (rows, mut problem) = match rows {
-            Ok(found) => (found.rows, None),
-            Err(error) => (vec![], Some(error.to_string())),
-        };
-        let recipe = read_recipe(path).unwrap_or_else(|error| {
-            problem.get_or_insert(error);
-            Table::new()
-        });
+        let mut problem = None;
+        let (mut rows, mut recipe) = (vec![], Table::new());
+        if metrics_path.exists() {
+            match metrics::read::<MetricsRow>(&metrics_path) {
+                Ok(found) => rows = found,
+                Err(error) => problem = Some(error.to_string()),
+            }
+        }
+        match read_recipe(path) {
+            Ok(found) => recipe = found,
+            Err(error) => _ = problem.get_or_insert(error),
+        }
         let (steps, evals) = metrics::split(rows);
         let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
         let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
-        let step = steps.last().map_or(0, |row: &StepRow| row.step);
-        let best = evals.iter().filter(|eval| eval.bits_per_byte.is_finite());
-        let best = best.min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+        let step = steps.last().map_or(0, |row| row.step);
+        let best = evals.iter().map(|row| Best { step: row.step, metric: row.eval.bits_per_byte });
+        let best = best.filter(|best| best.metric.is_finite());
         let modified = fs::metadata(&metrics_path).or_else(|_| fs::metadata(path));
         Self {
             path: path.to_owned(),
             name: name(path),
-            state: match problem {
-                Some(problem) => State::Damaged(problem),
-                None if is_locked(path) => State::Running,
-                None if total_steps.is_some_and(|total| step >= total) => State::Finished,
-                None => State::Stopped,
+            state: match &problem {
+                Some(_) => "damaged",
+                None if is_locked(path) => "running",
+                None if total_steps.is_some_and(|total| step >= total) => "finished",
+                None => "stopped",
             },
+            problem,
             step,
             total_steps,
             tokens: steps.last().map(|row| row.tokens),
             loss: steps.last().map(|row| row.loss),
-            best: best.map(|eval| Best { step: eval.step, metric: eval.bits_per_byte }),
-            tokens_per_s: median(&steps[steps.len().saturating_sub(RECENT_STEPS)..]),
+            best: best.min_by(|a, b| a.metric.total_cmp(&b.metric)),
+            tokens_per_s: median(steps.iter().rev().take(RECENT_STEPS).map(|row| row.tokens_per_s)),
             bytes: size(path),
             modified: modified.and_then(|metadata| metadata.modified()).ok(),
             recipe,
@@ -125,16 +107,12 @@ impl RunSummary {
     /// All of it but the recipe, for people and for programs.
     pub fn facts(&self) -> Facts {
         let since = self.modified.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let problem = match &self.state {
-            State::Damaged(problem) => Some(problem.clone()),
-            _ => None,
-        };
         let decimals = |x: f64| format!("{x:.4}");
         Facts::default()
             .text("name", &self.name)
             .text("path", self.path.display())
-            .text("state", self.state.name())
-            .perhaps("problem", problem, |problem| problem)
+            .text("state", self.state)
+            .perhaps("problem", self.problem.clone(), |problem| problem)
             .count("step", self.step)
             .perhaps("total_steps", self.total_steps, grouped)
             .perhaps("tokens", self.tokens, grouped)
@@ -150,21 +128,7 @@ impl RunSummary {
     pub fn to_json(&self) -> Value {
         self.facts().end().1
     }
-
-    /// Its checkpoints, the oldest first: step and what is wrong with it.
-    ///
-    /// # Errors
-    /// Where the directory cannot be read.
-    pub fn checkpoints(&self) -> Result<Vec<(u64, Option<String>)>, Failure> {
-        let found = RunDir::open(&self.path)?.checkpoints()?;
-        let problem = |dir: &Path| ::checkpoint::manifest::verify(dir).err();
-        let with_problem =
-            |c: &::checkpoint::Checkpoint| (c.step, problem(&c.dir).map(|error| error.to_string()));
-        Ok(found.iter().map(with_problem).collect())
-    }
 }
-
-const EMPTY: metrics::Rows<MetricsRow> = metrics::Rows { rows: vec![], torn: false };
 
 fn name(path: &Path) -> String {
     let absolute = path.canonicalize();
@@ -177,22 +141,15 @@ fn read_recipe(path: &Path) -> Result<Table, String> {
     if !path.exists() {
         return Ok(Table::new());
     }
-    let failed = |error: String| format!("`{}` cannot be read: {error}", path.display());
-    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-    text.parse::<Table>().map_err(|error| failed(error.message().to_owned()))
+    let text = fs::read_to_string(&path).map_err(|error| error.to_string());
+    text.and_then(|text| text.parse::<Table>().map_err(|error| error.message().to_owned()))
+        .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
 }
 
 /// Whether a process holds the run's lock. A shared try disturbs nobody for longer than itself.
 fn is_locked(path: &Path) -> bool {
     let lock = File::open(path.join(".lock")).map(|file| file.try_lock_shared());
     matches!(lock, Ok(Err(TryLockError::WouldBlock)))
-}
-
-fn median(steps: &[StepRow]) -> Option<f64> {
-    let speeds = steps.iter().map(|row| row.tokens_per_s);
-    let mut speeds: Vec<f64> = speeds.filter(|speed| speed.is_finite()).collect();
-    speeds.sort_by(f64::total_cmp);
-    speeds.get(speeds.len() / 2).copied()
 }
 
 /// Bytes of all files below; links are not followed.

@@ -1,11 +1,12 @@
 //! The laws: each trains in two ways that must not differ, or differ by rounding alone.
 
+use data::Batch;
 use tensor::DType;
 use train::{StepConfig, StepError, TrainError, Trainer};
 
 use super::packing;
 use super::setup::{Setup, Trace};
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 
 /// A law, and how it is held against a recipe.
 pub struct Law {
@@ -28,17 +29,9 @@ enum Bound {
     Activations,
 }
 
-/// How far apart two ways were.
-#[derive(Default)]
-pub struct Found {
-    /// Of weights, losses and gradient norms the largest difference; of gradients the length of
-    /// the difference over the length.
-    pub difference: f64,
-    /// What there is to say of it.
-    pub note: Option<String>,
-    /// No other law can be held against this recipe.
-    pub is_final: bool,
-}
+/// How far apart two ways were, and what there is to say of it: of weights, losses and gradient
+/// norms the largest difference; of gradients the length of the difference over the length.
+pub type Found = (f64, Option<String>);
 
 /// Every law, in the order they are held.
 pub const LAWS: [Law; 6] = [
@@ -53,7 +46,7 @@ pub const LAWS: [Law; 6] = [
 impl Law {
     /// How far apart the two ways may be.
     pub fn bound(&self, setup: &Setup) -> f64 {
-        match (self.bound, setup.precision()) {
+        match (self.bound, setup.step.precision.compute) {
             (Bound::SameBits, _) => 0.0,
             (Bound::Sums, _) | (Bound::Activations, DType::F32) => 1e-5,
             (Bound::Activations, DType::F16 | DType::Bf16) => 1e-3,
@@ -64,55 +57,51 @@ impl Law {
 /// Backward writes every parameter; the step itself refuses to go on otherwise.
 fn audit(setup: &mut Setup) -> Result<Found, Failure> {
     let batch = setup.first_batch()?;
-    match setup.trainer(setup.step)?.step(&batch) {
-        Err(StepError::Unwritten { names, .. }) => Ok(Found {
-            difference: names.len() as f64,
-            note: Some(format!("none reaches {}", names.join(", "))),
-            is_final: true,
-        }),
-        other => other.map(|_| Found::default()).map_err(|e| TrainError::from(e).into()),
+    match setup.trainer(&setup.config, setup.step)?.step(&batch) {
+        Err(StepError::Unwritten { names, .. }) => {
+            Ok((names.len() as f64, Some(format!("none reaches {}", names.join(", ")))))
+        }
+        other => other.map(|_| (0.0, None)).map_err(|e| TrainError::from(e).into()),
     }
 }
 
 fn resume(setup: &mut Setup) -> Result<Found, Failure> {
     let found = setup.train_with_a_break()?;
-    against_whole(setup, &found)
+    Ok((against_whole(setup, &found)?, None))
 }
 
 fn threads(setup: &mut Setup) -> Result<Found, Failure> {
-    let n = if setup.n_threads == 1 { 2 } else { 1 };
+    let n = if setup.env.n_threads == 1 { 2 } else { 1 };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n).build();
-    let pool = pool.map_err(|e| Failure::new("failed to start threads").because(e.to_string()))?;
-    let found = {
-        let setup = &*setup;
-        pool.install(|| setup.train(setup.step))?
-    };
-    let note = Some(format!("{n} against {}", setup.n_threads));
-    Ok(Found { note, ..against_whole(setup, &found)? })
+    let pool = pool.context("failed to start threads")?;
+    let shared = &*setup;
+    let found = pool.install(|| shared.train(shared.step))?;
+    let note = format!("{n} against {}", setup.env.n_threads);
+    Ok((against_whole(setup, &found)?, Some(note)))
 }
 
 fn recompute(setup: &mut Setup) -> Result<Found, Failure> {
     let step = setup.step;
     let found = setup.train(StepConfig { recompute: !step.recompute, ..step })?;
-    against_whole(setup, &found)
+    Ok((against_whole(setup, &found)?, None))
 }
 
 fn micro_batches(setup: &mut Setup) -> Result<Found, Failure> {
-    let batch = setup.first_batch()?;
-    let gradient = |micro_batch: usize| -> Result<Vec<f32>, Failure> {
-        let mut trainer = setup.trainer(StepConfig { micro_batch, ..setup.step })?;
-        trainer.step(&batch).map_err(TrainError::from)?;
-        Ok(gradients(&trainer))
+    let (batch, n) = (setup.first_batch()?, setup.batches.batch);
+    let gradient = |micro_batch| {
+        gradient(setup.trainer(&setup.config, StepConfig { micro_batch, ..setup.step })?, &batch)
     };
-    let n = setup.n_rows();
-    let difference = relative(&gradient(n)?, &gradient(n / 2)?);
-    let note = Some(format!("gradients of {n} windows at once and of two halves"));
-    Ok(Found { difference, note, is_final: false })
+    let note = format!("gradients of {n} windows at once and of two halves");
+    Ok((relative(&gradient(n)?, &gradient(n / 2)?), Some(note)))
 }
 
-/// The gradients of the last step.
-pub fn gradients(trainer: &Trainer) -> Vec<f32> {
-    trainer.grads().borrow().values().to_vec()
+/// The gradients of one step.
+///
+/// # Errors
+/// Where it is refused.
+pub fn gradient(mut trainer: Trainer, batch: &Batch) -> Result<Vec<f32>, Failure> {
+    trainer.step(batch).map_err(TrainError::from)?;
+    Ok(trainer.grads().borrow().values().to_vec())
 }
 
 /// The length of the difference over the length.
@@ -124,12 +113,12 @@ pub fn relative(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// Holds a training against the uninterrupted one.
-fn against_whole(setup: &mut Setup, found: &Trace) -> Result<Found, Failure> {
-    if setup.whole.is_none() {
-        setup.whole = Some(setup.train(setup.step)?);
-    }
-    let difference = setup.whole.as_ref().map_or(f64::NAN, |whole| worst(whole, found));
-    Ok(Found { difference, ..Found::default() })
+fn against_whole(setup: &mut Setup, found: &Trace) -> Result<f64, Failure> {
+    let whole = match setup.whole.take() {
+        Some(whole) => whole,
+        None => setup.train(setup.step)?,
+    };
+    Ok(worst(setup.whole.insert(whole), found))
 }
 
 /// The largest difference of any number; 0 where all have the same bits.
