@@ -13,7 +13,7 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescPtr;
 
-use super::{Document, Origin};
+use super::Document;
 use crate::DataError;
 
 const BATCH_ROWS: usize = 64;
@@ -21,7 +21,7 @@ const BATCH_ROWS: usize = 64;
 /// The rows of one column of one file.
 pub(super) struct Rows {
     reader: SerializedFileReader<File>,
-    file: Arc<str>,
+    file: String,
     column: ColumnDescPtr,
     column_idx: usize,
     /// The next row group, and the column in the present one.
@@ -29,28 +29,19 @@ pub(super) struct Rows {
     values: Option<ColumnReaderImpl<ByteArrayType>>,
     batch: vec::IntoIter<Option<ByteArray>>,
     number: u64,
-    done: bool,
 }
 
 impl Rows {
     pub fn open(path: &Path, column: &str) -> Result<Self, DataError> {
-        let file: Arc<str> = path.to_string_lossy().into();
-        let handle = File::open(path).map_err(|source| DataError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source,
-        })?;
-        let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
-        if is_compressed("gz") || is_compressed("zst") {
-            let reason = "its index is at the end, which compression hides";
-            let origin = format!("`{file}`");
-            return Err(DataError::Format { origin, format: "Parquet", reason });
+        let file = path.to_string_lossy().into_owned();
+        if file.ends_with(".gz") || file.ends_with(".zst") {
+            return Err(DataError::CompressedParquet { file });
         }
-        let reader = guarded(|| SerializedFileReader::new(handle))
-            .map_err(|reason| DataError::Parquet { file: file.to_string(), reason })?;
+        let handle = File::open(path).map_err(DataError::io("open", path))?;
+        let damaged = |reason| DataError::Parquet { file: file.clone(), reason };
+        let reader = guarded(|| SerializedFileReader::new(handle)).map_err(damaged)?;
         let (column_idx, column) = find(&reader, &file, column)?;
-        check_ranges(&reader, column_idx)
-            .map_err(|reason| DataError::Parquet { file: file.to_string(), reason })?;
+        check_ranges(&reader, column_idx).map_err(damaged)?;
         Ok(Self {
             reader,
             file,
@@ -60,35 +51,32 @@ impl Rows {
             values: None,
             batch: Vec::new().into_iter(),
             number: 0,
-            done: false,
         })
     }
 
-    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         let value = loop {
-            if let Some(value) = self.batch.next() {
-                break value;
-            }
-            if !self.read_batch()? {
-                return Ok(None);
+            match self.batch.next() {
+                Some(value) => break value,
+                None if self.read_batch()? => {}
+                None => return Ok(None),
             }
         };
         self.number += 1;
         let problem = |problem: &str| DataError::Column {
-            file: self.file.to_string(),
+            file: self.file.clone(),
             column: self.column.path().string(),
             problem: format!("{problem} in row {}", self.number),
             columns: vec![self.column.path().string()],
         };
         let value = value.ok_or_else(|| problem("is null"))?;
         let text = std::str::from_utf8(value.data()).map_err(|_| problem("is not UTF-8"))?;
-        let origin = Origin { file: Arc::clone(&self.file), number: self.number };
-        Ok(Some(Document { text: text.to_owned(), origin, ends: true }))
+        Ok(Some(Document { text: text.to_owned(), ends: true }))
     }
 
     /// Reads rows into `batch`; `false` at the end of the file.
     fn read_batch(&mut self) -> Result<bool, DataError> {
-        let failed = |reason| DataError::Parquet { file: self.file.to_string(), reason };
+        let failed = |reason| DataError::Parquet { file: self.file.clone(), reason };
         loop {
             if let Some(values) = &mut self.values {
                 let max_def_level = self.column.max_def_level();
@@ -107,19 +95,6 @@ impl Rows {
             self.values = Some(ColumnReaderImpl::new(column, pages.map_err(failed)?));
             self.group += 1;
         }
-    }
-}
-
-impl Iterator for Rows {
-    type Item = Result<Document, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let document = self.next_document().transpose();
-        self.done = !matches!(document, Some(Ok(_)));
-        document
     }
 }
 

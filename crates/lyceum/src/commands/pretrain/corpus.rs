@@ -4,9 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
-use data::{
-    BuildConfig, DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
-};
+use data::{DataError, EvalBatches, Format, Source, Store, build, spool, train_tokenizer};
 use tokenize::Tokenizer;
 
 use crate::environment::Env;
@@ -55,8 +53,7 @@ impl Corpora {
         let (train, validation) = (dir.join(TRAIN), dir.join(VALIDATION));
         let fraction = recipe.data.validation_fraction;
         let validation = (fraction > 0.0).then_some((validation.as_path(), fraction));
-        let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation };
-        build(&source, &config, &mut |_| ())?;
+        build(&source, &tokenizer, &train, validation)?;
         // Everything is in the store now.
         let _ = std::fs::remove_file(dir.join(STDIN));
         Self::open(recipe, &dir)
@@ -131,11 +128,10 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     if is_stdin(recipe)? {
         return Ok(None);
     }
-    let listing =
-        Source::Paths { paths: data.paths.clone(), options: data.read.clone() }.listing()?;
+    let source = Source::Paths { paths: data.paths.clone(), options: data.read.clone() };
     let mut total = 0;
-    for path in listing.files() {
-        let metadata = std::fs::metadata(path).map_err(|e| Failure::read(path, &e))?;
+    for path in source.files()? {
+        let metadata = std::fs::metadata(&path).map_err(|e| Failure::read(&path, &e))?;
         let name = path.to_string_lossy().to_lowercase();
         let plain = |end: &&str| !name.ends_with(*end);
         if !metadata.is_file() || data.read.format == Some(Format::Parquet) {
