@@ -8,6 +8,7 @@ mod bytes;
 mod columns;
 mod jsonl;
 mod list;
+mod pages;
 mod text;
 
 use std::io::{self, Read};

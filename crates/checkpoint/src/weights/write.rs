@@ -30,8 +30,10 @@ pub struct Entry<'a> {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
-    write: Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>,
+    write: Box<WriteValues<'a>>,
 }
+
+type WriteValues<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 
 impl<'a> Entry<'a> {
     /// A tensor that lies in memory as it is written.
