@@ -38,7 +38,8 @@ pub(super) struct Rows {
 impl Rows {
     pub fn open(path: &Path, column: &str) -> Result<Self, DataError> {
         let file = path.to_string_lossy().into_owned();
-        if file.ends_with(".gz") || file.ends_with(".zst") {
+        let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
+        if is_compressed("gz") || is_compressed("zst") {
             return Err(DataError::CompressedParquet { file });
         }
         let handle = File::open(path).map_err(DataError::io("open", path))?;

@@ -19,7 +19,7 @@ fn write(path: &Path, meta: &StoreMeta) {
         writer.end_document().unwrap();
     }
     writer.end_document().unwrap();
-    writer.finish().unwrap()
+    writer.finish().unwrap();
 }
 
 #[test]
