@@ -7,19 +7,28 @@
 //! ```
 //!
 //! A killed process leaves a temporary, `.NAME.partial-PID`, that no reader takes for a checkpoint
-//! and that [`sweep`] removes. A directory that replaces another sets the old one aside as
-//! `.NAME.replaced-PID`; where the process died in between, [`sweep`] puts it back.
+//! and that `sweep` removes. A directory that replaces another sets the old one aside as
+//! `.NAME.replaced-PID`; where the process died in between, `sweep` puts it back.
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
+
 use crate::CheckpointError;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::manifest::FileRecord;
+
+/// The kinds of leftovers.
+pub(crate) const PARTIAL: &str = "partial";
+pub(crate) const REPLACED: &str = "replaced";
 
 /// Large enough that a write is worth its call, small enough to be hashed from the cache.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// A trainer's state has a few hundred bytes.
+const MAX_JSON_BYTES: u64 = 1 << 20;
 
 /// Writes a file that appears with its whole content, or not at all.
 ///
@@ -39,7 +48,7 @@ pub fn write_file_with(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CheckpointError> {
     let steps = || -> io::Result<()> {
-        let partial = beside(target, Kind::Partial)?;
+        let partial = beside(target, PARTIAL)?;
         let written = write_synced(disk, &partial, write).and_then(|_| {
             disk.rename(&partial, target)?;
             disk.sync(parent(target))
@@ -52,7 +61,7 @@ pub fn write_file_with(
 /// Removes a directory such that no reader ever sees a half of it.
 pub(crate) fn remove_dir(disk: &dyn Disk, target: &Path) -> Result<(), CheckpointError> {
     let steps = || {
-        let partial = beside(target, Kind::Partial)?;
+        let partial = beside(target, PARTIAL)?;
         disk.remove(&partial)?;
         disk.rename(target, &partial)?;
         disk.remove(&partial)
@@ -60,87 +69,55 @@ pub(crate) fn remove_dir(disk: &dyn Disk, target: &Path) -> Result<(), Checkpoin
     steps().map_err(CheckpointError::write(target))
 }
 
-/// Removes what killed processes left in `dir`, and puts back what they had set aside. The caller
-/// knows that nobody else writes there. Returns the names that were dealt with.
+/// Removes what killed processes left in `dir` of the targets that are `wanted`, and puts back
+/// what they had set aside. The caller knows that nobody else writes those.
 ///
 /// # Errors
 /// [`CheckpointError::Read`] for the directory, [`CheckpointError::Write`] for a leftover.
-pub fn sweep(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, CheckpointError> {
-    sweep_where(disk, dir, |_| true)
-}
-
-pub(crate) fn sweep_where(
+pub(crate) fn sweep(
     disk: &dyn Disk,
     dir: &Path,
-    of: impl Fn(&str) -> bool,
-) -> Result<Vec<String>, CheckpointError> {
-    let mut swept = vec![];
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(), CheckpointError> {
     for entry in fs::read_dir(dir).map_err(CheckpointError::read(dir))? {
         let entry = entry.map_err(CheckpointError::read(dir))?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Some((target, kind)) = parse_leftover(&name).filter(|(target, _)| of(target)) else {
-            continue;
-        };
-        let (path, target) = (entry.path(), dir.join(target));
-        let done = match kind {
-            Kind::Replaced if !target.exists() => disk.rename(&path, &target),
-            Kind::Replaced | Kind::Partial => disk.remove(&path),
-        };
-        done.map_err(CheckpointError::write(&path))?;
-        swept.push(name);
-    }
-    Ok(swept)
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Partial,
-    Replaced,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Partial => "partial",
-            Self::Replaced => "replaced",
+        let (name, path) = (entry.file_name(), entry.path());
+        let Some((target, kind)) = name.to_str().and_then(parse_leftover) else { continue };
+        if wanted(target) {
+            let target = dir.join(target);
+            let put_back = kind == REPLACED && !target.exists();
+            let done = if put_back { disk.rename(&path, &target) } else { disk.remove(&path) };
+            done.map_err(CheckpointError::write(&path))?;
         }
     }
+    Ok(())
 }
 
-pub(crate) fn beside(target: &Path, kind: Kind) -> io::Result<PathBuf> {
+pub(crate) fn beside(target: &Path, kind: &str) -> io::Result<PathBuf> {
     let Some(name) = target.file_name().and_then(|name| name.to_str()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no name, or one not in UTF-8"));
     };
-    let pid = std::process::id();
-    Ok(parent(target).join(format!(".{name}.{}-{pid}", kind.name())))
+    Ok(parent(target).join(format!(".{name}.{kind}-{}", std::process::id())))
 }
 
 /// The target and the kind of a leftover's name; `None` for any other name.
-fn parse_leftover(name: &str) -> Option<(&str, Kind)> {
+fn parse_leftover(name: &str) -> Option<(&str, &str)> {
     let (target, end) = name.strip_prefix('.')?.rsplit_once('.')?;
     let (kind, pid) = end.split_once('-')?;
-    let kind = [Kind::Partial, Kind::Replaced].into_iter().find(|k| k.name() == kind)?;
     let is_pid = !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit());
-    (is_pid && !target.is_empty()).then_some((target, kind))
+    let is_ours = [PARTIAL, REPLACED].contains(&kind) && is_pid && !target.is_empty();
+    is_ours.then_some((target, kind))
 }
 
 /// Whether a name is one that [`sweep`] removes.
 pub(crate) fn is_leftover(name: &str) -> bool {
-    matches!(parse_leftover(name), Some((_, Kind::Partial)))
+    matches!(parse_leftover(name), Some((_, PARTIAL)))
 }
 
 pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    }
-}
-
-/// Whether a directory can be renamed to `target`: nothing is there, or an empty directory.
-pub(crate) fn is_free(target: &Path) -> bool {
-    match fs::read_dir(target) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -152,13 +129,13 @@ pub(crate) fn write_synced(
     let hashing = Hashing { inner: disk.create(path)?, hasher: blake3::Hasher::new() };
     let mut out = BufWriter::with_capacity(CHUNK_BYTES, hashing);
     write(&mut out)?;
-    let mut hashing = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    hashing.inner.sync()?;
+    let hashing = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    disk.sync(path)?;
     Ok(FileRecord::from_hasher(&hashing.hasher))
 }
 
 struct Hashing {
-    inner: Box<dyn DiskFile>,
+    inner: Box<dyn Write>,
     hasher: blake3::Hasher,
 }
 
@@ -172,4 +149,24 @@ impl Write for Hashing {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
+}
+
+/// Reads a file that is small by its nature; one that is not is refused before it is read.
+pub(crate) fn read_small(path: &Path, max_bytes: u64) -> Result<Vec<u8>, CheckpointError> {
+    let steps = || {
+        let metadata = fs::metadata(path)?;
+        if metadata.len() > max_bytes {
+            let problem = format!("{} bytes, at most {max_bytes} allowed", metadata.len());
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+        }
+        fs::read(path)
+    };
+    steps().map_err(CheckpointError::read(path))
+}
+
+/// Reads JSON of the program's own.
+pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, CheckpointError> {
+    let json = read_small(path, MAX_JSON_BYTES)?;
+    serde_json::from_slice(&json)
+        .map_err(|source| CheckpointError::Json { path: path.to_owned(), source })
 }

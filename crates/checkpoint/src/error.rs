@@ -19,8 +19,6 @@ pub enum CheckpointError {
     Json { path: PathBuf, source: serde_json::Error },
     #[error("`{path}` is no valid safetensors file: {problem}")]
     Header { path: PathBuf, problem: String },
-    #[error("`{path}` is no valid safetensors file: tensor `{name}` {problem}")]
-    Tensor { path: PathBuf, name: String, problem: String },
     #[error("`{path}` is no valid index of shards: {problem}")]
     Index { path: PathBuf, problem: String },
     #[error("missing shard `{shard}` in `{dir}`, which should hold tensor `{tensor}`")]
@@ -82,7 +80,7 @@ impl CheckpointError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Write { path, source } => return write_hint(path, source.kind()),
-            Self::Header { .. } | Self::Tensor { .. } => {
+            Self::Header { .. } => {
                 "the file is damaged, cut short or no safetensors file: fetch or write it again"
             }
             Self::Index { .. } | Self::MissingShard { .. } => {

@@ -1,16 +1,4 @@
 //! A disk that fails at a chosen operation: what a kill, a power loss or a full disk leaves behind.
-//!
-//! ```
-//! use checkpoint::faults::{Fault, FaultyDisk};
-//! use checkpoint::{Existing, StagedDir};
-//!
-//! let target = std::env::temp_dir().join("faults-example");
-//! let disk = FaultyDisk::new(Fault::Full, 3); // Directories can be made, the file cannot.
-//! let mut staged = StagedDir::begin(&disk, &target, Existing::Refuse).unwrap();
-//! assert!(staged.write("config.json", b"{}").is_err());
-//! drop(staged);
-//! assert!(!target.exists());
-//! ```
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -18,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::disk::{Disk, DiskFile, OsDisk};
+use crate::disk::{Disk, OsDisk};
 
 /// What happens at the chosen operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +117,11 @@ impl Disk for FaultyDisk {
         OsDisk.create_dir_all(path)
     }
 
-    fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn Write>> {
         self.pass(true)?;
         self.with(|state| state.unsynced.insert(path.to_owned()));
         let inner = fs::File::create(path)?;
-        Ok(Box::new(FaultyFile { disk: self.clone(), path: path.to_owned(), inner }))
+        Ok(Box::new(FaultyFile { disk: self.clone(), inner }))
     }
 
     fn sync(&self, path: &Path) -> io::Result<()> {
@@ -160,7 +148,6 @@ impl Disk for FaultyDisk {
 
 struct FaultyFile {
     disk: FaultyDisk,
-    path: PathBuf,
     inner: fs::File,
 }
 
@@ -176,11 +163,5 @@ impl Write for FaultyFile {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl DiskFile for FaultyFile {
-    fn sync(&mut self) -> io::Result<()> {
-        self.disk.sync(&self.path)
     }
 }

@@ -20,11 +20,12 @@ compile_error!("safetensors are little-endian, and are read in place");
 pub mod atomic;
 pub mod disk;
 mod error;
-pub mod faults;
+#[cfg(test)]
+mod faults;
 pub mod manifest;
-pub mod resolve;
-pub mod run;
-pub mod staged;
+mod resolve;
+mod run;
+mod staged;
 pub mod trainer;
 pub mod weights;
 
@@ -34,5 +35,5 @@ pub use manifest::{Manifest, Origin};
 pub use resolve::{Resolved, resolve};
 pub use run::{Best, Checkpoint, Newest, RunDir};
 pub use safetensors::Dtype;
-pub use staged::{Existing, StagedDir};
+pub use staged::StagedDir;
 pub use weights::{Entry, TensorView, Values, Weights};

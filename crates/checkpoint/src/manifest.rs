@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CheckpointError, Damage};
+use crate::{CheckpointError, Damage, atomic};
 
 /// Its name in a checkpoint.
 pub const FILE_NAME: &str = "manifest.json";
@@ -58,9 +58,7 @@ pub struct Manifest {
 /// [`CheckpointError::Damaged`] with the first file that is missing or changed, and
 /// [`CheckpointError::Manifest`] where it is the manifest itself.
 pub fn verify(dir: &Path) -> Result<Manifest, CheckpointError> {
-    let manifest = Manifest::load(dir)?;
-    manifest.check(dir, |_| true)?;
-    Ok(manifest)
+    verify_files(dir, |_| true)
 }
 
 /// As [`verify`], without the files below `trainer/`: enough to load the model.
@@ -68,8 +66,18 @@ pub fn verify(dir: &Path) -> Result<Manifest, CheckpointError> {
 /// # Errors
 /// As [`verify`].
 pub fn verify_model(dir: &Path) -> Result<Manifest, CheckpointError> {
+    verify_files(dir, |name| !name.starts_with(TRAINER))
+}
+
+fn verify_files(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Manifest, CheckpointError> {
     let manifest = Manifest::load(dir)?;
-    manifest.check(dir, |name| !name.starts_with(TRAINER))?;
+    for (name, record) in manifest.files.iter().filter(|(name, _)| wanted(name)) {
+        let path = dir.join(name);
+        if let Some(damage) = record.damage(&path).map_err(CheckpointError::read(&path))? {
+            let (dir, file) = (dir.to_owned(), name.clone());
+            return Err(CheckpointError::Damaged { dir, file, damage });
+        }
+    }
     Ok(manifest)
 }
 
@@ -94,23 +102,11 @@ impl Manifest {
     /// It is missing, unreadable, of another format version, or was changed.
     pub fn load(dir: &Path) -> Result<Self, CheckpointError> {
         let path = dir.join(FILE_NAME);
-        let damaged = |damage| CheckpointError::Damaged {
-            dir: dir.to_owned(),
-            file: FILE_NAME.to_owned(),
-            damage,
-        };
-        match fs::metadata(&path) {
-            Ok(metadata) if !metadata.is_file() => return Err(damaged(Damage::Missing)),
-            Ok(metadata) if metadata.len() > MAX_BYTES => {
-                let problem = format!("{} bytes, at most {MAX_BYTES} allowed", metadata.len());
-                return Err(CheckpointError::Manifest { path, problem });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && dir.is_dir() => {
-                return Err(damaged(Damage::Missing));
-            }
-            _ => {}
+        if dir.is_dir() && (path.is_dir() || matches!(path.try_exists(), Ok(false))) {
+            let (dir, file) = (dir.to_owned(), FILE_NAME.to_owned());
+            return Err(CheckpointError::Damaged { dir, file, damage: Damage::Missing });
         }
-        let text = fs::read(&path).map_err(CheckpointError::read(&path))?;
+        let text = atomic::read_small(&path, MAX_BYTES)?;
         Self::parse(&text).map_err(|problem| CheckpointError::Manifest { path, problem })
     }
 
@@ -129,17 +125,6 @@ impl Manifest {
             None => Ok(expected),
         }
     }
-
-    fn check(&self, dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), CheckpointError> {
-        for (name, record) in self.files.iter().filter(|(name, _)| wanted(name)) {
-            let path = dir.join(name);
-            if let Some(damage) = record.damage(&path).map_err(CheckpointError::read(&path))? {
-                let (dir, file) = (dir.to_owned(), name.clone());
-                return Err(CheckpointError::Damaged { dir, file, damage });
-            }
-        }
-        Ok(())
-    }
 }
 
 impl FileRecord {
@@ -156,11 +141,8 @@ impl FileRecord {
     fn damage(&self, path: &Path) -> io::Result<Option<Damage>> {
         let found = match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => metadata.len(),
-            Ok(_) => return Ok(Some(Damage::Missing)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Some(Damage::Missing));
-            }
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => return Ok(Some(Damage::Missing)),
         };
         if found != self.bytes {
             return Ok(Some(Damage::Size { expected: self.bytes, found }));

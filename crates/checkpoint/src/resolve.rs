@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::run::{CHECKPOINTS, RunDir};
+use crate::run::{CHECKPOINTS, Checkpoint, Newest, RunDir, last_valid};
 use crate::{CheckpointError, manifest, weights};
 
 /// The model a path means.
@@ -36,19 +36,16 @@ pub fn resolve(path: &Path) -> Result<Resolved, CheckpointError> {
 
 fn resolve_run(path: &Path) -> Result<Resolved, CheckpointError> {
     let run = RunDir::open(path)?;
-    let mut skipped = vec![];
-    let best = run.best().unwrap_or_else(|error| {
-        skipped.push(error);
-        None
-    });
+    let (best, unread) = match run.best() {
+        Ok(best) => (best.map(|best| best.step), vec![]),
+        Err(error) => (None, vec![error]),
+    };
     let mut candidates = run.checkpoints()?;
     // The newest is tried first but for the best.
-    candidates.sort_by_key(|found| (best.map(|best| best.step) == Some(found.step), found.step));
-    for candidate in candidates.into_iter().rev() {
-        match manifest::verify_model(&candidate.dir) {
-            Ok(_) => return Ok(Resolved { dir: candidate.dir, skipped }),
-            Err(error) => skipped.push(error),
-        }
+    candidates.sort_by_key(|found| (best == Some(found.step), found.step));
+    let Newest { checkpoint, skipped } = last_valid(candidates, unread, manifest::verify_model);
+    match checkpoint {
+        Some(Checkpoint { dir, .. }) => Ok(Resolved { dir, skipped }),
+        None => Err(CheckpointError::NoCheckpoint { run: path.to_owned(), skipped }),
     }
-    Err(CheckpointError::NoCheckpoint { run: path.to_owned(), skipped })
 }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic::{self, is_leftover, sweep};
 use crate::disk::{Disk, OsDisk};
-use crate::{CheckpointError, Existing, StagedDir, manifest};
+use crate::{CheckpointError, Manifest, StagedDir, manifest};
 
 const LOCK: &str = ".lock";
 const BEST: &str = "best.json";
@@ -131,19 +131,14 @@ impl RunDir {
                 return Err(CheckpointError::write(&lock_path)(error));
             }
         };
-        sweep(&*disk, path)?;
-        sweep(&*disk, &checkpoints)?;
+        sweep(&*disk, path, |_| true)?;
+        sweep(&*disk, &checkpoints, |_| true)?;
         Ok(Self { path: path.to_owned(), disk, _lock: lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// What its files are written with.
-    pub fn disk(&self) -> &dyn Disk {
-        &*self.disk
     }
 
     /// All checkpoints, damaged ones too, the oldest first.
@@ -170,7 +165,7 @@ impl RunDir {
     /// [`CheckpointError::Write`].
     pub fn stage(&self, step: u64) -> Result<StagedDir<'_>, CheckpointError> {
         let target = self.path.join(CHECKPOINTS).join(step_name(step));
-        StagedDir::begin(&*self.disk, &target, Existing::Replace)
+        StagedDir::begin(&*self.disk, &target)
     }
 
     /// The newest checkpoint whose every file is as it was written.
@@ -178,14 +173,7 @@ impl RunDir {
     /// # Errors
     /// [`CheckpointError::Read`] for the directory; a damaged checkpoint is no error here.
     pub fn newest_valid(&self) -> Result<Newest, CheckpointError> {
-        let mut skipped = vec![];
-        for checkpoint in self.checkpoints()?.into_iter().rev() {
-            match manifest::verify(&checkpoint.dir) {
-                Ok(_) => return Ok(Newest { checkpoint: Some(checkpoint), skipped }),
-                Err(error) => skipped.push(error),
-            }
-        }
-        Ok(Newest { checkpoint: None, skipped })
+        Ok(last_valid(self.checkpoints()?, vec![], manifest::verify))
     }
 
     /// Notes the best checkpoint, which [`Self::prune`] keeps.
@@ -207,13 +195,10 @@ impl RunDir {
     /// [`CheckpointError::Read`], [`CheckpointError::Json`].
     pub fn best(&self) -> Result<Option<Best>, CheckpointError> {
         let path = self.path.join(BEST);
-        match fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json)
-                .map(Some)
-                .map_err(|source| CheckpointError::Json { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(CheckpointError::read(&path)(error)),
+        if matches!(path.try_exists(), Ok(false)) {
+            return Ok(None);
         }
+        atomic::read_json(&path).map(Some)
     }
 
     /// Removes all checkpoints up to the one just saved, but for the last `keep_last` and the best.
@@ -240,6 +225,22 @@ impl RunDir {
     pub fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), CheckpointError> {
         atomic::write_file(&*self.disk, &self.path.join(name), bytes)
     }
+}
+
+/// The last of `candidates` that `verify` finds whole; what is wrong with those after it is added
+/// to `skipped`.
+pub(crate) fn last_valid(
+    candidates: Vec<Checkpoint>,
+    mut skipped: Vec<CheckpointError>,
+    verify: fn(&Path) -> Result<Manifest, CheckpointError>,
+) -> Newest {
+    for checkpoint in candidates.into_iter().rev() {
+        match verify(&checkpoint.dir) {
+            Ok(_) => return Newest { checkpoint: Some(checkpoint), skipped },
+            Err(error) => skipped.push(error),
+        }
+    }
+    Newest { checkpoint: None, skipped }
 }
 
 fn step_name(step: u64) -> String {

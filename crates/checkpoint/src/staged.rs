@@ -1,58 +1,34 @@
 //! A directory that is written beside its target, and takes its place when it is complete.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::CheckpointError;
-use crate::atomic::{Kind, beside, is_free, parent, sweep_where, write_synced};
+use crate::atomic::{PARTIAL, REPLACED, beside, parent, sweep, write_synced};
 use crate::disk::Disk;
 use crate::manifest::{self, FileRecord, Manifest, Origin, is_plain};
-
-/// What to do where the target of a directory exists and is not empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
-    /// Fail, and leave it as it is.
-    Refuse,
-    /// Put the new one in its place, once that is complete.
-    Replace,
-}
 
 /// A directory being written under a temporary name; dropped without [`Self::commit`], it goes.
 pub struct StagedDir<'d> {
     disk: &'d dyn Disk,
     target: PathBuf,
     partial: PathBuf,
-    existing: Existing,
     files: BTreeMap<String, FileRecord>,
 }
 
 impl<'d> StagedDir<'d> {
     /// Makes the temporary directory beside `target`, and removes what killed processes left of
-    /// earlier tries.
+    /// earlier tries. A directory that is at `target` stays until the new one is complete.
     ///
     /// # Errors
-    /// [`CheckpointError::Exists`] with [`Existing::Refuse`], [`CheckpointError::Write`].
-    pub fn begin(
-        disk: &'d dyn Disk,
-        target: &Path,
-        existing: Existing,
-    ) -> Result<Self, CheckpointError> {
-        let partial = beside(target, Kind::Partial).map_err(CheckpointError::write(target))?;
+    /// [`CheckpointError::Write`].
+    pub fn begin(disk: &'d dyn Disk, target: &Path) -> Result<Self, CheckpointError> {
+        let partial = beside(target, PARTIAL).map_err(CheckpointError::write(target))?;
         disk.create_dir_all(parent(target)).map_err(CheckpointError::write(target))?;
-        sweep_where(disk, parent(target), |name| Some(name.as_ref()) == target.file_name())?;
-        if existing == Existing::Refuse && !is_free(target) {
-            return Err(CheckpointError::Exists { path: target.to_owned() });
-        }
+        sweep(disk, parent(target), |name| Some(name.as_ref()) == target.file_name())?;
         disk.create_dir_all(&partial).map_err(CheckpointError::write(&partial))?;
-        let (target, files) = (target.to_owned(), BTreeMap::new());
-        Ok(Self { disk, target, partial, existing, files })
-    }
-
-    /// Where the files lie until the commit. What others write here becomes part of the checkpoint.
-    pub fn path(&self) -> &Path {
-        &self.partial
+        Ok(Self { disk, target: target.to_owned(), partial, files: BTreeMap::new() })
     }
 
     /// Writes and syncs one file; `name` is a path below the directory, with `/`.
@@ -95,43 +71,23 @@ impl<'d> StagedDir<'d> {
     }
 
     fn finish(&mut self, origin: Origin) -> io::Result<Manifest> {
-        let mut dirs = vec![];
-        self.adopt("", &mut dirs)?;
         let manifest = Manifest::new(origin, std::mem::take(&mut self.files));
         let path = self.partial.join(manifest::FILE_NAME);
         write_synced(self.disk, &path, |out| out.write_all(manifest.to_json().as_bytes()))?;
-        dirs.iter().try_for_each(|dir| self.disk.sync(dir))?;
+        let above = manifest.files.keys().flat_map(|name| Path::new(name).ancestors().skip(1));
+        let dirs: BTreeSet<_> = above.chain([Path::new("")]).collect();
+        dirs.iter().rev().try_for_each(|dir| self.disk.sync(&self.partial.join(dir)))?;
         self.place()?;
         Ok(manifest)
     }
 
-    /// Hashes and syncs what others wrote below `prefix`; `dirs` gets every directory, inner first.
-    fn adopt(&mut self, prefix: &str, dirs: &mut Vec<PathBuf>) -> io::Result<()> {
-        let dir = self.partial.join(prefix);
-        for entry in fs::read_dir(&dir)? {
-            let entry = entry?;
-            let Ok(file_name) = entry.file_name().into_string() else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a name is not UTF-8"));
-            };
-            let name = format!("{prefix}{file_name}");
-            if entry.file_type()?.is_dir() {
-                self.adopt(&format!("{name}/"), dirs)?;
-            } else if name != manifest::FILE_NAME && !self.files.contains_key(&name) {
-                self.disk.sync(&entry.path())?;
-                self.files.insert(name, FileRecord::of(&entry.path())?);
-            }
-        }
-        dirs.push(dir);
-        Ok(())
-    }
-
     fn place(&self) -> io::Result<()> {
         let (disk, target) = (self.disk, &self.target);
-        if self.existing == Existing::Refuse || is_free(target) {
+        if !target.try_exists()? {
             disk.rename(&self.partial, target)?;
             return disk.sync(parent(target));
         }
-        let replaced = beside(target, Kind::Replaced)?;
+        let replaced = beside(target, REPLACED)?;
         disk.rename(target, &replaced)?;
         if let Err(error) = disk.rename(&self.partial, target) {
             disk.rename(&replaced, target)?;

@@ -1,13 +1,12 @@
 //! What only the trainer needs of a checkpoint, in `trainer/`: optimizer tensors and its state.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::weights::{self, Entry, Weights};
-use crate::{CheckpointError, StagedDir};
+use crate::{CheckpointError, StagedDir, atomic};
 
 const OPTIMIZER: &str = "trainer/optimizer";
 const STATE: &str = "trainer/state.json";
@@ -38,11 +37,7 @@ pub fn save(
 /// A file is missing or false, or the state is not of type `S`.
 pub fn load<S: DeserializeOwned>(dir: &Path) -> Result<(Weights, S), CheckpointError> {
     let tensors = Weights::open(&dir.join(OPTIMIZER).with_extension("safetensors"))?;
-    let path = dir.join(STATE);
-    let json = fs::read(&path).map_err(CheckpointError::read(&path))?;
-    let state =
-        serde_json::from_slice(&json).map_err(|source| CheckpointError::Json { path, source })?;
-    Ok((tensors, state))
+    Ok((tensors, atomic::read_json(&dir.join(STATE))?))
 }
 
 #[cfg(test)]
@@ -51,7 +46,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::{Existing, Origin, OsDisk, Values};
+    use crate::{Origin, OsDisk, Values};
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct State {
@@ -70,7 +65,7 @@ mod tests {
         ) {
             let temp = tempfile::tempdir().unwrap();
             let dir = temp.path().join("step-1");
-            let mut staged = StagedDir::begin(&OsDisk, &dir, Existing::Refuse).unwrap();
+            let mut staged = StagedDir::begin(&OsDisk, &dir).unwrap();
             let moments = [Entry::new("m", &[1], Values::F32(&[0.5]))];
             save(&mut staged, &moments, &State { step, loss, scale }).unwrap();
             staged.commit(Origin::default()).unwrap();
@@ -85,7 +80,7 @@ mod tests {
     fn a_state_of_another_shape_is_an_error() {
         let temp = tempfile::tempdir().unwrap();
         let dir = temp.path().join("step-1");
-        let mut staged = StagedDir::begin(&OsDisk, &dir, Existing::Refuse).unwrap();
+        let mut staged = StagedDir::begin(&OsDisk, &dir).unwrap();
         save(&mut staged, &[], &"not a state").unwrap();
         staged.commit(Origin::default()).unwrap();
         let error = load::<State>(&dir).err().unwrap();

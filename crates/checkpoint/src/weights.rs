@@ -1,37 +1,46 @@
 //! Weights in safetensors files: read in place with every claim checked, written as a stream.
 //!
-//! `header` and `file` read one file, `index` finds the shards of a model, `write` writes either.
+//! `header` judges one file, `write` writes one or several with an index.
 
-mod file;
 mod header;
-mod index;
 #[cfg(test)]
 mod tests;
 mod write;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use mapped::cast_or_copy;
+use mapped::{MappedFile, cast_or_copy};
 use safetensors::Dtype;
+use serde::Deserialize;
 
-use self::file::TensorFile;
-use self::index::Index;
-use crate::CheckpointError;
+use self::header::Info;
+use crate::{CheckpointError, atomic};
 
 pub use self::write::{Entry, MAX_SHARD_BYTES, Values, save, save_file};
 
 /// The name of a model's weights in its directory, where there is one file.
 pub const FILE_NAME: &str = "model.safetensors";
+/// The name of the index of several: which file of the same directory holds which tensor.
+const INDEX_NAME: &str = "model.safetensors.index.json";
+const MAX_INDEX_BYTES: u64 = 100_000_000;
 
 /// The tensors of one file or of a sharded model, by name; mapped, so opening costs no memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Weights {
-    files: Vec<TensorFile>,
-    /// Tensor name to the index of its file.
-    places: BTreeMap<String, usize>,
+    files: Vec<(PathBuf, MappedFile)>,
+    /// By name: the index of the file, and what is where in it.
+    tensors: Tensors,
+}
+
+type Tensors = BTreeMap<String, (usize, Info)>;
+
+#[derive(Deserialize)]
+struct Index {
+    /// Tensor name to file name.
+    weight_map: BTreeMap<String, String>,
 }
 
 /// One stored tensor.
@@ -52,60 +61,62 @@ impl Weights {
     /// # Errors
     /// Nothing is there, a header is false, a shard is missing or lies outside the directory.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
+        let (single, index) = (path.join(FILE_NAME), path.join(INDEX_NAME));
+        let mut weights = Self::default();
         if !path.is_dir() {
-            return Self::open_file(path);
-        }
-        let (single, index) = (path.join(FILE_NAME), path.join(index::FILE_NAME));
-        if single.exists() {
-            Self::open_file(&single)
+            weights.tensors = weights.map(path)?;
+        } else if single.exists() {
+            weights.tensors = weights.map(&single)?;
         } else if index.exists() {
-            Self::open_shards(path, &index)
+            weights.map_shards(path, &index)?;
         } else {
             let pickled = path.join("pytorch_model.bin").exists();
-            Err(CheckpointError::NoWeights { dir: path.to_owned(), pickled })
+            return Err(CheckpointError::NoWeights { dir: path.to_owned(), pickled });
+        }
+        Ok(weights)
+    }
+
+    /// Maps one more file; what it holds is not yet to be found by name.
+    fn map(&mut self, path: &Path) -> Result<Tensors, CheckpointError> {
+        let map = MappedFile::open(path).map_err(CheckpointError::read(path))?;
+        let path = path.to_owned();
+        match header::parse(&map) {
+            Ok(infos) => {
+                let file = self.files.len();
+                self.files.push((path, map));
+                Ok(infos.into_iter().map(|(name, info)| (name, (file, info))).collect())
+            }
+            Err(problem) => Err(CheckpointError::Header { path, problem }),
         }
     }
 
-    fn open_file(path: &Path) -> Result<Self, CheckpointError> {
-        let file = TensorFile::open(path)?;
-        let places = file.names().map(|name| (name.to_owned(), 0)).collect();
-        Ok(Self { files: vec![file], places })
-    }
-
-    fn open_shards(dir: &Path, index: &Path) -> Result<Self, CheckpointError> {
-        let weight_map = Index::load(index)?.weight_map;
-        let (mut files, mut opened) = (vec![], BTreeMap::new());
-        let mut places = BTreeMap::new();
-        for (tensor, shard) in weight_map {
-            let place = match opened.get(&shard) {
-                Some(&place) => place,
-                None if !dir.join(&shard).exists() => {
+    fn map_shards(&mut self, dir: &Path, index: &Path) -> Result<(), CheckpointError> {
+        let mut mapped = BTreeMap::new();
+        for (tensor, shard) in read_index(index)? {
+            let path = dir.join(&shard);
+            if !mapped.contains_key(&shard) {
+                if !path.exists() {
                     let dir = dir.to_owned();
                     return Err(CheckpointError::MissingShard { dir, shard, tensor });
                 }
-                None => {
-                    files.push(TensorFile::open(&dir.join(&shard))?);
-                    opened.insert(shard, files.len() - 1);
-                    files.len() - 1
-                }
-            };
-            if files[place].get(&tensor).is_none() {
-                let path = files[place].path.clone();
-                return Err(CheckpointError::MissingTensor { path, name: tensor });
+                mapped.insert(shard.clone(), self.map(&path)?);
             }
-            places.insert(tensor, place);
+            let Some(info) = mapped.get_mut(&shard).and_then(|infos| infos.remove(&tensor)) else {
+                return Err(CheckpointError::MissingTensor { path, name: tensor });
+            };
+            self.tensors.insert(tensor, info);
         }
-        Ok(Self { files, places })
+        Ok(())
     }
 
     /// The names of all tensors, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.places.keys().map(String::as_str)
+        self.tensors.keys().map(String::as_str)
     }
 
     /// Whether there is a tensor of this name.
     pub fn contains(&self, name: &str) -> bool {
-        self.places.contains_key(name)
+        self.tensors.contains_key(name)
     }
 
     /// The tensor of this name.
@@ -113,11 +124,13 @@ impl Weights {
     /// # Errors
     /// [`CheckpointError::MissingTensor`].
     pub fn get(&self, name: &str) -> Result<TensorView<'_>, CheckpointError> {
-        let found = self.places.get(name).and_then(|&place| self.files[place].get(name));
-        found.ok_or_else(|| CheckpointError::MissingTensor {
-            path: self.place(),
-            name: name.to_owned(),
-        })
+        let Some((file, Info { dtype, shape, bytes })) = self.tensors.get(name) else {
+            return Err(CheckpointError::MissingTensor {
+                path: self.place(),
+                name: name.to_owned(),
+            });
+        };
+        Ok(TensorView { dtype: *dtype, shape, bytes: &self.files[*file].1[bytes.clone()] })
     }
 
     /// A floating-point tensor as f32: F32, F16, BF16 exactly, F64 rounded.
@@ -174,11 +187,30 @@ impl Weights {
     }
 
     /// The file, or the directory of the shards, for messages.
-    fn place(&self) -> std::path::PathBuf {
+    fn place(&self) -> PathBuf {
         match &self.files[..] {
-            [file] => file.path.clone(),
-            files => files.iter().find_map(|f| f.path.parent()).unwrap_or(Path::new("")).into(),
+            [(path, _)] => path.clone(),
+            files => {
+                files.iter().find_map(|(path, _)| path.parent()).unwrap_or(Path::new("")).into()
+            }
         }
+    }
+}
+
+/// Reads an index; every file it names is a plain name.
+fn read_index(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
+    let problem = |problem| CheckpointError::Index { path: path.to_owned(), problem };
+    let json = atomic::read_small(path, MAX_INDEX_BYTES)?;
+    let Index { weight_map } =
+        serde_json::from_slice(&json).map_err(|error| problem(error.to_string()))?;
+    // A file of the same directory, on every system.
+    let is_plain =
+        |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0']);
+    match weight_map.iter().find(|(_, file)| !is_plain(file)) {
+        Some((tensor, file)) => {
+            Err(problem(format!("tensor `{tensor}` is in `{file}`, outside the directory")))
+        }
+        None => Ok(weight_map),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The corpora in the binary.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,9 +29,6 @@ const NOVELS: [&str; 6] = [
 ];
 
 impl Corpus {
-    /// Every corpus there is.
-    pub const ALL: [Self; 2] = [Self::Austen, Self::Tang];
-
     /// The whole text.
     ///
     /// # Panics
@@ -80,15 +76,6 @@ impl fmt::Display for Corpus {
     }
 }
 
-impl FromStr for Corpus {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let known = Self::ALL.into_iter().find(|corpus| corpus.to_string() == name);
-        known.ok_or_else(|| format!("no corpus `{name}`; there are `austen` and `tang`"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,13 +98,5 @@ mod tests {
         assert!(documents.iter().all(|poem| poem.lines().count() >= 3 && !poem.contains("\n\n")));
         assert_eq!(documents.join("\n\n").trim_end(), Corpus::Tang.text().trim_end());
         assert_eq!(Corpus::Tang.text().len(), 2_827_185);
-    }
-
-    #[test]
-    fn names_go_both_ways() {
-        for corpus in Corpus::ALL {
-            assert_eq!(corpus.to_string().parse(), Ok(corpus));
-        }
-        assert!("dickens".parse::<Corpus>().is_err());
     }
 }

@@ -72,7 +72,9 @@ pub enum DataError {
         /// From 1.
         line: u64,
         /// What is wrong.
-        problem: LineProblem,
+        problem: String,
+        /// What to do about it.
+        hint: &'static str,
     },
     /// A Parquet file cannot be read.
     #[error("`{file}` is not a readable Parquet file: {reason}")]
@@ -94,15 +96,11 @@ pub enum DataError {
         /// The columns that hold text.
         columns: Vec<String>,
     },
-    /// A source cannot be what was asked.
-    #[error("{origin} cannot be read as {format}: {reason}")]
-    Format {
-        /// The file or source.
-        origin: String,
-        /// `Parquet` ..
-        format: &'static str,
-        /// Why not.
-        reason: &'static str,
+    /// Parquet inside of gzip or zstd.
+    #[error("`{file}` cannot be read as Parquet: its index is at the end, which compression hides")]
+    CompressedParquet {
+        /// The file.
+        file: String,
     },
     /// The tokenizer failed.
     #[error("the text could not be tokenized")]
@@ -155,106 +153,64 @@ pub enum DataError {
     },
 }
 
-/// What is wrong with one line of JSONL.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum LineProblem {
-    /// Not JSON.
-    #[error("{0}")]
-    Json(serde_json::Error),
-    /// JSON, but not an object.
-    #[error("it is {0}, not an object")]
-    NotObject(&'static str),
-    /// An object without the field.
-    #[error("field `{field}` is missing (it has {has})")]
-    Missing {
-        /// The field asked for.
-        field: String,
-        /// The fields there are.
-        has: String,
-    },
-    /// The field holds something else.
-    #[error("field `{field}` is {found}, not a string")]
-    NotString {
-        /// The field asked for.
-        field: String,
-        /// What it is.
-        found: &'static str,
-    },
-    /// Longer than a line may be.
-    #[error("it is longer than {limit} bytes")]
-    TooLong {
-        /// The largest length.
-        limit: usize,
-    },
-}
-
 fn line_suffix(line: Option<u64>) -> String {
     line.map(|line| format!(" (line {line})")).unwrap_or_default()
 }
 
 impl DataError {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        Some(match self {
+        let hint = match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "check the path; a relative one starts at the current directory".to_owned()
+                "check the path; a relative one starts at the current directory"
             }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "the disk is full: free some space and run the command again".to_owned()
+                "the disk is full: free some space and run the command again"
             }
-            Self::NoFiles { .. } => "a folder is searched for .txt, .text, .md, .jsonl, .ndjson \
-                and .parquet, also .gz and .zst; set `format` to read every file"
-                .to_owned(),
-            Self::Empty { .. } => "name a file with text in it".to_owned(),
-            Self::Utf8 { file, utf16: true, .. } => {
-                format!("it looks like UTF-16: `iconv -f UTF-16 -t UTF-8 {file} > utf8.txt`")
+            Self::NoFiles { .. } => {
+                "a folder is searched for .txt, .text, .md, .jsonl, .ndjson and .parquet, also .gz \
+                and .zst; set `format` to read every file"
             }
-            Self::Utf8 { file, .. } => {
-                format!("convert it first, such as `iconv -f LATIN1 -t UTF-8 {file} > utf8.txt`")
+            Self::Empty { .. } => "name a file with text in it",
+            Self::Utf8 { file, utf16, .. } => {
+                let (what, from) = if *utf16 {
+                    ("it looks like UTF-16:", "UTF-16")
+                } else {
+                    ("convert it first, such as", "LATIN1")
+                };
+                return Some(format!("{what} `iconv -f {from} -t UTF-8 {file} > utf8.txt`"));
             }
-            Self::Binary { .. } => "only text is read; extract the text first".to_owned(),
-            Self::Compressed { .. } => "the download may be incomplete: fetch it again".to_owned(),
-            Self::Line { problem, .. } => problem.hint(),
+            Self::Binary { .. } => "only text is read; extract the text first",
+            Self::Compressed { .. } => "the download may be incomplete: fetch it again",
+            Self::Line { hint, .. } => hint,
             Self::Column { columns, .. } if columns.is_empty() => {
-                "the file has no column of strings".to_owned()
+                "the file has no column of strings"
             }
             Self::Column { columns, .. } => {
-                format!("columns of strings are: {}", quoted(columns))
+                return Some(format!("columns of strings are: {}", quoted(columns)));
             }
-            Self::Store { .. } => "delete it; it is built again from the text".to_owned(),
-            Self::OtherTokenizer { .. } => {
-                "use the tokenizer it was made with, or build it again".to_owned()
-            }
+            Self::Store { .. } => "delete it; it is built again from the text",
+            Self::OtherTokenizer { .. } => "use the tokenizer it was made with, or build it again",
             Self::TooFewTokens { n_tokens, needed, seq_len } => {
-                let fits = (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens));
-                if fits == 0 {
-                    "add text: there is nothing to predict".to_owned()
-                } else {
-                    format!("`seq_len = {fits}` would do, or add text")
+                match (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens)) {
+                    0 => "add text: there is nothing to predict",
+                    fits => return Some(format!("`seq_len = {fits}` would do, or add text")),
                 }
             }
-            Self::Cursor { .. } => {
-                "the checkpoint belongs to other data or another `seq_len`".to_owned()
-            }
-            Self::Format { .. } => "save it as a file, decompressed".to_owned(),
+            Self::Cursor { .. } => "the checkpoint belongs to other data or another `seq_len`",
+            Self::CompressedParquet { .. } => "save it as a file, decompressed",
             Self::Tokenize(error) => return error.hint(),
             Self::Io { .. } | Self::Parquet { .. } | Self::Config { .. } => return None,
-        })
-    }
-}
-
-impl LineProblem {
-    fn hint(&self) -> String {
-        match self {
-            Self::Json(_) | Self::NotObject(_) => {
-                "JSONL is one JSON object a line; a text file is `format = \"text\"`".to_owned()
-            }
-            Self::Missing { .. } | Self::NotString { .. } => {
-                "name the field that holds the text with `field`".to_owned()
-            }
-            Self::TooLong { .. } => "is it one JSON object a line?".to_owned(),
-        }
+        };
+        Some(hint.to_owned())
     }
 }
 

@@ -10,6 +10,7 @@
 //! Nothing of a text is lost or read twice in silence: a file that cannot be read whole is an
 //! error that names the file and the place.
 
+mod atomic;
 mod build;
 mod corpus;
 mod error;
@@ -19,10 +20,9 @@ mod split;
 mod store;
 mod windows;
 
-pub use build::{BuildConfig, Built, Progress, build, train_tokenizer};
+pub use build::{build, train_tokenizer};
 pub use corpus::Corpus;
 pub use error::DataError;
-pub use permutation::Permutation;
-pub use source::{Document, Documents, Format, Listing, Origin, ReadOptions, Source, spool};
-pub use store::{Store, StoreMeta, StoreSummary, StoreWriter};
+pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
+pub use store::{Store, StoreMeta, StoreWriter};
 pub use windows::{Batch, BatchConfig, Batches, Cursor, EvalBatches, IGNORED, Mode};

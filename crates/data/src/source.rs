@@ -8,19 +8,17 @@ mod bytes;
 mod columns;
 mod jsonl;
 mod list;
+mod pages;
 mod text;
 
-use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Corpus, DataError};
+use crate::{Corpus, DataError, atomic};
 use bytes::Bytes;
 use list::Entry;
-pub use list::Listing;
 
 /// A text file of more bytes than this is given in parts of about this size.
 pub(crate) const PART_BYTES: usize = 1 << 20;
@@ -37,8 +35,8 @@ pub enum Source {
         /// How to read them.
         options: ReadOptions,
     },
-    /// Standard input, which can be read once: see [`spool`].
-    Stdin(ReadOptions),
+    /// Text on standard input, which can be read once: see [`spool`].
+    Stdin,
 }
 
 /// How files are read.
@@ -76,25 +74,8 @@ pub enum Format {
 pub struct Document {
     /// The text.
     pub text: String,
-    /// Where it is from.
-    pub origin: Origin,
     /// Whether the document ends here; `false` for all parts of a long one but the last.
     pub ends: bool,
-}
-
-/// Where a document is from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    /// The file, or a name for what is none.
-    pub file: Arc<str>,
-    /// Which one: a line of JSONL, a row of a table, a document of a text file; from 1.
-    pub number: u64,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.number)
-    }
 }
 
 type Stream = Box<dyn Iterator<Item = Result<Document, DataError>> + Send>;
@@ -107,48 +88,42 @@ impl Source {
     /// item of the iterator, no text at all included.
     pub fn open(&self) -> Result<Documents, DataError> {
         let (name, stream) = match self {
-            Self::Embedded(corpus) => (corpus.to_string(), embedded(*corpus)),
+            Self::Embedded(corpus) => {
+                let whole = |text| Ok(Document { text, ends: true });
+                let stream: Stream = Box::new(corpus.documents().into_iter().map(whole));
+                (corpus.to_string(), stream)
+            }
             Self::Paths { paths, options } => (describe(paths), from_paths(paths, options)?),
-            Self::Stdin(options) => {
-                let name = "standard input";
-                (name.to_owned(), from_reader(std::io::stdin(), name, options)?)
+            Self::Stdin => {
+                let bytes = Bytes::new(io::stdin(), "standard input")?;
+                (bytes.file.clone(), from_bytes(bytes, Format::Text, &ReadOptions::default()))
             }
         };
-        Ok(Documents { name, stream, n_given: 0, done: false })
+        Ok(Documents::new(name, stream))
     }
 
-    /// The files that [`Source::open`] will read, and those it will not.
+    /// The files that [`Source::open`] will read.
     ///
     /// # Errors
     /// As [`Source::open`].
-    pub fn listing(&self) -> Result<Listing, DataError> {
-        match self {
-            Self::Paths { paths, options } => list::list(paths, options.format),
-            Self::Embedded(_) | Self::Stdin(_) => Ok(Listing::default()),
-        }
+    pub fn files(&self) -> Result<Vec<PathBuf>, DataError> {
+        let Self::Paths { paths, options } = self else { return Ok(vec![]) };
+        let entries = list::list(paths, options.format)?.entries;
+        Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
 }
 
 /// The documents of a [`Source`].
 pub struct Documents {
     name: String,
-    stream: Stream,
-    n_given: u64,
-    done: bool,
+    /// None after the end, or an error.
+    stream: Option<Stream>,
+    has_text: bool,
 }
 
 impl Documents {
-    /// Documents of any reader, as if it were a file called `name`.
-    ///
-    /// # Errors
-    /// When the format cannot be streamed (Parquet), or the first bytes cannot be read.
-    pub fn from_reader(
-        reader: impl Read + Send + 'static,
-        name: &str,
-        options: &ReadOptions,
-    ) -> Result<Self, DataError> {
-        let stream = from_reader(reader, name, options)?;
-        Ok(Self { name: format!("`{name}`"), stream, n_given: 0, done: false })
+    fn new(name: String, stream: Stream) -> Self {
+        Self { name, stream: Some(stream), has_text: false }
     }
 }
 
@@ -156,22 +131,16 @@ impl Iterator for Documents {
     type Item = Result<Document, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
+        let mut stream = self.stream.take()?;
+        match stream.next() {
+            None if !self.has_text => Some(Err(DataError::Empty { origin: self.name.clone() })),
+            Some(Ok(document)) => {
+                self.stream = Some(stream);
+                self.has_text = true;
+                Some(Ok(document))
+            }
+            end => end,
         }
-        let item = self.stream.next();
-        self.n_given += u64::from(matches!(item, Some(Ok(_))));
-        self.done = !matches!(item, Some(Ok(_)));
-        if item.is_none() && self.n_given == 0 {
-            return Some(Err(DataError::Empty { origin: self.name.clone() }));
-        }
-        item
-    }
-}
-
-impl fmt::Debug for Documents {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Documents").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -180,79 +149,54 @@ impl fmt::Debug for Documents {
 /// # Errors
 /// When reading or writing fails; `into` then does not exist.
 pub fn spool(mut reader: impl Read, into: &Path) -> Result<u64, DataError> {
-    let failed = |source| DataError::Io { action: "write", path: into.to_owned(), source };
-    let partial = crate::store::partial_path(into);
     let mut write = || {
-        let mut file = std::fs::File::create(&partial)?;
-        let n_bytes = std::io::copy(&mut reader, &mut file)?;
-        file.sync_all()?;
-        std::fs::rename(&partial, into)?;
+        let mut file = atomic::begin(into)?;
+        let n_bytes = io::copy(&mut reader, &mut file)?;
+        atomic::finish(file, into)?;
         Ok(n_bytes)
     };
-    write().map_err(failed).inspect_err(|_| {
-        let _ = std::fs::remove_file(&partial);
-    })
-}
-
-fn embedded(corpus: Corpus) -> Stream {
-    let file: Arc<str> = format!("corpus {corpus}").into();
-    Box::new(corpus.documents().into_iter().zip(1..).map(move |(text, number)| {
-        let origin = Origin { file: Arc::clone(&file), number };
-        Ok(Document { text, origin, ends: true })
-    }))
+    write().map_err(DataError::io("write", into))
 }
 
 fn from_paths(paths: &[PathBuf], options: &ReadOptions) -> Result<Stream, DataError> {
-    check(options)?;
+    if options.separator.as_deref() == Some("") {
+        let (value, problem) = ("\"\"".to_owned(), "leave it out for a file to be one document");
+        return Err(DataError::Config { field: "separator", value, problem });
+    }
     let entries = list::list(paths, options.format)?.entries;
     let options = options.clone();
-    Ok(Box::new(entries.into_iter().flat_map(move |entry| {
-        let stream: Stream = match from_entry(&entry, &options) {
+    Ok(Box::new(entries.into_iter().flat_map(move |entry| -> Stream {
+        match from_entry(&entry, &options) {
             Ok(stream) if entry.is_named => {
-                let origin = format!("`{}`", entry.path.display());
-                Box::new(Documents { name: origin, stream, n_given: 0, done: false })
+                Box::new(Documents::new(format!("`{}`", entry.path.display()), stream))
             }
             Ok(stream) => stream,
             Err(error) => Box::new(std::iter::once(Err(error))),
-        };
-        stream
+        }
     })))
 }
 
 fn from_entry(entry: &Entry, options: &ReadOptions) -> Result<Stream, DataError> {
-    match entry.format {
-        Format::Text => Ok(Box::new(text::Texts::new(Bytes::open(&entry.path)?, options))),
-        Format::Jsonl => Ok(Box::new(jsonl::Lines::new(Bytes::open(&entry.path)?, options))),
-        Format::Parquet => Ok(Box::new(columns::Rows::open(&entry.path, &options.field)?)),
+    if entry.format == Format::Parquet {
+        let mut rows = columns::Rows::open(&entry.path, &options.field)?;
+        return Ok(stream(move || rows.next_document()));
     }
+    Ok(from_bytes(Bytes::open(&entry.path)?, entry.format, options))
 }
 
-fn from_reader(
-    reader: impl Read + Send + 'static,
-    name: &str,
-    options: &ReadOptions,
-) -> Result<Stream, DataError> {
-    check(options)?;
-    let bytes = Bytes::new(reader, name)?;
-    match options.format {
-        None | Some(Format::Text) => Ok(Box::new(text::Texts::new(bytes, options))),
-        Some(Format::Jsonl) => Ok(Box::new(jsonl::Lines::new(bytes, options))),
-        Some(Format::Parquet) => Err(DataError::Format {
-            origin: name.to_owned(),
-            format: "Parquet",
-            reason: "Parquet is read from its end, which a stream has last",
-        }),
+fn from_bytes(bytes: Bytes, format: Format, options: &ReadOptions) -> Stream {
+    if format == Format::Jsonl {
+        let mut lines = jsonl::Lines::new(bytes, &options.field);
+        return stream(move || lines.next_document());
     }
+    let mut texts = text::Texts::new(bytes, options.separator.clone());
+    stream(move || texts.next_document())
 }
 
-fn check(options: &ReadOptions) -> Result<(), DataError> {
-    let problem = "leave it out for a file to be one document";
-    match &options.separator {
-        Some(separator) if separator.is_empty() => {
-            Err(DataError::Config { field: "separator", value: "\"\"".to_owned(), problem })
-        }
-        _ => Ok(()),
-    }
+fn stream(
+    mut next: impl FnMut() -> Result<Option<Document>, DataError> + Send + 'static,
+) -> Stream {
+    Box::new(std::iter::from_fn(move || next().transpose()))
 }
 
 fn describe(paths: &[PathBuf]) -> String {

@@ -30,7 +30,7 @@ pub(crate) struct Piece {
 }
 
 /// Sends text to training and validation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Splitter {
     fraction: f64,
     /// Short documents that validation is owed.
@@ -47,14 +47,7 @@ pub(crate) struct Splitter {
 impl Splitter {
     /// `fraction` of the bytes go to validation, about; 0 for none.
     pub fn new(fraction: f64) -> Self {
-        Self {
-            fraction,
-            owed: 0.0,
-            n_bytes: 0.0,
-            has_validation: false,
-            is_open: false,
-            pending: None,
-        }
+        Self { fraction, ..Self::default() }
     }
 
     /// Takes a document; what is decided by it is appended to `pieces`.
@@ -72,7 +65,7 @@ impl Splitter {
     }
 
     fn assign(&mut self, document: Document, must_give: bool, pieces: &mut Vec<Piece>) {
-        let Document { text, ends, .. } = document;
+        let Document { text, ends } = document;
         if self.fraction <= 0.0 {
             pieces.push(Piece { side: Side::Train, text, ends });
             return;
@@ -132,14 +125,12 @@ fn tail_start(text: &str, n_bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Origin;
 
     fn split(fraction: f64, documents: &[(&str, bool)]) -> Vec<Piece> {
         let mut splitter = Splitter::new(fraction);
         let mut pieces = Vec::new();
         for &(text, ends) in documents {
-            let origin = Origin { file: "test".into(), number: 1 };
-            splitter.push(Document { text: text.to_owned(), origin, ends }, &mut pieces);
+            splitter.push(Document { text: text.to_owned(), ends }, &mut pieces);
         }
         splitter.finish(&mut pieces);
         pieces

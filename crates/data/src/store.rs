@@ -21,8 +21,7 @@ use tokenize::Tokenizer;
 
 use crate::DataError;
 use header::{HEADER_BYTES, Header};
-pub(crate) use writer::partial_path;
-pub use writer::{StoreMeta, StoreSummary, StoreWriter};
+pub use writer::{StoreMeta, StoreWriter};
 
 /// Token ids of documents, ready to be cut into windows.
 pub struct Store {
@@ -42,11 +41,7 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened, is no store, or is cut short.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        let mapped = MappedFile::open(path).map_err(|source| DataError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source,
-        })?;
+        let mapped = MappedFile::open(path).map_err(DataError::io("open", path))?;
         Self::new(Backing::Mapped(mapped), path.to_owned())
     }
 
@@ -70,13 +65,15 @@ impl Store {
     /// # Panics
     /// When an id is not below `meta.vocab_size`.
     pub fn in_memory(documents: &[Vec<u32>], meta: &StoreMeta) -> Self {
-        let bytes = writer::in_memory(documents, meta);
+        let bytes = writer::in_memory(documents, meta).expect("memory does not fail");
         Self::new(Backing::Owned(bytes), "memory".into()).expect("just written")
     }
 
     fn new(bytes: Backing, path: PathBuf) -> Result<Self, DataError> {
-        let header = Header::parse(bytes.get()).map_err(|reason| damaged(&path, reason))?;
-        Ok(Self { bytes, header, path })
+        match Header::parse(bytes.get()) {
+            Ok(header) => Ok(Self { bytes, header, path }),
+            Err(reason) => Err(DataError::Store { path, reason }),
+        }
     }
 
     /// Reads everything: the hash of the payload, every id, every document's start.
@@ -110,13 +107,11 @@ impl Store {
         let width = self.header.width as usize;
         let bytes = &self.bytes.get()[HEADER_BYTES..][start as usize * width..end as usize * width];
         if width == 2 {
-            for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                *id = u16::from_le_bytes(*bytes).into();
-            }
+            let narrow = bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes).into());
+            ids.iter_mut().zip(narrow).for_each(|(id, read)| *id = read);
         } else {
-            for (id, bytes) in ids.iter_mut().zip(bytes.as_chunks::<4>().0) {
-                *id = u32::from_le_bytes(*bytes);
-            }
+            let wide = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
+            ids.iter_mut().zip(wide).for_each(|(id, read)| *id = read);
         }
         match ids.iter().max() {
             Some(&max) if max >= self.header.vocab_size => Err(self.damaged(format!(
@@ -185,13 +180,8 @@ impl Store {
         blake3::Hash::from_bytes(self.header.payload_hash).to_hex().to_string()
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn damaged(&self, reason: impl Into<String>) -> DataError {
-        damaged(&self.path, reason)
+        DataError::Store { path: self.path.clone(), reason: reason.into() }
     }
 }
 
@@ -209,10 +199,6 @@ impl Backing {
             Self::Owned(bytes) => bytes,
         }
     }
-}
-
-fn damaged(path: &Path, reason: impl Into<String>) -> DataError {
-    DataError::Store { path: path.to_owned(), reason: reason.into() }
 }
 
 #[cfg(test)]

@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Permutation, Store};
+use crate::permutation::Permutation;
+use crate::{DataError, Store};
 pub use batch::{Batch, IGNORED};
 use packing::Plan;
 use stream::Stream;
@@ -147,11 +148,6 @@ impl Batches {
     /// Windows an epoch; the same in every epoch.
     pub fn n_windows(&self) -> u64 {
         self.windows.n_windows()
-    }
-
-    /// What the batches are.
-    pub fn config(&self) -> &BatchConfig {
-        &self.config
     }
 
     fn advance(&mut self) -> Result<(), DataError> {

@@ -118,7 +118,9 @@ const SMALL_ARENA: f64 = 4.0 * MIB;
 const SMALL_ACTIVATION: f64 = MIB;
 /// f32 logits of one chunk, and gradients of logits of one chunk: as `linear_cross_entropy` cuts.
 const LOGIT_BYTES: f64 = 32.0 * MIB;
-const GRAD_BYTES: f64 = 104.0 * MIB;
+const GRAD_BYTES: f64 = 52.0 * MIB;
+/// Rows of the projection that `linear_cross_entropy` packs at a time.
+const CLASSES_AT_ONCE: f64 = 4096.0;
 
 /// Sizes that the parts are made of.
 struct Sizes<'a> {
@@ -253,7 +255,9 @@ impl<'a> Sizes<'a> {
         let hidden = self.rows * (2.0 * self.compute * self.d_model + 2.0 * F32);
         let chunk = self.fits(LOGIT_BYTES, F32, self.rows) * F32
             + self.fits(GRAD_BYTES, self.compute, self.rows) * self.compute;
-        hidden + self.vocab_size * (chunk + self.packed * self.d_model)
+        // And a chunk's gradient of the hidden state, summed in f32.
+        let sums = self.fits(GRAD_BYTES, self.compute, self.rows) * self.d_model * F32;
+        hidden + sums + self.vocab_size * (chunk + self.packed * self.d_model)
     }
 
     /// The largest operand that is packed whole and shared by all threads: the one with fewer
@@ -261,7 +265,8 @@ impl<'a> Sizes<'a> {
     fn shared_operand(&self) -> f64 {
         let (d, f, v, r) = (self.d_model, self.d_ff, self.vocab_size, self.rows);
         let chunk = self.fits(GRAD_BYTES, self.compute, r);
-        let products = [[chunk, d, v], [v, d, chunk], [r, f, d], [r, d, f], [f, d, r]];
+        let classes = v.min(CLASSES_AT_ONCE);
+        let products = [[chunk, d, classes], [v, d, chunk], [r, f, d], [r, d, f], [f, d, r]];
         products.into_iter().map(|[m, n, k]| m.min(n) * k * self.packed).fold(0.0, f64::max)
     }
 

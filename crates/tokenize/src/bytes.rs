@@ -4,19 +4,12 @@
 //! its published encoder: a byte that prints stands for itself, the 68 others for U+0100 onwards.
 
 use std::array;
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// Codes below this stand for bytes, or for nothing.
-const N_CODES: usize = 0x144;
-
-/// The byte by code point.
-static BYTES: LazyLock<[Option<u8>; N_CODES]> = LazyLock::new(|| {
-    let mut bytes = [None; N_CODES];
-    for (byte, c) in (0..=255).zip(chars()) {
-        bytes[c as usize] = Some(byte);
-    }
-    bytes
-});
+/// The byte by the character that stands for it.
+static BYTES: LazyLock<HashMap<char, u8>> =
+    LazyLock::new(|| chars().into_iter().zip(0..=255).collect());
 
 /// The character that stands for each byte.
 fn chars() -> [char; 256] {
@@ -27,14 +20,9 @@ fn chars() -> [char; 256] {
     })
 }
 
-/// The byte that `c` stands for, if it stands for one.
-fn char_to_byte(c: char) -> Option<u8> {
-    BYTES.get(c as usize).copied().flatten()
-}
-
 /// The bytes of a token of a byte-level vocabulary; an added token is its own text.
 pub(crate) fn token_bytes(token: &str) -> Vec<u8> {
-    let mapped: Option<Vec<u8>> = token.chars().map(char_to_byte).collect();
+    let mapped: Option<Vec<u8>> = token.chars().map(|c| BYTES.get(&c).copied()).collect();
     mapped.unwrap_or_else(|| token.as_bytes().to_vec())
 }
 
@@ -88,11 +76,11 @@ mod tests {
         let distinct: std::collections::BTreeSet<char> = chars().into_iter().collect();
         assert_eq!(distinct.len(), 256);
         for (byte, c) in (0..=255).zip(chars()) {
-            assert_eq!(char_to_byte(c), Some(byte));
+            assert_eq!(token_bytes(&c.to_string()), [byte]);
         }
         assert_eq!(chars()[usize::from(b' ')], '\u{120}');
         assert_eq!(chars()[usize::from(b'\n')], '\u{10A}');
-        assert_eq!(char_to_byte('\u{6c34}'), None);
+        assert_eq!(token_bytes("\u{6c34}"), "\u{6c34}".as_bytes());
     }
 
     #[test]

@@ -9,11 +9,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TokenizeError {
-    /// A file could not be read or written.
-    #[error("failed to {action} `{path}`")]
-    Io {
-        /// `read`, `write` or `create`.
-        action: &'static str,
+    /// A file could not be read.
+    #[error("failed to read `{path}`")]
+    Read {
         /// The file.
         path: PathBuf,
         /// What the system said.
@@ -66,18 +64,18 @@ pub enum TokenizeError {
 impl TokenizeError {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Missing { .. } => Some(
+        Some(match self {
+            Self::Missing { .. } => {
                 "a tokenizer directory holds `tokenizer.json`, or `vocab.json` and `merges.txt`"
-                    .to_owned(),
-            ),
+                    .to_owned()
+            }
             Self::VocabSize { min, .. } => {
-                Some(format!("byte-level BPE needs {min}; 4096 to 50257 are usual"))
+                format!("byte-level BPE needs {min}; 4096 to 50257 are usual")
             }
             Self::TooLarge { .. } | Self::Malformed { .. } => {
-                Some("copy the tokenizer files again from where the model came from".to_owned())
+                "copy the tokenizer files again from where the model came from".to_owned()
             }
-            Self::Io { .. } | Self::Failed { .. } => None,
-        }
+            Self::Read { .. } | Self::Failed { .. } => return None,
+        })
     }
 }

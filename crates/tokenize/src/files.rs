@@ -63,23 +63,6 @@ impl Tokenizer {
         Ok(files)
     }
 
-    /// Writes [`Tokenizer::files`] into `dir`, which is made when missing.
-    ///
-    /// # Errors
-    /// When a file cannot be written.
-    pub fn save(&self, dir: &Path) -> Result<(), TokenizeError> {
-        let failed = |action, path: &Path| {
-            let path = path.to_owned();
-            move |source| TokenizeError::Io { action, path, source }
-        };
-        std::fs::create_dir_all(dir).map_err(failed("create", dir))?;
-        for (name, bytes) in self.files()? {
-            let path = dir.join(name);
-            std::fs::write(&path, bytes).map_err(failed("write", &path))?;
-        }
-        Ok(())
-    }
-
     fn config(&self) -> Value {
         let mut config = self.special_tokens();
         config["tokenizer_class"] = "GPT2Tokenizer".into();
@@ -100,9 +83,12 @@ fn load_json(path: &Path, config: &Value) -> Result<Tokenizer, TokenizeError> {
     let malformed = |reason| TokenizeError::Malformed { path: path.to_owned(), reason };
     let bytes = read(path)?;
     precheck::check(&parse(path, &bytes)?).map_err(malformed)?;
-    let inner = guarded(|| tokenizers::Tokenizer::from_bytes(&bytes)).map_err(malformed)?;
-    let end = end_of_text(&inner, config).map_err(malformed)?;
-    let tokenizer = Tokenizer::wrap(inner, end).map_err(malformed)?;
+    let tokenizer = guarded(|| {
+        let inner = tokenizers::Tokenizer::from_bytes(&bytes)?;
+        let end = end_of_text(&inner, config)?;
+        Tokenizer::wrap(inner, end)
+    })
+    .map_err(malformed)?;
     // A tokenizer that cannot say a word, or cannot be saved, is found out here.
     tokenizer.encode("a \u{6c34}\n").map_err(|error| malformed(error.to_string()))?;
     tokenizer.to_json(false).map_err(|error| malformed(error.to_string()))?;
@@ -137,31 +123,12 @@ fn load_vocab_and_merges(dir: &Path) -> Result<Tokenizer, TokenizeError> {
     precheck::check_vocab(vocab).map_err(malformed(&vocab_path))?;
     let text = String::from_utf8(read(&merges_path)?)
         .map_err(|error| malformed(&merges_path)(error.utf8_error().to_string()))?;
-    let merges = parse_merges(&text, |token| vocab.contains_key(token));
-    let merges = merges.map_err(malformed(&merges_path))?;
-    let ids = vocab.iter().map(|(token, id)| {
-        (token.clone(), id.as_u64().and_then(|id| u32::try_from(id).ok()).unwrap_or(u32::MAX))
-    });
-    let model = json!({
-        "type": "BPE",
-        "vocab": ids.collect::<std::collections::BTreeMap<_, _>>(),
-        "merges": merges,
-    });
-    let model = guarded(|| Ok(serde_json::from_str::<BPE>(&model.to_string())?));
-    model.and_then(train::gpt2).map_err(malformed(&vocab_path))
-}
-
-/// One merge a line, after an optional `#version` line.
-fn parse_merges(text: &str, is_token: impl Fn(&str) -> bool) -> Result<Vec<(&str, &str)>, String> {
     let lines = text.lines().filter(|line| !line.starts_with("#version") && !line.is_empty());
-    lines
-        .enumerate()
-        .map(|(rank, line)| {
-            let pair = line.split_once(' ');
-            let pair = pair.ok_or_else(|| format!("merge {rank} is not a pair of tokens"))?;
-            precheck::check_merge(rank, pair, &is_token, "").map(|()| pair)
-        })
-        .collect()
+    let merges: Vec<Value> = lines.map(Value::from).collect();
+    precheck::check_merges(&merges, vocab, "").map_err(malformed(&merges_path))?;
+    let model = json!({ "type": "BPE", "vocab": vocab, "merges": merges });
+    guarded(|| train::gpt2(serde_json::from_str::<BPE>(&model.to_string())?))
+        .map_err(malformed(&vocab_path))
 }
 
 fn pretty(value: &Value) -> Vec<u8> {
@@ -181,15 +148,14 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TokenizeError> {
 
 /// Reads a file no larger than a tokenizer can be; also one that grows while it is read.
 fn read(path: &Path) -> Result<Vec<u8>, TokenizeError> {
-    let failed = |source| TokenizeError::Io { action: "read", path: path.to_owned(), source };
+    let failed = |source| TokenizeError::Read { path: path.to_owned(), source };
     let limit = FILE_BYTES_MAX;
     let file = File::open(path).map_err(failed)?;
-    let n_bytes = file.metadata().map_err(failed)?.len();
+    let mut n_bytes = file.metadata().map_err(failed)?.len();
     let mut bytes = Vec::new();
     if n_bytes <= limit {
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+        n_bytes = file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)? as u64;
     }
-    let n_bytes = n_bytes.max(bytes.len() as u64);
     if n_bytes > limit {
         return Err(TokenizeError::TooLarge { path: path.to_owned(), n_bytes, limit });
     }

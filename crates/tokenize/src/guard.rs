@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::TokenizeError;
+
 /// Runs `f`; an error or a panic inside is the reason in `Err`.
 ///
 /// The crate indexes with what a tokenizer file says. The files are checked first
@@ -15,4 +17,12 @@ pub(crate) fn guarded<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T,
             Err(format!("the tokenizer panicked: {}", text.unwrap_or("no message")))
         }
     }
+}
+
+/// [`guarded`], of what was tried.
+pub(crate) fn attempt<T>(
+    action: &'static str,
+    f: impl FnOnce() -> tokenizers::Result<T>,
+) -> Result<T, TokenizeError> {
+    guarded(f).map_err(|reason| TokenizeError::Failed { action, reason })
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Tokenizer`]: encode, decode, what its ids mean, and the hash that names it.
 //! - [`Tokenizer::train`]: a byte-level BPE with GPT-2's pre-tokenisation.
-//! - [`Tokenizer::load`], [`Tokenizer::save`]: Hugging Face directories, both ways.
+//! - [`Tokenizer::load`], [`Tokenizer::files`]: Hugging Face directories, both ways.
 //! - [`DecodeStream`]: text as tokens arrive, never half a character.
 //! - [`safe_cut`]: where a long text may be cut without changing its tokens.
 //!

@@ -49,7 +49,11 @@ pub(crate) fn check_vocab(vocab: &Map<String, Value>) -> Result<(), String> {
 }
 
 /// Both parts of every merge, and what they make, are tokens.
-fn check_merges(merges: &[Value], vocab: &Map<String, Value>, prefix: &str) -> Result<(), String> {
+pub(crate) fn check_merges(
+    merges: &[Value],
+    vocab: &Map<String, Value>,
+    prefix: &str,
+) -> Result<(), String> {
     for (rank, merge) in merges.iter().enumerate() {
         let pair = match merge {
             Value::String(text) => text.split_once(' '),
@@ -60,28 +64,15 @@ fn check_merges(merges: &[Value], vocab: &Map<String, Value>, prefix: &str) -> R
             _ => None,
         };
         let (a, b) = pair.ok_or_else(|| format!("merge {rank} is not a pair of tokens"))?;
-        check_merge(rank, (a, b), |token| vocab.contains_key(token), prefix)?;
+        let tail = if prefix.is_empty() { Some(b) } else { b.strip_prefix(prefix) };
+        let lacks = || format!("merge {rank}: `{}` lacks the subword prefix", b.escape_debug());
+        let merged = format!("{a}{}", tail.ok_or_else(lacks)?);
+        if let Some(token) = [a, b, &merged].into_iter().find(|&token| !vocab.contains_key(token)) {
+            let token = token.escape_debug();
+            return Err(format!("merge {rank}: `{token}` is not in the vocabulary"));
+        }
     }
     Ok(())
-}
-
-/// One merge of [`check_merges`].
-pub(crate) fn check_merge(
-    rank: usize,
-    (a, b): (&str, &str),
-    is_token: impl Fn(&str) -> bool,
-    prefix: &str,
-) -> Result<(), String> {
-    let tail = if prefix.is_empty() { Some(b) } else { b.strip_prefix(prefix) };
-    let tail = tail
-        .ok_or_else(|| format!("merge {rank}: `{}` lacks the subword prefix", b.escape_debug()))?;
-    let merged = format!("{a}{tail}");
-    match [a, b, &merged].into_iter().find(|token| !is_token(token)) {
-        Some(token) => {
-            Err(format!("merge {rank}: `{}` is not in the vocabulary", token.escape_debug()))
-        }
-        None => Ok(()),
-    }
 }
 
 fn check_added(added: Option<&Value>) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! Decoding while tokens arrive.
 
 use crate::bytes::{Utf8Stream, token_bytes};
-use crate::guard::guarded;
+use crate::guard::attempt;
 use crate::{TokenizeError, Tokenizer};
 
 /// Turns ids into text one by one; what is given is always whole characters.
@@ -42,11 +42,10 @@ impl<'a> DecodeStream<'a> {
                 let token = self.tokenizer.token(id).filter(|_| !self.tokenizer.is_special(id));
                 Ok(token.map(|token| stream.push(&token_bytes(&token))).unwrap_or_default())
             }
-            State::Window { ids, prefix, prefix_idx } => guarded(|| {
+            State::Window { ids, prefix, prefix_idx } => attempt("decode", || {
                 tokenizers::step_decode_stream(inner, vec![id], true, ids, prefix, prefix_idx)
             })
-            .map(Option::unwrap_or_default)
-            .map_err(|reason| TokenizeError::Failed { action: "decode", reason }),
+            .map(Option::unwrap_or_default),
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
-use crate::guard::guarded;
+use crate::guard::attempt;
 use crate::{DecodeStream, TokenizeError, safe_cut};
 
 /// Texts longer than this are encoded in parts, in parallel, where that changes no token.
@@ -19,8 +19,6 @@ const PART_BYTES: usize = 64 << 10;
 pub struct Tokenizer {
     /// Encodes the text of special tokens as ordinary text.
     inner: tokenizers::Tokenizer,
-    /// The same, finding special tokens; made when first asked for.
-    with_specials: OnceLock<tokenizers::Tokenizer>,
     /// Other files of the directory it came from (`tokenizer_config.json` ..), kept as they were.
     pub(crate) companions: BTreeMap<&'static str, Vec<u8>>,
     end_of_text: Option<u32>,
@@ -34,16 +32,15 @@ impl Tokenizer {
     pub(crate) fn wrap(
         mut inner: tokenizers::Tokenizer,
         end_of_text: Option<u32>,
-    ) -> Result<Self, String> {
+    ) -> tokenizers::Result<Self> {
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|error| error.to_string())?;
+        inner.with_truncation(None)?;
         inner.set_encode_special_tokens(true);
         let vocab_size =
             inner.get_vocab(true).into_values().max().map_or(0, |max| max as usize + 1);
         let can_cut = can_cut(&inner);
         Ok(Self {
             inner,
-            with_specials: OnceLock::new(),
             companions: BTreeMap::new(),
             end_of_text,
             vocab_size,
@@ -65,21 +62,6 @@ impl Tokenizer {
         Ok(ids?.concat())
     }
 
-    /// The ids of `text`, special tokens in it found and given their own ids.
-    ///
-    /// For text the program wrote, such as a chat template; not for text from outside.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
-        let finding = self.with_specials.get_or_init(|| {
-            let mut finding = self.inner.clone();
-            finding.set_encode_special_tokens(false);
-            finding
-        });
-        encode_part(finding, text)
-    }
-
     /// [`Tokenizer::encode`] of many texts, in parallel, in their order.
     ///
     /// # Errors
@@ -97,8 +79,7 @@ impl Tokenizer {
     /// # Errors
     /// When the vocabulary's decoder fails, which a byte-level one does not.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizeError> {
-        guarded(|| self.inner.decode(ids, true))
-            .map_err(|reason| TokenizeError::Failed { action: "decode", reason })
+        attempt("decode", || self.inner.decode(ids, true))
     }
 
     /// Decodes ids as they arrive.
@@ -109,11 +90,6 @@ impl Tokenizer {
     /// The vocabulary's own spelling of `id` (byte-level: a space is `\u{120}`).
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
-    }
-
-    /// The id of a token by its spelling.
-    pub fn token_id(&self, token: &str) -> Option<u32> {
-        self.inner.token_to_id(token)
     }
 
     /// Whether `id` is a special token, which decoding leaves out.
@@ -134,7 +110,7 @@ impl Tokenizer {
 
     /// BLAKE3 of everything that decides which ids a text gets, in hexadecimal.
     ///
-    /// The same for a tokenizer, for what [`Tokenizer::save`] wrote of it, and for what
+    /// The same for a tokenizer, for what [`Tokenizer::files`] gave of it, and for what
     /// `transformers` wrote of that.
     ///
     /// # Panics
@@ -158,8 +134,7 @@ impl Tokenizer {
 
     /// The content of `tokenizer.json`.
     pub(crate) fn to_json(&self, pretty: bool) -> Result<String, TokenizeError> {
-        guarded(|| self.inner.to_string(pretty))
-            .map_err(|reason| TokenizeError::Failed { action: "write as JSON", reason })
+        attempt("write as JSON", || self.inner.to_string(pretty))
     }
 
     pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
@@ -172,8 +147,7 @@ impl Tokenizer {
 }
 
 fn encode_part(inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, TokenizeError> {
-    guarded(|| inner.encode_fast(text, false).map(|encoding| encoding.get_ids().to_vec()))
-        .map_err(|reason| TokenizeError::Failed { action: "encode", reason })
+    attempt("encode", || Ok(inner.encode_fast(text, false)?.get_ids().to_vec()))
 }
 
 /// Whether a cut by [`safe_cut`] changes no token: GPT-2's pattern on the plain text, and no

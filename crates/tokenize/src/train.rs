@@ -8,7 +8,7 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, TokenizerBuilder, TokenizerImpl};
 
-use crate::guard::guarded;
+use crate::guard::attempt;
 use crate::tokenizer::parts;
 use crate::{TokenizeError, Tokenizer};
 
@@ -49,9 +49,7 @@ impl Tokenizer {
             let (min, max) = (MIN_VOCAB_SIZE, MAX_VOCAB_SIZE);
             return Err(TokenizeError::VocabSize { vocab_size, min, max });
         }
-        let failed = |reason| TokenizeError::Failed { action: "train a vocabulary", reason };
-        let model = guarded(|| train_bpe(texts, vocab_size - 1)).map_err(failed)?;
-        gpt2(model).map_err(failed)
+        attempt("train a vocabulary", || gpt2(train_bpe(texts, vocab_size - 1)?))
     }
 }
 
@@ -81,17 +79,14 @@ fn train_bpe(
 }
 
 /// GPT-2's pipeline around `model`, with the end-of-text token added at the end where missing.
-pub(crate) fn gpt2(model: BPE) -> Result<Tokenizer, String> {
-    guarded(|| {
-        let model = with_end_of_text(model)?;
-        let mut inner = tokenizers::Tokenizer::new(model);
-        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
-        inner.with_post_processor(Some(ByteLevel::new(true, false, true)));
-        inner.with_decoder(Some(ByteLevel::new(true, true, true)));
-        inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true).normalized(false)])?;
-        let id = inner.token_to_id(END_OF_TEXT);
-        Tokenizer::wrap(inner, id).map_err(Into::into)
-    })
+pub(crate) fn gpt2(model: BPE) -> tokenizers::Result<Tokenizer> {
+    let mut inner = tokenizers::Tokenizer::new(with_end_of_text(model)?);
+    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    inner.with_post_processor(Some(ByteLevel::new(true, false, true)));
+    inner.with_decoder(Some(ByteLevel::new(true, true, true)));
+    inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true).normalized(false)])?;
+    let id = inner.token_to_id(END_OF_TEXT);
+    Tokenizer::wrap(inner, id)
 }
 
 /// The special token has to be in the vocabulary too, as in GPT-2's files: tools that read only

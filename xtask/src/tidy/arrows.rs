@@ -40,9 +40,10 @@ const EDGE: &[(&str, &[&str])] = &[
     ("signal-hook", &["lyceum"]),
 ];
 
-/// Everything that is wrong with the dependencies of the workspace's crates.
+/// Everything that is wrong with the dependencies of the workspace's crates; `fuzz/` is none.
 pub fn problems(files: &[File]) -> Vec<String> {
-    files.iter().filter(|file| file.path.ends_with("/Cargo.toml")).flat_map(manifest).collect()
+    let ours = |file: &&File| file.path.ends_with("/Cargo.toml") && !file.krate().is_empty();
+    files.iter().filter(ours).flat_map(manifest).collect()
 }
 
 fn manifest(file: &File) -> Vec<String> {
@@ -123,6 +124,13 @@ mod tests {
         let text = "[lints]\nworkspace = true\n[dev-dependencies]\ntesting.workspace = true\n";
         let file = File::new("crates/nn/Cargo.toml", text);
         assert!(manifest(&file).is_empty());
+    }
+
+    #[test]
+    fn what_is_apart_from_the_workspace_has_no_layer() {
+        let text = "[dependencies]\ntrain = { path = \"../crates/train\" }\n";
+        let of = |path| problems(&[File::new(path, text)]).len();
+        assert_eq!((of("fuzz/Cargo.toml"), of("crates/new/Cargo.toml")), (0, 3));
     }
 
     #[test]

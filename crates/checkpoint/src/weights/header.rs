@@ -31,13 +31,6 @@ pub(super) struct Info {
     pub bytes: Range<usize>,
 }
 
-/// What is wrong with a file: as a whole, or with one tensor.
-#[derive(Debug, PartialEq)]
-pub(super) enum Problem {
-    File(String),
-    Tensor { name: String, problem: String },
-}
-
 /// What the JSON says of one tensor, as it is.
 #[derive(Deserialize)]
 struct Claim {
@@ -47,28 +40,26 @@ struct Claim {
 }
 
 /// Reads and checks the header of a whole file.
-pub(super) fn parse(file: &[u8]) -> Result<BTreeMap<String, Info>, Problem> {
-    let (json, data_start) = split(file).map_err(Problem::File)?;
+pub(super) fn parse(file: &[u8]) -> Result<BTreeMap<String, Info>, String> {
+    let (json, data_start) = split(file)?;
     let Claims(mut claims) = serde_json::from_slice(json)
-        .map_err(|error| Problem::File(format!("its header is not what it should be: {error}")))?;
+        .map_err(|error| format!("its header is not what it should be: {error}"))?;
     claims.sort_by_key(|(_, claim)| claim.data_offsets);
     let data_len = (file.len() - data_start) as u64;
     let mut infos = BTreeMap::new();
     let mut covered = 0;
     for (name, claim) in claims {
-        match claim.check(covered, data_len) {
-            Ok((dtype, shape)) => {
-                let (begin, end) = claim.data_offsets;
-                let bytes = data_start + begin as usize..data_start + end as usize;
-                covered = end;
-                infos.insert(name, Info { dtype, shape, bytes });
-            }
-            Err(problem) => return Err(Problem::Tensor { name, problem }),
-        }
+        let (dtype, shape) = claim
+            .check(covered, data_len)
+            .map_err(|problem| format!("tensor `{name}` {problem}"))?;
+        let (begin, end) = claim.data_offsets;
+        let bytes = data_start + begin as usize..data_start + end as usize;
+        covered = end;
+        infos.insert(name, Info { dtype, shape, bytes });
     }
     match data_len - covered {
         0 => Ok(infos),
-        n_bytes => Err(Problem::File(format!("{n_bytes} bytes after the last tensor"))),
+        n_bytes => Err(format!("{n_bytes} bytes after the last tensor")),
     }
 }
 
@@ -112,19 +103,16 @@ impl Claim {
         let Ok(dtype) = Dtype::deserialize(name) else {
             return Err(format!("has unknown dtype `{}`", self.dtype));
         };
-        let size = || {
-            let n_elements = self.shape.iter().try_fold(1_u64, |n, &dim| n.checked_mul(dim))?;
-            n_elements.checked_mul(dtype.bitsize() as u64)
-        };
-        let Some(n_bits) = size() else {
-            return Err(format!("has shape {:?}, which overflows", self.shape));
-        };
+        let overflows = || format!("has shape {:?}, which overflows", self.shape);
+        let n_elements = self.shape.iter().try_fold(1_u64, |n, &dim| n.checked_mul(dim));
+        let n_bits = n_elements.and_then(|n| n.checked_mul(dtype.bitsize() as u64));
+        let n_bits = n_bits.ok_or_else(overflows)?;
         if (end - begin).checked_mul(8) != Some(n_bits) {
             let (shape, n_bytes) = (&self.shape, end - begin);
             return Err(format!("has {n_bytes} bytes, which is not {shape:?} of {dtype}"));
         }
         let dims = self.shape.iter().map(|&dim| usize::try_from(dim)).collect::<Result<_, _>>();
-        Ok((dtype, dims.map_err(|_| format!("has shape {:?}, which overflows", self.shape))?))
+        Ok((dtype, dims.map_err(|_| overflows())?))
     }
 }
 
@@ -157,12 +145,10 @@ impl<'de> Visitor<'de> for ClaimsVisitor {
                     .map_err(|error| A::Error::custom(format_args!("`{METADATA}`: {error}")))?;
                 continue;
             }
-            match map.next_value::<Claim>() {
-                Ok(claim) => claims.push((name, claim)),
-                Err(error) => {
-                    return Err(A::Error::custom(format_args!("tensor `{name}`: {error}")));
-                }
-            }
+            let claim = map
+                .next_value::<Claim>()
+                .map_err(|error| A::Error::custom(format_args!("tensor `{name}`: {error}")))?;
+            claims.push((name, claim));
         }
         Ok(Claims(claims))
     }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::faults::{Fault, FaultyDisk};
-use crate::{Existing, Manifest, Origin, OsDisk, StagedDir};
+use crate::{Manifest, Origin, OsDisk, StagedDir};
 
 fn file_of(json: &str, data: &[u8]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes(), json.as_bytes(), data].concat()
@@ -155,7 +155,6 @@ fn written(entries: &[Entry]) -> (TempDir, Weights) {
 fn every_type_round_trips_in_its_place() {
     let (f32s, i64s) = ([1.0, -0.5, 3e38], [i64::MIN, 7]);
     let (bf16s, f16s) = ([bf16::from_f32(1.5)], [f16::from_f32(-2.5), f16::INFINITY]);
-    let long: Vec<f32> = (0..70_000).map(|i| i as f32 / 7.0).collect();
     let (_temp, weights) = written(&[
         Entry::new("b", &[1, 1], Values::Bf16(&bf16s)),
         Entry::new("h", &[2], Values::F16(&f16s)),
@@ -163,8 +162,7 @@ fn every_type_round_trips_in_its_place() {
         Entry::new("i", &[2], Values::I64(&i64s)),
         Entry::new("scalar", &[], Values::F32(&[9.0])),
         Entry::new("none", &[0, 4], Values::F32(&[])),
-        Entry::new("rounded", &[70_000], Values::F32(&long)).stored_as(Dtype::BF16),
-        Entry::made("made", &[2], || vec![1.0, 1e-9]).stored_as(Dtype::F16),
+        Entry::made("made", &[2], || vec![1.0, 1e-9]),
     ]);
     assert_eq!(weights.to_f32("f").unwrap(), f32s);
     assert_eq!(weights.to_f32("b").unwrap(), [1.5]);
@@ -172,9 +170,7 @@ fn every_type_round_trips_in_its_place() {
     assert_eq!(weights.to_i64("i").unwrap(), i64s);
     assert_eq!(weights.to_f32("scalar").unwrap(), [9.0]);
     assert!(weights.to_f32("none").unwrap().is_empty());
-    assert_eq!(weights.to_f32("made").unwrap(), [1.0, 0.0]);
-    let rounded: Vec<f32> = long.iter().map(|&x| bf16::from_f32(x).to_f32()).collect();
-    assert_eq!(weights.to_f32("rounded").unwrap(), rounded);
+    assert_eq!(weights.to_f32("made").unwrap(), [1.0, 1e-9]);
     for name in weights.names() {
         let view = weights.get(name).unwrap();
         let aligned = view.bytes.as_ptr().addr().is_multiple_of(view.dtype.bitsize() / 8);
@@ -215,7 +211,7 @@ fn a_tensor_of_another_name_type_or_shape_is_said() {
 fn sharded() -> (TempDir, PathBuf, Manifest) {
     let temp = tempfile::tempdir().unwrap();
     let dir = temp.path().join("model");
-    let mut staged = StagedDir::begin(&OsDisk, &dir, Existing::Refuse).unwrap();
+    let mut staged = StagedDir::begin(&OsDisk, &dir).unwrap();
     let entry = |name| Entry::new(name, &[2], Values::F32(&[1.0, 2.0]));
     save(&mut staged, "model", &[entry("a"), entry("b"), entry("c")], 16).unwrap();
     let manifest = staged.commit(Origin::default()).unwrap();

@@ -4,19 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::json;
 
-use super::index::{self, Index};
 use crate::disk::Disk;
 use crate::{CheckpointError, StagedDir, atomic};
 
 /// Above this a model is cut into shards: what `transformers` does by default.
 pub const MAX_SHARD_BYTES: u64 = 5_000_000_000;
-/// How many elements are converted at a time.
-const CHUNK: usize = 1 << 16;
 
 /// Elements to be written.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +30,10 @@ pub struct Entry<'a> {
     name: String,
     dtype: Dtype,
     shape: Vec<usize>,
-    source: Source<'a>,
+    write: Box<WriteValues<'a>>,
 }
 
-enum Source<'a> {
-    Stored(Values<'a>),
-    Made(Box<dyn Fn() -> Vec<f32> + 'a>),
-}
+type WriteValues<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 
 impl<'a> Entry<'a> {
     /// A tensor that lies in memory as it is written.
@@ -47,9 +41,16 @@ impl<'a> Entry<'a> {
     /// # Panics
     /// When the number of values is not that of the shape.
     pub fn new(name: impl Into<String>, shape: &[usize], values: Values<'a>) -> Self {
-        let (name, shape, dtype) = (name.into(), shape.to_vec(), values.dtype());
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "entry: `{name}` is {shape:?}");
-        Self { name, dtype, shape, source: Source::Stored(values) }
+        let (dtype, bytes): (_, &[u8]) = match values {
+            Values::F32(values) => (Dtype::F32, bytemuck::cast_slice(values)),
+            Values::Bf16(values) => (Dtype::BF16, bytemuck::cast_slice(values)),
+            Values::F16(values) => (Dtype::F16, bytemuck::cast_slice(values)),
+            Values::I64(values) => (Dtype::I64, bytemuck::cast_slice(values)),
+        };
+        let write = Box::new(move |out: &mut dyn Write| out.write_all(bytes));
+        let entry = Self { name: name.into(), dtype, shape: shape.to_vec(), write };
+        assert_eq!(bytes.len(), entry.n_bytes(), "entry: `{}` is {shape:?}", entry.name);
+        entry
     }
 
     /// A tensor that must be made first (transposed, gathered): one at a time is in memory.
@@ -58,82 +59,17 @@ impl<'a> Entry<'a> {
         shape: &[usize],
         make: impl Fn() -> Vec<f32> + 'a,
     ) -> Self {
-        let source = Source::Made(Box::new(make));
-        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), source }
-    }
-
-    /// Rounds f32 values to F16 or BF16 as they are written.
-    ///
-    /// # Panics
-    /// When the values are not f32, or the type is not one of F32, F16, BF16.
-    #[must_use]
-    pub fn stored_as(mut self, dtype: Dtype) -> Self {
-        let found = self.dtype;
-        assert!(
-            found == dtype || (found == Dtype::F32 && matches!(dtype, Dtype::F16 | Dtype::BF16)),
-            "entry: `{}` is {found}, and cannot be stored as {dtype}",
-            self.name
-        );
-        self.dtype = dtype;
-        self
+        let n_values: usize = shape.iter().product();
+        let write = Box::new(move |out: &mut dyn Write| {
+            let values = make();
+            assert_eq!(values.len(), n_values, "entry: what was made is of another shape");
+            out.write_all(bytemuck::cast_slice(&values))
+        });
+        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), write }
     }
 
     fn n_bytes(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
-    }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        match &self.source {
-            Source::Stored(values) => values.write(self.dtype, out),
-            Source::Made(make) => {
-                let (values, Self { name, shape, .. }) = (make(), self);
-                assert_eq!(
-                    values.len(),
-                    shape.iter().product::<usize>(),
-                    "entry: `{name}` is {shape:?}"
-                );
-                Values::F32(&values).write(self.dtype, out)
-            }
-        }
-    }
-}
-
-impl Values<'_> {
-    fn dtype(&self) -> Dtype {
-        match self {
-            Self::F32(_) => Dtype::F32,
-            Self::Bf16(_) => Dtype::BF16,
-            Self::F16(_) => Dtype::F16,
-            Self::I64(_) => Dtype::I64,
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::Bf16(values) => values.len(),
-            Self::F16(values) => values.len(),
-            Self::I64(values) => values.len(),
-        }
-    }
-
-    fn write(&self, dtype: Dtype, out: &mut dyn Write) -> io::Result<()> {
-        match (self, dtype) {
-            (Self::F32(values), Dtype::BF16) => values.chunks(CHUNK).try_for_each(|chunk| {
-                let mut rounded = vec![bf16::ZERO; chunk.len()];
-                rounded.convert_from_f32_slice(chunk);
-                out.write_all(bytemuck::cast_slice(&rounded))
-            }),
-            (Self::F32(values), Dtype::F16) => values.chunks(CHUNK).try_for_each(|chunk| {
-                let mut rounded = vec![f16::ZERO; chunk.len()];
-                rounded.convert_from_f32_slice(chunk);
-                out.write_all(bytemuck::cast_slice(&rounded))
-            }),
-            (Self::F32(values), _) => out.write_all(bytemuck::cast_slice(values)),
-            (Self::Bf16(values), _) => out.write_all(bytemuck::cast_slice(values)),
-            (Self::F16(values), _) => out.write_all(bytemuck::cast_slice(values)),
-            (Self::I64(values), _) => out.write_all(bytemuck::cast_slice(values)),
-        }
     }
 }
 
@@ -156,19 +92,19 @@ pub fn save(
     if let [all] = &shards[..] {
         return staged.write_with(&format!("{stem}.safetensors"), |out| write_tensors(all, out));
     }
-    let mut index = Index { metadata: index::Metadata::default(), weight_map: BTreeMap::new() };
+    let (mut total_size, mut weight_map) = (0, BTreeMap::new());
     for (i, shard) in shards.iter().enumerate() {
         let name = format!("{stem}-{:05}-of-{:05}.safetensors", i + 1, shards.len());
         staged.write_with(&name, |out| write_tensors(shard, out))?;
         let file_name = name.rsplit('/').next().unwrap_or(&name);
         for entry in shard {
-            index.metadata.total_size += entry.n_bytes() as u64;
-            index.weight_map.insert(entry.name.clone(), file_name.to_owned());
+            total_size += entry.n_bytes();
+            weight_map.insert(entry.name.clone(), file_name.to_owned());
         }
     }
-    let mut json = serde_json::to_string_pretty(&index).expect("strings and numbers only");
-    json.push('\n');
-    staged.write(&format!("{stem}.safetensors.index.json"), json.as_bytes())
+    let index = json!({ "metadata": { "total_size": total_size }, "weight_map": weight_map });
+    let name = format!("{stem}.safetensors.index.json");
+    staged.write(&name, format!("{index:#}\n").as_bytes())
 }
 
 /// Writes one safetensors file, which appears whole or not at all.
@@ -211,7 +147,7 @@ fn write_tensors(entries: &[&Entry], out: &mut dyn Write) -> io::Result<()> {
     let mut entries = entries.to_vec();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.dtype.bitsize()));
     out.write_all(&header(&entries)?)?;
-    entries.iter().try_for_each(|entry| entry.write(out))
+    entries.iter().try_for_each(|entry| (entry.write)(out))
 }
 
 fn header(entries: &[&Entry]) -> io::Result<Vec<u8>> {

@@ -21,22 +21,18 @@ fn the_stores_hold_the_text() {
     let source = source(dir.path(), "a.txt", &text);
     let tokenizer = train_tokenizer(&source, 300).unwrap();
     let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
-    let whole = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
-    let mut last = Progress::default();
-    let built = build(&source, &whole, &mut |progress| last = progress).unwrap();
+    build(&source, &tokenizer, &train, None).unwrap();
     let store = Store::open_for(&train, &tokenizer).unwrap();
     store.verify().unwrap();
     assert_eq!((store.n_documents(), store.n_text_bytes()), (1, text.len() as u64));
     assert_eq!(text_of(&store, &tokenizer), text);
-    assert_eq!(last.n_tokens, built.train.n_tokens);
     assert_eq!(store.n_tokens(), tokenizer.encode(&text).unwrap().len() as u64 + 1);
 
-    let split = BuildConfig { validation: Some((&validation, 0.1)), ..whole };
-    let built = build(&source, &split, &mut |_| ()).unwrap();
-    let held_out = built.validation.unwrap();
-    assert_eq!(held_out.n_text_bytes + built.train.n_text_bytes, text.len() as u64);
-    assert!(held_out.n_text_bytes.abs_diff(text.len() as u64 / 10) < 4000, "{held_out:?}");
+    build(&source, &tokenizer, &train, Some((&validation, 0.1))).unwrap();
+    let n_trained = Store::open(&train).unwrap().n_text_bytes();
     let store = Store::open(&validation).unwrap();
+    assert_eq!(store.n_text_bytes() + n_trained, text.len() as u64);
+    assert!(store.n_text_bytes().abs_diff(text.len() as u64 / 10) < 4000, "{store:?}");
     assert!(text.contains(text_of(&store, &tokenizer).get(..1000).unwrap()));
 }
 
@@ -50,8 +46,7 @@ fn the_stores_are_the_same_for_any_number_of_threads() {
         pool.install(|| {
             let tokenizer = train_tokenizer(&source, 500).unwrap();
             let train = dir.path().join("train");
-            let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
-            build(&source, &config, &mut |_| ()).unwrap();
+            build(&source, &tokenizer, &train, None).unwrap();
             Store::open(&train).unwrap().content_hash()
         })
     });
@@ -65,8 +60,7 @@ fn a_text_that_names_the_special_token_does_not_get_it() {
     let source = source(dir.path(), "a.txt", text);
     let tokenizer = train_tokenizer(&source, 300).unwrap();
     let train = dir.path().join("train");
-    let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
-    build(&source, &config, &mut |_| ()).unwrap();
+    build(&source, &tokenizer, &train, None).unwrap();
     let store = Store::open(&train).unwrap();
     let mut ids = vec![0; store.n_tokens() as usize];
     store.read(0, &mut ids).unwrap();
@@ -83,8 +77,7 @@ fn bad_text_leaves_no_store() {
     let paths = vec![dir.path().join("good.txt"), dir.path().join("bad.txt")];
     let source = Source::Paths { paths, options: ReadOptions::default() };
     let train = dir.path().join("train");
-    let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation: None };
-    let error = build(&source, &config, &mut |_| ()).unwrap_err();
+    let error = build(&source, &tokenizer, &train, None).unwrap_err();
     assert!(matches!(error, DataError::Utf8 { byte: 4, .. }), "{error}");
     assert!(train_tokenizer(&source, 300).is_err());
     let mut left: Vec<_> =
@@ -101,8 +94,7 @@ fn impossible_fractions_are_refused() {
     let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
     for fraction in [0.0, -0.1, 0.6, f64::NAN] {
         let validation = Some((validation.as_path(), fraction));
-        let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation };
-        let error = build(&source, &config, &mut |_| ()).unwrap_err();
+        let error = build(&source, &tokenizer, &train, validation).unwrap_err();
         assert!(matches!(error, DataError::Config { .. }), "{fraction}: {error}");
     }
 }

@@ -10,18 +10,22 @@ use parquet::basic::Type;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
-use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::Length;
+use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::{Document, Origin};
+use super::Document;
+use super::pages::Pages;
 use crate::DataError;
 
 const BATCH_ROWS: usize = 64;
 
 /// The rows of one column of one file.
 pub(super) struct Rows {
-    reader: SerializedFileReader<File>,
-    file: Arc<str>,
+    pages: Arc<Pages>,
+    index: ParquetMetaData,
+    file: String,
     column: ColumnDescPtr,
     column_idx: usize,
     /// The next row group, and the column in the present one.
@@ -29,30 +33,24 @@ pub(super) struct Rows {
     values: Option<ColumnReaderImpl<ByteArrayType>>,
     batch: vec::IntoIter<Option<ByteArray>>,
     number: u64,
-    done: bool,
 }
 
 impl Rows {
     pub fn open(path: &Path, column: &str) -> Result<Self, DataError> {
-        let file: Arc<str> = path.to_string_lossy().into();
-        let handle = File::open(path).map_err(|source| DataError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source,
-        })?;
+        let file = path.to_string_lossy().into_owned();
         let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
         if is_compressed("gz") || is_compressed("zst") {
-            let reason = "its index is at the end, which compression hides";
-            let origin = format!("`{file}`");
-            return Err(DataError::Format { origin, format: "Parquet", reason });
+            return Err(DataError::CompressedParquet { file });
         }
-        let reader = guarded(|| SerializedFileReader::new(handle))
-            .map_err(|reason| DataError::Parquet { file: file.to_string(), reason })?;
-        let (column_idx, column) = find(&reader, &file, column)?;
-        check_ranges(&reader, column_idx)
-            .map_err(|reason| DataError::Parquet { file: file.to_string(), reason })?;
+        let handle = File::open(path).map_err(DataError::io("open", path))?;
+        let damaged = |reason| DataError::Parquet { file: file.clone(), reason };
+        let index = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&handle));
+        let index = index.map_err(damaged)?;
+        let (column_idx, column) = find(&index, &file, column)?;
+        check_ranges(&index, column_idx, handle.len()).map_err(damaged)?;
         Ok(Self {
-            reader,
+            pages: Arc::new(Pages(handle)),
+            index,
             file,
             column,
             column_idx,
@@ -60,35 +58,32 @@ impl Rows {
             values: None,
             batch: Vec::new().into_iter(),
             number: 0,
-            done: false,
         })
     }
 
-    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         let value = loop {
-            if let Some(value) = self.batch.next() {
-                break value;
-            }
-            if !self.read_batch()? {
-                return Ok(None);
+            match self.batch.next() {
+                Some(value) => break value,
+                None if self.read_batch()? => {}
+                None => return Ok(None),
             }
         };
         self.number += 1;
         let problem = |problem: &str| DataError::Column {
-            file: self.file.to_string(),
+            file: self.file.clone(),
             column: self.column.path().string(),
             problem: format!("{problem} in row {}", self.number),
             columns: vec![self.column.path().string()],
         };
         let value = value.ok_or_else(|| problem("is null"))?;
         let text = std::str::from_utf8(value.data()).map_err(|_| problem("is not UTF-8"))?;
-        let origin = Origin { file: Arc::clone(&self.file), number: self.number };
-        Ok(Some(Document { text: text.to_owned(), origin, ends: true }))
+        Ok(Some(Document { text: text.to_owned(), ends: true }))
     }
 
     /// Reads rows into `batch`; `false` at the end of the file.
     fn read_batch(&mut self) -> Result<bool, DataError> {
-        let failed = |reason| DataError::Parquet { file: self.file.to_string(), reason };
+        let failed = |reason| DataError::Parquet { file: self.file.clone(), reason };
         loop {
             if let Some(values) = &mut self.values {
                 let max_def_level = self.column.max_def_level();
@@ -98,28 +93,14 @@ impl Rows {
                     return Ok(true);
                 }
             }
-            if self.group >= self.reader.num_row_groups() {
-                return Ok(false);
-            }
-            let (reader, column) = (&self.reader, Arc::clone(&self.column));
-            let (group, column_idx) = (self.group, self.column_idx);
-            let pages = guarded(|| reader.get_row_group(group)?.get_column_page_reader(column_idx));
-            self.values = Some(ColumnReaderImpl::new(column, pages.map_err(failed)?));
+            let Some(group) = self.index.row_groups().get(self.group) else { return Ok(false) };
+            let (chunk, n_rows) = (group.column(self.column_idx), group.num_rows() as usize);
+            let pages = Arc::clone(&self.pages);
+            let pages = guarded(|| SerializedPageReader::new(pages, chunk, n_rows, None));
+            let pages = Box::new(pages.map_err(failed)?);
+            self.values = Some(ColumnReaderImpl::new(Arc::clone(&self.column), pages));
             self.group += 1;
         }
-    }
-}
-
-impl Iterator for Rows {
-    type Item = Result<Document, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let document = self.next_document().transpose();
-        self.done = !matches!(document, Some(Ok(_)));
-        document
     }
 }
 
@@ -140,11 +121,11 @@ fn read_values(
 }
 
 fn find(
-    reader: &SerializedFileReader<File>,
+    index: &ParquetMetaData,
     file: &str,
     name: &str,
 ) -> Result<(usize, ColumnDescPtr), DataError> {
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let schema = index.file_metadata().schema_descr_ptr();
     let is_text = |column: &ColumnDescPtr| {
         column.physical_type() == Type::BYTE_ARRAY && column.max_rep_level() == 0
     };
@@ -164,15 +145,17 @@ fn find(
     }
 }
 
-/// Where a row group says its column is; the reader trusts the signs.
-fn check_ranges(reader: &SerializedFileReader<File>, column_idx: usize) -> Result<(), String> {
-    for (i, group) in reader.metadata().row_groups().iter().enumerate() {
+/// Where a row group says its column is must be in the file; the reader trusts it.
+fn check_ranges(index: &ParquetMetaData, column_idx: usize, n_bytes: u64) -> Result<(), String> {
+    for (i, group) in index.row_groups().iter().enumerate() {
         let Some(column) = group.columns().get(column_idx) else {
             return Err(format!("row group {i} lacks columns"));
         };
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
-        if start < 0 || column.compressed_size() < 0 || group.num_rows() < 0 {
-            return Err(format!("row group {i} has negative offsets"));
+        let [start, len] =
+            [start, column.compressed_size()].map(|n| u64::try_from(n).unwrap_or(u64::MAX));
+        if group.num_rows() < 0 || start.checked_add(len).is_none_or(|end| end > n_bytes) {
+            return Err(format!("row group {i} is not in the file"));
         }
     }
     Ok(())

@@ -1,14 +1,23 @@
 //! JSONL: one object a line, the text in one of its fields.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
+use serde_json::value::RawValue;
+
+use super::Document;
 use super::bytes::Bytes;
-use super::{Document, Origin, ReadOptions};
 use crate::DataError;
-use crate::error::{LineProblem, quoted};
+use crate::error::quoted;
 
 /// A line is held whole; a longer one is no line of text.
 const LINE_BYTES_MAX: usize = 64 << 20;
+
+const HINT_LINES: &str = "JSONL is one JSON object a line; a text file is `format = \"text\"`";
+const HINT_FIELD: &str = "name the field that holds the text with `field`";
+const HINT_LENGTH: &str = "is it one JSON object a line?";
+
+/// What is wrong with a line, and what to do about it.
+type Problem = (String, &'static str);
 
 /// The documents of one JSONL file. Blank lines are passed over.
 pub(super) struct Lines {
@@ -18,65 +27,45 @@ pub(super) struct Lines {
     number: u64,
     /// Of the first byte of the next line.
     offset: u64,
-    line_bytes_max: usize,
-    done: bool,
+    pub line_bytes_max: usize,
 }
 
 impl Lines {
-    pub fn new(bytes: Bytes, options: &ReadOptions) -> Self {
+    pub fn new(bytes: Bytes, field: &str) -> Self {
         Self {
             bytes,
-            field: options.field.clone(),
+            field: field.to_owned(),
             line: Vec::new(),
             number: 0,
             offset: 0,
             line_bytes_max: LINE_BYTES_MAX,
-            done: false,
         }
     }
 
-    #[cfg(test)]
-    pub fn with_line_bytes_max(mut self, limit: usize) -> Self {
-        self.line_bytes_max = limit;
-        self
-    }
-
-    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
-        while self.read_line()? {
-            let start = self.offset;
-            self.offset += self.line.len() as u64;
-            let line = self.line_text(start)?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            let text = text_of(line, &self.field).map_err(|problem| self.problem(problem))?;
-            let origin = Origin { file: self.bytes.file.clone(), number: self.number };
-            return Ok(Some(Document { text, origin, ends: true }));
-        }
-        Ok(None)
-    }
-
-    /// Reads up to and with the next line feed; `false` at the end.
-    fn read_line(&mut self) -> Result<bool, DataError> {
-        self.line.clear();
-        self.number += 1;
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         loop {
-            let chunk = self.bytes.fill()?;
-            let end = chunk.iter().position(|&byte| byte == b'\n');
-            let n_bytes = end.map_or(chunk.len(), |at| at + 1);
-            self.line.extend_from_slice(&chunk[..n_bytes]);
-            self.bytes.consume(n_bytes);
-            if self.line.len() > self.line_bytes_max {
-                return Err(self.problem(LineProblem::TooLong { limit: self.line_bytes_max }));
+            let (start, limit) = (self.offset, self.line_bytes_max);
+            self.line.clear();
+            self.number += 1;
+            let n_bytes = self.bytes.read_line(limit + 1, &mut self.line)?;
+            self.offset += n_bytes as u64;
+            if n_bytes == 0 {
+                return Ok(None);
             }
-            if end.is_some() || n_bytes == 0 {
-                return Ok(!self.line.is_empty());
+            if n_bytes > limit {
+                let problem = format!("it is longer than {limit} bytes");
+                return Err(self.failed((problem, HINT_LENGTH)));
+            }
+            let line = self.line_text(start)?;
+            if !line.trim().is_empty() {
+                let text = text_of(line, &self.field).map_err(|problem| self.failed(problem))?;
+                return Ok(Some(Document { text, ends: true }));
             }
         }
     }
 
     fn line_text(&self, start: u64) -> Result<&str, DataError> {
-        let file = || self.bytes.file.to_string();
+        let file = || self.bytes.file.clone();
         if let Some(at) = self.line.iter().position(|&byte| byte == 0) {
             return Err(DataError::Binary { file: file(), byte: start + at as u64 });
         }
@@ -89,47 +78,39 @@ impl Lines {
         Ok(if start == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line })
     }
 
-    fn problem(&self, problem: LineProblem) -> DataError {
-        DataError::Line { file: self.bytes.file.to_string(), line: self.number, problem }
+    fn failed(&self, (problem, hint): Problem) -> DataError {
+        DataError::Line { file: self.bytes.file.clone(), line: self.number, problem, hint }
     }
 }
 
-impl Iterator for Lines {
-    type Item = Result<Document, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let document = self.next_document().transpose();
-        self.done = !matches!(document, Some(Ok(_)));
-        document
-    }
-}
-
-fn text_of(line: &str, field: &str) -> Result<String, LineProblem> {
-    let mut object = match serde_json::from_str(line).map_err(LineProblem::Json)? {
-        Value::Object(object) => object,
-        other => return Err(LineProblem::NotObject(kind(&other))),
+/// The string in `field`. The other fields are read over: they take no memory.
+fn text_of(line: &str, field: &str) -> Result<String, Problem> {
+    let object: BTreeMap<String, &RawValue> =
+        serde_json::from_str(line).map_err(|error| match error.classify() {
+            serde_json::error::Category::Data => {
+                (format!("it is {}, not an object", kind(line)), HINT_LINES)
+            }
+            _ => (error.to_string(), HINT_LINES),
+        })?;
+    let Some(value) = object.get(field).map(|value| value.get()) else {
+        let names: Vec<_> = object.keys().collect();
+        let has = if names.is_empty() { "none".to_owned() } else { quoted(&names) };
+        return Err((format!("field `{field}` is missing (it has {has})"), HINT_FIELD));
     };
-    match object.remove(field) {
-        Some(Value::String(text)) => Ok(text),
-        Some(other) => Err(LineProblem::NotString { field: field.to_owned(), found: kind(&other) }),
-        None => {
-            let has: Vec<_> = object.keys().collect();
-            let has = if has.is_empty() { "none".to_owned() } else { quoted(&has) };
-            Err(LineProblem::Missing { field: field.to_owned(), has })
-        }
+    if !value.starts_with('"') {
+        return Err((format!("field `{field}` is {}, not a string", kind(value)), HINT_FIELD));
     }
+    serde_json::from_str(value).map_err(|error| (error.to_string(), HINT_LINES))
 }
 
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+/// What a JSON value is, by its first character.
+fn kind(json: &str) -> &'static str {
+    match json.trim_start().as_bytes() {
+        [b'n', ..] => "null",
+        [b't' | b'f', ..] => "a boolean",
+        [b'"', ..] => "a string",
+        [b'[', ..] => "a list",
+        [b'{', ..] => "an object",
+        _ => "a number",
     }
 }

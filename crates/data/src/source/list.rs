@@ -9,22 +9,14 @@ use crate::DataError;
 /// Folders inside folders; deeper than any corpus, and an end to what never ends.
 const DEPTH_MAX: usize = 64;
 
-/// The files of a source, and the files in its folders that are left out.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Listing {
-    pub(super) entries: Vec<Entry>,
-    /// Files of unknown format and links to folders: not read.
-    pub skipped: Vec<PathBuf>,
+/// The files of a source in the order they are read, and how many of its folders' are not: those of
+/// unknown format, and links to folders.
+#[derive(Default)]
+pub(super) struct Listing {
+    pub entries: Vec<Entry>,
+    pub n_skipped: usize,
 }
 
-impl Listing {
-    /// The files in the order they are read.
-    pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.entries.iter().map(|entry| entry.path.as_path())
-    }
-}
-
-#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     pub path: PathBuf,
     pub format: Format,
@@ -36,7 +28,7 @@ pub(super) struct Entry {
 pub(super) fn list(paths: &[PathBuf], format: Option<Format>) -> Result<Listing, DataError> {
     let mut listing = Listing::default();
     for path in paths {
-        let metadata = fs::metadata(path).map_err(|source| failed("open", path, source))?;
+        let metadata = fs::metadata(path).map_err(DataError::io("open", path))?;
         if !metadata.is_dir() {
             let format = format.or_else(|| format_of(path)).unwrap_or(Format::Text);
             listing.entries.push(Entry { path: path.clone(), format, is_named: true });
@@ -45,8 +37,8 @@ pub(super) fn list(paths: &[PathBuf], format: Option<Format>) -> Result<Listing,
         let before = listing.entries.len();
         walk(path, format, &mut listing, 0)?;
         if listing.entries.len() == before {
-            let n_skipped = listing.skipped.len();
-            return Err(DataError::NoFiles { path: path.clone(), n_skipped });
+            let (path, n_skipped) = (path.clone(), listing.n_skipped);
+            return Err(DataError::NoFiles { path, n_skipped });
         }
     }
     Ok(listing)
@@ -59,26 +51,26 @@ fn walk(
     depth: usize,
 ) -> Result<(), DataError> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|source| failed("read", dir, source))? {
-        let entry = entry.map_err(|source| failed("read", dir, source))?;
+    for entry in fs::read_dir(dir).map_err(DataError::io("read", dir))? {
+        let entry = entry.map_err(DataError::io("read", dir))?;
         if !entry.file_name().as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }
     }
     paths.sort();
     for path in paths {
-        let metadata = fs::metadata(&path).map_err(|source| failed("open", &path, source))?;
+        let metadata = fs::metadata(&path).map_err(DataError::io("open", &path))?;
         let known = format.or_else(|| format_of(&path));
         match known {
             // A link to a folder may lead back up.
             _ if metadata.is_dir() && (path.is_symlink() || depth == DEPTH_MAX) => {
-                listing.skipped.push(path);
+                listing.n_skipped += 1;
             }
             _ if metadata.is_dir() => walk(&path, format, listing, depth + 1)?,
             Some(format) if metadata.is_file() => {
                 listing.entries.push(Entry { path, format, is_named: false });
             }
-            _ => listing.skipped.push(path),
+            _ => listing.n_skipped += 1,
         }
     }
     Ok(())
@@ -94,8 +86,4 @@ fn format_of(path: &Path) -> Option<Format> {
         "parquet" => Some(Format::Parquet),
         _ => None,
     }
-}
-
-fn failed(action: &'static str, path: &Path, source: std::io::Error) -> DataError {
-    DataError::Io { action, path: path.to_owned(), source }
 }

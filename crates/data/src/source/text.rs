@@ -3,7 +3,7 @@
 use tokenize::safe_cut;
 
 use super::bytes::Bytes;
-use super::{Document, Origin, PART_BYTES, ReadOptions};
+use super::{Document, PART_BYTES};
 use crate::DataError;
 
 const BOM: char = '\u{feff}';
@@ -15,25 +15,18 @@ pub(super) struct Texts {
     /// Read and not yet given; `start` is where that begins.
     buffer: String,
     start: usize,
-    /// No separator begins between `start` and here.
-    searched: usize,
-    number: u64,
     /// A part of the present document has been given.
     is_open: bool,
-    done: bool,
 }
 
 impl Texts {
-    pub fn new(bytes: Bytes, options: &ReadOptions) -> Self {
+    pub fn new(bytes: Bytes, separator: Option<String>) -> Self {
         Self {
             text: Utf8 { bytes, offset: 0, held: Vec::new() },
-            separator: options.separator.clone(),
+            separator,
             buffer: String::new(),
             start: 0,
-            searched: 0,
-            number: 1,
             is_open: false,
-            done: false,
         }
     }
 
@@ -52,30 +45,29 @@ impl Texts {
         let cut = safe_cut(rest, PART_BYTES);
         let text = rest[..cut].to_owned();
         self.start += cut;
-        self.searched = self.searched.max(self.start);
         self.document(text, false)
     }
 
     /// What stands before the next separator in the buffer.
     fn before_separator(&mut self) -> Option<String> {
-        let separator = self.separator.as_ref()?;
-        let Some(at) = self.buffer[self.searched..].find(separator.as_str()) else {
-            // The buffer may end with the beginning of one.
-            let kept = self.buffer.len().saturating_sub(separator.len() - 1);
-            self.searched = self.searched.max(self.buffer.floor_char_boundary(kept));
-            return None;
-        };
-        let end = self.searched + at;
-        let text = self.buffer[self.start..end].to_owned();
-        self.start = end + separator.len();
-        self.searched = self.start;
+        let (text, rest) = self.buffer[self.start..].split_once(self.separator.as_ref()?)?;
+        let text = text.to_owned();
+        self.start = self.buffer.len() - rest.len();
         Some(text)
     }
 
-    /// What is left when the file is at its end.
-    fn last(&mut self) -> Option<Document> {
-        let text = self.buffer.split_off(self.start);
-        self.document(text, true)
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        loop {
+            if let Some(document) = self.cut() {
+                return Ok(Some(document));
+            }
+            self.buffer.drain(..self.start);
+            self.start = 0;
+            if !self.text.read_into(&mut self.buffer)? {
+                let rest = std::mem::take(&mut self.buffer);
+                return Ok(self.document(rest, true));
+            }
+        }
     }
 
     /// Nothing for a document that is blank.
@@ -83,37 +75,8 @@ impl Texts {
         if !self.is_open && ends && text.trim().is_empty() {
             return None;
         }
-        let origin = Origin { file: self.text.bytes.file.clone(), number: self.number };
         self.is_open = !ends;
-        self.number += u64::from(ends);
-        Some(Document { text, origin, ends })
-    }
-}
-
-impl Iterator for Texts {
-    type Item = Result<Document, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.done {
-            if let Some(document) = self.cut() {
-                return Some(Ok(document));
-            }
-            self.buffer.drain(..self.start);
-            self.searched -= self.start;
-            self.start = 0;
-            match self.text.read_into(&mut self.buffer) {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.done = true;
-                    return self.last().map(Ok);
-                }
-                Err(error) => {
-                    self.done = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        None
+        Some(Document { text, ends })
     }
 }
 
@@ -129,20 +92,18 @@ struct Utf8 {
 impl Utf8 {
     /// Appends some text; `false` at the end.
     fn read_into(&mut self, text: &mut String) -> Result<bool, DataError> {
-        let chunk = self.bytes.fill()?;
-        let n_bytes = chunk.len();
-        let nul = chunk.iter().position(|&byte| byte == 0);
-        self.held.extend_from_slice(chunk);
-        self.bytes.consume(n_bytes);
+        let n_held = self.held.len();
+        let n_bytes = self.bytes.read_chunk(&mut self.held)?;
         let (valid, bad) = match std::str::from_utf8(&self.held) {
             Ok(_) => (self.held.len(), false),
             Err(error) => (error.valid_up_to(), error.error_len().is_some() || n_bytes == 0),
         };
         let utf16 = self.offset == 0
             && (self.held.starts_with(&[0xFF, 0xFE]) || self.held.starts_with(&[0xFE, 0xFF]));
-        let file = || self.bytes.file.to_string();
+        let file = || self.bytes.file.clone();
+        let nul = self.held[n_held..].iter().position(|&byte| byte == 0);
         if let (Some(at), false) = (nul, utf16) {
-            let byte = self.offset + (self.held.len() - n_bytes + at) as u64;
+            let byte = self.offset + (n_held + at) as u64;
             return Err(DataError::Binary { file: file(), byte });
         }
         if bad {

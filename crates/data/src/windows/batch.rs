@@ -56,17 +56,23 @@ impl Batch {
         self.sample_ids.push(sample_id);
     }
 
-    /// Appends the `len` tokens from `first` on as targets; as inputs all but the last, behind the
-    /// input that the caller has put there.
+    /// Appends the `len` tokens from `first` on as targets; as inputs those one token before, of
+    /// which the first is end-of-text unless the document `goes_on`.
     pub(super) fn extend(
         &mut self,
         store: &Store,
         first: u64,
         len: usize,
+        goes_on: bool,
     ) -> Result<(), DataError> {
+        let mut before = [store.end_of_text().unwrap_or(0)];
+        if goes_on {
+            store.read(first - 1, &mut before)?;
+        }
         let start = self.targets.len();
         self.targets.resize(start + len, 0);
         store.read(first, &mut self.targets[start..])?;
+        self.inputs.extend(before);
         self.inputs.extend_from_slice(&self.targets[start..start + len - 1]);
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::Batch;
-use crate::{DataError, Permutation, Store};
+use crate::permutation::Permutation;
+use crate::{DataError, Store};
 
 /// A document, or a piece of one longer than a row.
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +96,7 @@ impl Plan {
         let i = i as usize;
         let start = if i == 0 { 0 } else { self.ends[i - 1] };
         for (segment, piece) in (1..).zip(&self.pieces[start..self.ends[i]]) {
-            let mut before = [store.end_of_text().unwrap_or(0)];
-            if !piece.begins {
-                store.read(piece.first - 1, &mut before)?;
-            }
-            batch.inputs.push(before[0]);
-            batch.extend(store, piece.first, piece.len as usize)?;
+            batch.extend(store, piece.first, piece.len as usize, !piece.begins)?;
             if let Some(segments) = &mut batch.segments {
                 segments.resize(batch.inputs.len(), segment);
             }

@@ -35,11 +35,6 @@ impl Stream {
     pub fn append(&self, store: &Store, i: u64, batch: &mut Batch) -> Result<(), DataError> {
         let first = self.base + i * self.seq_len as u64;
         let len = (store.n_tokens() - first).min(self.seq_len as u64) as usize;
-        let mut before = [store.end_of_text().unwrap_or(0)];
-        if first > 0 {
-            store.read(first - 1, &mut before)?;
-        }
-        batch.inputs.push(before[0]);
-        batch.extend(store, first, len)
+        batch.extend(store, first, len, first > 0)
     }
 }

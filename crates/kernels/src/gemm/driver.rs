@@ -182,7 +182,9 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
                     self.lines.ask_for(lines, local.ks(block), n_strips)
                 });
                 for first in (0..self.shared.n_panels()).step_by(at_once) {
-                    if let Some(soon) = &mut soon { soon.go_on() }
+                    if let Some(soon) = &mut soon {
+                        soon.go_on()
+                    }
                     let end = self.shared.n_panels().min(first + at_once);
                     let start = self.shared.panel(block, first).start;
                     let shared = &units[start..self.shared.panel(block, end).start];

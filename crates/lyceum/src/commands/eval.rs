@@ -103,11 +103,10 @@ struct Judge {
 
 impl Judge {
     fn file(&self, path: &Path) -> Result<Score, Failure> {
-        let options = ReadOptions::default();
         let source = if path == Path::new("-") {
-            Source::Stdin(options)
+            Source::Stdin
         } else {
-            Source::Paths { paths: vec![PathBuf::from(path)], options }
+            Source::Paths { paths: vec![PathBuf::from(path)], options: ReadOptions::default() }
         };
         let (mut score, mut text, mut waiting) = (Score::default(), String::new(), vec![]);
         for document in source.open()? {

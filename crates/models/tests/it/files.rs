@@ -5,14 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use checkpoint::weights::MAX_SHARD_BYTES;
-use checkpoint::{Entry, Existing, Origin, OsDisk, StagedDir, Values, Weights, weights};
+use checkpoint::{Entry, Origin, OsDisk, StagedDir, Values, Weights, weights};
 use models::{Model, ModelError};
 use testing::assert_same_bits;
 
 use crate::families::cases;
 
 fn save(model: &Model, dir: &Path, max_shard_bytes: u64) {
-    let mut staged = StagedDir::begin(&OsDisk, dir, Existing::Refuse).unwrap();
+    let mut staged = StagedDir::begin(&OsDisk, dir).unwrap();
     staged.write("config.json", model.config_json().as_bytes()).unwrap();
     weights::save(&mut staged, "model", &model.entries(), max_shard_bytes).unwrap();
     staged.commit(Origin::default()).unwrap();

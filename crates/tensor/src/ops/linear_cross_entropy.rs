@@ -16,7 +16,7 @@
 use std::ops::{AddAssign, Range};
 
 use kernels::cross_entropy;
-use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed, pack_b};
+use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 
 use crate::dtype::{DType, by_dtypes};
 use crate::params::Param;
@@ -29,7 +29,9 @@ pub const NO_TARGET: u32 = u32::MAX;
 /// Bytes of f32 logits that exist at a time.
 const LOGIT_BYTES: usize = 32 << 20;
 /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
-const GRAD_BYTES: usize = 104 << 20;
+const GRAD_BYTES: usize = 52 << 20;
+/// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in bf16.
+const CLASSES_AT_ONCE: usize = 4096;
 
 /// A loss as it must be added up: over micro-batches, over ranks, over documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -199,10 +201,20 @@ impl<'t, 'a> Chunks<'t, 'a> {
         let (n, at) = (rows.len(), rows.start * d_model..rows.end * d_model);
         let d_logits = self.d_logits.as_ref().expect("gradients: the tape records");
         by_dtypes!(self.hidden.value.dtype(), X, tape.compute(), G => {
-            let dz = Mat::new(&d_logits.as_slice::<G>()[..n * vocab_size], n, vocab_size);
-            let w = Mat::new(tape.params().get(self.args.weight), vocab_size, d_model);
-            let dh = MatMut::new(&mut d_hidden.as_mut_slice::<X>()[at.clone()], n, d_model);
-            gemm(isa, multiply, dh, dz, w, Epilogue::default());
+            let dz = &d_logits.as_slice::<G>()[..n * vocab_size];
+            let mut sum = tape.device().empty(&[n, d_model], DType::F32);
+            let sum = sum.as_mut_slice::<f32>();
+            for first in (0..vocab_size).step_by(CLASSES_AT_ONCE) {
+                let n_classes = CLASSES_AT_ONCE.min(vocab_size - first);
+                let write = if first == 0 { Write::Overwrite } else { Write::Add };
+                let w = &tape.params().get(self.args.weight)[first * d_model..];
+                let w = Mat::new(w, n_classes, d_model);
+                let dz = Mat::new(&dz[first..], n, n_classes).with_stride(vocab_size);
+                let epilogue = Epilogue { write, ..Epilogue::default() };
+                gemm(isa, multiply, MatMut::new(sum, n, d_model), dz, w, epilogue);
+            }
+            kernels::cast::convert(isa, &mut d_hidden.as_mut_slice::<X>()[at.clone()], sum);
+            let dz = Mat::new(dz, n, vocab_size);
             if let Some(mut grads) = tape.grads() {
                 let (dw, write) = grads.slot(self.args.weight);
                 let h = Mat::new(&self.hidden.value.as_slice::<X>()[at], n, d_model);

@@ -3,6 +3,8 @@
 #[path = "../../../models/tests/it/families.rs"]
 #[allow(dead_code)] // Shared; what is of no use here is of use there.
 mod families;
+#[path = "../../../checkpoint/src/faults.rs"]
+mod faults;
 mod golden;
 mod precision;
 mod refusals;
@@ -10,3 +12,5 @@ mod resume;
 mod run;
 mod steps;
 mod support;
+
+use checkpoint::disk; // Where `faults`, a module of two crates' tests, looks for it.

@@ -4,11 +4,11 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 
-use checkpoint::faults::{Fault, FaultyDisk};
 use checkpoint::{CheckpointError, Disk, RunDir};
 use data::Mode;
 use train::{Ended, TrainError};
 
+use crate::faults::{Fault, FaultyDisk};
 use crate::support::{Left, Plan, checkpoints};
 
 /// A run that nobody interrupts.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    BuildConfig, DataError, Document, EvalBatches, Format, Source, Store, build, spool,
-    train_tokenizer,
+    DataError, Document, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
 };
 use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
@@ -58,8 +57,7 @@ impl Corpora {
         let (train, validation) = (dir.join(TRAIN), dir.join(VALIDATION));
         let fraction = recipe.data.validation_fraction;
         let validation = (fraction > 0.0).then_some((validation.as_path(), fraction));
-        let config = BuildConfig { tokenizer: &tokenizer, train: &train, validation };
-        build(&source, &config, &mut |_| ())?;
+        build(&source, &tokenizer, &train, validation)?;
         // Everything is in the store now.
         let _ = std::fs::remove_file(dir.join(STDIN));
         Self::open(recipe, &dir)
@@ -123,8 +121,8 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
         return Ok(Some(corpus.text().len() as u64));
     }
     let mut total = 0;
-    for path in source.listing()?.files() {
-        let metadata = std::fs::metadata(path).reading(path)?;
+    for path in source.files()? {
+        let metadata = std::fs::metadata(&path).reading(&path)?;
         let name = path.to_string_lossy().to_lowercase();
         let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));
         if packed || !metadata.is_file() || data.read.format == Some(Format::Parquet) {
