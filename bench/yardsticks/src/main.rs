@@ -1,10 +1,13 @@
-//! f32 products of this project beside those of the crates `gemm` and `rten-gemm`, in turns.
+//! f32 products of this project beside those of the crates `faer`, `gemm` and `rten-gemm`, in
+//! turns.
 //!
-//! `cargo run --release --manifest-path crates/kernels/yardsticks/Cargo.toml` prints the median
-//! GFLOP/s of each, for the three products of a linear layer, at any load of the machine.
+//! `cargo run --release --manifest-path bench/yardsticks/Cargo.toml` prints the median GFLOP/s
+//! of each, for the three products of a linear layer, at any load of the machine.
 
 use std::time::Instant;
 
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut as MatRefMut, MatRef, Par};
 use kernels::Isa;
 use kernels::gemm::{Epilogue, Mat, MatMut, Multiply};
 use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
@@ -14,7 +17,8 @@ use rten_tensor::NdTensorView;
 type Case = ([usize; 3], [bool; 2]);
 
 fn main() {
-    println!("{:>24} {:>10} {:>10} {:>10}", "[m, n, k]", "kernels", "gemm", "rten-gemm");
+    let names = ["kernels", "faer", "gemm", "rten-gemm"].map(|name| format!("{name:>10}"));
+    println!("{:>24} {}", "[m, n, k]", names.join(" "));
     for [r, k, m] in [[2048, 512, 2048], [2048, 2048, 512], [2048, 512, 10_000]] {
         compare(([r, m, k], [false, true]));
         compare(([r, k, m], [false, false]));
@@ -27,24 +31,24 @@ fn compare(case: Case) {
     let numbers =
         |len: usize| -> Vec<f32> { (0..len).map(|i| (i % 251) as f32 / 251.0 - 0.5).collect() };
     let (a, b) = (numbers(m * k), numbers(k * n));
-    let mut c = [(); 3].map(|()| vec![0f32; m * n]);
-    let mut times: [Vec<f64>; 3] = Default::default();
+    let mut c = [(); 4].map(|()| vec![0f32; m * n]);
+    let mut times: [Vec<f64>; 4] = Default::default();
     for _ in 0..8 {
-        for (i, run) in [ours, gemm_crate, rten].into_iter().enumerate() {
+        for (i, run) in [ours, faer, gemm_crate, rten].into_iter().enumerate() {
             let start = Instant::now();
             run(&mut c[i], &a, &b, case);
             times[i].push(start.elapsed().as_secs_f64());
         }
     }
-    let [ours, gemm, rten] = &c;
+    let [ours, others @ ..] = &c;
     let close = |x: &[f32]| ours.iter().zip(x).all(|(a, b)| (a - b).abs() < 1e-2);
-    assert!(close(gemm) && close(rten), "results differ");
+    assert!(others.iter().all(|c| close(c)), "results differ");
     let speeds = times.map(|mut times| {
         times.sort_by(f64::total_cmp);
         2e-9 * (m * n * k) as f64 / times[times.len() / 2]
     });
-    let [ours, gemm, rten] = speeds;
-    println!("{:>24} {ours:10.1} {gemm:10.1} {rten:10.1}", format!("{:?}", case.0));
+    let speeds = speeds.map(|speed| format!("{speed:10.1}"));
+    println!("{:>24} {}", format!("{:?}", case.0), speeds.join(" "));
 }
 
 fn ours(c: &mut [f32], a: &[f32], b: &[f32], ([m, n, k], [a_t, b_t]): Case) {
@@ -52,6 +56,19 @@ fn ours(c: &mut [f32], a: &[f32], b: &[f32], ([m, n, k], [a_t, b_t]): Case) {
     let b = if b_t { Mat::new(b, n, k).t() } else { Mat::new(b, k, n) };
     let (isa, c) = (Isa::detect(), MatMut::new(c, m, n));
     kernels::gemm::gemm(isa, Multiply::F32, c, a, b, Epilogue::default());
+}
+
+fn faer(c: &mut [f32], a: &[f32], b: &[f32], ([m, n, k], [a_t, b_t]): Case) {
+    let view = |x, rows, cols, transposed: bool| {
+        if transposed {
+            MatRef::from_column_major_slice(x, rows, cols)
+        } else {
+            MatRef::from_row_major_slice(x, rows, cols)
+        }
+    };
+    let (a, b) = (view(a, m, k, a_t), view(b, k, n, b_t));
+    let c = MatRefMut::from_row_major_slice_mut(c, m, n);
+    matmul(c, Accum::Replace, a, b, 1.0, Par::rayon(0));
 }
 
 fn gemm_crate(c: &mut [f32], a: &[f32], b: &[f32], ([m, n, k], [a_t, b_t]): Case) {

@@ -60,7 +60,7 @@ fn bench<T: Element, C: Element>(
     roof: impl Fn() -> f64,
 ) {
     let name = format!("{} {product:?} [{r}, {k}, {m}]", T::NAME);
-    if !name.contains(filter) {
+    if !name.to_lowercase().contains(&filter.to_lowercase()) {
         return;
     }
     let numbers = |n: usize| -> Vec<T> {
