@@ -1,8 +1,8 @@
 //! Speed of attention and of the row kernels beside the roof of the machine.
 //!
 //! `cargo bench -p kernels --bench rows [-- FILTER]` prints one line a case, of the shapes of a
-//! GPT with d_model 512 on 8 x 256 tokens in bf16: the median of the rounds in GB/s of what must be
-//! read and written at least, beside what memory was read with just before; attention in GFLOP/s
+//! GPT with `d_model` 512 on 8 x 256 tokens in bf16: the median of the rounds in GB/s of what must
+//! be read and written at least, beside what memory was read with just before; attention in GFLOP/s
 //! of what a causal mask leaves, beside the roof of the dot product.
 #![allow(clippy::print_stdout)]
 

@@ -18,7 +18,7 @@ use super::pack::{Part, pack};
 use super::packed::{Packing, Panels};
 use super::region::{Pass, Region};
 use super::scratch::{Purpose, with_buffer};
-use super::view::Lines;
+use super::view::{Lines, Soon};
 use crate::element::Element;
 
 /// Units of the rows that are multiplied with one panel of columns after the other: a part of an
@@ -111,14 +111,14 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
         let mut at_hand = blocks.take();
         while let Some(panels) = at_hand {
             let next = blocks.take_early();
-            self.block(units, panels, next.clone());
+            self.block(units, panels, next.as_ref());
             at_hand = next.or_else(|| blocks.take());
         }
     }
 
     /// Computes the part of the result that belongs to some panels of the local operand. Each
     /// panel is given to one block only.
-    fn block(&self, units: &[u32], panels: Range<usize>, next: Option<Range<usize>>) {
+    fn block(&self, units: &[u32], panels: Range<usize>, next: Option<&Range<usize>>) {
         let local = self.local;
         let lines = panels.start * local.width..local.count.min(panels.end * local.width);
         let [m, n] = self.out.dims;
@@ -143,58 +143,67 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
         });
     }
 
-    /// Packs the local panels, one block of `k` after the other, and multiplies.
-    /// What is packed next is asked for meanwhile: reading it then would wait for memory.
+    /// Packs the local panels, one block of `k` after the other, and multiplies. What is packed
+    /// next is asked for meanwhile: reading it then would wait for memory.
     fn run(
         &self,
         units: &[u32],
         panels: Range<usize>,
-        next: Option<Range<usize>>,
+        next: Option<&Range<usize>>,
         region: &mut Region<'_, C>,
     ) {
         let local = self.local;
         with_buffer(Purpose::Local, |buffer| {
             for block in 0..local.k_blocks() {
-                let panel_len = local.panel_len(block);
-                let packed = buffer.sized(panel_len * panels.len());
-                let width = local.width;
-                let part = Part { width, panels: panels.clone(), ks: local.ks(block) };
+                let part = Part { width: local.width, panels: panels.clone(), ks: local.ks(block) };
+                let packed = buffer.sized(local.panel_len(block) * panels.len());
                 pack(local.kernel, self.lines, &part, packed);
-                // A panel of columns is the larger one, and stays near while rows go by.
-                let at_once = match self.cut {
-                    Local::Rows => 1,
-                    Local::Cols => (STRIP_UNITS / self.shared.panel_len(block).max(1)).max(1),
-                };
-                let pass = Pass {
-                    kernel: local.kernel,
-                    n_units: panel_len / width,
-                    after: if self.cut == Local::Rows { [0, 1] } else { [at_once, 0] },
-                    first: block == 0,
-                    last: block + 1 == local.k_blocks(),
-                };
                 let soon = match block + 1 {
                     block if block < local.k_blocks() => Some((panels.clone(), block)),
-                    _ => next.clone().map(|panels| (panels, 0)),
+                    _ => next.map(|panels| (panels.clone(), 0)),
                 };
-                let mut soon = soon.map(|(panels, block)| {
-                    let lines = panels.start * width..local.count.min(panels.end * width);
-                    let n_strips = self.shared.n_panels().div_ceil(at_once);
-                    self.lines.ask_for(lines, local.ks(block), n_strips)
-                });
-                for first in (0..self.shared.n_panels()).step_by(at_once) {
-                    if let Some(soon) = &mut soon {
-                        soon.go_on()
-                    }
-                    let end = self.shared.n_panels().min(first + at_once);
-                    let start = self.shared.panel(block, first).start;
-                    let shared = &units[start..self.shared.panel(block, end).start];
-                    let line = first * self.shared.width;
-                    match self.cut {
-                        Local::Rows => region.strip(pass, [0, line], [packed, shared]),
-                        Local::Cols => region.strip(pass, [line, 0], [shared, packed]),
-                    }
-                }
+                self.multiply(units, block, packed, soon, region);
             }
         });
+    }
+
+    /// Multiplies what is packed of one block of `k`, strip by strip, and asks for the memory of
+    /// some panels in another one.
+    fn multiply(
+        &self,
+        units: &[u32],
+        block: usize,
+        packed: &[u32],
+        soon: Option<(Range<usize>, usize)>,
+        region: &mut Region<'_, C>,
+    ) {
+        let (local, shared) = (self.local, self.shared);
+        // A panel of columns is the larger one, and stays near while rows go by.
+        let at_once = match self.cut {
+            Local::Rows => 1,
+            Local::Cols => (STRIP_UNITS / shared.panel_len(block).max(1)).max(1),
+        };
+        let pass = Pass {
+            kernel: local.kernel,
+            n_units: local.panel_len(block) / local.width,
+            after: if self.cut == Local::Rows { [0, 1] } else { [at_once, 0] },
+            first: block == 0,
+            last: block + 1 == local.k_blocks(),
+        };
+        let n_strips = shared.n_panels().div_ceil(at_once);
+        let mut soon = soon.map(|(panels, block)| {
+            let lines = panels.start * local.width..local.count.min(panels.end * local.width);
+            self.lines.ask_for(lines, local.ks(block), n_strips)
+        });
+        for first in (0..shared.n_panels()).step_by(at_once) {
+            soon.iter_mut().for_each(Soon::go_on);
+            let end = shared.n_panels().min(first + at_once);
+            let range = shared.panel(block, first).start..shared.panel(block, end).start;
+            let (strip, line) = (&units[range], first * shared.width);
+            match self.cut {
+                Local::Rows => region.strip(pass, [0, line], [packed, strip]),
+                Local::Cols => region.strip(pass, [line, 0], [strip, packed]),
+            }
+        }
     }
 }
