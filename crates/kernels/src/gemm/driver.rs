@@ -1,10 +1,11 @@
 //! The driver: one operand is packed whole and shared, the other is cut into blocks.
 //!
 //! A block is a few panels of the larger operand, packed by the thread that computes it and small
-//! enough for its L2 cache, against all panels of the other. Blocks get smaller towards the end,
-//! so that threads end together; their sizes follow from the sizes of the matrices alone. Sums
-//! run in the order of `k` wherever a tile is cut, so an element has the same bits whatever the
-//! other rows and columns are and however many threads there are.
+//! enough for its L2 cache, against all panels of the other. A thread takes its next block before
+//! it needs it and asks for that memory while it multiplies, so that packing seldom waits. Blocks
+//! get smaller towards the end, so that threads end together; their sizes follow from the sizes of
+//! the matrices alone. Sums run in the order of `k` wherever a tile is cut, so an element has the
+//! same bits whatever the other rows and columns are and however many threads there are.
 
 use std::any::TypeId;
 use std::ops::Range;

@@ -29,7 +29,7 @@ pub const NO_TARGET: u32 = u32::MAX;
 /// Bytes of f32 logits that exist at a time.
 const LOGIT_BYTES: usize = 32 << 20;
 /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
-const GRAD_BYTES: usize = 52 << 20;
+const GRAD_BYTES: usize = 28 << 20;
 /// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in bf16.
 const CLASSES_AT_ONCE: usize = 4096;
 
