@@ -61,7 +61,8 @@ fn write(python: &Python, script: &str, folder: &Path) -> Result<()> {
 /// Trains two steps, then runs one batch through both implementations.
 fn loads(python: &Python, run: &Path, args: &[&str]) -> Result<()> {
     let mut pretrain = binary(&["pretrain"]);
-    pretrain.args(args).args(["--set", "train.steps=2", "--quiet", "--out"]).arg(run);
+    pretrain.args(args).args(["--set", "train.steps=2", "--set", "optim.warmup_steps=0"]);
+    pretrain.args(["--quiet", "--out"]).arg(run);
     command::run(&mut pretrain)?;
     let model = newest(&run.join("checkpoints"))?;
     let (inputs, outputs) = (run.join("in.safetensors"), run.join("out.safetensors"));
