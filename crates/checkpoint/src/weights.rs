@@ -10,6 +10,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use mapped::{MappedFile, cast_or_copy};
@@ -30,7 +31,7 @@ const MAX_INDEX_BYTES: u64 = 100_000_000;
 /// The tensors of one file or of a sharded model, by name; mapped, so opening costs no memory.
 #[derive(Debug, Default)]
 pub struct Weights {
-    files: Vec<(PathBuf, MappedFile)>,
+    files: Vec<(PathBuf, Bytes)>,
     /// By name: the index of the file, and what is where in it.
     tensors: Tensors,
 }
@@ -83,7 +84,7 @@ impl Weights {
         match header::parse(&map) {
             Ok(infos) => {
                 let file = self.files.len();
-                self.files.push((path, map));
+                self.files.push((path, Bytes::from_owner(map)));
                 Ok(infos.into_iter().map(|(name, info)| (name, (file, info))).collect())
             }
             Err(problem) => Err(CheckpointError::Header { path, problem }),
@@ -131,6 +132,16 @@ impl Weights {
             });
         };
         Ok(TensorView { dtype: *dtype, shape, bytes: &self.files[*file].1[bytes.clone()] })
+    }
+
+    /// The bytes of a tensor, which keep the file mapped.
+    ///
+    /// # Errors
+    /// [`CheckpointError::MissingTensor`].
+    pub fn share(&self, name: &str) -> Result<Bytes, CheckpointError> {
+        let view = self.get(name)?;
+        let (file, _) = self.tensors[name];
+        Ok(self.files[file].1.slice_ref(view.bytes))
     }
 
     /// A floating-point tensor as f32: F32, F16, BF16 exactly, F64 rounded.

@@ -54,7 +54,12 @@ impl<'m> Decoder<'m> {
         let stack = &self.model.stack;
         let hidden = stack.forward(&tape, &tokens.into(), [batch, len], &mut ctx);
         let last: Arc<[u32]> = (1..=batch).map(|b| (b * len - 1) as u32).collect();
-        stack.head.logits(&tape, &tape.select_rows(&hidden, &last)).value().to_vec()
+        stack
+            .token_head()
+            .expect("a head over the vocabulary")
+            .logits(&tape, &tape.select_rows(&hidden, &last))
+            .value()
+            .to_vec()
     }
 }
 

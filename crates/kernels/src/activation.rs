@@ -30,12 +30,16 @@ pub enum Activation {
     GeluTanh,
     /// `x * sigmoid(x)`.
     Silu,
+    /// `x * sigmoid(1.702 x)`: the sigmoid approximation of GELU.
+    QuickGelu,
+    /// The hyperbolic tangent.
+    Tanh,
 }
 
 impl Activation {
     /// All of them.
-    pub const ALL: [Activation; 4] =
-        [Activation::Relu, Activation::GeluErf, Activation::GeluTanh, Activation::Silu];
+    pub const ALL: [Activation; 6] =
+        [Self::Relu, Self::GeluErf, Self::GeluTanh, Self::Silu, Self::QuickGelu, Self::Tanh];
 }
 
 /// Runs an expression with the type of an activation, so that the choice is outside its loop.
@@ -56,6 +60,14 @@ macro_rules! by_kind {
             }
             Activation::Silu => {
                 type $kind = Silu;
+                $run
+            }
+            Activation::QuickGelu => {
+                type $kind = QuickGelu;
+                $run
+            }
+            Activation::Tanh => {
+                type $kind = Tanh;
                 $run
             }
         }
@@ -80,6 +92,8 @@ struct Relu;
 struct GeluErf;
 struct GeluTanh;
 struct Silu;
+struct QuickGelu;
+struct Tanh;
 
 impl Kind for Relu {
     #[inline(always)]
@@ -127,6 +141,35 @@ impl Kind for Silu {
         times_sigmoid(s, x, x, s.splat(1.0))
     }
 }
+
+impl Kind for QuickGelu {
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, x: S::F) -> S::F {
+        s.mul(x, math::sigmoid(s, s.mul(x, s.splat(QUICK))))
+    }
+    #[inline(always)]
+    fn both<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+        let slope = s.splat(QUICK);
+        times_sigmoid(s, x, s.mul(x, slope), slope)
+    }
+}
+
+impl Kind for Tanh {
+    /// `2 sigmoid(2x) - 1`: near zero it is right to 1e-7, not to so many digits.
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, x: S::F) -> S::F {
+        let gate = math::sigmoid(s, s.add(x, x));
+        s.sub(s.add(gate, gate), s.splat(1.0))
+    }
+    #[inline(always)]
+    fn both<S: Simd>(s: S, x: S::F) -> (S::F, S::F) {
+        let y = Self::apply(s, x);
+        (y, s.fnma(y, y, s.splat(1.0)))
+    }
+}
+
+/// Slope of the argument in the sigmoid approximation of GELU.
+const QUICK: f32 = 1.702;
 
 /// Twice the argument of the tanh in GELU's approximation, and its derivative.
 ///

@@ -20,6 +20,8 @@ pub mod dropout;
 pub mod element;
 pub mod embedding;
 pub mod gemm;
+pub mod head_norm;
+mod heads;
 pub mod isa;
 pub mod layer_norm;
 mod norm;
@@ -33,4 +35,5 @@ mod simd;
 pub mod softmax;
 
 pub use element::{Element, bf16, f16};
+pub use heads::HeadRows;
 pub use isa::Isa;

@@ -54,7 +54,7 @@ simd_fn! {
 }
 
 #[inline(always)]
-fn forward_rows<S: Simd, X: Element, Y: Element>(
+pub(crate) fn forward_rows<S: Simd, X: Element, Y: Element>(
     s: S,
     y: &mut [Y],
     stats: (&mut [f32], &mut [f32]),
@@ -144,9 +144,9 @@ simd_fn! {
 }
 
 #[inline(always)]
-fn backward_rows<S: Simd, G: Element, X: Element>(
+pub(crate) fn backward_rows<S: Simd, D: Element, G: Element, X: Element>(
     s: S,
-    dx: &mut [f32],
+    dx: &mut [D],
     (dw, db): (&mut [f32], &mut [f32]),
     (dy, x): (&[G], &[X]),
     stats: Stats,

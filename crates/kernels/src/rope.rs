@@ -9,6 +9,7 @@
 #![allow(clippy::inline_always)] // As in `simd`.
 
 use crate::cut::rows_per_piece;
+use crate::heads::HeadRows;
 use crate::simd::{Block, Simd, for_blocks, simd_fn};
 use crate::{Element, Isa};
 use rayon::prelude::*;
@@ -57,6 +58,11 @@ impl RopeTable {
         Self { cos, sin, half: frequencies.len(), pairing }
     }
 
+    /// Multiplies all sines and cosines: what turns is scaled as well, and so is the gradient.
+    pub fn scale(&mut self, factor: f32) {
+        self.cos.iter_mut().chain(&mut self.sin).for_each(|x| *x *= factor);
+    }
+
     /// How many positions there are.
     pub fn max_len(&self) -> usize {
         self.cos.len() / self.half.max(1)
@@ -74,19 +80,6 @@ impl RopeTable {
     }
 }
 
-/// Where the heads are in a buffer: row r starts at `r * row_stride`, its heads at `offset` in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RopeRows {
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// The first head within a row.
-    pub offset: usize,
-    /// Heads that follow one another.
-    pub n_heads: usize,
-    /// Channels of a head; those after `d_rot` stay as they are.
-    pub d_head: usize,
-}
-
 /// Rotates the heads of every row of `x` by the row's position.
 ///
 /// # Panics
@@ -94,12 +87,12 @@ pub struct RopeRows {
 pub fn rotate<X: Element>(
     isa: Isa,
     x: &mut [X],
-    rows: RopeRows,
+    rows: HeadRows,
     table: &RopeTable,
     positions: &[u32],
     direction: Direction,
 ) {
-    let RopeRows { row_stride, offset, n_heads, d_head } = rows;
+    let HeadRows { row_stride, offset, n_heads, d_head } = rows;
     assert_eq!(x.len(), positions.len() * row_stride, "rope: rows of {row_stride}");
     assert!(offset + n_heads * d_head <= row_stride, "rope: {rows:?}");
     assert!(table.d_rot() <= d_head, "rope: d_rot {} in heads of {d_head}", table.d_rot());
@@ -118,7 +111,7 @@ pub fn rotate<X: Element>(
 
 simd_fn! {
     fn rotate_piece<X: Element>(
-        x: &mut [X], rows: RopeRows, table: &RopeTable, positions: &[u32], direction: Direction,
+        x: &mut [X], rows: HeadRows, table: &RopeTable, positions: &[u32], direction: Direction,
     ) = rotate_body;
 }
 
@@ -126,12 +119,12 @@ simd_fn! {
 fn rotate_body<S: Simd, X: Element>(
     s: S,
     x: &mut [X],
-    rows: RopeRows,
+    rows: HeadRows,
     table: &RopeTable,
     positions: &[u32],
     direction: Direction,
 ) {
-    let RopeRows { row_stride, offset, n_heads, d_head } = rows;
+    let HeadRows { row_stride, offset, n_heads, d_head } = rows;
     let sign = if direction == Direction::Forward { 1.0 } else { -1.0 };
     for (row, &position) in x.chunks_exact_mut(row_stride).zip(positions) {
         let turn = table.at(position);
@@ -177,7 +170,7 @@ mod tests {
 
     const THETA: f64 = 10_000.0;
 
-    fn case<X: Element>(isa: Isa, rows: RopeRows, d_rot: usize, n_rows: usize, tol: f64) {
+    fn case<X: Element>(isa: Isa, rows: HeadRows, d_rot: usize, n_rows: usize, tol: f64) {
         let mut numbers = Numbers::new(d_rot as u64);
         let x: Vec<X> = round(&numbers.normal(n_rows * rows.row_stride));
         let positions: Vec<u32> = (0..n_rows).map(|_| numbers.below(5000) as u32).collect();
@@ -202,7 +195,7 @@ mod tests {
     #[test]
     fn equals_the_reference_and_turns_back() {
         for isa in Isa::supported() {
-            let rows = |n_heads, d_head| RopeRows {
+            let rows = |n_heads, d_head| HeadRows {
                 row_stride: 3 * n_heads * d_head + 5,
                 offset: n_heads * d_head,
                 n_heads,
@@ -219,7 +212,7 @@ mod tests {
 
     #[test]
     fn products_depend_on_the_distance_alone() {
-        let rows = RopeRows { row_stride: 64, offset: 0, n_heads: 1, d_head: 64 };
+        let rows = HeadRows { row_stride: 64, offset: 0, n_heads: 1, d_head: 64 };
         let table = RopeTable::new(1000, 64, THETA, Pairing::Halves);
         let x = Numbers::new(1).normal(128);
         let dot = |at: u32| {
@@ -233,7 +226,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "position 4 in a table of 4")]
     fn a_position_outside_the_table_panics() {
-        let rows = RopeRows { row_stride: 2, offset: 0, n_heads: 1, d_head: 2 };
+        let rows = HeadRows { row_stride: 2, offset: 0, n_heads: 1, d_head: 2 };
         let table = RopeTable::new(4, 2, THETA, Pairing::Halves);
         rotate(Isa::Portable, &mut [0.0_f32; 2], rows, &table, &[4], Direction::Forward);
     }

@@ -213,7 +213,7 @@ impl<'a> Sizes<'a> {
         let inside = self.compute * (attended as f64 + up + f);
         // The stream after each sublayer in f32, and either its norm or, normalised after, the sum.
         let streams = match self.trunk.placement {
-            NormPlacement::Pre => 2.0 * (F32 + self.compute) * d,
+            NormPlacement::Pre | NormPlacement::Around => 2.0 * (F32 + self.compute) * d,
             NormPlacement::Post => 4.0 * F32 * d,
         };
         // Mean and deviation of two norms, logsumexp of every head.

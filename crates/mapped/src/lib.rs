@@ -67,6 +67,12 @@ impl Deref for MappedFile {
     }
 }
 
+impl AsRef<[u8]> for MappedFile {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 /// The bytes as numbers of the machine's own byte order: in place where they are aligned for `T`,
 /// else copied.
 ///

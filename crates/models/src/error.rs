@@ -37,7 +37,8 @@ impl ModelError {
                     .into(),
             ),
             Self::NoModelType { .. } | Self::UnknownModelType { .. } => {
-                Some("known model types are `gpt2` and `seed_transformer`".into())
+                let known: Vec<_> = crate::ModelConfig::known().collect();
+                Some(format!("known model types are {}", known.join(", ")))
             }
             Self::Constant { .. } => {
                 Some("the table of positions is fixed: were the weights changed by hand?".into())

@@ -1,9 +1,14 @@
 //! Import tables: a bijection between a family's external names and this project's own, used both
 //! ways.
 
-use checkpoint::{CheckpointError, Entry, Values, Weights};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use bytes::Bytes;
+use checkpoint::{CheckpointError, Dtype, Entry, Values, Weights};
+use mapped::cast_or_copy;
 use tensor::Entry as Registered;
-use tensor::{Param, Params};
+use tensor::{DType, Frozen, Param, Params};
 
 use crate::error::ModelError;
 
@@ -12,10 +17,48 @@ use crate::error::ModelError;
 pub enum Source {
     /// A parameter of that name, as it is.
     Param(String),
+    /// Some rows of a parameter of that name: files keep apart what is one matrix here.
+    Rows(String, Range<usize>),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
     /// The fixed table of positions: checked on reading, and then taken as it is stored.
     Waves,
+}
+
+impl Source {
+    /// The parameter.
+    pub fn own(&self) -> Option<&str> {
+        match self {
+            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) => Some(own),
+            Self::Waves => None,
+        }
+    }
+
+    /// The shape of the external tensor, from that of the parameter.
+    fn shape(&self, own: &[usize]) -> Vec<usize> {
+        match self {
+            Self::Param(_) | Self::Waves => own.to_vec(),
+            Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
+            Self::Transposed(_) => own.iter().rev().copied().collect(),
+        }
+    }
+
+    /// The external tensor, made of the values of its parameter.
+    pub fn external(&self, param: &Param, values: &[f32]) -> Vec<f32> {
+        match self {
+            Self::Transposed(_) => transpose(values, matrix(param)),
+            _ => values[self.range(param)].to_vec(),
+        }
+    }
+
+    /// The values of the parameter that it is.
+    fn range(&self, param: &Param) -> Range<usize> {
+        let width = param.shape()[1..].iter().product::<usize>();
+        match self {
+            Self::Rows(_, rows) => rows.start * width..rows.end * width,
+            _ => 0..param.len(),
+        }
+    }
 }
 
 /// One external tensor.
@@ -39,13 +82,48 @@ impl Import {
     }
 }
 
+/// A table under construction.
+#[derive(Default)]
+pub(crate) struct Table(pub Vec<Import>);
+
+impl Table {
+    /// `theirs` is the parameter `ours`.
+    pub fn param(&mut self, theirs: impl Into<String>, ours: impl Into<String>) {
+        self.0.push(Import::param(theirs, ours));
+    }
+
+    /// Weight and, perhaps, bias of a layer.
+    pub fn layer(&mut self, theirs: &str, ours: &str, bias: bool) {
+        for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
+            self.param(format!("{theirs}.{leaf}"), format!("{ours}.{leaf}"));
+        }
+    }
+
+    /// Layers that are one here: each with the rows it has of it.
+    pub fn stacked<const N: usize>(
+        &mut self,
+        theirs: [(String, usize); N],
+        ours: &str,
+        bias: bool,
+    ) {
+        let mut first = 0;
+        for (name, n) in theirs {
+            for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
+                let source = Source::Rows(format!("{ours}.{leaf}"), first..first + n);
+                self.0.push(Import { name: format!("{name}.{leaf}"), source });
+            }
+            first += n;
+        }
+    }
+}
+
 fn find<'p>(params: &'p Params, own: &str) -> &'p Param {
     &params.find(own).unwrap_or_else(|| panic!("import table: no parameter `{own}`")).param
 }
 
 /// The transpose of a row-major `[rows, cols]`.
-fn transpose(x: &[f32], [rows, cols]: [usize; 2]) -> Vec<f32> {
-    let mut y = vec![0.0; x.len()];
+fn transpose<T: Copy + Default>(x: &[T], [rows, cols]: [usize; 2]) -> Vec<T> {
+    let mut y = vec![T::default(); x.len()];
     for (r, row) in x.chunks_exact(cols.max(1)).enumerate() {
         for (c, &value) in row.iter().enumerate() {
             y[c * rows + r] = value;
@@ -69,16 +147,9 @@ pub(crate) fn check(
 ) -> Result<(), ModelError> {
     for Import { name, source } in table {
         let found = weights.get(name)?.shape;
-        let (own, transposed) = match source {
-            Source::Param(own) => (own, false),
-            Source::Transposed(own) => (own, true),
-            Source::Waves => continue,
-        };
+        let Some(own) = source.own() else { continue };
         let entry = registered.iter().find(|e| e.name == *own);
-        let mut expected = entry.expect("a registered parameter").param.shape().to_vec();
-        if transposed {
-            expected.reverse();
-        }
+        let expected = source.shape(entry.expect("a registered parameter").param.shape());
         if found != expected {
             let (name, found) = (name.clone(), found.to_vec());
             return Err(CheckpointError::Shape { name, expected, found }.into());
@@ -91,38 +162,93 @@ pub(crate) fn check(
 /// another arrangement of sines and cosines is off by ones.
 const WAVES_TOLERANCE: f32 = 0.01;
 
-/// Reads every tensor of `table` from `weights`.
+/// Parts of a frozen matrix by the row they start at.
+type Parts = BTreeMap<usize, (DType, Bytes)>;
+
+/// Reads every tensor of `table` from `weights`; `set_waves` takes the table of positions, if it is
+/// that of the model.
 pub(crate) fn read(
     table: &[Import],
     weights: &Weights,
-    (params, mut waves): (&mut Params, Option<&mut [f32]>),
+    params: &mut Params,
+    mut set_waves: impl FnMut(Vec<f32>) -> Result<(), Vec<f32>>,
 ) -> Result<(), ModelError> {
-    for import in table {
-        let name = import.name.clone();
-        match &import.source {
-            Source::Param(own) => {
-                let param = find(params, own).clone();
-                weights.read_f32(&name, param.shape(), params.get_mut(&param))?;
-            }
-            Source::Transposed(own) => {
-                let param = find(params, own).clone();
-                let [rows, cols] = matrix(&param);
-                let mut external = vec![0.0; param.len()];
-                weights.read_f32(&name, &[cols, rows], &mut external)?;
-                params.get_mut(&param).copy_from_slice(&transpose(&external, [cols, rows]));
-            }
-            Source::Waves => {
-                let stored = weights.to_f32(&name)?;
-                let close = |(a, b): (&f32, &f32)| (a - b).abs() < WAVES_TOLERANCE;
-                let waves = waves.as_deref_mut().expect("a table with waves has a model with them");
-                if stored.len() != waves.len() || !stored.iter().zip(&*waves).all(close) {
-                    return Err(ModelError::Constant { name });
-                }
-                waves.copy_from_slice(&stored);
-            }
+    let mut frozen: BTreeMap<&str, Parts> = BTreeMap::new();
+    for Import { name, source } in table {
+        let Some(own) = source.own() else {
+            let wrong = |_| ModelError::Constant { name: name.clone() };
+            set_waves(weights.to_f32(name)?).map_err(wrong)?;
+            continue;
+        };
+        let param = find(params, own).clone();
+        let shape = source.shape(param.shape());
+        let range = source.range(&param);
+        if param.is_frozen() {
+            let start = range.start / param.shape()[1];
+            frozen.entry(own).or_default().insert(start, part(weights, name, source)?);
+        } else if matches!(source, Source::Transposed(_)) {
+            let [rows, cols] = matrix(&param);
+            let mut external = vec![0.0; param.len()];
+            weights.read_f32(name, &shape, &mut external)?;
+            params.get_mut(&param).copy_from_slice(&transpose(&external, [cols, rows]));
+        } else {
+            weights.read_f32(name, &shape, &mut params.get_mut(&param)[range])?;
         }
     }
+    for (own, parts) in frozen {
+        let param = find(params, own).clone();
+        let mut whole = Frozen::default();
+        parts.into_values().for_each(|(dtype, bytes)| whole.push(dtype, bytes));
+        params.freeze(&param, whole);
+    }
     Ok(())
+}
+
+/// A stored tensor as it lies in its file, or a copy: of what is transposed, misaligned, or of a
+/// type that nothing computes with.
+fn part(weights: &Weights, name: &str, source: &Source) -> Result<(DType, Bytes), ModelError> {
+    let view = weights.get(name)?;
+    let transposed = matches!(source, Source::Transposed(_));
+    let dims = [view.shape[0], view.shape.iter().skip(1).product()];
+    Ok(match view.dtype {
+        Dtype::F32 | Dtype::BF16 | Dtype::F16 if !transposed => {
+            let dtype = match view.dtype {
+                Dtype::F32 => DType::F32,
+                Dtype::BF16 => DType::Bf16,
+                _ => DType::F16,
+            };
+            match Frozen::is_aligned(dtype, view.bytes) {
+                true => (dtype, weights.share(name)?),
+                false if dtype == DType::F32 => (dtype, owned(weights.to_f32(name)?)),
+                false => (dtype, owned(cast_or_copy::<u16>(view.bytes).into_owned())),
+            }
+        }
+        Dtype::BF16 | Dtype::F16 => {
+            let dtype = if view.dtype == Dtype::BF16 { DType::Bf16 } else { DType::F16 };
+            (dtype, owned(transpose(&cast_or_copy::<u16>(view.bytes), dims)))
+        }
+        _ => {
+            let values = weights.to_f32(name)?;
+            (DType::F32, owned(if transposed { transpose(&values, dims) } else { values }))
+        }
+    })
+}
+
+/// Numbers as bytes that keep their alignment.
+fn owned<T: bytemuck::Pod + Send>(numbers: Vec<T>) -> Bytes {
+    struct Numbers<T>(Vec<T>);
+    impl<T: bytemuck::Pod> AsRef<[u8]> for Numbers<T> {
+        fn as_ref(&self) -> &[u8] {
+            bytemuck::cast_slice(&self.0)
+        }
+    }
+    Bytes::from_owner(Numbers(numbers))
+}
+
+/// Whether a stored table of positions is ours.
+pub(crate) fn close_waves(stored: &[f32], waves: &[f32]) -> bool {
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() < WAVES_TOLERANCE;
+    stored.len() == waves.len() && stored.iter().zip(waves).all(close)
 }
 
 /// Every tensor of `table`, to be written in the order of the table. `waves` comes with its shape.
@@ -131,22 +257,19 @@ pub(crate) fn entries<'a>(
     params: &'a Params,
     waves: Option<(&'a [f32], [usize; 3])>,
 ) -> Vec<Entry<'a>> {
-    let entry = |import: &Import| {
-        let name = import.name.clone();
-        match &import.source {
-            Source::Param(own) => {
-                let param = find(params, own);
-                Entry::new(name, param.shape(), Values::F32(params.get(param)))
-            }
-            Source::Transposed(own) => {
-                let param = find(params, own);
-                let [rows, cols] = matrix(param);
-                Entry::made(name, &[cols, rows], move || transpose(params.get(param), [rows, cols]))
-            }
-            Source::Waves => {
-                let (values, shape) = waves.expect("a table with waves has a model with waves");
-                Entry::new(name, &shape, Values::F32(values))
-            }
+    let entry = |Import { name, source }: &Import| {
+        let name = name.clone();
+        let Some(own) = source.own() else {
+            let (values, shape) = waves.expect("a table with waves has a model with waves");
+            return Entry::new(name, &shape, Values::F32(values));
+        };
+        let param = find(params, own);
+        let shape = source.shape(param.shape());
+        if matches!(source, Source::Transposed(_)) {
+            let source = source.clone();
+            Entry::made(name, &shape, move || source.external(param, params.get(param)))
+        } else {
+            Entry::new(name, &shape, Values::F32(&params.get(param)[source.range(param)]))
         }
     };
     table.iter().map(entry).collect()

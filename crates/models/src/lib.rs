@@ -13,8 +13,9 @@ mod stack;
 
 pub use error::ModelError;
 pub use families::gpt2::Gpt2Config;
+pub use families::hf::HfConfig;
 pub use families::seed::SeedConfig;
 pub use families::{Family, ModelConfig};
 pub use import::{Import, Source};
 pub use model::{Model, Unused};
-pub use stack::{HeadConfig, Stack, StackConfig};
+pub use stack::{Stack, StackConfig};

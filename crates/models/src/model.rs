@@ -1,5 +1,6 @@
 //! A model: its config, its stack, its weights.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use checkpoint::{Entry, Weights};
@@ -43,7 +44,13 @@ impl Model {
     /// # Errors
     /// Where the config cannot be built.
     pub fn register(config: &ModelConfig) -> Result<(Stack, ParamsBuilder), ConfigError> {
-        let mut builder = ParamsBuilder::default();
+        Self::register_in(config, ParamsBuilder::default())
+    }
+
+    fn register_in(
+        config: &ModelConfig,
+        mut builder: ParamsBuilder,
+    ) -> Result<(Stack, ParamsBuilder), ConfigError> {
         let stack = Stack::new(&mut builder, config.family().stack()?.check()?);
         Ok((stack, builder))
     }
@@ -73,32 +80,46 @@ impl Model {
         }
     }
 
-    /// Loads a model directory. Also returns the stored tensors that were not used.
+    /// Loads a model directory, to be trained. Also returns the stored tensors that were not used.
     ///
     /// # Errors
     /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
     /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
+        Self::load_in(dir, ParamsBuilder::default())
+    }
+
+    /// The same, to be run only: large weights stay in their file and their type.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_frozen(dir: &Path) -> Result<(Self, Unused), ModelError> {
+        Self::load_in(dir, ParamsBuilder::frozen())
+    }
+
+    fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
         let config = Self::load_config(dir)?;
         let weights = Weights::open(dir)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
-        let prefix =
-            config.family().prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
-        let table: Vec<Import> = config
-            .family()
-            .imports()
-            .into_iter()
-            .map(|i| Import { name: i.name.trim_start_matches(prefix.unwrap_or("")).into(), ..i })
-            .collect();
-        let (stack, builder) = Self::register(&config).map_err(config_error)?;
+        let (stack, builder) = Self::register_in(&config, builder).map_err(config_error)?;
+        let family = config.family();
+        let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
+        let mut table = family.imports();
+        strip(&mut table, prefix);
         import::check(&table, &weights, builder.entries())?;
         let mut model = Self { config, stack, params: builder.build_zeroed() };
         let Embed::Token(embed) = &mut model.stack.embed;
-        import::read(&table, &weights, (&mut model.params, embed.waves_mut()))?;
-        let known = |name: &str| table.iter().any(|i| i.name == name);
+        import::read(&table, &weights, &mut model.params, |stored| {
+            if !embed.waves().is_some_and(|waves| import::close_waves(&stored, waves)) {
+                return Err(stored);
+            }
+            embed.set_waves(stored);
+            Ok(())
+        })?;
+        let known: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let unused = weights
             .names()
-            .filter(|n| !known(n) && !model.config.family().ignores(n))
+            .filter(|n| !known.contains(n) && !model.config.family().ignores(n))
             .map(Into::into)
             .collect();
         Ok((model, unused))
@@ -109,11 +130,24 @@ impl Model {
         let Embed::Token(embed) = &self.stack.embed;
         let shape = &self.stack.config().embed;
         let waves = embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
-        import::entries(&self.config.family().imports(), &self.params, waves)
+        let family = self.config.family();
+        let mut table = family.imports();
+        strip(&mut table, family.prefix().filter(|_| family.is_base()));
+        import::entries(&table, &self.params, waves)
     }
 
     /// The text of `config.json`.
     pub fn config_json(&self) -> String {
         format!("{:#}\n", self.config.family().to_json())
+    }
+}
+
+/// Takes `prefix` from the names that have it.
+fn strip(table: &mut [Import], prefix: Option<&str>) {
+    let Some(prefix) = prefix else { return };
+    for import in table {
+        if let Some(bare) = import.name.strip_prefix(prefix) {
+            import.name = bare.into();
+        }
     }
 }

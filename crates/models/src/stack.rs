@@ -3,20 +3,10 @@
 use std::sync::Arc;
 
 use nn::{
-    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, KvCache, Transformer,
-    TransformerConfig,
+    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, KvCache, TokenHead,
+    Transformer, TransformerConfig,
 };
 use tensor::{DType, Device, ParamsBuilder, Tape, Var};
-
-/// Which head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadConfig {
-    /// A score a token.
-    Token {
-        /// Whether its projection is the embedding's table; else it starts as that one does.
-        tied: bool,
-    },
-}
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,8 +15,8 @@ pub struct StackConfig {
     pub embed: EmbedConfig,
     /// The trunk.
     pub trunk: TransformerConfig,
-    /// How it is read out.
-    pub head: HeadConfig,
+    /// How it is read out, by the name of what comes out; none is the last hidden state.
+    pub heads: Vec<(&'static str, HeadConfig)>,
 }
 
 impl StackConfig {
@@ -35,28 +25,31 @@ impl StackConfig {
     /// # Errors
     /// With the first field that is wrong.
     pub fn check(self) -> Result<Checked<Self>, ConfigError> {
-        nn::check_size("vocab_size", self.embed.vocab_size)?;
-        nn::check_size("max_len", self.embed.max_len)?;
-        nn::check_probability("embed_dropout", self.embed.dropout)?;
+        self.embed.check()?;
         self.trunk.clone().check()?;
         if self.embed.d_model != self.trunk.d_model {
             let (embed, trunk) = (self.embed.d_model, self.trunk.d_model);
             let problem = format!("{embed} in the embedding and {trunk} in the trunk");
             return Err(ConfigError::new("d_model", problem));
         }
+        for (_, head) in &self.heads {
+            if let HeadConfig::Pooled(head) = head {
+                nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
+            }
+        }
         Ok(Checked::vouch(self))
     }
 }
 
-/// Embed, trunk, head: GPT and its relatives.
+/// Embed, trunk, heads: GPT, BERT and their relatives.
 pub struct Stack {
     config: Checked<StackConfig>,
     /// How tokens come in.
     pub embed: Embed,
     /// The trunk.
     pub trunk: Transformer,
-    /// How it is read out.
-    pub head: Head,
+    /// How it is read out, by the name of what comes out.
+    pub heads: Vec<(&'static str, Head)>,
 }
 
 impl Stack {
@@ -65,15 +58,23 @@ impl Stack {
         let c = config.get();
         let embed = nn::TokenEmbedding::new(builder, &c.embed);
         let trunk = c.trunk.clone().check().expect("a part of a checked config");
-        let trunk = Transformer::new(builder, trunk, c.embed.max_len);
-        let weight = match c.head {
-            HeadConfig::Token { tied: true } => embed.table.clone(),
-            HeadConfig::Token { tied: false } => {
-                let shape = [c.embed.vocab_size, c.embed.d_model];
-                builder.param("head.weight", &shape, c.embed.init)
-            }
+        let trunk = Transformer::new(builder, trunk);
+        let table = (&embed.table, c.embed.init);
+        let head = |builder: &mut ParamsBuilder, (name, head): &(&'static str, HeadConfig)| {
+            builder.scope("heads", |b| {
+                b.scope(*name, |b| (*name, Head::new(b, head, c.trunk.d_model, table)))
+            })
         };
-        Self { embed: Embed::Token(embed), trunk, head: Head::Token { weight }, config }
+        let heads = c.heads.iter().map(|config| head(builder, config)).collect();
+        Self { embed: Embed::Token(embed), trunk, heads, config }
+    }
+
+    /// The head over the vocabulary, where there is one.
+    pub fn token_head(&self) -> Option<&TokenHead> {
+        self.heads.iter().find_map(|(_, head)| match head {
+            Head::Token(head) => Some(head),
+            Head::Pooled(_) => None,
+        })
     }
 
     /// What it is made of.

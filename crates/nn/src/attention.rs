@@ -3,15 +3,33 @@
 use std::sync::Arc;
 
 use tensor::{
-    AttentionArgs, Init, KeyValues, ParamsBuilder, Pattern, Projected, RopePairing, RopeTable,
-    Tape, Var,
+    AttentionArgs, Init, KeyValues, Param, ParamsBuilder, Pattern, Projected, RmsNormArgs,
+    RopeTable, Tape, Var,
 };
 
-use crate::cache::Layer;
-use crate::config::{AttnPositions, TransformerConfig, WeightInit};
+use crate::cache;
+use crate::config::{TransformerConfig, WeightInit};
 use crate::context::Call;
 use crate::dropout::Dropout;
 use crate::linear::{Linear, LinearInit};
+use crate::norm::NormConfig;
+use crate::relative::RelativeBias;
+
+/// What attention of one layer is told beyond its weights: blocks may serve several layers.
+#[derive(Clone)]
+pub(crate) struct Layer {
+    pub pattern: Pattern,
+    /// Angles of every position of the call.
+    pub rope: Option<Arc<RopeTable>>,
+    pub relative: Option<RelativeBias>,
+}
+
+/// Normalization of queries and keys.
+struct QkNorm {
+    query: Param,
+    key: Param,
+    args: RmsNormArgs,
+}
 
 /// One packed projection in, one out.
 pub(crate) struct Attention {
@@ -19,20 +37,15 @@ pub(crate) struct Attention {
     n_kv_heads: usize,
     d_head: usize,
     scale: f32,
-    pattern: Pattern,
     query_key_value: Linear,
+    qk_norm: Option<QkNorm>,
     output: Linear,
-    rope: Option<Arc<RopeTable>>,
     probabilities: Dropout,
     residual: Dropout,
 }
 
 impl Attention {
-    pub fn new(
-        builder: &mut ParamsBuilder,
-        config: &TransformerConfig,
-        rope: Option<Arc<RopeTable>>,
-    ) -> Self {
+    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
         let TransformerConfig { d_model, n_heads, n_kv_heads, d_head, .. } = *config;
         let d_qkv = config.d_query_key_value();
         let d_heads = n_heads * d_head;
@@ -54,7 +67,6 @@ impl Attention {
                 n_kv_heads,
                 d_head,
                 scale: config.scale.unwrap_or(1.0 / (d_head as f32).sqrt()),
-                pattern: config.pattern,
                 query_key_value: Linear::new(
                     b,
                     "query_key_value",
@@ -62,23 +74,19 @@ impl Attention {
                     in_bias,
                     qkv_init,
                 ),
+                qk_norm: config.qk_norm.then(|| {
+                    let norm = NormConfig { width: d_head, ..NormConfig::of(config) };
+                    QkNorm {
+                        query: norm.weight(b, "query_norm"),
+                        key: norm.weight(b, "key_norm"),
+                        args: norm.rms(),
+                    }
+                }),
                 output: Linear::new(b, "output", [d_heads, d_model], out_bias, out_init),
-                rope,
                 probabilities: Dropout::new(b, "probabilities", config.dropout.attention),
                 residual: Dropout::new(b, "residual", config.dropout.residual),
             }
         })
-    }
-
-    /// The angles of every position below `max_len`, where attention turns by position.
-    pub fn rope_table(config: &TransformerConfig, max_len: usize) -> Option<Arc<RopeTable>> {
-        match config.positions {
-            AttnPositions::None => None,
-            AttnPositions::Rope { theta } => {
-                let table = RopeTable::new(max_len, config.d_head, theta, RopePairing::Halves);
-                Some(Arc::new(table))
-            }
-        }
     }
 
     /// `residual + output(attention(x))`.
@@ -89,23 +97,29 @@ impl Attention {
         &self,
         tape: &Tape,
         x: &Var,
-        residual: &Var,
-        call: &Call,
-        cache: Option<(&mut Layer, usize)>,
+        residual: Option<&Var>,
+        (layer, call): (&Layer, &Call),
+        cache: Option<(&mut cache::Layer, usize)>,
     ) -> Var {
         let mut packed = self.query_key_value.forward(tape, x);
-        if let Some(table) = &self.rope {
+        if let Some(QkNorm { query, key, args }) = &self.qk_norm {
+            let runs = [(self.n_heads, query), (self.n_kv_heads, key)];
+            packed = tape.head_norm(&packed, runs, *args);
+        }
+        if let Some(table) = &layer.rope {
             let turning = [self.n_heads + self.n_kv_heads, self.d_head];
             packed = tape.rope(packed, turning, table, &call.positions);
         }
+        let (q_len, held) = (x.value().shape()[1], cache.as_ref().map_or(0, |(_, held)| *held));
         let args = AttentionArgs {
             n_heads: self.n_heads,
             n_kv_heads: self.n_kv_heads,
             d_head: self.d_head,
             scale: self.scale,
-            pattern: call.mask.pattern.unwrap_or(self.pattern),
+            pattern: layer.pattern,
             segments: call.mask.segments.clone(),
             keys_only: call.mask.keys_only,
+            bias: layer.relative.as_ref().map(|bias| bias.forward(tape, q_len, held)),
             dropout: self.probabilities.site(call),
         };
         let heads = match cache {

@@ -1,69 +1,82 @@
 //! One block: attention, then the feed-forward network, each around the residual stream.
 
-use std::sync::Arc;
+use tensor::{DType, ParamsBuilder, Tape, Var};
 
-use tensor::{DType, ParamsBuilder, RopeTable, Tape, Var};
-
-use crate::attention::Attention;
-use crate::cache::Layer;
+use crate::attention::{Attention, Layer};
+use crate::cache;
 use crate::config::{NormPlacement, TransformerConfig};
 use crate::context::Call;
 use crate::ffn::Ffn;
-use crate::norm::Norm;
+use crate::norm::{Norm, NormConfig};
 
 pub(crate) struct Block {
-    placement: NormPlacement,
-    attn_norm: Norm,
+    attn_norm: Norms,
     attn: Attention,
-    ffn_norm: Norm,
+    ffn_norm: Norms,
     ffn: Ffn,
 }
 
+/// The normalizations of one sublayer.
+enum Norms {
+    Pre(Norm),
+    Post(Norm),
+    Around(Norm, Norm),
+}
+
+impl Norms {
+    fn new(builder: &mut ParamsBuilder, name: &str, config: &TransformerConfig) -> Self {
+        let norm = NormConfig::of(config);
+        let first = Norm::new(builder, name, norm);
+        match config.placement {
+            NormPlacement::Pre => Self::Pre(first),
+            NormPlacement::Post => Self::Post(first),
+            NormPlacement::Around => {
+                Self::Around(first, Norm::new(builder, &format!("{name}_after"), norm))
+            }
+        }
+    }
+
+    /// A sublayer around the stream; `f` of its input adds what it is given to its result.
+    fn around(&self, tape: &Tape, x: &Var, f: impl FnOnce(&Var, Option<&Var>) -> Var) -> Var {
+        match self {
+            Self::Pre(norm) => f(&norm.forward(tape, x, tape.compute()), Some(x)),
+            Self::Post(norm) => norm.forward(tape, &f(x, Some(x)), DType::F32),
+            Self::Around(before, after) => {
+                let y = f(&before.forward(tape, x, tape.compute()), None);
+                tape.add(x, &after.forward(tape, &y, DType::F32))
+            }
+        }
+    }
+}
+
 impl Block {
-    pub fn new(
-        builder: &mut ParamsBuilder,
-        config: &TransformerConfig,
-        rope: Option<Arc<RopeTable>>,
-    ) -> Self {
+    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
         Self {
-            placement: config.placement,
-            attn_norm: Norm::new(builder, "attn_norm", config),
-            attn: Attention::new(builder, config, rope),
-            ffn_norm: Norm::new(builder, "ffn_norm", config),
+            attn_norm: Norms::new(builder, "attn_norm", config),
+            attn: Attention::new(builder, config),
+            ffn_norm: Norms::new(builder, "ffn_norm", config),
             ffn: Ffn::new(builder, config),
         }
     }
 
-    /// `[B, T, D] -> [B, T, D]`; `cache` is this layer's, with how many positions it holds.
+    /// `[B, T, D] -> [B, T, D]` as one layer; `cache` is this layer's, with how many positions it
+    /// holds.
     pub fn forward(
         &self,
         tape: &Tape,
         x: &Var,
-        call: &Call,
-        cache: Option<(&mut Layer, usize)>,
+        (layer, call): (&Layer, &Call),
+        cache: Option<(&mut cache::Layer, usize)>,
     ) -> Var {
         let x = tape.scope("attn", None, || {
-            self.residual(tape, x, &self.attn_norm, |y, x| {
-                self.attn.forward(tape, y, x, call, cache)
+            self.attn_norm.around(tape, x, |y, residual| {
+                self.attn.forward(tape, y, residual, (layer, call), cache)
             })
         });
         tape.scope("ffn", None, || {
-            self.residual(tape, &x, &self.ffn_norm, |y, x| self.ffn.forward(tape, y, x, call))
+            let forward =
+                |y: &Var, residual: Option<&Var>| self.ffn.forward(tape, y, residual, call);
+            self.ffn_norm.around(tape, &x, forward)
         })
-    }
-
-    /// A sublayer around the stream, normalized before or after; `f` of the sublayer's input and
-    /// the stream adds the two.
-    fn residual(
-        &self,
-        tape: &Tape,
-        x: &Var,
-        norm: &Norm,
-        f: impl FnOnce(&Var, &Var) -> Var,
-    ) -> Var {
-        match self.placement {
-            NormPlacement::Pre => f(&norm.forward(tape, x, tape.compute()), x),
-            NormPlacement::Post => norm.forward(tape, &f(x, x), DType::F32),
-        }
     }
 }

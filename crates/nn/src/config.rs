@@ -2,6 +2,8 @@
 
 use tensor::{Activation, Pattern};
 
+use crate::rope::RopeConfig;
+
 /// Which normalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
@@ -9,6 +11,8 @@ pub enum NormKind {
     LayerNorm,
     /// Root mean square; weight alone.
     RmsNorm,
+    /// The same with a weight that is stored about zero: `1 + w` scales.
+    RmsNormAboutOne,
 }
 
 /// Where a sublayer is normalized.
@@ -18,6 +22,8 @@ pub enum NormPlacement {
     Pre,
     /// The sum: `norm(x + f(x))`.
     Post,
+    /// Its input and its result: `x + norm(f(norm(x)))`.
+    Around,
 }
 
 /// Which feed-forward network.
@@ -35,10 +41,33 @@ pub enum AttnPositions {
     /// Not at all: the embedding does.
     None,
     /// Queries and keys turn by their position.
-    Rope {
-        /// Base of the wavelengths.
-        theta: f64,
+    Rope(RopeConfig),
+    /// A learned bias of every head by distance, in buckets; one table serves all layers.
+    /// Raffel et al., arXiv:1910.10683, section 2.1.
+    RelativeBias {
+        /// Rows of the table.
+        n_buckets: usize,
+        /// Distances from here on share the last bucket.
+        max_distance: usize,
     },
+}
+
+/// One layer of the repeating cycle.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LayerConfig {
+    /// Who sees whom.
+    pub pattern: Pattern,
+    /// How attention knows about positions.
+    pub positions: AttnPositions,
+}
+
+/// Blocks whose weights serve several layers: Lan et al., "ALBERT", arXiv:1909.11942, section 3.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// Groups of layers.
+    pub n_groups: usize,
+    /// Blocks of a group, which run one after the other as often as there are layers for it.
+    pub n_blocks: usize,
 }
 
 /// Which projections have a bias.
@@ -109,10 +138,12 @@ pub struct TransformerConfig {
     pub final_norm: bool,
     /// Which feed-forward network.
     pub ffn: FfnKind,
-    /// How attention knows about positions.
-    pub positions: AttnPositions,
-    /// Who sees whom.
-    pub pattern: Pattern,
+    /// Pattern and positions of layer 0, 1 and so on; begins anew where it ends.
+    pub cycle: Vec<LayerConfig>,
+    /// Whether blocks serve several layers; none is a block a layer.
+    pub sharing: Option<Sharing>,
+    /// Whether queries and keys are normalized, a head at a time.
+    pub qk_norm: bool,
     /// Which projections have a bias.
     pub bias: BiasConfig,
     /// What attention's logits are multiplied with; none is `1 / sqrt(d_head)`.
@@ -169,6 +200,21 @@ pub fn check_size(field: &'static str, value: usize) -> Result<(), ConfigError> 
     }
 }
 
+/// Refuses a matrix that no machine holds.
+///
+/// # Errors
+/// With the field.
+pub fn check_matrix(field: &'static str, [rows, cols]: [usize; 2]) -> Result<(), ConfigError> {
+    const MOST: usize = 1 << 40;
+    if rows.checked_mul(cols).is_some_and(|n| n <= MOST) {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        field,
+        format!("a matrix [{rows}, {cols}] is more than any machine holds"),
+    ))
+}
+
 /// Refuses what is not a probability below one.
 ///
 /// # Errors
@@ -198,6 +244,13 @@ impl TransformerConfig {
         for (field, value) in sizes {
             check_size(field, value)?;
         }
+        for (field, a, b) in [
+            ("n_heads", self.n_heads, self.d_head),
+            ("d_head", self.n_heads.saturating_mul(self.d_head), self.d_model),
+            ("d_ff", self.d_ff, self.d_model),
+        ] {
+            check_matrix(field, [a, b])?;
+        }
         if self.n_layers > MAX_LAYERS {
             let problem = format!("{} is more than {MAX_LAYERS}", self.n_layers);
             return Err(ConfigError::new("n_layers", problem));
@@ -206,20 +259,19 @@ impl TransformerConfig {
             let problem = format!("{} does not divide n_heads = {}", self.n_kv_heads, self.n_heads);
             return Err(ConfigError::new("n_kv_heads", problem));
         }
-        if matches!(self.positions, AttnPositions::Rope { .. }) && !self.d_head.is_multiple_of(2) {
-            let problem = format!("{} is odd, and rotary positions turn pairs", self.d_head);
-            return Err(ConfigError::new("d_head", problem));
-        }
-        if let AttnPositions::Rope { theta } = self.positions
-            && !(theta > 1.0 && theta.is_finite())
-        {
-            return Err(ConfigError::new("theta", format!("{theta} is not a number above 1")));
+        self.check_cycle()?;
+        if let Some(Sharing { n_groups, n_blocks }) = self.sharing {
+            check_size("n_groups", n_groups)?;
+            check_size("n_blocks", n_blocks)?;
+            let n = self.n_layers / n_blocks;
+            if !self.n_layers.is_multiple_of(n_blocks) || n_groups > n {
+                let problem =
+                    format!("{n_groups} groups of {n_blocks} in {} layers", self.n_layers);
+                return Err(ConfigError::new("n_groups", problem));
+            }
         }
         if let Some(scale) = self.scale.filter(|scale| !(*scale > 0.0 && scale.is_finite())) {
             return Err(ConfigError::new("scale", format!("{scale} is not a number above 0")));
-        }
-        if matches!(self.pattern, Pattern::Window { size: 0 }) {
-            return Err(ConfigError::new("pattern", "a window of 0 keys sees nothing"));
         }
         if !(self.norm_eps > 0.0 && self.norm_eps < 1.0) {
             let problem = format!("{} is not between 0 and 1", self.norm_eps);
@@ -229,6 +281,74 @@ impl TransformerConfig {
         check_probability("attention_dropout", self.dropout.attention)?;
         check_probability("ffn_dropout", self.dropout.ffn)?;
         Ok(Checked(self))
+    }
+
+    fn check_cycle(&self) -> Result<(), ConfigError> {
+        if self.cycle.is_empty() || self.cycle.len() > MAX_LAYERS {
+            let problem = format!("{} kinds of layers", self.cycle.len());
+            return Err(ConfigError::new("cycle", problem));
+        }
+        for LayerConfig { pattern, positions } in &self.cycle {
+            if matches!(pattern, Pattern::Window { size: 0 }) {
+                return Err(ConfigError::new("pattern", "a window of 0 keys sees nothing"));
+            }
+            match positions {
+                AttnPositions::None => {}
+                AttnPositions::Rope(rope) => rope.check(self.d_head)?,
+                AttnPositions::RelativeBias { n_buckets, max_distance } => {
+                    check_size("n_buckets", *n_buckets)?;
+                    check_size("max_distance", *max_distance)?;
+                    if *n_buckets < 4 || *max_distance <= n_buckets / 2 {
+                        let problem = format!("{n_buckets} for distances up to {max_distance}");
+                        return Err(ConfigError::new("n_buckets", problem));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A decoder-like base to write the differences of a family over: pre-norm RMS norm, gated
+    /// `SiLU`, no bias, causal, no positions, no dropout.
+    pub fn base(n_layers: usize, d_model: usize, n_heads: usize, d_ff: usize) -> Self {
+        Self {
+            n_layers,
+            d_model,
+            n_heads,
+            n_kv_heads: n_heads,
+            d_head: d_model / n_heads.max(1),
+            d_ff,
+            norm: NormKind::RmsNorm,
+            norm_eps: 1e-6,
+            placement: NormPlacement::Pre,
+            final_norm: true,
+            ffn: FfnKind::Gated(Activation::Silu),
+            cycle: vec![LayerConfig { pattern: Pattern::Causal, positions: AttnPositions::None }],
+            sharing: None,
+            qk_norm: false,
+            bias: BiasConfig::all(false),
+            scale: None,
+            dropout: DropoutConfig::default(),
+            init: WeightInit::Gpt2 { std: 0.02 },
+        }
+    }
+
+    /// Pattern and positions of a layer.
+    pub fn layer(&self, layer: usize) -> LayerConfig {
+        self.cycle[layer % self.cycle.len()]
+    }
+
+    /// How many blocks there are.
+    pub fn n_blocks(&self) -> usize {
+        self.sharing.map_or(self.n_layers, |s| s.n_groups * s.n_blocks)
+    }
+
+    /// The block of a layer.
+    pub fn block_of(&self, layer: usize) -> usize {
+        self.sharing.map_or(layer, |Sharing { n_groups, n_blocks }| {
+            let n = self.n_layers / n_blocks;
+            layer / n_blocks * n_groups / n * n_blocks + layer % n_blocks
+        })
     }
 
     /// Width of the packed query, key and value projection.
@@ -243,24 +363,17 @@ mod tests {
 
     fn sound() -> TransformerConfig {
         TransformerConfig {
-            n_layers: 2,
-            d_model: 24,
-            n_heads: 6,
             n_kv_heads: 2,
-            d_head: 4,
-            d_ff: 50,
-            norm: NormKind::RmsNorm,
-            norm_eps: 1e-6,
-            placement: NormPlacement::Pre,
-            final_norm: true,
-            ffn: FfnKind::Gated(Activation::Silu),
-            positions: AttnPositions::Rope { theta: 10_000.0 },
-            pattern: Pattern::Causal,
-            bias: BiasConfig::all(false),
-            scale: None,
-            dropout: DropoutConfig::default(),
-            init: WeightInit::Torch,
+            cycle: vec![LayerConfig {
+                pattern: Pattern::Causal,
+                positions: AttnPositions::Rope(RopeConfig::new(10_000.0, 4)),
+            }],
+            ..TransformerConfig::base(2, 24, 6, 50)
         }
+    }
+
+    fn rope(theta: f64, d_rot: usize) -> AttnPositions {
+        AttnPositions::Rope(RopeConfig::new(theta, d_rot))
     }
 
     #[test]
@@ -270,22 +383,42 @@ mod tests {
     }
 
     #[test]
+    fn shared_blocks_serve_layers_group_by_group() {
+        let sharing = Some(Sharing { n_groups: 2, n_blocks: 2 });
+        let config = TransformerConfig { sharing, ..TransformerConfig::base(8, 24, 6, 50) };
+        let of: Vec<_> = (0..8).map(|layer| config.block_of(layer)).collect();
+        assert_eq!((config.n_blocks(), of), (4, vec![0, 1, 0, 1, 2, 3, 2, 3]));
+    }
+
+    #[test]
     fn the_first_impossible_field_is_named() {
         type Change = fn(&mut TransformerConfig);
-        let cases: [(Change, &str); 12] = [
+        let cases: [(Change, &str); 15] = [
             (|c| c.n_layers = 0, "`n_layers`: must be at least 1"),
             (|c| c.n_layers = 5000, "`n_layers`: 5000 is more than 4096"),
             (|c| c.d_model = usize::MAX, "`d_model`: 18446744073709551615 is more than 16777216"),
             (|c| c.n_kv_heads = 4, "`n_kv_heads`: 4 does not divide n_heads = 6"),
             (|c| c.n_kv_heads = 0, "`n_kv_heads`: must be at least 1"),
-            (|c| c.d_head = 3, "`d_head`: 3 is odd, and rotary positions turn pairs"),
             (
-                |c| c.positions = AttnPositions::Rope { theta: f64::NAN },
-                "`theta`: NaN is not a number above 1",
+                |c| (c.n_heads, c.n_kv_heads, c.d_head) = (1 << 24, 1, 1 << 24),
+                "`n_heads`: a matrix [16777216, 16777216] is more than any machine holds",
             ),
             (
-                |c| c.pattern = Pattern::Window { size: 0 },
+                |c| c.cycle[0].positions = rope(10_000.0, 3),
+                "`d_rot`: 3 is odd, and rotary positions turn pairs",
+            ),
+            (
+                |c| c.cycle[0].positions = rope(10_000.0, 6),
+                "`d_rot`: 6 channels turn in heads of 4",
+            ),
+            (|c| c.cycle[0].positions = rope(f64::NAN, 4), "`theta`: NaN is not a number above 1"),
+            (
+                |c| c.cycle[0].pattern = Pattern::Window { size: 0 },
                 "`pattern`: a window of 0 keys sees nothing",
+            ),
+            (
+                |c| c.sharing = Some(Sharing { n_groups: 3, n_blocks: 1 }),
+                "`n_groups`: 3 groups of 1 in 2 layers",
             ),
             (|c| c.norm_eps = 0.0, "`norm_eps`: 0 is not between 0 and 1"),
             (|c| c.norm_eps = f32::NAN, "`norm_eps`: NaN is not between 0 and 1"),

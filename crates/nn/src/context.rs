@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::{Pattern, Rng};
+use tensor::Rng;
 
 use crate::cache::KvCache;
 
@@ -15,9 +15,11 @@ pub struct Mask {
     /// Segments hide padded keys alone: what is computed at padded queries is what other
     /// implementations compute there too.
     pub keys_only: bool,
-    /// Replaces the trunk's pattern.
-    pub pattern: Option<Pattern>,
 }
+
+/// The position of what has none: padding that positions do not count. A learned table reads the
+/// row before that of position 0.
+pub const NO_POSITION: u32 = u32::MAX;
 
 /// The part of a [`Context`] that a recomputed block needs again.
 #[derive(Clone, Debug)]
@@ -26,6 +28,9 @@ pub struct Call {
     pub mask: Mask,
     /// `[B * T]`.
     pub positions: Arc<[u32]>,
+    /// `[B * T]` each: which row of the embedding's further tables a token adds, where it has such
+    /// tables; the first where nothing is said.
+    pub types: Vec<Option<Arc<[u32]>>>,
     /// Present in training: dropout is keyed by it. None drops nothing.
     pub rng: Option<Rng>,
     /// Keep only each block's input and run the block again in backward.
@@ -50,7 +55,8 @@ impl Context<'_> {
     pub fn at(batch: usize, start: usize, len: usize) -> Self {
         let row = start as u32..(start + len) as u32;
         let positions = (0..batch).flat_map(|_| row.clone()).collect();
-        let call = Call { mask: Mask::default(), positions, rng: None, recompute: false };
+        let (mask, types) = (Mask::default(), Vec::new());
+        let call = Call { mask, positions, types, rng: None, recompute: false };
         Self { call, cache: None }
     }
 }

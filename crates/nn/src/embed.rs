@@ -1,11 +1,14 @@
 //! From tokens to the residual stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
 
+use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
+use crate::linear::{Linear, LinearInit};
+use crate::norm::{Norm, NormConfig};
 
 /// Where a token embedding's positions come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,16 +28,68 @@ pub struct EmbedConfig {
     pub vocab_size: usize,
     /// `D`.
     pub d_model: usize,
+    /// Width of the tables, where it is not `D`: the sum is then projected to `D`.
+    pub d_embed: Option<usize>,
     /// Positions below this.
     pub max_len: usize,
     /// Where they come from.
     pub positions: TokenPositions,
+    /// Rows of the table of positions before that of position 0.
+    pub first_position: usize,
+    /// Tokens of this id have no position, and are not counted in that of others.
+    pub padding: Option<u32>,
+    /// Rows of each further table: types of tokens, tasks.
+    pub types: Vec<usize>,
     /// What a token's row is multiplied with.
     pub scale: f32,
-    /// How the table starts.
+    /// Normalizes the sum.
+    pub norm: Option<NormConfig>,
+    /// How the tables start.
     pub init: Init,
     /// Probability of dropping from the sum.
     pub dropout: f32,
+}
+
+impl EmbedConfig {
+    /// Tokens alone, to write the differences of a family over.
+    pub fn base(vocab_size: usize, d_model: usize, max_len: usize) -> Self {
+        Self {
+            vocab_size,
+            d_model,
+            d_embed: None,
+            max_len,
+            positions: TokenPositions::None,
+            first_position: 0,
+            padding: None,
+            types: Vec::new(),
+            scale: 1.0,
+            norm: None,
+            init: Init::Normal { std: 0.02 },
+            dropout: 0.0,
+        }
+    }
+
+    /// Width of the tables.
+    pub fn width(&self) -> usize {
+        self.d_embed.unwrap_or(self.d_model)
+    }
+
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_size("vocab_size", self.vocab_size)?;
+        check_size("max_len", self.max_len)?;
+        check_size("d_embed", self.width())?;
+        let n_positions = self.max_len.saturating_add(self.first_position);
+        check_matrix("vocab_size", [self.vocab_size, self.width()])?;
+        check_matrix("max_len", [n_positions, self.width()])?;
+        for &n in &self.types {
+            check_size("types", n)?;
+        }
+        check_probability("embed_dropout", self.dropout)
+    }
 }
 
 /// How things come in: a closed set.
@@ -43,54 +98,105 @@ pub enum Embed {
     Token(TokenEmbedding),
 }
 
-/// A table of tokens and, perhaps, of positions.
+/// A table of tokens and, perhaps, of positions and types.
 pub struct TokenEmbedding {
     /// `[V, D]`.
     pub table: Param,
-    learned: Option<Param>,
-    /// `[max_len, D]`.
-    sinusoidal: Option<Vec<f32>>,
+    /// With the row of position 0.
+    learned: Option<(Param, u32)>,
+    sinusoidal: Option<Waves>,
+    types: Vec<Param>,
     scale: f32,
+    norm: Option<Norm>,
     dropout: Dropout,
+    project: Option<Linear>,
+}
+
+/// Fixed waves `[max_len, D]`, made when they are first asked for.
+struct Waves {
+    max_len: usize,
+    d_model: usize,
+    values: OnceLock<Vec<f32>>,
 }
 
 impl TokenEmbedding {
     /// Registers the tables.
     pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig) -> Self {
-        let (d, n) = (config.d_model, config.max_len);
+        let (d, n) = (config.width(), config.max_len);
+        let (first, init) = (config.first_position, config.init);
+        let types = |b: &mut ParamsBuilder| {
+            let table = |(i, &n): (usize, &usize)| b.param(&format!("types.{i}"), &[n, d], init);
+            config.types.iter().enumerate().map(table).collect()
+        };
+        let project = |b: &mut ParamsBuilder, width| {
+            let start = LinearInit { weight: init, bias: Init::Zeros };
+            Linear::new(b, "project", [width, config.d_model], true, start)
+        };
         builder.scope("embed", |b| Self {
-            table: b.param("tokens", &[config.vocab_size, d], config.init),
+            table: b.matrix("tokens", [config.vocab_size, d], init),
             learned: (config.positions == TokenPositions::Learned)
-                .then(|| b.param("positions", &[n, d], config.init)),
-            sinusoidal: (config.positions == TokenPositions::Sinusoidal).then(|| sinusoidal(n, d)),
+                .then(|| (b.param("positions", &[first + n, d], init), first as u32)),
+            sinusoidal: (config.positions == TokenPositions::Sinusoidal).then(|| Waves {
+                max_len: n,
+                d_model: d,
+                values: OnceLock::new(),
+            }),
+            types: types(b),
             scale: config.scale,
+            norm: config.norm.map(|norm| Norm::new(b, "norm", norm)),
             dropout: Dropout::new(b, "output", config.dropout),
+            project: config.d_embed.map(|width| project(b, width)),
         })
     }
 
     /// The fixed waves `[max_len, D]`, if that is where positions come from.
     pub fn waves(&self) -> Option<&[f32]> {
-        self.sinusoidal.as_deref()
+        self.sinusoidal.as_ref().map(Waves::values)
     }
 
-    /// The same, writable: a stored table differs from ours in the last bits of its exponentials,
-    /// and far out that is 2e-4.
-    pub fn waves_mut(&mut self) -> Option<&mut [f32]> {
-        self.sinusoidal.as_deref_mut()
+    /// Takes the waves as they are stored: a stored table differs from ours in the last bits of its
+    /// exponentials, and far out that is 2e-4.
+    pub fn set_waves(&mut self, stored: Vec<f32>) {
+        if let Some(waves) = &mut self.sinusoidal {
+            waves.values = stored.into();
+        }
     }
 
     /// `[B, T]` tokens to `[B, T, D]` in f32.
     pub fn forward(&self, tape: &Tape, ids: &Arc<[u32]>, shape: [usize; 2], call: &Call) -> Var {
         tape.scope("embed", None, || {
             let mut x = tape.embedding(&self.table, ids, shape, self.scale);
-            if let Some(table) = &self.learned {
-                x = tape.embedding_add(&x, table, &call.positions);
+            if let Some((table, first)) = &self.learned {
+                let at = match first {
+                    0 => call.positions.clone(),
+                    _ => call.positions.iter().map(|at| at.wrapping_add(*first)).collect(),
+                };
+                x = tape.embedding_add(&x, table, &at);
             }
             if let Some(waves) = &self.sinusoidal {
-                x = tape.add(&x, &rows(tape, waves, x.value().shape(), &call.positions));
+                let shape = x.value().shape();
+                x = tape.add(&x, &rows(tape, waves.values(), shape, &call.positions));
             }
-            self.dropout.forward(tape, x, call)
+            for (i, table) in self.types.iter().enumerate() {
+                let given = call.types.get(i).cloned().flatten();
+                let types = given.unwrap_or_else(|| vec![0; ids.len()].into());
+                x = tape.embedding_add(&x, table, &types);
+            }
+            if let Some(norm) = &self.norm {
+                x = norm.forward(tape, &x, DType::F32);
+            }
+            x = self.dropout.forward(tape, x, call);
+            match &self.project {
+                None => x,
+                Some(project) => tape.linear(&x, project.args(DType::F32)),
+            }
         })
+    }
+}
+
+impl Waves {
+    fn values(&self) -> &[f32] {
+        self.values.get_or_init(|| sinusoidal(self.max_len, self.d_model))
     }
 }
 

@@ -42,7 +42,7 @@ impl Ffn {
     }
 
     /// `residual + f(x)`.
-    pub fn forward(&self, tape: &Tape, x: &Var, residual: &Var, call: &Call) -> Var {
+    pub fn forward(&self, tape: &Tape, x: &Var, residual: Option<&Var>, call: &Call) -> Var {
         let middle = match self.kind {
             FfnKind::Plain(f) => {
                 let args = self.up.args(tape.compute());

@@ -1,30 +1,143 @@
 //! From the residual stream to what is asked for.
 
-use tensor::{DType, LinearArgs, Param, Tape, Var};
+use std::sync::Arc;
+
+use tensor::{Activation, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
+
+use crate::linear::{Linear, LinearInit};
+use crate::norm::{Norm, NormConfig};
+
+/// Which head.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HeadConfig {
+    /// A score for every token of the vocabulary, at every position.
+    Token(TokenHeadConfig),
+    /// Something of the whole sequence.
+    Pooled(PooledHeadConfig),
+}
+
+/// What a head over the vocabulary is made of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TokenHeadConfig {
+    /// Whether its projection is the embedding's table; else it starts as that one does.
+    pub tied: bool,
+    /// A bias a token.
+    pub bias: bool,
+    /// A linear map, an activation and a normalization before the projection.
+    pub transform: Option<(Activation, NormConfig)>,
+}
+
+/// What a head over a sequence is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PooledHeadConfig {
+    /// A linear map of the first position, and an activation.
+    pub dense: Option<Activation>,
+    /// Classes to score; none is the pooled vector itself.
+    pub n_classes: Option<usize>,
+}
+
+impl TokenHeadConfig {
+    /// A plain projection.
+    pub fn plain(tied: bool) -> Self {
+        Self { tied, bias: false, transform: None }
+    }
+}
 
 /// How things go out: a closed set.
 pub enum Head {
     /// A score for every token of the vocabulary.
-    Token {
-        /// `[V, D]`; tied where it is the embedding's own.
-        weight: Param,
-    },
+    Token(TokenHead),
+    /// Something of the whole sequence.
+    Pooled(PooledHead),
+}
+
+/// A score for every token of the vocabulary.
+pub struct TokenHead {
+    weight: Param,
+    bias: Option<Param>,
+    transform: Option<(Linear, Activation, Norm)>,
+}
+
+/// Something of the whole sequence.
+pub struct PooledHead {
+    dense: Option<(Linear, Activation)>,
+    classes: Option<Linear>,
 }
 
 impl Head {
-    /// The projection `[V, D]`, for losses that never form all logits.
+    /// Registers the parameters of a head on a stream of width `d_model`; `table` is the
+    /// embedding's `[V, E]`, and `init` how it starts.
+    pub fn new(
+        builder: &mut ParamsBuilder,
+        config: &HeadConfig,
+        d_model: usize,
+        (table, init): (&Param, Init),
+    ) -> Self {
+        let start = LinearInit { weight: init, bias: Init::Zeros };
+        match config {
+            HeadConfig::Token(config) => {
+                let &[vocab_size, width] = table.shape() else { panic!("{:?}", table.shape()) };
+                let transform = config.transform.map(|(f, norm)| {
+                    let dense = Linear::new(builder, "dense", [d_model, width], true, start);
+                    (dense, f, Norm::new(builder, "norm", norm))
+                });
+                let bias = config.bias.then(|| builder.param("bias", &[vocab_size], Init::Zeros));
+                let weight = if config.tied {
+                    table.clone()
+                } else {
+                    builder.matrix("weight", [vocab_size, width], init)
+                };
+                Self::Token(TokenHead { weight, bias, transform })
+            }
+            HeadConfig::Pooled(config) => Self::Pooled(PooledHead {
+                dense: config
+                    .dense
+                    .map(|f| (Linear::new(builder, "dense", [d_model, d_model], true, start), f)),
+                classes: config
+                    .n_classes
+                    .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
+            }),
+        }
+    }
+}
+
+impl TokenHead {
+    /// The projection `[V, E]`, for losses that never form all logits.
     pub fn projection(&self) -> &Param {
-        match self {
-            Self::Token { weight } => weight,
+        &self.weight
+    }
+
+    /// What is projected: `[.., D] -> [.., E]`.
+    pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
+        match &self.transform {
+            None => x.clone(),
+            Some((dense, f, norm)) => {
+                let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
+                norm.forward(tape, &tape.linear(x, args), tape.compute())
+            }
         }
     }
 
     /// `[.., D] -> [.., V]` in f32.
-    pub fn logits(&self, tape: &Tape, hidden: &Var) -> Var {
-        match self {
-            Self::Token { weight } => {
-                tape.linear(hidden, LinearArgs::new(weight, None, DType::F32))
-            }
+    pub fn logits(&self, tape: &Tape, x: &Var) -> Var {
+        let args = LinearArgs::new(&self.weight, self.bias.as_ref(), DType::F32);
+        tape.linear(&self.hidden(tape, x), args)
+    }
+}
+
+impl PooledHead {
+    /// `[B, T, D]` to `[B, classes]` in f32, or to `[B, D]` where nothing is scored.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
+        let &[batch, len, _] = x.value().shape() else { panic!("pooled: {:?}", x.value().shape()) };
+        let first: Arc<[u32]> = (0..batch).map(|b| (b * len) as u32).collect();
+        let mut y = tape.select_rows(x, &first);
+        if let Some((dense, f)) = &self.dense {
+            let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
+            y = tape.linear(&y, args);
+        }
+        match &self.classes {
+            None => y,
+            Some(classes) => tape.linear(&y, classes.args(DType::F32)),
         }
     }
 }

@@ -16,16 +16,20 @@ mod ffn;
 mod head;
 mod linear;
 mod norm;
+mod relative;
+mod rope;
 mod transformer;
 
 pub use cache::KvCache;
 pub use config::{
-    AttnPositions, BiasConfig, Checked, ConfigError, DropoutConfig, FfnKind, NormKind,
-    NormPlacement, TransformerConfig, WeightInit, check_probability, check_size,
+    AttnPositions, BiasConfig, Checked, ConfigError, DropoutConfig, FfnKind, LayerConfig, NormKind,
+    NormPlacement, Sharing, TransformerConfig, WeightInit, check_matrix, check_probability,
+    check_size,
 };
-pub use context::{Call, Context, Mask};
+pub use context::{Call, Context, Mask, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
-pub use head::Head;
+pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
 pub use linear::Linear;
-pub use norm::Norm;
+pub use norm::{Norm, NormConfig};
+pub use rope::{RopeConfig, RopeScaling};
 pub use transformer::Transformer;

@@ -42,7 +42,7 @@ impl Linear {
         init: LinearInit,
     ) -> Self {
         builder.scope(name, |b| Self {
-            weight: b.param("weight", &[d_out, d_in], init.weight),
+            weight: b.matrix("weight", [d_out, d_in], init.weight),
             bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
         })
     }
@@ -57,18 +57,20 @@ impl Linear {
         tape.linear(x, self.args(tape.compute()))
     }
 
-    /// `residual + dropout(x W^T + b)`, in f32: the end of a sublayer.
+    /// `residual + dropout(x W^T + b)`, in f32: the end of a sublayer. Without a residual, the sum
+    /// alone.
     pub(crate) fn add_to(
         &self,
         tape: &Tape,
-        residual: &Var,
+        residual: Option<&Var>,
         x: &Var,
         (dropout, call): (&Dropout, &Call),
     ) -> Var {
         let args = self.args(DType::F32);
-        match dropout.site(call) {
-            None => tape.linear(x, LinearArgs { residual: Some(residual), ..args }),
-            Some(site) => tape.dropout_add(residual, &tape.linear(x, args), site),
+        match (dropout.site(call), residual) {
+            (None, residual) => tape.linear(x, LinearArgs { residual, ..args }),
+            (Some(site), Some(to)) => tape.dropout_add(to, &tape.linear(x, args), site),
+            (Some(site), None) => tape.dropout(&tape.linear(x, args), site),
         }
     }
 }

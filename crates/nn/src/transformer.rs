@@ -1,35 +1,46 @@
 //! The trunk.
 
-use tensor::{DType, ParamsBuilder, Tape, Var};
+use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
 
-use crate::attention::Attention;
+use crate::attention::Layer;
 use crate::block::Block;
-use crate::config::{Checked, TransformerConfig};
-use crate::context::Context;
-use crate::norm::Norm;
+use crate::config::{AttnPositions, Checked, LayerConfig, TransformerConfig};
+use crate::context::{Call, Context};
+use crate::norm::{Norm, NormConfig};
+use crate::relative::RelativeBias;
+use crate::rope::Rope;
 
 /// Blocks around a residual stream: every family's trunk, encoder and decoder alike.
 pub struct Transformer {
     config: Checked<TransformerConfig>,
     blocks: Vec<Block>,
+    /// One a kind of layer.
+    ropes: Vec<Option<Rope>>,
+    relative: Option<Param>,
     final_norm: Option<Norm>,
 }
 
 impl Transformer {
-    /// Registers the parameters of a trunk that sees positions below `max_len`.
-    pub fn new(
-        builder: &mut ParamsBuilder,
-        config: Checked<TransformerConfig>,
-        max_len: usize,
-    ) -> Self {
+    /// Registers the parameters.
+    pub fn new(builder: &mut ParamsBuilder, config: Checked<TransformerConfig>) -> Self {
         let c = config.get();
-        let rope = Attention::rope_table(c, max_len);
-        let block = |i: usize, builder: &mut ParamsBuilder| {
-            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c, rope.clone()))
+        let rope = |layer: &LayerConfig| match layer.positions {
+            AttnPositions::Rope(rope) => Some(Rope::new(rope)),
+            AttnPositions::None | AttnPositions::RelativeBias { .. } => None,
         };
-        let blocks = (0..c.n_layers).map(|i| block(i, builder)).collect();
-        let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", c));
-        Self { config, blocks, final_norm }
+        let n_buckets = c.cycle.iter().find_map(|layer| match layer.positions {
+            AttnPositions::RelativeBias { n_buckets, .. } => Some(n_buckets),
+            AttnPositions::None | AttnPositions::Rope(_) => None,
+        });
+        let init = Init::Normal { std: (c.d_model as f32).sqrt().recip() };
+        let relative = n_buckets.map(|n| builder.param("relative_bias", &[n, c.n_heads], init));
+        let block = |i: usize, builder: &mut ParamsBuilder| {
+            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c))
+        };
+        let blocks = (0..c.n_blocks()).map(|i| block(i, builder)).collect();
+        let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", NormConfig::of(c)));
+        let ropes = c.cycle.iter().map(rope).collect();
+        Self { config, blocks, ropes, relative, final_norm }
     }
 
     /// What it is made of.
@@ -39,20 +50,23 @@ impl Transformer {
 
     /// `[B, T, D] -> [B, T, D]`: training, prefill and decoding alike.
     ///
-    /// Offers `hidden`, each block's input, to a capture.
+    /// Offers `hidden`, each layer's input, to a capture.
     pub fn forward<'a>(&'a self, tape: &Tape<'a>, mut x: Var, ctx: &mut Context) -> Var {
-        for (i, block) in self.blocks.iter().enumerate() {
+        let kinds = self.kinds(&ctx.call);
+        for i in 0..self.config.get().n_layers {
+            let layer = kinds[i % kinds.len()].clone();
+            let block = &self.blocks[self.config.get().block_of(i)];
+            let call = self.call_of(i, &ctx.call);
             tape.scope("blocks", Some(i), || tape.capture("hidden", x.value()));
             x = tape.scope("blocks", Some(i), || match &mut ctx.cache {
                 Some(cache) => {
                     let held = cache.len();
-                    block.forward(tape, &x, &ctx.call, Some((&mut cache.layers[i], held)))
+                    let cache = Some((&mut cache.layers[i], held));
+                    block.forward(tape, &x, (&layer, &call), cache)
                 }
-                None if ctx.call.recompute => {
-                    let call = ctx.call.clone();
-                    tape.recompute(&x, move |tape, x| block.forward(tape, &x, &call, None))
-                }
-                None => block.forward(tape, &x, &ctx.call, None),
+                None if call.recompute => tape
+                    .recompute(&x, move |tape, x| block.forward(tape, &x, (&layer, &call), None)),
+                None => block.forward(tape, &x, (&layer, &call), None),
             });
         }
         if let Some(cache) = &mut ctx.cache {
@@ -65,5 +79,36 @@ impl Transformer {
                 tape.scope("final_norm", None, || norm.forward(tape, &x, out))
             }
         }
+    }
+
+    /// What every kind of layer is told in this call.
+    fn kinds(&self, call: &Call) -> Vec<Layer> {
+        let len = call.positions.iter().max().map_or(0, |&last| last as usize + 1);
+        let cycle = self.config.get().cycle.iter().zip(&self.ropes);
+        let kind = |(layer, rope): (&LayerConfig, &Option<Rope>)| {
+            let max_distance = match layer.positions {
+                AttnPositions::RelativeBias { max_distance, .. } => Some(max_distance),
+                AttnPositions::None | AttnPositions::Rope(_) => None,
+            };
+            let relative = max_distance.zip(self.relative.clone());
+            let both_ways = RelativeBias::both_ways(layer.pattern);
+            Layer {
+                pattern: layer.pattern,
+                rope: rope.as_ref().map(|rope| rope.table(len)),
+                relative: relative.map(|(max_distance, table)| RelativeBias {
+                    table,
+                    max_distance,
+                    both_ways,
+                }),
+            }
+        };
+        cycle.map(kind).collect()
+    }
+
+    /// The call as a layer sees it: where blocks are shared, what it drops is its own.
+    fn call_of(&self, layer: usize, call: &Call) -> Call {
+        let shared = self.config.get().sharing.is_some();
+        let rng = call.rng.map(|rng| if shared { rng.in_layer(layer) } else { rng });
+        Call { rng, ..call.clone() }
     }
 }

@@ -18,11 +18,13 @@ impl Objective for NextToken {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
         let mut ctx = Context { call: batch.call.clone(), cache: None };
         let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
+        let head = stack.token_head().expect("a head over the vocabulary");
         tape.scope("head", None, || {
+            let hidden = head.hidden(tape, &hidden);
             tape.linear_cross_entropy(
                 &hidden,
                 CrossEntropyArgs {
-                    weight: stack.head.projection(),
+                    weight: head.projection(),
                     targets: &batch.targets,
                     row_weights: None,
                     smoothing: if tape.is_recording() { self.smoothing } else { 0.0 },

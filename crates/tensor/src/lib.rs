@@ -12,6 +12,7 @@
 
 mod arena;
 mod dtype;
+mod frozen;
 mod ops;
 mod params;
 mod pool;
@@ -22,12 +23,14 @@ mod watch;
 
 pub use arena::Arena;
 pub use dtype::{DType, Precision};
+pub use frozen::{Frozen, Rows, Values};
 pub use kernels::Isa;
 pub use kernels::activation::Activation;
 pub use kernels::attention::Pattern;
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
     AttentionArgs, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, Loss, NO_TARGET, Projected,
+    RmsNormArgs,
 };
 pub use params::{Entry, Grads, Init, Param, Params, ParamsBuilder};
 pub use pool::{Pool, PoolStats};

@@ -1,4 +1,5 @@
-//! Parameters in arenas: one f32 allocation for the weights, one for their gradients.
+//! Parameters in arenas: one f32 allocation for the weights, one for their gradients. Frozen
+//! matrices are not in the arena: see [`crate::Frozen`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use kernels::philox::{Key, fill_normal, fill_uniform};
 use rayon::prelude::*;
 
 use crate::arena::{ALIGN, Arena};
+use crate::frozen::{Frozen, Rows};
 use crate::rng::hash;
 
 /// How a parameter starts.
@@ -36,6 +38,7 @@ pub struct Param {
     index: usize,
     start: usize,
     shape: Arc<[usize]>,
+    frozen: bool,
 }
 
 impl Param {
@@ -55,8 +58,18 @@ impl Param {
     }
 
     /// Its place in every arena.
+    ///
+    /// # Panics
+    /// When it is frozen.
+    #[track_caller]
     pub fn range(&self) -> Range<usize> {
+        assert!(!self.frozen, "a frozen matrix {:?} is in no arena", self.shape);
         self.start..self.start + self.len()
+    }
+
+    /// Whether it lies outside the arenas and no gradient is written for it.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
     }
 }
 
@@ -77,9 +90,15 @@ pub struct ParamsBuilder {
     entries: Vec<Entry>,
     scope: Vec<String>,
     len: usize,
+    frozen: bool,
 }
 
 impl ParamsBuilder {
+    /// A builder whose matrices are frozen: for models that are not trained.
+    pub fn frozen() -> Self {
+        Self { frozen: true, ..Self::default() }
+    }
+
     /// Runs `build` with `name` in front of every name it registers.
     pub fn scope<T>(&mut self, name: impl Into<String>, build: impl FnOnce(&mut Self) -> T) -> T {
         self.scope.push(name.into());
@@ -108,10 +127,28 @@ impl ParamsBuilder {
     /// When the name is taken.
     #[track_caller]
     pub fn param(&mut self, leaf: &str, shape: &[usize], init: Init) -> Param {
+        self.register(leaf, shape, init, false)
+    }
+
+    /// Registers a matrix `[O, I]` that ops read by [`Params::rows`]: a large weight, which may be
+    /// frozen.
+    ///
+    /// # Panics
+    /// When the name is taken.
+    #[track_caller]
+    pub fn matrix(&mut self, leaf: &str, shape: [usize; 2], init: Init) -> Param {
+        self.register(leaf, &shape, init, self.frozen)
+    }
+
+    #[track_caller]
+    fn register(&mut self, leaf: &str, shape: &[usize], init: Init, frozen: bool) -> Param {
         let name = self.path(leaf);
         assert!(self.entries.iter().all(|e| e.name != name), "parameter `{name}` twice");
-        let param = Param { index: self.entries.len(), start: self.len, shape: shape.into() };
-        self.len += param.len().next_multiple_of(ALIGN);
+        let (index, start) = (self.entries.len(), self.len);
+        let param = Param { index, start, shape: shape.into(), frozen };
+        if !frozen {
+            self.len += param.len().next_multiple_of(ALIGN);
+        }
         self.entries.push(Entry { name, param: param.clone(), init });
         param
     }
@@ -125,6 +162,7 @@ impl ParamsBuilder {
     pub fn build(self, seed: u64) -> Params {
         let mut params = self.build_zeroed();
         for Entry { name, param, init } in params.entries.clone() {
+            assert!(!param.frozen, "`{name}` is frozen, and not drawn");
             let key = Key { seed, stream: hash(&[b"init", name.as_bytes()]) };
             let values = params.get_mut(&param);
             match init {
@@ -139,7 +177,8 @@ impl ParamsBuilder {
 
     /// Takes the memory and leaves every value zero: for weights that are loaded.
     pub fn build_zeroed(self) -> Params {
-        Params { arena: Arena::zeros(self.len), entries: self.entries }
+        let frozen = vec![Frozen::default(); self.entries.len()];
+        Params { arena: Arena::zeros(self.len), entries: self.entries, frozen }
     }
 }
 
@@ -147,6 +186,8 @@ impl ParamsBuilder {
 pub struct Params {
     arena: Arena,
     entries: Vec<Entry>,
+    /// By index; empty for what is in the arena.
+    frozen: Vec<Frozen>,
 }
 
 impl Params {
@@ -168,6 +209,24 @@ impl Params {
     /// The values of one parameter, writable.
     pub fn get_mut(&mut self, param: &Param) -> &mut [f32] {
         &mut self.arena.as_mut_slice()[param.range()]
+    }
+
+    /// The rows of a matrix as they are stored, in order: all at once where they are in the arena,
+    /// part by part where they are frozen.
+    pub fn rows(&self, param: &Param) -> impl Iterator<Item = Rows<'_>> {
+        let in_arena = (!param.frozen).then(|| Rows::in_arena(param.shape(), self.get(param)));
+        in_arena.into_iter().chain(self.frozen[param.index].rows(param.shape()))
+    }
+
+    /// Gives a frozen matrix its values.
+    ///
+    /// # Panics
+    /// When it is not frozen, or the parts do not have its size together.
+    #[track_caller]
+    pub fn freeze(&mut self, param: &Param, frozen: Frozen) {
+        assert!(param.frozen, "a matrix {:?} that is not frozen", param.shape());
+        frozen.check(param.shape());
+        self.frozen[param.index] = frozen;
     }
 
     /// The parameter of that name.

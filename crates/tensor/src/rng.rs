@@ -13,6 +13,15 @@ pub struct Rng {
     pub first_sample: u64,
 }
 
+impl Rng {
+    /// The same in another layer: for blocks whose weights serve several.
+    #[must_use]
+    pub fn in_layer(self, layer: usize) -> Self {
+        let parts = [self.seed.to_le_bytes(), (layer as u64).to_le_bytes()];
+        Self { seed: hash(&[b"layer", &parts[0], &parts[1]]), ..self }
+    }
+}
+
 /// FNV-1a with a final mix: stable across builds, for keys derived from names.
 pub(crate) fn hash(parts: &[&[u8]]) -> u64 {
     let mut h = 0xcbf2_9ce4_8422_2325_u64;

@@ -23,7 +23,7 @@ impl Objective for SecondToken {
         let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
         let shift = |row: &[u32]| row[1..].iter().copied().chain([NO_TARGET]).collect::<Vec<_>>();
         let targets: Vec<u32> = batch.targets.chunks(batch.shape[1]).flat_map(shift).collect();
-        let weight = stack.head.projection();
+        let weight = stack.token_head().expect("a head over the vocabulary").projection();
         let args =
             CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing: 0.0 };
         tape.linear_cross_entropy(&hidden, args)

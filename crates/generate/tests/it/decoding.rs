@@ -45,7 +45,13 @@ fn full_pass(model: &Model, ids: &[u32]) -> Vec<f32> {
     let shared: Arc<[u32]> = ids.into();
     let mut ctx = Context::plain(1, ids.len());
     let hidden = model.stack.forward(&tape, &shared, [1, ids.len()], &mut ctx);
-    let logits = model.stack.head.logits(&tape, &hidden).value().to_vec();
+    let logits = model
+        .stack
+        .token_head()
+        .expect("a head over the vocabulary")
+        .logits(&tape, &hidden)
+        .value()
+        .to_vec();
     logits[logits.len() / ids.len() * (ids.len() - 1)..].to_vec()
 }
 

@@ -57,6 +57,8 @@ pub fn apply(act: Activation, x: f64) -> f64 {
         // x / 2 (1 + tanh(u)), written as the sigmoid that does not cancel where u is negative.
         Activation::GeluTanh => x * sigmoid(2.0 * inner(x).0),
         Activation::Silu => x * sigmoid(x),
+        Activation::QuickGelu => x * sigmoid(QUICK * x),
+        Activation::Tanh => x.tanh(),
     }
 }
 
@@ -74,8 +76,15 @@ pub fn derivative(act: Activation, x: f64) -> f64 {
             let s = sigmoid(x);
             s + x * s * sigmoid(-x)
         }
+        Activation::QuickGelu => {
+            let s = sigmoid(QUICK * x);
+            s + QUICK * x * s * sigmoid(-QUICK * x)
+        }
+        Activation::Tanh => 1.0 - x.tanh() * x.tanh(),
     }
 }
+
+const QUICK: f64 = 1.702;
 
 /// The argument of the tanh in GELU's approximation, and its derivative.
 ///

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use ::checkpoint::weights::save_file;
 use ::checkpoint::{Entry, OsDisk, Values, Weights};
-use models::ModelConfig;
-use nn::{Context, Mask};
-use tensor::{Capture, Tape, Tensor};
+use models::{ModelConfig, Stack};
+use nn::{Context, Head, Mask};
+use tensor::{Capture, Tape, Tensor, Var};
 
 use self::inputs::Inputs;
 use super::load::Loaded;
@@ -36,9 +36,9 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     }
     let wanted = (args.hidden_states, args.attentions);
     let stack = &loaded.model.stack;
-    let width = match loaded.model.config {
-        ModelConfig::Seed(_) => stack.config().trunk.d_model,
-        ModelConfig::Gpt2(_) => loaded.vocab_size(),
+    let width = match stack.token_head() {
+        Some(_) if !is_seed(&loaded) => loaded.vocab_size(),
+        _ => stack.config().trunk.d_model,
     };
     let needed = forward_bytes(stack, loaded.precision, inputs.shape, width, wanted);
     let hint = "give fewer or shorter sequences, or ask for less with them";
@@ -73,21 +73,21 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
     let tape = Tape::new(&device, &model.params, loaded.precision).with_capture(&capture);
     let [batch, len] = inputs.shape;
     let mut ctx = Context::plain(batch, len);
-    ctx.call.mask = Mask { segments: inputs.mask.clone(), keys_only: true, pattern: None };
+    ctx.call.mask = Mask { segments: inputs.mask.clone(), keys_only: true };
+    ctx.call.types.clone_from(&inputs.types);
     if let Some(positions) = &inputs.positions {
         ctx.call.positions = positions.clone();
     }
     let hidden = model.stack.forward(&tape, &inputs.ids, inputs.shape, &mut ctx);
-    let is_seed = matches!(model.config, ModelConfig::Seed(_));
-    let head = if is_seed {
-        time_first("output".into(), hidden.value())
+    let is_seed = is_seed(loaded);
+    let mut outputs = if is_seed {
+        vec![time_first("output".into(), hidden.value())]
     } else {
-        as_is("logits".into(), model.stack.head.logits(&tape, &hidden).value())
+        heads(&model.stack, &tape, &hidden)
     };
     drop(tape);
     let found = capture.into_found();
     let n_layers = model.stack.config().trunk.n_layers;
-    let mut outputs = vec![head];
     if args.hidden_states {
         // The last block's own output is not among them: what follows is after the final norm.
         let inner = (0..n_layers).map(|i| &found[&format!("blocks.{i}.hidden")]);
@@ -100,6 +100,24 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
         outputs.extend((0..n_layers).map(|i| as_is(format!("attentions.{i}"), of_layer(i))));
     }
     outputs
+}
+
+fn is_seed(loaded: &Loaded) -> bool {
+    matches!(loaded.model.config, ModelConfig::Seed(_))
+}
+
+/// What every head gives, and the last hidden state where none scores anything.
+fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output> {
+    let head = |(name, head): &'a (&'static str, Head)| {
+        let out = match head {
+            Head::Token(head) => head.logits(tape, hidden),
+            Head::Pooled(head) => head.forward(tape, hidden),
+        };
+        as_is((*name).into(), out.value())
+    };
+    let is_base = stack.heads.iter().all(|(name, _)| *name == "pooler_output");
+    let last = is_base.then(|| as_is("last_hidden_state".into(), hidden.value()));
+    last.into_iter().chain(stack.heads.iter().map(head)).collect()
 }
 
 fn as_is(name: String, x: &Tensor) -> Output {

@@ -30,7 +30,7 @@ use crate::machine;
 pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     let sampling = sampling(&args.sampling).check()?;
     let prompt = read_prompt(args)?;
-    let loaded = Loaded::open(&args.model, args.precision, env)?;
+    let loaded = Loaded::open(&args.model, args.precision, env)?.scores_tokens()?;
     let tokenizer = loaded.tokenizer()?;
     let request = Request {
         prompt: prompt_ids(&prompt, &loaded, &tokenizer)?,

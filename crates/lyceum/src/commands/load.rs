@@ -6,7 +6,7 @@ use std::time::Instant;
 use checkpoint::{Dtype, Weights};
 use clap::ValueEnum;
 use kernels::Isa;
-use models::{Model, ModelConfig};
+use models::Model;
 use tensor::Precision;
 use tokenize::{TokenizeError, Tokenizer};
 
@@ -59,7 +59,7 @@ impl Loaded {
             env.warn(&format!("{skipped}; an earlier checkpoint is used"));
         }
         let dir = resolved.dir;
-        let (model, unused) = Model::load(&dir)?;
+        let (model, unused) = Model::load_frozen(&dir)?;
         if let [first, ..] = &unused[..] {
             let n = unused.len();
             env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
@@ -93,12 +93,22 @@ impl Loaded {
         Ok(tokenizer)
     }
 
+    /// Refuses a model that scores no tokens.
+    ///
+    /// # Errors
+    /// With what it is.
+    pub fn scores_tokens(self) -> Result<Self, Failure> {
+        if self.model.stack.token_head().is_some() {
+            return Ok(self);
+        }
+        let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
+        let problem = format!("`{dir}` is a `{family}` without a head that scores tokens");
+        Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
+    }
+
     /// The id that ends a text: the tokenizer's, else the config's.
     pub fn end(&self, tokenizer: &Tokenizer) -> Option<u32> {
-        let configured = match &self.model.config {
-            ModelConfig::Gpt2(config) => config.eos_token_id,
-            ModelConfig::Seed(_) => None,
-        };
+        let configured = self.model.config.family().end();
         let configured = configured.filter(|&id| (id as usize) < self.vocab_size());
         tokenizer.end_of_text().or(configured)
     }

@@ -3,16 +3,17 @@
 //! Radford et al., "Language Models are Unsupervised Multitask Learners" (OpenAI, 2019).
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, NormKind,
-    NormPlacement, TokenPositions, TransformerConfig, WeightInit,
+    BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, NormKind,
+    TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tensor::{Activation, Init, Pattern};
+use tensor::Init;
 
+use super::fields::activation;
 use super::{Family, fields};
 use crate::import::Import;
-use crate::stack::{HeadConfig, StackConfig};
+use crate::stack::StackConfig;
 
 pub(super) const MODEL_TYPE: &str = "gpt2";
 
@@ -146,19 +147,6 @@ impl Gpt2Config {
             ..Self::default()
         }
     }
-
-    fn activation(&self) -> Result<Activation, ConfigError> {
-        Ok(match self.activation_function.as_str() {
-            "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Activation::GeluTanh,
-            "gelu" => Activation::GeluErf,
-            "relu" => Activation::Relu,
-            "silu" | "swish" => Activation::Silu,
-            other => {
-                let problem = format!("`{other}` is not one of gelu_new, gelu, relu, silu");
-                return Err(ConfigError::new("activation_function", problem));
-            }
-        })
-    }
 }
 
 impl Family for Gpt2Config {
@@ -175,30 +163,17 @@ impl Family for Gpt2Config {
             let problem = format!("{} does not divide d_model = {}", self.n_heads, self.d_model);
             return Err(ConfigError::new("n_heads", problem));
         }
-        let init = Init::Normal { std: self.initializer_range };
         let embed = EmbedConfig {
-            vocab_size: self.vocab_size,
-            d_model: self.d_model,
-            max_len: self.max_len,
             positions: TokenPositions::Learned,
-            scale: 1.0,
-            init,
+            init: Init::Normal { std: self.initializer_range },
             dropout: self.embed_dropout,
+            ..EmbedConfig::base(self.vocab_size, self.d_model, self.max_len)
         };
+        let d_ff = self.d_ff.unwrap_or(self.d_model.saturating_mul(4));
         let trunk = TransformerConfig {
-            n_layers: self.n_layers,
-            d_model: self.d_model,
-            n_heads: self.n_heads,
-            n_kv_heads: self.n_heads,
-            d_head: self.d_model / self.n_heads,
-            d_ff: self.d_ff.unwrap_or(self.d_model.saturating_mul(4)),
             norm: NormKind::LayerNorm,
             norm_eps: self.norm_eps as f32,
-            placement: NormPlacement::Pre,
-            final_norm: true,
-            ffn: FfnKind::Plain(self.activation()?),
-            positions: AttnPositions::None,
-            pattern: Pattern::Causal,
+            ffn: FfnKind::Plain(activation("activation_function", &self.activation_function)?),
             bias: BiasConfig::all(true),
             scale: (!self.scale_attn_weights).then_some(1.0),
             dropout: DropoutConfig {
@@ -207,8 +182,10 @@ impl Family for Gpt2Config {
                 ffn: 0.0,
             },
             init: WeightInit::Gpt2 { std: self.initializer_range },
+            ..TransformerConfig::base(self.n_layers, self.d_model, self.n_heads, d_ff)
         };
-        Ok(StackConfig { embed, trunk, head: HeadConfig::Token { tied: self.tie_word_embeddings } })
+        let head = HeadConfig::Token(TokenHeadConfig::plain(self.tie_word_embeddings));
+        Ok(StackConfig { embed, trunk, heads: vec![("logits", head)] })
     }
 
     fn imports(&self) -> Vec<Import> {
@@ -242,9 +219,13 @@ impl Family for Gpt2Config {
             table.push(Import::param(name, format!("final_norm.{leaf}")));
         }
         if !self.tie_word_embeddings {
-            table.push(Import::param("lm_head.weight", "head.weight"));
+            table.push(Import::param("lm_head.weight", "heads.logits.weight"));
         }
         table
+    }
+
+    fn end(&self) -> Option<u32> {
+        self.eos_token_id
     }
 
     fn prefix(&self) -> Option<&'static str> {
@@ -302,7 +283,7 @@ mod tests {
         let message = config.stack().expect_err("refused").to_string();
         assert_eq!(
             message,
-            "`activation_function`: `mish` is not one of gelu_new, gelu, relu, silu"
+            "`activation_function`: `mish` is not one of gelu, gelu_new, quick_gelu, relu, silu"
         );
     }
 }

@@ -1,6 +1,10 @@
 //! The families: each a config in its own file, what it amounts to, and its import table.
 
+mod decoder;
+mod encoder;
+mod fields;
 pub mod gpt2;
+pub mod hf;
 pub mod seed;
 
 use nn::ConfigError;
@@ -8,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::gpt2::Gpt2Config;
+use self::hf::HfConfig;
 use self::seed::SeedConfig;
 use crate::import::Import;
 use crate::stack::StackConfig;
@@ -29,6 +34,16 @@ pub trait Family {
     /// What names begin with that some files leave out: the base model saved without its head.
     fn prefix(&self) -> Option<&'static str>;
 
+    /// The id that ends a text, where the config says one.
+    fn end(&self) -> Option<u32> {
+        None
+    }
+
+    /// Whether it is written without that.
+    fn is_base(&self) -> bool {
+        false
+    }
+
     /// Whether an external tensor that the table lacks may be passed over: a buffer, or a copy.
     fn ignores(&self, name: &str) -> bool;
 
@@ -43,6 +58,8 @@ pub enum ModelConfig {
     Gpt2(Gpt2Config),
     /// The encoder with a causal mask that the project began with.
     Seed(SeedConfig),
+    /// Any other family of `transformers`.
+    Hf(HfConfig),
 }
 
 impl ModelConfig {
@@ -51,6 +68,7 @@ impl ModelConfig {
         match self {
             Self::Gpt2(c) => c,
             Self::Seed(c) => c,
+            Self::Hf(c) => c,
         }
     }
 
@@ -60,8 +78,16 @@ impl ModelConfig {
         Some(match model_type {
             gpt2::MODEL_TYPE => serde_json::from_value(json).map(Self::Gpt2),
             seed::MODEL_TYPE => serde_json::from_value(json).map(Self::Seed),
-            _ => return None,
+            _ => match json {
+                Value::Object(fields) => Ok(Self::Hf(HfConfig::new(model_type, fields)?)),
+                _ => return None,
+            },
         })
+    }
+
+    /// Every known `model_type`.
+    pub fn known() -> impl Iterator<Item = &'static str> {
+        [gpt2::MODEL_TYPE, seed::MODEL_TYPE].into_iter().chain(HfConfig::known())
     }
 }
 

@@ -6,16 +6,16 @@
 //! and adds nothing to what is saved.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, NormKind,
-    NormPlacement, TokenPositions, TransformerConfig, WeightInit,
+    BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, NormKind,
+    NormPlacement, TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tensor::{Activation, Init, Pattern};
+use tensor::{Activation, Init};
 
 use super::{Family, fields};
 use crate::import::{Import, Source};
-use crate::stack::{HeadConfig, StackConfig};
+use crate::stack::StackConfig;
 
 pub(super) const MODEL_TYPE: &str = "seed_transformer";
 
@@ -76,34 +76,25 @@ impl Family for SeedConfig {
             return Err(ConfigError::new("nhead", problem));
         }
         let embed = EmbedConfig {
-            vocab_size,
-            d_model,
-            max_len: MAX_LEN,
             positions: TokenPositions::Sinusoidal,
             scale: (d_model as f32).sqrt(),
             init: Init::Uniform { bound: 0.1 },
             dropout,
+            ..EmbedConfig::base(vocab_size, d_model, MAX_LEN)
         };
         let trunk = TransformerConfig {
-            n_layers,
-            d_model,
-            n_heads,
-            n_kv_heads: n_heads,
-            d_head: d_model / n_heads,
-            d_ff: D_FF,
             norm: NormKind::LayerNorm,
             norm_eps: 1e-5,
             placement: NormPlacement::Post,
             final_norm: false,
             ffn: FfnKind::Plain(Activation::Relu),
-            positions: AttnPositions::None,
-            pattern: Pattern::Causal,
             bias: BiasConfig::all(true),
-            scale: None,
             dropout: DropoutConfig { residual: dropout, attention: dropout, ffn: dropout },
             init: WeightInit::Torch,
+            ..TransformerConfig::base(n_layers, d_model, n_heads, D_FF)
         };
-        Ok(StackConfig { embed, trunk, head: HeadConfig::Token { tied: true } })
+        let head = HeadConfig::Token(TokenHeadConfig::plain(true));
+        Ok(StackConfig { embed, trunk, heads: vec![("logits", head)] })
     }
 
     fn imports(&self) -> Vec<Import> {

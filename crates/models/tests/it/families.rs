@@ -1,10 +1,11 @@
 //! The table that every law runs over: tiny models of each family, and trunks that no family has
 //! yet.
 
-use models::{Gpt2Config, HeadConfig, Model, ModelConfig, SeedConfig, Stack, StackConfig};
+use models::{Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
-    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, FfnKind, NormKind, NormPlacement,
-    TokenPositions, TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, LayerConfig,
+    NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig, TokenPositions,
+    TransformerConfig, WeightInit,
 };
 use tensor::{Activation, Init, ParamsBuilder, Pattern};
 use testing::Numbers;
@@ -50,6 +51,7 @@ impl Case {
                 (c.dropout, c.embed_dropout, c.attention_dropout) = (0.0, 0.0, 0.0);
             }
             Config::Family(ModelConfig::Seed(c)) => c.dropout = 0.0,
+            Config::Family(ModelConfig::Hf(_)) => unreachable!("without dropout as it is"),
             Config::Trunk(c) => {
                 (c.embed.dropout, c.trunk.dropout) = (0.0, DropoutConfig::default());
             }
@@ -111,6 +113,8 @@ pub fn cases() -> Vec<Case> {
         trunk("rms, gated, rope, grouped heads, no bias", llama()),
         trunk("window, rope, one key head", windowed()),
         trunk("post-norm rms, wide heads, sinusoidal", post_norm()),
+        trunk("norms around, normalized queries, cycle of layers, shared blocks", cycled()),
+        trunk("relative bias, factored embedding, types", biased()),
     ]
 }
 
@@ -133,36 +137,28 @@ pub fn tiny_seed() -> SeedConfig {
     SeedConfig { vocab_size: 53, d_model: 16, n_heads: 2, n_layers: 2, dropout: 0.2 }
 }
 
+fn untied() -> Vec<(&'static str, HeadConfig)> {
+    vec![("logits", HeadConfig::Token(TokenHeadConfig::plain(false)))]
+}
+
+fn cycle(pattern: Pattern, positions: AttnPositions) -> Vec<LayerConfig> {
+    vec![LayerConfig { pattern, positions }]
+}
+
+fn rope(theta: f64, d_rot: usize) -> AttnPositions {
+    AttnPositions::Rope(RopeConfig::new(theta, d_rot))
+}
+
 fn llama() -> StackConfig {
-    let embed = EmbedConfig {
-        vocab_size: 67,
-        d_model: 36,
-        max_len: 40,
-        positions: TokenPositions::None,
-        scale: 1.0,
-        init: Init::Normal { std: 0.3 },
-        dropout: 0.0,
-    };
+    let embed = EmbedConfig { init: Init::Normal { std: 0.3 }, ..EmbedConfig::base(67, 36, 40) };
     let trunk = TransformerConfig {
-        n_layers: 3,
-        d_model: 36,
-        n_heads: 6,
         n_kv_heads: 2,
-        d_head: 6,
-        d_ff: 50,
-        norm: NormKind::RmsNorm,
-        norm_eps: 1e-6,
-        placement: NormPlacement::Pre,
-        final_norm: true,
-        ffn: FfnKind::Gated(Activation::Silu),
-        positions: AttnPositions::Rope { theta: 10_000.0 },
-        pattern: Pattern::Causal,
-        bias: BiasConfig::all(false),
-        scale: None,
+        cycle: cycle(Pattern::Causal, rope(10_000.0, 6)),
         dropout: DropoutConfig { residual: 0.1, attention: 0.1, ffn: 0.1 },
         init: WeightInit::Gpt2 { std: 0.15 },
+        ..TransformerConfig::base(3, 36, 6, 50)
     };
-    StackConfig { embed, trunk, head: HeadConfig::Token { tied: false } }
+    StackConfig { embed, trunk, heads: untied() }
 }
 
 /// Keys a query of the windowed case sees; its two layers reach twice as far.
@@ -177,7 +173,7 @@ fn windowed() -> StackConfig {
         d_head: 10,
         norm: NormKind::LayerNorm,
         ffn: FfnKind::Plain(Activation::GeluTanh),
-        pattern: Pattern::Window { size: WINDOW },
+        cycle: cycle(Pattern::Window { size: WINDOW }, rope(10_000.0, 10)),
         bias: BiasConfig { query_key_value: true, output: false, ffn: true },
         ..base.trunk
     };
@@ -193,10 +189,52 @@ fn post_norm() -> StackConfig {
         placement: NormPlacement::Post,
         final_norm: false,
         ffn: FfnKind::Gated(Activation::GeluErf),
-        positions: AttnPositions::None,
+        cycle: cycle(Pattern::Causal, AttnPositions::None),
         scale: Some(0.3),
         init: WeightInit::Torch,
         ..base.trunk
     };
-    StackConfig { embed, trunk, head: HeadConfig::Token { tied: true } }
+    let heads = vec![("logits", HeadConfig::Token(TokenHeadConfig::plain(true)))];
+    StackConfig { embed, trunk, heads }
+}
+
+/// Norms around each sublayer, normalized queries and keys, two kinds of layers, shared blocks.
+fn cycled() -> StackConfig {
+    let base = llama();
+    let sliding = Pattern::Window { size: 5 };
+    let trunk = TransformerConfig {
+        n_layers: 4,
+        norm: NormKind::RmsNormAboutOne,
+        placement: NormPlacement::Around,
+        qk_norm: true,
+        ffn: FfnKind::Gated(Activation::GeluTanh),
+        cycle: [
+            cycle(sliding, rope(10_000.0, 4)),
+            cycle(Pattern::Causal, rope(1e6, 6)),
+            cycle(Pattern::Causal, AttnPositions::None),
+        ]
+        .concat(),
+        sharing: Some(Sharing { n_groups: 1, n_blocks: 2 }),
+        ..base.trunk
+    };
+    StackConfig { trunk, ..base }
+}
+
+/// A bias by distance, a factored and normalized embedding of tokens, positions and types.
+fn biased() -> StackConfig {
+    let base = llama();
+    let norm = NormConfig { kind: NormKind::LayerNorm, eps: 1e-5, width: 14 };
+    let embed = EmbedConfig {
+        d_embed: Some(14),
+        positions: TokenPositions::Learned,
+        types: vec![3, 2],
+        norm: Some(norm),
+        dropout: 0.1,
+        ..base.embed
+    };
+    let positions = AttnPositions::RelativeBias { n_buckets: 8, max_distance: 13 };
+    let trunk = TransformerConfig { cycle: cycle(Pattern::Causal, positions), ..base.trunk };
+    let transform = Some((Activation::GeluErf, norm));
+    let head = TokenHeadConfig { tied: true, bias: false, transform };
+    StackConfig { embed, trunk, heads: vec![("logits", HeadConfig::Token(head))] }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::Weights;
-use models::{Model, Source};
+use models::Model;
 use nn::Context;
 use tensor::{Capture, CrossEntropyArgs, Device, Grads, Isa, NO_TARGET, Precision, Tape};
 use testing::{Tolerance, assert_close, assert_same_bits};
@@ -41,8 +41,14 @@ fn gpt2_says_what_transformers_says() {
         let capture = Capture::new(["hidden"]);
         let tape = Tape::new(&device, &model.params, Precision::F32).with_capture(&capture);
         let last = model.stack.forward(&tape, &shared, [2, 17], &mut Context::plain(2, 17));
-        let logits = model.stack.head.logits(&tape, &last).value().to_vec();
-        let weight = model.stack.head.projection();
+        let logits = model
+            .stack
+            .token_head()
+            .expect("a head over the vocabulary")
+            .logits(&tape, &last)
+            .value()
+            .to_vec();
+        let weight = model.stack.token_head().expect("a head over the vocabulary").projection();
         let targets = next(&ids, 17);
         let args =
             CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing: 0.0 };
@@ -78,7 +84,7 @@ fn gpt2_learns_what_torch_learns() {
             let mut ctx = Context::plain(2, 17);
             ctx.call.recompute = recompute;
             let hidden = model.stack.forward(&tape, &shared, [2, 17], &mut ctx);
-            let weight = model.stack.head.projection();
+            let weight = model.stack.token_head().expect("a head over the vocabulary").projection();
             let targets = targets.as_slice();
             let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
             let n = tape.linear_cross_entropy(&hidden, args).n_targets as f32;
@@ -86,18 +92,10 @@ fn gpt2_learns_what_torch_learns() {
             let grads = grads.borrow();
             for import in model.config.family().imports() {
                 let expected = io.to_f32(&format!("grad.{}", import.name)).unwrap();
-                let (own, transposed) = match &import.source {
-                    Source::Param(own) => (own, false),
-                    Source::Transposed(own) => (own, true),
-                    Source::Waves => unreachable!("gpt2 learns its positions"),
-                };
+                let own = import.source.own().expect("gpt2 learns its positions");
                 let param = &model.params.find(own).unwrap().param;
-                let mut found: Vec<f32> = grads.get(param).unwrap().iter().map(|g| g / n).collect();
-                if transposed {
-                    let (rows, cols) = (param.shape()[0], param.shape()[1]);
-                    let cell = |i: usize| found[i % rows * cols + i / rows];
-                    found = (0..rows * cols).map(cell).collect();
-                }
+                let found: Vec<f32> = grads.get(param).unwrap().iter().map(|g| g / n).collect();
+                let found = import.source.external(param, &found);
                 let scale = expected.iter().fold(0.0_f64, |m, g| m.max(f64::from(g.abs())));
                 let tolerance = Tolerance { abs: 1e-5 * scale + 1e-7, rel: 1e-4 };
                 assert_close(&format!("{} on {isa}", import.name), &found, &expected, tolerance);

@@ -72,7 +72,13 @@ pub fn logits(at: (&Model, &Device, Precision), input: &Input) -> Vec<f32> {
     let mut ctx = Context { call: input.call.clone(), cache: None };
     let ids: Arc<[u32]> = input.ids.as_slice().into();
     let hidden = model.stack.forward(&tape, &ids, input.shape, &mut ctx);
-    model.stack.head.logits(&tape, &hidden).value().to_vec()
+    model
+        .stack
+        .token_head()
+        .expect("a head over the vocabulary")
+        .logits(&tape, &hidden)
+        .value()
+        .to_vec()
 }
 
 /// A cache in f32.
@@ -102,7 +108,9 @@ pub fn learn_in(precision: Precision, model: &Model, parts: &[(Input, Vec<u32>)]
         let mut ctx = Context { call: input.call.clone(), cache: None };
         let ids: Arc<[u32]> = input.ids.as_slice().into();
         let hidden = model.stack.forward(&tape, &ids, input.shape, &mut ctx);
-        let weight = model.stack.head.projection();
+        let head = model.stack.token_head().expect("a head over the vocabulary");
+        let hidden = head.hidden(&tape, &hidden);
+        let weight = head.projection();
         let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
         loss += tape.linear_cross_entropy(&hidden, args);
         tape.backward();

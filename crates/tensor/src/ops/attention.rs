@@ -5,8 +5,8 @@
 //! y[t] = sum over s of p[t, s] v[s]
 //! ```
 //!
-//! Shapes: packed `[B, T, (N + 2K) H]` as `q | k | v`; `y` `[B, T, N H]`; a cache holds keys and
-//! values `[B, K, S, H]`. Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1;
+//! Shapes: packed `[B, T, (N + 2K) H]` as `q | k | v`; a memory `[B, S, 2K H]` as `k | v` beside
+//! queries `[B, T, N H]`; `y` `[B, T, N H]`; a cache holds keys and values `[B, K, S, H]`. Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1;
 //! tiling after Dao, "FlashAttention-2", arXiv:2307.08691.
 
 use std::sync::Arc;
@@ -37,6 +37,9 @@ pub struct AttentionArgs {
     pub segments: Option<Arc<[u32]>>,
     /// Segments hide padded keys alone: a padded query sees what any other at its place would.
     pub keys_only: bool,
+    /// `[N, T + S - 1]` in f32, added to the scaled products by distance: column 0 is the first key
+    /// seen from the last query.
+    pub bias: Option<Var>,
     /// Dropout on the probabilities.
     pub dropout: Option<DropSite>,
 }
@@ -57,6 +60,33 @@ pub enum Projected<'c> {
     Packed(&'c Var),
     /// The same, whose keys and values join those of a cache; no gradient flows.
     Cached(&'c Var, KeyValues<'c>),
+    /// Queries `[B, T, N H]` on the keys and values of a memory, `[B, S, 2K H]`.
+    Memory(&'c Var, &'c Var),
+}
+
+/// Queries and keys with values: one projection, or two.
+#[derive(Clone)]
+enum Source {
+    Packed(Var),
+    Split(Var, Var),
+}
+
+impl Source {
+    fn queries(&self) -> &Tensor {
+        match self {
+            Self::Packed(packed) => &packed.value,
+            Self::Split(query, _) => &query.value,
+        }
+    }
+
+    fn view<T: kernels::Element>(&self, shape: &AttnShape) -> Qkv<'_, T> {
+        match self {
+            Self::Packed(packed) => Qkv::packed(packed.value.as_slice::<T>(), shape),
+            Self::Split(q, kv) => {
+                Qkv::split(q.value.as_slice::<T>(), kv.value.as_slice::<T>(), shape)
+            }
+        }
+    }
 }
 
 impl AttentionArgs {
@@ -77,8 +107,17 @@ impl AttentionArgs {
             q_start,
             q_segments: q_segments.filter(|_| !self.keys_only),
             k_segments: self.segments.as_deref(),
+            bias: self.bias.as_ref().map(|bias| bias.value.as_slice::<f32>()),
             dropout: self.dropout.map(DropSite::by_row),
             ..AttnSpec::new(shape, self.pattern)
+        }
+    }
+
+    /// The segments of the queries: those of the keys, unless keys are a memory's.
+    fn q_segments(&self, source: &Source) -> Option<&[u32]> {
+        match source {
+            Source::Packed(_) => self.segments.as_deref(),
+            Source::Split(..) => None,
         }
     }
 
@@ -98,50 +137,81 @@ impl Tape<'_> {
     #[track_caller]
     pub fn attention(&self, projected: Projected, args: AttentionArgs) -> Var {
         match projected {
-            Projected::Packed(packed) => self.attention_packed(packed, args),
+            Projected::Packed(packed) => {
+                let (batch, len) = check(packed, args.n_heads + 2 * args.n_kv_heads, &args);
+                let shape = args.shape(batch, len, len);
+                self.attention_over(Source::Packed(packed.clone()), shape, args)
+            }
+            Projected::Memory(query, memory) => {
+                let (batch, q_len) = check(query, args.n_heads, &args);
+                let (rows, k_len) = check(memory, 2 * args.n_kv_heads, &args);
+                assert_eq!(batch, rows, "attention: {batch} queries on a memory of {rows}");
+                let shape = args.shape(batch, q_len, k_len);
+                self.attention_over(Source::Split(query.clone(), memory.clone()), shape, args)
+            }
             Projected::Cached(packed, mut cache) => {
                 self.attention_cached(packed, &mut cache, &args)
             }
         }
     }
 
-    #[track_caller]
-    fn attention_packed(&self, packed: &Var, args: AttentionArgs) -> Var {
-        let (batch, len) = check(packed, &args);
+    fn attention_over(&self, source: Source, shape: AttnShape, args: AttentionArgs) -> Var {
         let (device, multiply) = (self.device(), self.precision().multiply());
-        let shape = args.shape(batch, len, len);
-        let mut y = device.empty(&[batch, len, args.n_heads * args.d_head], packed.value.dtype());
-        let mut lse = device.empty(&[batch, args.n_heads, len], DType::F32);
-        by_dtype!(packed.value.dtype(), T => {
-            let qkv = Qkv::packed(packed.value.as_slice::<T>(), &shape);
+        let AttnShape { batch, q_len, n_heads, .. } = shape;
+        let dtype = source.queries().dtype();
+        let mut y = device.empty(&[batch, q_len, n_heads * args.d_head], dtype);
+        let mut lse = device.empty(&[batch, n_heads, q_len], DType::F32);
+        by_dtype!(dtype, T => {
             let (y, lse) = (y.as_mut_slice::<T>(), lse.as_mut_slice::<f32>());
-            let spec = args.spec(shape, 0, args.segments.as_deref());
-            attention::forward(device.isa, multiply, y, lse, qkv, &spec);
+            let spec = args.spec(shape, 0, args.q_segments(&source));
+            attention::forward(device.isa, multiply, y, lse, source.view::<T>(&shape), &spec);
         });
-        self.capture_probabilities(&packed.value, shape, &args);
-        let (packed, out) = (packed.clone(), y.clone());
+        self.capture_probabilities(&source, shape, &args);
+        let out = y.clone();
         self.finish("attention", y, move |sweep, dy| {
             let device = sweep.device();
-            let mut d_packed = device.empty(packed.value.shape(), packed.value.dtype());
-            by_dtype!(packed.value.dtype(), T => {
-                let qkv = Qkv::packed(packed.value.as_slice::<T>(), &shape);
+            let mut d_bias = args.bias.as_ref().map(|b| device.zeros(b.value.shape(), DType::F32));
+            let (mut dq, mut d_kv) = match &source {
+                Source::Packed(packed) => (device.empty(packed.value.shape(), dtype), None),
+                Source::Split(q, kv) => {
+                    let d_kv = device.empty(kv.value.shape(), dtype);
+                    (device.empty(q.value.shape(), dtype), Some(d_kv))
+                }
+            };
+            by_dtype!(dtype, T => {
                 let saved = Saved {
                     out: out.as_slice::<T>(),
                     lse: lse.as_slice::<f32>(),
                     d_out: dy.as_slice::<T>(),
                 };
-                let grads = QkvGrads::Packed(d_packed.as_mut_slice::<T>());
-                let spec = args.spec(shape, 0, args.segments.as_deref());
-                attention::backward(device.isa, multiply, grads, None, saved, qkv, &spec);
+                let grads = match &mut d_kv {
+                    None => QkvGrads::Packed(dq.as_mut_slice::<T>()),
+                    Some(kv) => {
+                        QkvGrads::Split { q: dq.as_mut_slice::<T>(), kv: kv.as_mut_slice::<T>() }
+                    }
+                };
+                let spec = args.spec(shape, 0, args.q_segments(&source));
+                let d_bias = d_bias.as_mut().map(|b| b.as_mut_slice::<f32>());
+                let qkv = source.view::<T>(&shape);
+                attention::backward(device.isa, multiply, grads, d_bias, saved, qkv, &spec);
             });
-            sweep.give(packed.slot, d_packed);
+            if let (Some(bias), Some(grad)) = (&args.bias, d_bias) {
+                sweep.give(bias.slot, grad);
+            }
+            match source {
+                Source::Packed(packed) => sweep.give(packed.slot, dq),
+                Source::Split(query, memory) => {
+                    sweep.give(query.slot, dq);
+                    sweep.give(memory.slot, d_kv.expect("made above"));
+                }
+            }
         })
     }
 
     #[track_caller]
     fn attention_cached(&self, packed: &Var, cache: &mut KeyValues, args: &AttentionArgs) -> Var {
         assert!(!self.is_recording(), "attention: a cache is for inference");
-        let (batch, len) = check(packed, args);
+        let (batch, len) = check(packed, args.n_heads + 2 * args.n_kv_heads, args);
         let (device, multiply) = (self.device(), self.precision().multiply());
         let &[rows, _, capacity, _] = cache.key.shape() else { panic!("attention: cache rank") };
         let k_len = cache.held + len;
@@ -172,13 +242,22 @@ impl Tape<'_> {
     }
 
     /// Offers `attentions` `[B, N, T, S]` to a capture: computed naively, for people to look at.
-    fn capture_probabilities(&self, packed: &Tensor, shape: AttnShape, args: &AttentionArgs) {
+    fn capture_probabilities(&self, source: &Source, shape: AttnShape, args: &AttentionArgs) {
         if self.wants("attentions") {
             let AttnShape { batch, q_len, k_len, n_heads, .. } = shape;
-            let qkv: Vec<f64> = packed.to_vec().into_iter().map(f64::from).collect();
-            let (qkv, spec) =
-                (Qkv::packed(&qkv, &shape), &args.spec(shape, 0, args.segments.as_deref()));
-            let p: Vec<f32> = reference::probabilities(&Problem { spec, qkv, bias: None })
+            let wide = |x: &Var| x.value.to_vec().into_iter().map(f64::from).collect::<Vec<f64>>();
+            let (first, second) = match source {
+                Source::Packed(packed) => (wide(packed), None),
+                Source::Split(query, memory) => (wide(query), Some(wide(memory))),
+            };
+            let qkv = match &second {
+                None => Qkv::packed(&first, &shape),
+                Some(memory) => Qkv::split(&first, memory, &shape),
+            };
+            let spec = &args.spec(shape, 0, args.q_segments(source));
+            let bias = args.bias.as_ref().map(wide);
+            let bias = bias.as_deref();
+            let p: Vec<f32> = reference::probabilities(&Problem { spec, qkv, bias })
                 .into_iter()
                 .map(|p| p as f32)
                 .collect();
@@ -188,11 +267,11 @@ impl Tape<'_> {
 }
 
 #[track_caller]
-fn check(packed: &Var, args: &AttentionArgs) -> (usize, usize) {
-    let width = (args.n_heads + 2 * args.n_kv_heads) * args.d_head;
-    match *packed.value.shape() {
+fn check(x: &Var, n_heads: usize, args: &AttentionArgs) -> (usize, usize) {
+    let width = n_heads * args.d_head;
+    match *x.value.shape() {
         [batch, len, w] if w == width => (batch, len),
-        ref other => panic!("attention: packed {other:?}, expected [B, T, {width}]"),
+        ref other => panic!("attention: projected {other:?}, expected [B, T, {width}]"),
     }
 }
 
@@ -236,6 +315,7 @@ mod tests {
             pattern,
             segments: None,
             keys_only: false,
+            bias: None,
             dropout: None,
         }
     }
@@ -249,6 +329,17 @@ mod tests {
                 tape.attention(Projected::Packed(&x[0]), args.clone())
             });
         }
+    }
+
+    #[test]
+    fn gradients_of_a_memory_and_a_bias() {
+        let segments = [1, 1, 0, 1, 1, 1].into();
+        let args = AttentionArgs { segments: Some(segments), ..args(Pattern::Full) };
+        let inputs: [&[usize]; 3] = [&[2, 5, 12], &[2, 3, 12], &[4, 7]];
+        check(&Fixture::new(&[], &inputs), |tape, _, x| {
+            let args = AttentionArgs { bias: Some(x[2].clone()), ..args.clone() };
+            tape.attention(Projected::Memory(&x[0], &x[1]), args)
+        });
     }
 
     #[test]

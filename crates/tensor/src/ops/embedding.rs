@@ -11,6 +11,7 @@ use std::sync::Arc;
 use kernels::embedding;
 
 use crate::dtype::DType;
+use crate::frozen::by_values;
 use crate::params::Param;
 use crate::tape::{Sweep, Tape, Var};
 
@@ -27,7 +28,13 @@ impl Tape<'_> {
         assert!(ids.iter().all(|&id| id < n), "embedding: an id is not below {vocab_size}");
         let (device, params) = (self.device(), self.params());
         let mut y = device.empty(&[shape[0], shape[1], *d_model], DType::F32);
-        embedding::gather(device.isa, y.as_mut_slice::<f32>(), params.get(table), ids, scale);
+        let mut parts = params.rows(table);
+        let (Some(rows), None) = (parts.next(), parts.next()) else {
+            panic!("embedding: a table in parts")
+        };
+        by_values!(rows.values, w => {
+            embedding::gather(device.isa, y.as_mut_slice::<f32>(), w, ids, scale);
+        });
         let (table, ids) = (table.clone(), ids.clone());
         self.finish("embedding", y, move |sweep, dy| {
             scatter(sweep, &table, &ids, dy.as_slice::<f32>(), scale);

@@ -11,6 +11,7 @@ use kernels::gemm::{Epilogue, Mat, MatMut, Write, gemm};
 use kernels::{activation, reduce};
 
 use crate::dtype::{DType, by_dtype, by_dtypes};
+use crate::frozen::{Rows, by_values};
 use crate::params::Param;
 use crate::tape::{Sweep, Tape, Var};
 use crate::{Activation, Tensor};
@@ -54,27 +55,39 @@ impl Tape<'_> {
         *shape.last_mut().expect("rank >= 1") = d_out;
 
         let (device, params) = (self.device(), self.params());
+        let rides = args.activation.is_some() || args.residual.is_some();
         let mut sum = device.empty(&shape, args.out);
         let mut activated = args.activation.map(|_| device.empty(&shape, args.out));
         by_dtypes!(x.value.dtype(), X, args.out, Y => {
             let activated = activated.as_mut().map(|y| y.as_mut_slice::<Y>());
-            let activated = activated.map(|y| MatMut::new(y, rows, d_out));
-            let epilogue = Epilogue {
-                write: Write::Overwrite,
-                bias: args.bias.map(|b| params.get(b)),
-                residual: args.residual.map(|r| r.value.as_slice::<f32>()),
-                activated: args.activation.zip(activated),
-            };
+            let mut activated = activated.map(|y| MatMut::new(y, rows, d_out));
             let a = Mat::new(x.value.as_slice::<X>(), rows, d_in);
-            let b = Mat::new(params.get(args.weight), d_out, d_in).t();
-            let c = MatMut::new(sum.as_mut_slice::<Y>(), rows, d_out);
-            gemm(device.isa, self.precision().multiply(), c, a, b, epilogue);
+            // The parts of a frozen weight: each gives some columns of the result.
+            for Rows { first, n, values } in params.rows(args.weight) {
+                assert!(n == d_out || !rides, "linear: an epilogue on {n} columns of {d_out}");
+                let epilogue = Epilogue {
+                    write: Write::Overwrite,
+                    bias: args.bias.map(|b| &params.get(b)[first..first + n]),
+                    residual: args.residual.map(|r| r.value.as_slice::<f32>()),
+                    activated: args.activation.zip(activated.take()),
+                };
+                let c = &mut sum.as_mut_slice::<Y>()[first..];
+                let c = MatMut::new(c, rows, n).with_stride(d_out);
+                by_values!(values, w => {
+                    let b = Mat::new(w, n, d_in).t();
+                    gemm(device.isa, self.precision().multiply(), c, a, b, epilogue);
+                });
+            }
         });
 
         let (value, saved) = match activated {
             Some(y) => (y, args.activation.map(|f| (f, sum))),
             None => (sum, None),
         };
+        if args.weight.is_frozen() {
+            assert!(!self.is_recording(), "linear: no backward over a frozen weight");
+            return self.finish("linear", value, |_, _| ());
+        }
         let back = Back {
             x: x.clone(),
             weight: args.weight.clone(),

@@ -19,6 +19,7 @@ use kernels::cross_entropy;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 
 use crate::dtype::{DType, by_dtypes};
+use crate::frozen::by_values;
 use crate::params::Param;
 use crate::tape::{Tape, Var};
 use crate::value::Tensor;
@@ -88,8 +89,14 @@ impl Tape<'_> {
 
         let device = self.device();
         let mut packed = PackedB::default();
-        let weight = Mat::new(self.params().get(args.weight), vocab_size, d_model);
-        pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
+        let mut parts = self.params().rows(args.weight);
+        let (Some(part), None) = (parts.next(), parts.next()) else {
+            panic!("linear_cross_entropy: a weight in parts")
+        };
+        by_values!(part.values, w => {
+            let weight = Mat::new(w, vocab_size, d_model);
+            pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
+        });
         let mut chunk = Chunks::new(self, hidden, args, packed);
         let mut losses = vec![0.0; rows];
         let mut d_hidden =

@@ -9,7 +9,8 @@
 
 use std::sync::Arc;
 
-use kernels::rope::{self, Direction, RopeRows, RopeTable};
+use kernels::HeadRows;
+use kernels::rope::{self, Direction, RopeTable};
 
 use crate::dtype::by_dtype;
 use crate::tape::{Tape, Var};
@@ -18,7 +19,7 @@ use crate::value::{Device, Tensor};
 /// Which heads turn, and by what.
 #[derive(Clone)]
 struct Turn {
-    rows: RopeRows,
+    rows: HeadRows,
     table: Arc<RopeTable>,
     positions: Arc<[u32]>,
 }
@@ -50,7 +51,7 @@ impl Tape<'_> {
         positions: &Arc<[u32]>,
     ) -> Var {
         let (_, width) = x.value.rows();
-        let rows = RopeRows { row_stride: width, offset: 0, n_heads, d_head };
+        let rows = HeadRows { row_stride: width, offset: 0, n_heads, d_head };
         let turn = Turn { rows, table: table.clone(), positions: positions.clone() };
         let Var { value, slot } = x;
         let y = turn.apply(self.device(), value, Direction::Forward);

@@ -110,7 +110,10 @@ impl Objective for Shallow {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
         let Embed::Token(embed) = &stack.embed;
         let x = embed.forward(tape, &batch.inputs, batch.shape, &batch.call);
-        let (weight, targets) = (stack.head.projection(), batch.targets.as_slice());
+        let (weight, targets) = (
+            stack.token_head().expect("a head over the vocabulary").projection(),
+            batch.targets.as_slice(),
+        );
         let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
         tape.linear_cross_entropy(&x, args)
     }

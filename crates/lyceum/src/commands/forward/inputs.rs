@@ -4,9 +4,14 @@ use std::sync::Arc;
 
 use ::checkpoint::{CheckpointError, Weights};
 use models::ModelConfig;
+use nn::NO_POSITION;
 
 use crate::commands::load::Loaded;
 use crate::failure::Failure;
+
+/// What models of tokens read, as `transformers` calls it; types last.
+const NAMES: [&str; 5] =
+    ["input_ids", "attention_mask", "position_ids", "token_type_ids", "task_type_ids"];
 
 /// What a model is shown.
 pub struct Inputs {
@@ -18,6 +23,8 @@ pub struct Inputs {
     pub mask: Option<Arc<[u32]>>,
     /// `[B, T]`; none is `0..T`.
     pub positions: Option<Arc<[u32]>>,
+    /// `[B, T]` each: rows of the embedding's further tables.
+    pub types: Vec<Option<Arc<[u32]>>>,
 }
 
 /// An integer tensor of rank 2.
@@ -34,9 +41,11 @@ impl Inputs {
     /// Where one is missing, of another type or shape, or out of range.
     pub fn read(weights: &Weights, loaded: &Loaded) -> Result<(Self, usize), Failure> {
         let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
-        let (known, axes): (&[&'static str], _) = match loaded.model.config {
-            ModelConfig::Seed(_) => (&["src"], "[T, B]"),
-            ModelConfig::Gpt2(_) => (&["input_ids", "attention_mask", "position_ids"], "[B, T]"),
+        let embed = &loaded.model.stack.config().embed;
+        let (known, axes): (&[&'static str], _) = if is_seed {
+            (&["src"], "[T, B]")
+        } else {
+            (&NAMES[..3 + embed.types.len()], "[B, T]")
         };
         let n_unread = weights.names().filter(|name| !known.contains(name)).count();
         let ids = Matrix::read(weights, known[0], axes)?;
@@ -62,14 +71,36 @@ impl Inputs {
             let found = Matrix::beside(weights, name, [batch, len])?;
             Ok(Some(found.below(limit, what)?.into()))
         };
+        let types = NAMES[3..].iter().zip(&embed.types);
+        let types: Result<_, _> =
+            types.map(|(name, &n)| optional(name, n, "the model knows types of")).collect();
+        let first = embed.first_position;
+        let positions = optional(
+            "position_ids",
+            max_len.saturating_add(first),
+            "the model knows positions of",
+        )?
+        .map(|given| given.iter().map(|at| at.wrapping_sub(first as u32)).collect())
+        .or_else(|| embed.padding.map(|padding| past_padding(&ids, len, padding)));
         let inputs = Self {
+            types: types?,
             ids: ids.into(),
             shape: [batch, len],
             mask: optional("attention_mask", 2, "a mask is of 0 and 1, of")?,
-            positions: optional("position_ids", max_len, "the model knows positions of")?,
+            positions,
         };
         Ok((inputs, n_unread))
     }
+}
+
+/// Positions that do not count padding, `[B, T]` as the ids are.
+fn past_padding(ids: &[u32], len: usize, padding: u32) -> Arc<[u32]> {
+    let row = |row: &[u32]| {
+        let mut next = 0..;
+        let at = |&id: &u32| if id == padding { NO_POSITION } else { next.next().unwrap_or(0) };
+        row.iter().map(at).collect::<Vec<_>>()
+    };
+    ids.chunks_exact(len).flat_map(row).collect()
 }
 
 impl Matrix {

@@ -1,0 +1,192 @@
+//! `LLaMA` and what descends from it: Mistral, Qwen, `SmolLM`, Gemma.
+//!
+//! Touvron et al., "`LLaMA`", arXiv:2302.13971; Jiang et al., "Mistral 7B", arXiv:2310.06825; Yang
+//! et al., "Qwen3 Technical Report", arXiv:2505.09388; Gemma Team, "Gemma 3 Technical Report",
+//! arXiv:2503.19786.
+
+use nn::{
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
+    LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig, WeightInit,
+};
+use serde_json::Value;
+use tensor::Init;
+
+use super::fields::{FULL, Fields, SLIDING};
+use super::hf::Spec;
+use crate::import::Table;
+use crate::stack::StackConfig;
+
+pub(super) const SPEC: Spec = Spec {
+    model_types: &["llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma3_text"],
+    stack,
+    table,
+    prefix: |_| "model.",
+    base: "Model",
+};
+
+fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
+    let model_type = f.text_or("model_type", "llama")?;
+    let (is_gemma, is_gemma3) = (model_type.starts_with("gemma"), model_type == "gemma3_text");
+    let (n_layers, d_model) = (f.size("num_hidden_layers")?, f.size("hidden_size")?);
+    let n_heads = f.size("num_attention_heads")?;
+    let usual = match model_type {
+        "gemma" | "gemma3_text" => Some(256),
+        "qwen3" => Some(128),
+        _ => None,
+    };
+    let d_head = f.d_head([d_model, n_heads], usual)?;
+    let std = f.real_or("initializer_range", 0.02)? as f32;
+    let embed = EmbedConfig {
+        scale: if is_gemma { (d_model as f32).sqrt() } else { 1.0 },
+        init: Init::Normal { std },
+        ..EmbedConfig::base(f.size("vocab_size")?, d_model, f.size("max_position_embeddings")?)
+    };
+    let scale = match f.maybe_real("query_pre_attn_scalar")? {
+        Some(scalar) if is_gemma3 => Some(scalar.powf(-0.5) as f32),
+        _ => None,
+    };
+    refuse_unknown(f)?;
+    let trunk = TransformerConfig {
+        n_kv_heads: f.size_or("num_key_value_heads", n_heads)?,
+        d_head,
+        norm: if is_gemma { NormKind::RmsNormAboutOne } else { NormKind::RmsNorm },
+        norm_eps: f.real_or("rms_norm_eps", 1e-6)? as f32,
+        placement: if is_gemma3 { NormPlacement::Around } else { NormPlacement::Pre },
+        ffn: FfnKind::Gated(if is_gemma {
+            f.activation_or("hidden_activation", f.text_or("hidden_act", "gelu_pytorch_tanh")?)?
+        } else {
+            f.activation_or("hidden_act", "silu")?
+        }),
+        cycle: layers(f, n_layers, d_head)?,
+        qk_norm: is_gemma3 || model_type == "qwen3",
+        bias: bias(f, model_type)?,
+        scale,
+        dropout: DropoutConfig {
+            attention: f.real_or("attention_dropout", 0.0)? as f32,
+            ..DropoutConfig::default()
+        },
+        init: WeightInit::Gpt2 { std },
+        ..TransformerConfig::base(n_layers, d_model, n_heads, f.size("intermediate_size")?)
+    };
+    let tied = f.flag_or("tie_word_embeddings", is_gemma)?;
+    let is_base = f.class().is_some_and(|class| class.ends_with("Model"));
+    let head = ("logits", HeadConfig::Token(TokenHeadConfig::plain(tied)));
+    Ok(StackConfig { embed, trunk, heads: if is_base { Vec::new() } else { vec![head] } })
+}
+
+fn bias(f: &Fields, model_type: &str) -> Result<BiasConfig, ConfigError> {
+    let attention = f.flag_or("attention_bias", false)?;
+    Ok(match model_type {
+        "mistral" => BiasConfig::all(false),
+        "qwen2" => BiasConfig { query_key_value: true, output: false, ffn: false },
+        _ => BiasConfig {
+            query_key_value: attention,
+            output: attention,
+            ffn: f.flag_or("mlp_bias", false)?,
+        },
+    })
+}
+
+/// What would change the result, and is not built.
+fn refuse_unknown(f: &Fields) -> Result<(), ConfigError> {
+    for key in ["attn_logit_softcapping", "final_logit_softcapping"] {
+        if f.maybe_real(key)?.is_some() {
+            return Err(ConfigError::new(key, "soft caps are not supported"));
+        }
+    }
+    if f.flag_or("use_bidirectional_attention", false)? {
+        let problem = "attention both ways is not supported in a decoder";
+        return Err(ConfigError::new("use_bidirectional_attention", problem));
+    }
+    Ok(())
+}
+
+/// Pattern and rotary positions of every layer, in the words of any version.
+fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>, ConfigError> {
+    let model_type = f.text_or("model_type", "llama")?;
+    let turns = |layer: usize| {
+        let flags = f.get("no_rope_layers").and_then(Value::as_array);
+        flags.and_then(|flags| flags.get(layer)).is_none_or(|flag| flag.as_u64() != Some(0))
+    };
+    let positions = |layer: usize, kind| {
+        let rope = || Ok(AttnPositions::Rope(f.rope(kind, d_head)?));
+        if turns(layer) { rope() } else { Ok(AttnPositions::None) }
+    };
+    let has_window = f.get("sliding_window").is_some();
+    if f.get("layer_types").is_some() {
+        return f.layers(n_layers, FULL, positions);
+    }
+    // Before `layer_types`: every layer of Mistral, every but each sixth of Gemma 3, and those from
+    // some layer on of Qwen.
+    let window = f.maybe_size("sliding_window")?.unwrap_or(4096);
+    let slides = |layer: usize| -> Result<bool, ConfigError> {
+        Ok(match model_type {
+            "mistral" => has_window,
+            "gemma3_text" => {
+                let usual = f.size_or("_sliding_window_pattern", 6)?;
+                !(layer + 1).is_multiple_of(f.size_or("sliding_window_pattern", usual)?.max(1))
+            }
+            "qwen2" | "qwen3" => {
+                f.flag_or("use_sliding_window", false)?
+                    && layer >= f.size_or("max_window_layers", 28)?
+            }
+            _ => false,
+        })
+    };
+    if n_layers > 4096 {
+        return f.layers(n_layers, FULL, positions);
+    }
+    let layer = |i: usize| {
+        let (pattern, kind) = match slides(i)? {
+            true => (tensor::Pattern::Window { size: window }, SLIDING),
+            false => (tensor::Pattern::Causal, FULL),
+        };
+        Ok(LayerConfig { pattern, positions: positions(i, kind)? })
+    };
+    (0..n_layers).map(layer).collect()
+}
+
+fn table(_: &Fields, stack: &StackConfig, table: &mut Table) {
+    let trunk = &stack.trunk;
+    let [q, kv] = [trunk.n_heads, trunk.n_kv_heads].map(|n| n * trunk.d_head);
+    table.param("model.embed_tokens.weight", "embed.tokens");
+    for i in 0..trunk.n_layers {
+        let (theirs, ours) = (format!("model.layers.{i}"), format!("blocks.{i}"));
+        let projection = |name: &str| format!("{theirs}.self_attn.{name}_proj");
+        table.stacked(
+            [(projection("q"), q), (projection("k"), kv), (projection("v"), kv)],
+            &format!("{ours}.attn.query_key_value"),
+            trunk.bias.query_key_value,
+        );
+        table.layer(&projection("o"), &format!("{ours}.attn.output"), trunk.bias.output);
+        if trunk.qk_norm {
+            for (name, own) in [("q_norm", "query_norm"), ("k_norm", "key_norm")] {
+                let name = format!("{theirs}.self_attn.{name}.weight");
+                table.param(name, format!("{ours}.attn.{own}"));
+            }
+        }
+        let projection = |name: &str| format!("{theirs}.mlp.{name}_proj");
+        table.stacked(
+            [(projection("gate"), trunk.d_ff), (projection("up"), trunk.d_ff)],
+            &format!("{ours}.ffn.gate_up"),
+            trunk.bias.ffn,
+        );
+        table.layer(&projection("down"), &format!("{ours}.ffn.down"), trunk.bias.ffn);
+        let norms: &[(&str, &str)] = match trunk.placement {
+            NormPlacement::Around => &[
+                ("input_layernorm", "attn_norm"),
+                ("post_attention_layernorm", "attn_norm_after"),
+                ("pre_feedforward_layernorm", "ffn_norm"),
+                ("post_feedforward_layernorm", "ffn_norm_after"),
+            ],
+            _ => &[("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm")],
+        };
+        for (name, own) in norms {
+            table.layer(&format!("{theirs}.{name}"), &format!("{ours}.{own}"), false);
+        }
+    }
+    table.layer("model.norm", "final_norm", false);
+    if let Some((_, HeadConfig::Token(TokenHeadConfig { tied: false, .. }))) = stack.heads.first() {
+        table.param("lm_head.weight", "heads.logits.weight");
+    }
+}

@@ -1,0 +1,302 @@
+//! BERT and what descends from it: `RoBERTa`, ERNIE, `DistilBERT`, ALBERT.
+//!
+//! Devlin et al., "BERT", arXiv:1810.04805; Liu et al., "`RoBERTa`", arXiv:1907.11692; Sun et al.,
+//! "ERNIE 2.0", arXiv:1907.12412; Sanh et al., "`DistilBERT`", arXiv:1910.01108; Lan et al.,
+//! "ALBERT", arXiv:1909.11942.
+
+use nn::{
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
+    LayerConfig, NormConfig, NormKind, NormPlacement, PooledHeadConfig, Sharing, TokenHeadConfig,
+    TokenPositions, TransformerConfig, WeightInit,
+};
+use tensor::{Activation, Init, Pattern};
+
+use super::fields::Fields;
+use super::hf::Spec;
+use crate::import::Table;
+use crate::stack::StackConfig;
+
+pub(super) const SPEC: Spec = Spec {
+    model_types: &["bert", "roberta", "ernie", "distilbert", "albert"],
+    stack,
+    table,
+    prefix: |f| words(f).prefix,
+    base: "Model",
+};
+
+/// What the families call things.
+struct Words {
+    prefix: &'static str,
+    d_model: &'static str,
+    d_ff: &'static str,
+    n_layers: &'static str,
+    n_heads: &'static str,
+    activation: &'static str,
+    dropout: &'static str,
+    attention_dropout: &'static str,
+    /// Of layer or block `i`, after the prefix.
+    layer: fn(usize, usize) -> String,
+    /// Query, key, value, output, its norm, up, down, its norm.
+    parts: [&'static str; 8],
+    /// Transform, its norm, the bias of the scores.
+    token_head: [&'static str; 3],
+    /// Where the scores have a projection of their own.
+    projection: &'static str,
+    /// The dense layer on the first position.
+    pooler: &'static str,
+    /// The dense layer of a classifier, and the classifier.
+    classifier: [&'static str; 2],
+}
+
+const BERT: Words = Words {
+    prefix: "bert.",
+    d_model: "hidden_size",
+    d_ff: "intermediate_size",
+    n_layers: "num_hidden_layers",
+    n_heads: "num_attention_heads",
+    activation: "hidden_act",
+    dropout: "hidden_dropout_prob",
+    attention_dropout: "attention_probs_dropout_prob",
+    layer: |i, _| format!("encoder.layer.{i}"),
+    parts: [
+        "attention.self.query",
+        "attention.self.key",
+        "attention.self.value",
+        "attention.output.dense",
+        "attention.output.LayerNorm",
+        "intermediate.dense",
+        "output.dense",
+        "output.LayerNorm",
+    ],
+    token_head: [
+        "cls.predictions.transform.dense",
+        "cls.predictions.transform.LayerNorm",
+        "cls.predictions.bias",
+    ],
+    projection: "cls.predictions.decoder",
+    pooler: "bert.pooler.dense",
+    classifier: ["bert.pooler.dense", "classifier"],
+};
+
+const ERNIE: Words = Words {
+    prefix: "ernie.",
+    pooler: "ernie.pooler.dense",
+    classifier: ["ernie.pooler.dense", "classifier"],
+    ..BERT
+};
+
+const ROBERTA: Words = Words {
+    prefix: "roberta.",
+    token_head: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
+    projection: "lm_head.decoder",
+    pooler: "roberta.pooler.dense",
+    classifier: ["classifier.dense", "classifier.out_proj"],
+    ..BERT
+};
+
+const DISTILBERT: Words = Words {
+    prefix: "distilbert.",
+    d_model: "dim",
+    d_ff: "hidden_dim",
+    n_layers: "n_layers",
+    n_heads: "n_heads",
+    activation: "activation",
+    dropout: "dropout",
+    attention_dropout: "attention_dropout",
+    layer: |i, _| format!("transformer.layer.{i}"),
+    parts: [
+        "attention.q_lin",
+        "attention.k_lin",
+        "attention.v_lin",
+        "attention.out_lin",
+        "sa_layer_norm",
+        "ffn.lin1",
+        "ffn.lin2",
+        "output_layer_norm",
+    ],
+    token_head: ["vocab_transform", "vocab_layer_norm", "vocab_projector.bias"],
+    projection: "vocab_projector",
+    pooler: "",
+    classifier: ["pre_classifier", "classifier"],
+};
+
+const ALBERT: Words = Words {
+    prefix: "albert.",
+    layer: |i, n| {
+        format!("encoder.albert_layer_groups.{}.albert_layers.{}", i / n.max(1), i % n.max(1))
+    },
+    parts: [
+        "attention.query",
+        "attention.key",
+        "attention.value",
+        "attention.dense",
+        "attention.LayerNorm",
+        "ffn",
+        "ffn_output",
+        "full_layer_layer_norm",
+    ],
+    token_head: ["predictions.dense", "predictions.LayerNorm", "predictions.bias"],
+    projection: "predictions.decoder",
+    pooler: "albert.pooler",
+    classifier: ["albert.pooler", "classifier"],
+    ..BERT
+};
+
+fn words(f: &Fields) -> &'static Words {
+    match f.text_or("model_type", "bert") {
+        Ok("roberta") => &ROBERTA,
+        Ok("ernie") => &ERNIE,
+        Ok("distilbert") => &DISTILBERT,
+        Ok("albert") => &ALBERT,
+        _ => &BERT,
+    }
+}
+
+fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
+    let (w, model_type) = (words(f), f.text_or("model_type", "bert")?);
+    let (d_model, n_heads) = (f.size(w.d_model)?, f.size(w.n_heads)?);
+    let dropout = f.real_or(w.dropout, 0.1)? as f32;
+    let std = f.real_or("initializer_range", 0.02)? as f32;
+    let eps = f.real_or("layer_norm_eps", 1e-12)? as f32;
+    let d_embed = f.maybe_size("embedding_size")?.filter(|_| model_type == "albert");
+    let norm = |width| NormConfig { kind: NormKind::LayerNorm, eps, width };
+    let width = d_embed.unwrap_or(d_model);
+    let max_len = f.size("max_position_embeddings")?;
+    // RoBERTa counts positions from behind the id of padding, and passes padding over.
+    let padding = f.maybe_size("pad_token_id")?.filter(|_| model_type == "roberta");
+    let first = padding.map_or(0, |id| id.saturating_add(1));
+    let mut types = Vec::new();
+    if model_type != "distilbert" {
+        types.push(f.size_or("type_vocab_size", 2)?);
+    }
+    if model_type == "ernie" && f.flag_or("use_task_id", false)? {
+        types.push(f.size_or("task_type_vocab_size", 3)?);
+    }
+    let embed = EmbedConfig {
+        d_embed,
+        positions: TokenPositions::Learned,
+        first_position: first,
+        padding: padding.map(|id| id as u32),
+        types,
+        norm: Some(norm(width)),
+        init: Init::Normal { std },
+        dropout,
+        ..EmbedConfig::base(f.size("vocab_size")?, d_model, max_len.saturating_sub(first))
+    };
+    let n_blocks = f.size_or("inner_group_num", 1)?;
+    let n_groups = f.size_or("num_hidden_groups", 1)?;
+    let is_albert = model_type == "albert";
+    let n_layers = f.size(w.n_layers)?.saturating_mul(if is_albert { n_blocks } else { 1 });
+    let activation = f.activation_or(w.activation, if is_albert { "gelu_new" } else { "gelu" })?;
+    let trunk = TransformerConfig {
+        d_head: f.d_head([d_model, n_heads], None)?,
+        norm: NormKind::LayerNorm,
+        norm_eps: eps,
+        placement: NormPlacement::Post,
+        final_norm: false,
+        ffn: FfnKind::Plain(activation),
+        cycle: vec![LayerConfig { pattern: Pattern::Full, positions: AttnPositions::None }],
+        sharing: is_albert.then_some(Sharing { n_groups, n_blocks }),
+        bias: BiasConfig::all(true),
+        dropout: DropoutConfig {
+            residual: dropout,
+            attention: f.real_or(w.attention_dropout, 0.1)? as f32,
+            ffn: 0.0,
+        },
+        init: WeightInit::Gpt2 { std },
+        ..TransformerConfig::base(n_layers, d_model, n_heads, f.size(w.d_ff)?)
+    };
+    let heads = heads(f, activation, norm(width))?;
+    Ok(StackConfig { embed, trunk, heads })
+}
+
+/// The heads of the class that was saved.
+fn heads(
+    f: &Fields,
+    activation: Activation,
+    norm: NormConfig,
+) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
+    let (class, model_type) = (f.class().unwrap_or("Model"), f.text_or("model_type", "bert")?);
+    let tied = f.flag_or("tie_word_embeddings", true)?;
+    let activation = match model_type {
+        "roberta" | "distilbert" => Activation::GeluErf,
+        _ => activation,
+    };
+    let token = TokenHeadConfig { tied, bias: true, transform: Some((activation, norm)) };
+    let token = HeadConfig::Token(token);
+    let pooled = |dense, n_classes| HeadConfig::Pooled(PooledHeadConfig { dense, n_classes });
+    let dense = Some(if model_type == "distilbert" { Activation::Relu } else { Activation::Tanh });
+    let (_, class) = class.split_once("For").unwrap_or(("", ""));
+    Ok(match class {
+        "MaskedLM" => vec![("logits", token)],
+        "PreTraining" => {
+            vec![("prediction_logits", token), ("seq_relationship_logits", pooled(dense, Some(2)))]
+        }
+        "SequenceClassification" => vec![("logits", pooled(dense, Some(f.n_labels())))],
+        "" if matches!(model_type, "distilbert") => Vec::new(),
+        "" => vec![("pooler_output", pooled(dense, None))],
+        other => {
+            let known = "MaskedLM, PreTraining, SequenceClassification";
+            let problem = format!("a head for `{other}` is not one of {known}");
+            return Err(ConfigError::new("architectures", problem));
+        }
+    })
+}
+
+fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
+    let (w, trunk) = (words(f), &stack.trunk);
+    let base = |name: &str| format!("{}{name}", w.prefix);
+    table.param(base("embeddings.word_embeddings.weight"), "embed.tokens");
+    table.param(base("embeddings.position_embeddings.weight"), "embed.positions");
+    let names = ["token_type_embeddings", "task_type_embeddings"];
+    for (i, name) in names.iter().take(stack.embed.types.len()).enumerate() {
+        table.param(base(&format!("embeddings.{name}.weight")), format!("embed.types.{i}"));
+    }
+    table.layer(&base("embeddings.LayerNorm"), "embed.norm", true);
+    if stack.embed.d_embed.is_some() {
+        table.layer(&base("encoder.embedding_hidden_mapping_in"), "embed.project", true);
+    }
+    let n_blocks = trunk.sharing.map_or(1, |sharing| sharing.n_blocks);
+    for i in 0..trunk.n_blocks() {
+        let (layer, ours) = (base(&(w.layer)(i, n_blocks)), format!("blocks.{i}"));
+        let [q, k, v, out, attn_norm, up, down, ffn_norm] =
+            w.parts.map(|part| format!("{layer}.{part}"));
+        let d = trunk.d_model;
+        let packed = format!("{ours}.attn.query_key_value");
+        table.stacked([(q, d), (k, d), (v, d)], &packed, true);
+        let layers = [
+            (out, "attn.output"),
+            (attn_norm, "attn_norm"),
+            (up, "ffn.up"),
+            (down, "ffn.down"),
+            (ffn_norm, "ffn_norm"),
+        ];
+        for (theirs, own) in layers {
+            table.layer(&theirs, &format!("{ours}.{own}"), true);
+        }
+    }
+    for (name, head) in &stack.heads {
+        let ours = |leaf: &str| format!("heads.{name}.{leaf}");
+        match head {
+            HeadConfig::Token(head) => {
+                let [dense, norm, bias] = w.token_head;
+                table.layer(dense, &ours("dense"), true);
+                table.layer(norm, &ours("norm"), true);
+                table.param(bias, ours("bias"));
+                if !head.tied {
+                    table.param(format!("{}.weight", w.projection), ours("weight"));
+                }
+            }
+            HeadConfig::Pooled(head) => {
+                let [dense, classes] = match *name {
+                    "logits" => w.classifier,
+                    _ => [w.pooler, "cls.seq_relationship"],
+                };
+                table.layer(dense, &ours("dense"), true);
+                if head.n_classes.is_some() {
+                    table.layer(classes, &ours("classes"), true);
+                }
+            }
+        }
+    }
+}
