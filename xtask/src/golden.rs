@@ -9,10 +9,14 @@ use crate::bench::binary;
 use crate::command;
 use crate::python::Python;
 
-/// A script and the folder of fixtures it makes.
+/// Where the fixtures lie.
+const FOLDER: &str = "crates/models/tests/golden";
+
+/// A script and the folder in there that it fills; the last makes many.
 const FIXTURES: &[(&str, &str)] = &[
-    ("golden/gpt2.py", "crates/models/tests/golden/gpt2-tiny"),
-    ("golden/seed.py", "crates/models/tests/golden/seed-tiny"),
+    ("golden/gpt2.py", "gpt2-tiny"),
+    ("golden/seed.py", "seed-tiny"),
+    ("golden/families.py", "."),
 ];
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
@@ -23,11 +27,7 @@ const WRITTEN: &[(&str, &[&str])] = &[("default", &[]), ("seed", &["recipes/seed
 /// # Errors
 /// When a script fails.
 pub fn make() -> Result<()> {
-    let python = Python::ready()?;
-    for (script, folder) in FIXTURES {
-        write(&python, script, &command::root().join(folder))?;
-    }
-    Ok(())
+    write(&Python::ready()?, &command::root().join(FOLDER))
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
@@ -38,13 +38,9 @@ pub fn make() -> Result<()> {
 pub fn check() -> Result<()> {
     let python = Python::ready()?;
     let scratch = tempfile::tempdir()?;
-    for (script, folder) in FIXTURES {
-        let again = scratch.path().join(folder);
-        write(&python, script, &again)?;
-        let mut compare = python.command();
-        compare.arg("golden/compare.py").arg(folder).arg(&again);
-        command::run(&mut compare)?;
-    }
+    let again = scratch.path().join("again");
+    write(&python, &again)?;
+    command::run(python.command().arg("golden/compare.py").arg(FOLDER).arg(&again))?;
     command::run(&mut command::cargo(&["build", "--release", "--package", "lyceum"]))?;
     for (name, args) in WRITTEN {
         loads(&python, &scratch.path().join(name), args)
@@ -53,9 +49,14 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-fn write(python: &Python, script: &str, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    command::run(python.command().arg(script).arg(folder))
+/// Lets every script fill its part of `folder`.
+fn write(python: &Python, folder: &Path) -> Result<()> {
+    for (script, part) in FIXTURES {
+        let part = folder.join(part);
+        fs::create_dir_all(&part)?;
+        command::run(python.command().arg(script).arg(part))?;
+    }
+    Ok(())
 }
 
 /// Trains two steps, then runs one batch through both implementations.
