@@ -3,6 +3,7 @@
 mod cli;
 mod doctor;
 mod eval;
+mod families;
 mod fixture;
 mod forward;
 mod generate;
