@@ -13,6 +13,7 @@ use crate::python::Python;
 const FIXTURES: &[(&str, &str)] = &[
     ("golden/gpt2.py", "crates/models/tests/golden/gpt2-tiny"),
     ("golden/seed.py", "crates/models/tests/golden/seed-tiny"),
+    ("golden/torch_files.py", "crates/checkpoint/tests/golden/torch"),
 ];
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
