@@ -9,10 +9,12 @@
 //! header  safetensors;  write  the same as a stream, in one file or several with an index
 //! pickle  what `torch.save` writes, by a stack machine that knows tensors and containers alone
 //! gguf    GGUF with its metadata and its quantised blocks, read and written
+//! flax    what `flax.serialization` writes in msgpack
 //! ```
 
 mod cursor;
 mod find;
+mod flax;
 pub mod gguf;
 mod header;
 mod pickle;
@@ -94,7 +96,7 @@ impl Weights {
                 self.metadata = Some((self.files.len(), places));
                 infos
             }
-            Format::Flax => return Err("it is not read yet".into()),
+            Format::Flax => flax::index(map)?,
             Format::Hdf5 => return Err(Problem::Unread(Unread::Hdf5)),
         })
     }
