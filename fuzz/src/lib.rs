@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use checkpoint::Weights;
 use data::{Document, ReadOptions, Source};
 use tempfile::TempDir;
 
@@ -12,6 +13,21 @@ pub fn folder(files: &[(&str, &[u8])]) -> TempDir {
         fs::write(dir.path().join(name), bytes).expect("room for a file");
     }
     dir
+}
+
+/// Reads all that a file of weights, which is known by what it begins with, claims to hold.
+pub fn weights(beginning: &[u8], bytes: &[u8]) {
+    let dir = folder(&[("weights", &[beginning, bytes].concat())]);
+    let Ok(weights) = Weights::open(&dir.path().join("weights")) else { return };
+    for name in weights.names() {
+        assert!(weights.get(name).is_ok());
+        let _ = (weights.to_f32(name), weights.to_i64(name));
+    }
+    if let Some(metadata) = weights.metadata() {
+        for value in metadata.keys().map(|key| metadata.get(key).expect("a key of its own")) {
+            let _ = value.as_array().map(|array| array.iter().count());
+        }
+    }
 }
 
 /// Reads all documents of a file of this name; what is wrong with it is of no interest.

@@ -9,14 +9,15 @@ use crate::bench::binary;
 use crate::command;
 use crate::python::Python;
 
-/// Where the fixtures lie.
-const FOLDER: &str = "crates/models/tests/golden";
+/// Where fixtures lie.
+const FOLDERS: &[&str] = &["crates/models/tests/golden", "crates/checkpoint/tests/golden/torch"];
 
-/// A script and the folder in there that it fills; the last makes many.
-const FIXTURES: &[(&str, &str)] = &[
-    ("golden/gpt2.py", "gpt2-tiny"),
-    ("golden/seed.py", "seed-tiny"),
-    ("golden/families.py", "."),
+/// A script, which of the folders, and the part of it that it fills; `families.py` makes many.
+const FIXTURES: &[(&str, usize, &str)] = &[
+    ("golden/gpt2.py", 0, "gpt2-tiny"),
+    ("golden/seed.py", 0, "seed-tiny"),
+    ("golden/families.py", 0, "."),
+    ("golden/torch_files.py", 1, "."),
 ];
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
@@ -27,7 +28,7 @@ const WRITTEN: &[(&str, &[&str])] = &[("default", &[]), ("seed", &["recipes/seed
 /// # Errors
 /// When a script fails.
 pub fn make() -> Result<()> {
-    write(&Python::ready()?, &command::root().join(FOLDER))
+    write(&Python::ready()?, &command::root())
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
@@ -40,7 +41,10 @@ pub fn check() -> Result<()> {
     let scratch = tempfile::tempdir()?;
     let again = scratch.path().join("again");
     write(&python, &again)?;
-    command::run(python.command().arg("golden/compare.py").arg(FOLDER).arg(&again))?;
+    for folder in FOLDERS {
+        let made = again.join(folder);
+        command::run(python.command().arg("golden/compare.py").arg(folder).arg(made))?;
+    }
     command::run(&mut command::cargo(&["build", "--release", "--package", "lyceum"]))?;
     for (name, args) in WRITTEN {
         loads(&python, &scratch.path().join(name), args)
@@ -49,10 +53,10 @@ pub fn check() -> Result<()> {
     Ok(())
 }
 
-/// Lets every script fill its part of `folder`.
-fn write(python: &Python, folder: &Path) -> Result<()> {
-    for (script, part) in FIXTURES {
-        let part = folder.join(part);
+/// Lets every script fill its part below `root`.
+fn write(python: &Python, root: &Path) -> Result<()> {
+    for (script, folder, part) in FIXTURES {
+        let part = root.join(FOLDERS[*folder]).join(part);
         fs::create_dir_all(&part)?;
         command::run(python.command().arg(script).arg(part))?;
     }

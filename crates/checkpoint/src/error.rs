@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use safetensors::Dtype;
 use thiserror::Error;
+
+use crate::weights::Stored;
 
 /// Why a checkpoint could not be read or written. What was there before is as it was.
 #[derive(Debug, Error)]
@@ -17,18 +18,20 @@ pub enum CheckpointError {
     Write { path: PathBuf, source: io::Error },
     #[error("`{path}` is not the JSON it should be")]
     Json { path: PathBuf, source: serde_json::Error },
-    #[error("`{path}` is no valid safetensors file: {problem}")]
-    Header { path: PathBuf, problem: String },
+    #[error("`{path}` is no valid {format} file: {problem}")]
+    Header { path: PathBuf, format: &'static str, problem: String },
+    #[error("`{path}` asks for {what} at byte {at}, which no tensor needs")]
+    Refused { path: PathBuf, what: String, at: usize },
     #[error("`{path}` is no valid index of shards: {problem}")]
     Index { path: PathBuf, problem: String },
     #[error("missing shard `{shard}` in `{dir}`, which should hold tensor `{tensor}`")]
     MissingShard { dir: PathBuf, shard: String, tensor: String },
-    #[error("no weights in `{dir}`")]
-    NoWeights { dir: PathBuf, pickled: bool },
+    #[error("no weights to be read in `{path}`")]
+    NoWeights { path: PathBuf, unread: Unread },
     #[error("missing tensor `{name}` in `{path}`")]
     MissingTensor { path: PathBuf, name: String },
     #[error("tensor `{name}` is stored as {found}, expected {expected}")]
-    Dtype { name: String, expected: &'static str, found: Dtype },
+    Dtype { name: String, expected: &'static str, found: Stored },
     #[error("tensor `{name}` has shape {found:?}, expected {expected:?}")]
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("`{path}` is no valid manifest: {problem}")]
@@ -59,6 +62,39 @@ pub enum Damage {
     Hash,
 }
 
+/// What is there instead of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // The hints say it.
+pub enum Unread {
+    Nothing,
+    SeveralGguf,
+    Hdf5,
+}
+
+/// What a reader of one format finds wrong with a file.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    Malformed(String),
+    /// Something that only a program needs, and the byte at which it is asked for.
+    Refused {
+        what: String,
+        at: usize,
+    },
+    Unread(Unread),
+}
+
+impl From<String> for Problem {
+    fn from(problem: String) -> Self {
+        Self::Malformed(problem)
+    }
+}
+
+impl From<&str> for Problem {
+    fn from(problem: &str) -> Self {
+        Self::Malformed(problem.to_owned())
+    }
+}
+
 struct Listed<'a>(&'a [CheckpointError]);
 
 impl fmt::Display for Listed<'_> {
@@ -80,17 +116,16 @@ impl CheckpointError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Write { path, source } => return write_hint(path, source.kind()),
+            Self::NoWeights { path, unread } => return Some(unread.hint(path)),
             Self::Header { .. } => {
-                "the file is damaged, cut short or no safetensors file: fetch or write it again"
+                "the file is damaged, cut short or of another format: fetch or write it again"
+            }
+            Self::Refused { .. } => {
+                "a pickle may run any program, so only tensors and plain containers are read; \
+                 where you trust the file, save its `state_dict` as `model.safetensors`"
             }
             Self::Index { .. } | Self::MissingShard { .. } => {
                 "copy every file the index names into the same directory"
-            }
-            Self::NoWeights { pickled: true, .. } => {
-                "pickled weights are not loaded: save them as `model.safetensors`"
-            }
-            Self::NoWeights { pickled: false, .. } => {
-                "expected `model.safetensors` or `model.safetensors.index.json`"
             }
             Self::Damaged { .. } => {
                 "restore the file; where the change was on purpose, delete `manifest.json`"
@@ -116,6 +151,25 @@ impl CheckpointError {
             | Self::Shape { .. } => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+impl Unread {
+    fn hint(self, path: &Path) -> String {
+        match self {
+            Self::Nothing => "expected `model.safetensors`, one `*.gguf`, `pytorch_model.bin` or \
+                              `flax_model.msgpack`"
+                .to_owned(),
+            Self::SeveralGguf => "there are several `*.gguf`: give the path of one".to_owned(),
+            Self::Hdf5 => {
+                let dir = if path.is_dir() { path } else { crate::atomic::parent(path) }.display();
+                format!(
+                    "convert TensorFlow's weights once, with `transformers<5` and `tensorflow`: \
+                     python -c \"from transformers import AutoModelForPreTraining as M; \
+                     M.from_pretrained('{dir}', from_tf=True).save_pretrained('{dir}')\""
+                )
+            }
+        }
     }
 }
 

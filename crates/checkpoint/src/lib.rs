@@ -1,7 +1,7 @@
 //! Files of weights and runs: what is on the disk, and how it gets there whole or not at all.
 //!
 //! ```text
-//! weights   safetensors files: hostile headers refused, shards by index, streaming writer
+//! weights   safetensors, PyTorch, GGUF, Flax files: hostile ones refused, read in place; writers
 //! disk      the file operations a save is made of, as a trait: a test can fail any of them
 //! atomic    a file under another name, synced, then renamed; leftovers of a kill removed
 //! staged    the same for a directory, with a manifest
@@ -30,10 +30,10 @@ pub mod trainer;
 pub mod weights;
 
 pub use disk::{Disk, OsDisk};
-pub use error::{CheckpointError, Damage};
+pub use error::{CheckpointError, Damage, Unread};
 pub use manifest::{Manifest, Origin};
 pub use resolve::{Resolved, resolve};
 pub use run::{Best, Checkpoint, Newest, RunDir};
 pub use safetensors::Dtype;
 pub use staged::StagedDir;
-pub use weights::{Entry, TensorView, Values, Weights};
+pub use weights::{Entry, Stored, TensorView, Values, Weights, gguf};

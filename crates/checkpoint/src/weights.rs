@@ -1,32 +1,43 @@
-//! Weights in safetensors files: read in place with every claim checked, written as a stream.
+//! Weights in files: ours and those of others, read in place with every claim checked.
 //!
-//! `header` judges one file, `write` writes one or several with an index.
+//! Each format has a reader that indexes a mapped file: which tensor lies where, of what type and
+//! shape. None copies a tensor, and none runs anything.
+//!
+//! ```text
+//! find    which file of a directory, and what a file is by its first bytes
+//! view    a stored tensor, and how it becomes numbers
+//! header  safetensors;  write  the same as a stream, in one file or several with an index
+//! pickle  what `torch.save` writes, by a stack machine that knows tensors and containers alone
+//! gguf    GGUF with its metadata and its quantised blocks, read and written
+//! flax    what `flax.serialization` writes in msgpack
+//! ```
 
+mod cursor;
+mod find;
+mod flax;
+pub mod gguf;
 mod header;
+mod pickle;
 #[cfg(test)]
 mod tests;
+mod view;
 mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
-use mapped::{MappedFile, cast_or_copy};
-use safetensors::Dtype;
-use serde::Deserialize;
+use mapped::MappedFile;
 
-use self::header::Info;
+use self::find::Format;
+use self::view::{Info, Infos};
+use crate::error::{Problem, Unread};
 use crate::{CheckpointError, atomic};
 
+pub use self::find::FILE_NAME;
+pub use self::view::{Stored, TensorView};
 pub use self::write::{Entry, MAX_SHARD_BYTES, Values, save, save_file};
-
-/// The name of a model's weights in its directory, where there is one file.
-pub const FILE_NAME: &str = "model.safetensors";
-/// The name of the index of several: which file of the same directory holds which tensor.
-const INDEX_NAME: &str = "model.safetensors.index.json";
-const MAX_INDEX_BYTES: u64 = 100_000_000;
 
 /// The tensors of one file or of a sharded model, by name; mapped, so opening costs no memory.
 #[derive(Debug, Default)]
@@ -34,45 +45,27 @@ pub struct Weights {
     files: Vec<(PathBuf, Bytes)>,
     /// By name: the index of the file, and what is where in it.
     tensors: Tensors,
+    /// Of a GGUF file: the index of the file, and which value is where in it.
+    metadata: Option<(usize, gguf::Places)>,
 }
 
 type Tensors = BTreeMap<String, (usize, Info)>;
 
-#[derive(Deserialize)]
-struct Index {
-    /// Tensor name to file name.
-    weight_map: BTreeMap<String, String>,
-}
-
-/// One stored tensor.
-#[derive(Clone, Copy, Debug)]
-pub struct TensorView<'a> {
-    /// How an element is stored.
-    pub dtype: Dtype,
-    /// Row-major.
-    pub shape: &'a [usize],
-    /// Little-endian elements, perhaps misaligned.
-    pub bytes: &'a [u8],
-}
-
 impl Weights {
-    /// Opens a safetensors file, or a directory with `model.safetensors`, or with an index and its
-    /// shards.
+    /// Opens a file of weights (safetensors, `PyTorch`, GGUF, Flax msgpack; known by its content)
+    /// or an index of several, or the first there is in a directory of: `model.safetensors`, its
+    /// index, a single `*.gguf`, `pytorch_model.bin`, its index, `flax_model.msgpack`.
     ///
     /// # Errors
-    /// Nothing is there, a header is false, a shard is missing or lies outside the directory.
+    /// Nothing is there, a file is not what it should be or asks for more than tensors, a shard is
+    /// missing or lies outside the directory.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
-        let (single, index) = (path.join(FILE_NAME), path.join(INDEX_NAME));
+        let path = if path.is_dir() { find::in_dir(path)? } else { path.to_owned() };
         let mut weights = Self::default();
-        if !path.is_dir() {
-            weights.tensors = weights.map(path)?;
-        } else if single.exists() {
-            weights.tensors = weights.map(&single)?;
-        } else if index.exists() {
-            weights.map_shards(path, &index)?;
+        if find::is_index(&path) {
+            weights.map_shards(atomic::parent(&path), &path)?;
         } else {
-            let pickled = path.join("pytorch_model.bin").exists();
-            return Err(CheckpointError::NoWeights { dir: path.to_owned(), pickled });
+            weights.tensors = weights.map(&path)?;
         }
         Ok(weights)
     }
@@ -80,20 +73,39 @@ impl Weights {
     /// Maps one more file; what it holds is not yet to be found by name.
     fn map(&mut self, path: &Path) -> Result<Tensors, CheckpointError> {
         let map = MappedFile::open(path).map_err(CheckpointError::read(path))?;
-        let path = path.to_owned();
-        match header::parse(&map) {
-            Ok(infos) => {
-                let file = self.files.len();
-                self.files.push((path, Bytes::from_owner(map)));
-                Ok(infos.into_iter().map(|(name, info)| (name, (file, info))).collect())
+        let (file, format) = (self.files.len(), Format::of(&map));
+        let infos = self.index(format, &map).map_err(|problem| {
+            let path = path.to_owned();
+            match problem {
+                Problem::Malformed(problem) => {
+                    CheckpointError::Header { path, format: format.name(), problem }
+                }
+                Problem::Refused { what, at } => CheckpointError::Refused { path, what, at },
+                Problem::Unread(unread) => CheckpointError::NoWeights { path, unread },
             }
-            Err(problem) => Err(CheckpointError::Header { path, problem }),
-        }
+        })?;
+        self.files.push((path.to_owned(), Bytes::from_owner(map)));
+        Ok(infos.into_iter().map(|(name, info)| (name, (file, info))).collect())
+    }
+
+    fn index(&mut self, format: Format, map: &[u8]) -> Result<Infos, Problem> {
+        Ok(match format {
+            Format::Safetensors => header::parse(map)?,
+            Format::TorchZip => pickle::index_zip(map)?,
+            Format::TorchLegacy => pickle::index_legacy(map)?,
+            Format::Gguf => {
+                let (infos, places) = gguf::index(map)?;
+                self.metadata = Some((self.files.len(), places));
+                infos
+            }
+            Format::Flax => flax::index(map)?,
+            Format::Hdf5 => return Err(Problem::Unread(Unread::Hdf5)),
+        })
     }
 
     fn map_shards(&mut self, dir: &Path, index: &Path) -> Result<(), CheckpointError> {
         let mut mapped = BTreeMap::new();
-        for (tensor, shard) in read_index(index)? {
+        for (tensor, shard) in find::read_index(index)? {
             let path = dir.join(&shard);
             if !mapped.contains_key(&shard) {
                 if !path.exists() {
@@ -108,6 +120,12 @@ impl Weights {
             self.tensors.insert(tensor, info);
         }
         Ok(())
+    }
+
+    /// What a GGUF file says beside its tensors; `None` for other formats.
+    pub fn metadata(&self) -> Option<gguf::Metadata<'_>> {
+        let (file, places) = self.metadata.as_ref()?;
+        Some(gguf::Metadata::new(&self.files[*file].1, places))
     }
 
     /// The names of all tensors, sorted.
@@ -125,26 +143,30 @@ impl Weights {
     /// # Errors
     /// [`CheckpointError::MissingTensor`].
     pub fn get(&self, name: &str) -> Result<TensorView<'_>, CheckpointError> {
-        let Some((file, Info { dtype, shape, bytes })) = self.tensors.get(name) else {
+        let Some((file, Info { dtype, shape, place })) = self.tensors.get(name) else {
             return Err(CheckpointError::MissingTensor {
                 path: self.place(),
                 name: name.to_owned(),
             });
         };
-        Ok(TensorView { dtype: *dtype, shape, bytes: &self.files[*file].1[bytes.clone()] })
+        Ok(TensorView { dtype: *dtype, shape, file: &self.files[*file].1, place })
     }
 
-    /// The bytes of a tensor, which keep the file mapped.
+    /// The bytes of a tensor, which keep the file mapped; gathered where they do not lie together.
     ///
     /// # Errors
     /// [`CheckpointError::MissingTensor`].
     pub fn share(&self, name: &str) -> Result<Bytes, CheckpointError> {
         let view = self.get(name)?;
         let (file, _) = self.tensors[name];
-        Ok(self.files[file].1.slice_ref(view.bytes))
+        Ok(match view.bytes() {
+            Cow::Borrowed(bytes) => self.files[file].1.slice_ref(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        })
     }
 
-    /// A floating-point tensor as f32: F32, F16, BF16 exactly, F64 rounded.
+    /// A floating-point tensor as f32: F32, F16, BF16 exactly, F64 rounded, blocks as
+    /// GGML dequantises them.
     ///
     /// # Errors
     /// It is missing, or no floating-point tensor of these.
@@ -182,19 +204,7 @@ impl Weights {
     /// # Errors
     /// It is missing, or no integer tensor of these.
     pub fn to_i64(&self, name: &str) -> Result<Vec<i64>, CheckpointError> {
-        let view = self.get(name)?;
-        let bytes = view.bytes;
-        Ok(match view.dtype {
-            Dtype::BOOL => bytes.iter().map(|&x| i64::from(x != 0)).collect(),
-            Dtype::U8 => bytes.iter().map(|&x| x.into()).collect(),
-            Dtype::I8 => cast_or_copy::<i8>(bytes).iter().map(|&x| x.into()).collect(),
-            Dtype::I16 => cast_or_copy::<i16>(bytes).iter().map(|&x| x.into()).collect(),
-            Dtype::U16 => cast_or_copy::<u16>(bytes).iter().map(|&x| x.into()).collect(),
-            Dtype::I32 => cast_or_copy::<i32>(bytes).iter().map(|&x| x.into()).collect(),
-            Dtype::U32 => cast_or_copy::<u32>(bytes).iter().map(|&x| x.into()).collect(),
-            Dtype::I64 => cast_or_copy::<i64>(bytes).into_owned(),
-            found => return Err(wrong_dtype(name, "an integer type", found)),
-        })
+        self.get(name)?.to_i64(name)
     }
 
     /// The file, or the directory of the shards, for messages.
@@ -206,41 +216,4 @@ impl Weights {
             }
         }
     }
-}
-
-/// Reads an index; every file it names is a plain name.
-fn read_index(path: &Path) -> Result<BTreeMap<String, String>, CheckpointError> {
-    let problem = |problem| CheckpointError::Index { path: path.to_owned(), problem };
-    let json = atomic::read_small(path, MAX_INDEX_BYTES)?;
-    let Index { weight_map } =
-        serde_json::from_slice(&json).map_err(|error| problem(error.to_string()))?;
-    // A file of the same directory, on every system.
-    let is_plain =
-        |name: &str| !matches!(name, "" | "." | "..") && !name.contains(['/', '\\', ':', '\0']);
-    match weight_map.iter().find(|(_, file)| !is_plain(file)) {
-        Some((tensor, file)) => {
-            Err(problem(format!("tensor `{tensor}` is in `{file}`, outside the directory")))
-        }
-        None => Ok(weight_map),
-    }
-}
-
-impl TensorView<'_> {
-    fn copy_f32(&self, name: &str, into: &mut [f32]) -> Result<(), CheckpointError> {
-        match self.dtype {
-            Dtype::F32 => bytemuck::cast_slice_mut(into).copy_from_slice(self.bytes),
-            Dtype::BF16 => cast_or_copy::<bf16>(self.bytes).convert_to_f32_slice(into),
-            Dtype::F16 => cast_or_copy::<f16>(self.bytes).convert_to_f32_slice(into),
-            Dtype::F64 => {
-                let wide = cast_or_copy::<f64>(self.bytes);
-                into.iter_mut().zip(&*wide).for_each(|(x, &wide)| *x = wide as f32);
-            }
-            found => return Err(wrong_dtype(name, "F32, F16, BF16 or F64", found)),
-        }
-        Ok(())
-    }
-}
-
-fn wrong_dtype(name: &str, expected: &'static str, found: Dtype) -> CheckpointError {
-    CheckpointError::Dtype { name: name.to_owned(), expected, found }
 }

@@ -210,28 +210,20 @@ fn part(weights: &Weights, name: &str, source: &Source) -> Result<(DType, Bytes)
     let view = weights.get(name)?;
     let transposed = matches!(source, Source::Transposed(_));
     let dims = [view.shape[0], view.shape.iter().skip(1).product()];
-    Ok(match view.dtype {
-        Dtype::F32 | Dtype::BF16 | Dtype::F16 if !transposed => {
-            let dtype = match view.dtype {
-                Dtype::F32 => DType::F32,
-                Dtype::BF16 => DType::Bf16,
-                _ => DType::F16,
-            };
-            match Frozen::is_aligned(dtype, view.bytes) {
-                true => (dtype, weights.share(name)?),
-                false if dtype == DType::F32 => (dtype, owned(weights.to_f32(name)?)),
-                false => (dtype, owned(cast_or_copy::<u16>(view.bytes).into_owned())),
-            }
-        }
-        Dtype::BF16 | Dtype::F16 => {
-            let dtype = if view.dtype == Dtype::BF16 { DType::Bf16 } else { DType::F16 };
-            (dtype, owned(transpose(&cast_or_copy::<u16>(view.bytes), dims)))
-        }
-        _ => {
-            let values = weights.to_f32(name)?;
-            (DType::F32, owned(if transposed { transpose(&values, dims) } else { values }))
-        }
-    })
+    let known = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::Bf16), (Dtype::F16, DType::F16)];
+    let Some((_, dtype)) = known.into_iter().find(|(stored, _)| view.dtype.is(*stored)) else {
+        let values = weights.to_f32(name)?;
+        return Ok((DType::F32, owned(if transposed { transpose(&values, dims) } else { values })));
+    };
+    let bytes = weights.share(name)?;
+    let bytes = match (dtype, transposed) {
+        (DType::F32, true) => owned(transpose(&cast_or_copy::<f32>(&bytes), dims)),
+        (_, true) => owned(transpose(&cast_or_copy::<u16>(&bytes), dims)),
+        (dtype, false) if Frozen::is_aligned(dtype, &bytes) => bytes,
+        (DType::F32, false) => owned(cast_or_copy::<f32>(&bytes).into_owned()),
+        (_, false) => owned(cast_or_copy::<u16>(&bytes).into_owned()),
+    };
+    Ok((dtype, bytes))
 }
 
 /// Numbers as bytes that keep their alignment.

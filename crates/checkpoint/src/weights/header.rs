@@ -10,26 +10,18 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::ops::Range;
 
 use safetensors::Dtype;
 use serde::Deserialize;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Error as _, MapAccess, Visitor};
 
+use super::view::{Info, Infos, Place};
+
 /// The format's own bound.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 const LENGTH_BYTES: usize = 8;
 const METADATA: &str = "__metadata__";
-
-/// One tensor of a file.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Info {
-    pub dtype: Dtype,
-    pub shape: Vec<usize>,
-    /// Where its bytes are in the file.
-    pub bytes: Range<usize>,
-}
 
 /// What the JSON says of one tensor, as it is.
 #[derive(Deserialize)]
@@ -40,13 +32,13 @@ struct Claim {
 }
 
 /// Reads and checks the header of a whole file.
-pub(super) fn parse(file: &[u8]) -> Result<BTreeMap<String, Info>, String> {
+pub(super) fn parse(file: &[u8]) -> Result<Infos, String> {
     let (json, data_start) = split(file)?;
     let Claims(mut claims) = serde_json::from_slice(json)
         .map_err(|error| format!("its header is not what it should be: {error}"))?;
     claims.sort_by_key(|(_, claim)| claim.data_offsets);
     let data_len = (file.len() - data_start) as u64;
-    let mut infos = BTreeMap::new();
+    let mut infos = Infos::new();
     let mut covered = 0;
     for (name, claim) in claims {
         let (dtype, shape) = claim
@@ -55,7 +47,7 @@ pub(super) fn parse(file: &[u8]) -> Result<BTreeMap<String, Info>, String> {
         let (begin, end) = claim.data_offsets;
         let bytes = data_start + begin as usize..data_start + end as usize;
         covered = end;
-        infos.insert(name, Info { dtype, shape, bytes });
+        infos.insert(name, Info { dtype: dtype.into(), shape, place: Place::Dense(bytes) });
     }
     match data_len - covered {
         0 => Ok(infos),

@@ -1,12 +1,60 @@
 use std::fs;
 use std::path::PathBuf;
 
+use half::{bf16, f16};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
 use crate::faults::{Fault, FaultyDisk};
 use crate::{Manifest, Origin, OsDisk, StagedDir};
+
+/// A file another program wrote.
+pub(super) fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Every tensor, bit for bit; as floats where the types differ.
+pub(super) fn assert_same(found: &Weights, expected: &Weights) {
+    assert_eq!(found.names().collect::<Vec<_>>(), expected.names().collect::<Vec<_>>());
+    for name in expected.names() {
+        let views = [found.get(name).unwrap(), expected.get(name).unwrap()];
+        assert_eq!(views[0].shape, views[1].shape, "`{name}`");
+        if views[0].dtype == views[1].dtype {
+            assert!(views[0].bytes() == views[1].bytes(), "`{name}` has other elements");
+        } else {
+            let floats = |weights: &Weights| weights.to_f32(name).unwrap();
+            let bits = |weights| floats(weights).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+            assert!(bits(found) == bits(expected), "`{name}` has other elements");
+        }
+    }
+}
+
+/// Indexes bytes as a file, and reads all that it claims to hold.
+pub(super) fn read_all(bytes: &[u8]) -> Result<(), Problem> {
+    for (name, Info { dtype, shape, place }) in
+        Weights::default().index(Format::of(bytes), bytes)?
+    {
+        let view = TensorView { dtype, shape: &shape, file: bytes, place: &place };
+        let _ = view.copy_f32(&name, &mut vec![0.0; shape.iter().product()]);
+        let _ = view.to_i64(&name);
+    }
+    Ok(())
+}
+
+/// Whatever is done to a file: an error, or other tensors, but no panic. Nothing that is needed
+/// comes last in one, so a cut may be no error.
+pub(super) fn assert_survives(file: &[u8]) {
+    read_all(file).unwrap();
+    for len in 0..file.len() {
+        let _ = read_all(&file[..len]);
+    }
+    for bit in 0..file.len() * 8 {
+        let mut flipped = file.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let _ = read_all(&flipped);
+    }
+}
 
 fn file_of(json: &str, data: &[u8]) -> Vec<u8> {
     [&(json.len() as u64).to_le_bytes(), json.as_bytes(), data].concat()
@@ -173,7 +221,8 @@ fn every_type_round_trips_in_its_place() {
     assert_eq!(weights.to_f32("made").unwrap(), [1.0, 1e-9]);
     for name in weights.names() {
         let view = weights.get(name).unwrap();
-        let aligned = view.bytes.as_ptr().addr().is_multiple_of(view.dtype.bitsize() / 8);
+        let size = view.dtype.n_bytes(&[1]).unwrap();
+        let aligned = view.bytes().as_ptr().addr().is_multiple_of(size);
         assert!(aligned, "`{name}` lies misaligned");
     }
 }
@@ -277,8 +326,40 @@ fn a_directory_without_weights_is_said() {
     let temp = tempfile::tempdir().unwrap();
     let hint = || Weights::open(temp.path()).unwrap_err().hint().unwrap();
     assert!(hint().starts_with("expected `model.safetensors`"));
-    fs::write(temp.path().join("pytorch_model.bin"), "").unwrap();
-    assert!(hint().starts_with("pickled weights are not loaded"));
+    for name in ["a.gguf", "b.gguf"] {
+        fs::write(temp.path().join(name), "").unwrap();
+    }
+    assert_eq!(hint(), "there are several `*.gguf`: give the path of one");
+    fs::write(temp.path().join("tf_model.h5"), b"\x89HDF\r\n\x1a\n").unwrap();
+    let convert = format!(
+        "M.from_pretrained('{0}', from_tf=True).save_pretrained('{0}')\"",
+        temp.path().display()
+    );
+    assert!(hint().ends_with(&convert), "{}", hint());
+    let error = Weights::open(&temp.path().join("tf_model.h5")).unwrap_err();
+    assert!(error.hint().unwrap().ends_with(&convert), "{error:?}");
+}
+
+#[test]
+fn a_directory_is_searched_in_order() {
+    let temp = tempfile::tempdir().unwrap();
+    let all = [
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "a.gguf",
+        "pytorch_model.bin",
+        "pytorch_model.bin.index.json",
+        "flax_model.msgpack",
+        "tf_model.h5",
+    ];
+    for name in all {
+        fs::write(temp.path().join(name), "").unwrap();
+    }
+    for name in &all[..6] {
+        assert_eq!(find::in_dir(temp.path()).unwrap(), temp.path().join(name));
+        fs::remove_file(temp.path().join(name)).unwrap();
+    }
+    assert!(find::in_dir(temp.path()).is_err());
 }
 
 #[test]

@@ -9,6 +9,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 
+use super::gguf::{Block, to_q8_0};
+use super::view::Stored;
 use crate::disk::Disk;
 use crate::{CheckpointError, StagedDir, atomic};
 
@@ -27,10 +29,10 @@ pub enum Values<'a> {
 
 /// A tensor to be written: name, type and shape at once, elements when their turn comes.
 pub struct Entry<'a> {
-    name: String,
-    dtype: Dtype,
-    shape: Vec<usize>,
-    write: Box<WriteValues<'a>>,
+    pub(super) name: String,
+    pub(super) dtype: Stored,
+    pub(super) shape: Vec<usize>,
+    pub(super) write: Box<WriteValues<'a>>,
 }
 
 type WriteValues<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
@@ -48,7 +50,7 @@ impl<'a> Entry<'a> {
             Values::I64(values) => (Dtype::I64, bytemuck::cast_slice(values)),
         };
         let write = Box::new(move |out: &mut dyn Write| out.write_all(bytes));
-        let entry = Self { name: name.into(), dtype, shape: shape.to_vec(), write };
+        let entry = Self { name: name.into(), dtype: dtype.into(), shape: shape.to_vec(), write };
         assert_eq!(bytes.len(), entry.n_bytes(), "entry: `{}` is {shape:?}", entry.name);
         entry
     }
@@ -59,17 +61,57 @@ impl<'a> Entry<'a> {
         shape: &[usize],
         make: impl Fn() -> Vec<f32> + 'a,
     ) -> Self {
+        Self::made_as(Dtype::F32.into(), name, shape, make)
+    }
+
+    /// As [`Self::made`], rounded to F16, BF16 or `Q8_0` when it is written.
+    ///
+    /// # Panics
+    /// For other types, and where rows are no whole number of blocks.
+    pub fn made_as(
+        dtype: Stored,
+        name: impl Into<String>,
+        shape: &[usize],
+        make: impl Fn() -> Vec<f32> + 'a,
+    ) -> Self {
         let n_values: usize = shape.iter().product();
         let write = Box::new(move |out: &mut dyn Write| {
             let values = make();
             assert_eq!(values.len(), n_values, "entry: what was made is of another shape");
-            out.write_all(bytemuck::cast_slice(&values))
+            write_as(dtype, &values, out)
         });
-        Self { name: name.into(), dtype: Dtype::F32, shape: shape.to_vec(), write }
+        let (name, shape) = (name.into(), shape.to_vec());
+        assert!(dtype.n_bytes(&shape).is_some(), "entry: `{name}` of {shape:?} as {dtype}");
+        Self { name, dtype, shape, write }
     }
 
-    fn n_bytes(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
+    pub(super) fn n_bytes(&self) -> usize {
+        self.dtype.n_bytes(&self.shape).expect("a tensor that is in memory")
+    }
+
+    /// The type, for a format that has no blocks.
+    fn plain(&self) -> Dtype {
+        match self.dtype {
+            Stored::Plain(dtype) => dtype,
+            Stored::Blocks(block) => panic!("save: `{}` is {block}, which is GGUF's", self.name),
+        }
+    }
+}
+
+fn write_as(dtype: Stored, values: &[f32], out: &mut dyn Write) -> io::Result<()> {
+    let halves = |out: &mut dyn Write, half: fn(f32) -> [u8; 2]| {
+        values.chunks(1 << 16).try_for_each(|chunk| {
+            out.write_all(&chunk.iter().flat_map(|&x| half(x)).collect::<Vec<_>>())
+        })
+    };
+    match dtype {
+        Stored::Plain(Dtype::F32) => out.write_all(bytemuck::cast_slice(values)),
+        Stored::Plain(Dtype::F16) => halves(out, |x| f16::from_f32(x).to_le_bytes()),
+        Stored::Plain(Dtype::BF16) => halves(out, |x| bf16::from_f32(x).to_le_bytes()),
+        Stored::Blocks(Block::Q8_0) => {
+            values.as_chunks().0.iter().try_for_each(|block| out.write_all(&to_q8_0(block)))
+        }
+        _ => panic!("entry: f32 is not written as {dtype}"),
     }
 }
 
@@ -80,7 +122,7 @@ impl<'a> Entry<'a> {
 /// [`CheckpointError::Write`].
 ///
 /// # Panics
-/// When a name is there twice.
+/// When a name is there twice, or an entry is of blocks.
 pub fn save(
     staged: &mut StagedDir,
     stem: &str,
@@ -113,14 +155,14 @@ pub fn save(
 /// [`CheckpointError::Write`].
 ///
 /// # Panics
-/// When a name is there twice.
+/// When a name is there twice, or an entry is of blocks.
 pub fn save_file(disk: &dyn Disk, path: &Path, entries: &[Entry]) -> Result<(), CheckpointError> {
     assert_distinct(entries);
     let all: Vec<_> = entries.iter().collect();
     atomic::write_file_with(disk, path, |out| write_tensors(&all, out))
 }
 
-fn assert_distinct(entries: &[Entry]) {
+pub(super) fn assert_distinct(entries: &[Entry]) {
     let mut names = HashSet::new();
     for Entry { name, .. } in entries {
         assert!(names.insert(name), "save: tensor `{name}` is there twice");
@@ -145,7 +187,7 @@ fn cut<'e, 'a>(entries: &'e [Entry<'a>], max_shard_bytes: u64) -> Vec<Vec<&'e En
 fn write_tensors(entries: &[&Entry], out: &mut dyn Write) -> io::Result<()> {
     // Wide types first, so that every tensor is aligned in the file; else in the order given.
     let mut entries = entries.to_vec();
-    entries.sort_by_key(|entry| std::cmp::Reverse(entry.dtype.bitsize()));
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.plain().bitsize()));
     out.write_all(&header(&entries)?)?;
     entries.iter().try_for_each(|entry| (entry.write)(out))
 }
@@ -155,7 +197,7 @@ fn header(entries: &[&Entry]) -> io::Result<Vec<u8>> {
     let infos = entries.iter().map(|entry| {
         let begin = end;
         end += entry.n_bytes();
-        let (dtype, shape) = (entry.dtype, entry.shape.clone());
+        let (dtype, shape) = (entry.plain(), entry.shape.clone());
         (entry.name.clone(), TensorInfo { dtype, shape, data_offsets: (begin, end) })
     });
     let infos = infos.collect();

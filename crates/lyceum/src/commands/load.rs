@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use checkpoint::{Dtype, Weights};
+use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use kernels::Isa;
 use models::Model;
@@ -27,8 +27,8 @@ pub enum PrecisionArg {
 
 impl PrecisionArg {
     /// The precision for weights stored as `dtypes` say.
-    pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Dtype>) -> Precision {
-        let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype == Dtype::BF16);
+    pub fn resolve(self, isa: Isa, dtypes: impl IntoIterator<Item = Stored>) -> Precision {
+        let stored_bf16 = || dtypes.into_iter().all(|dtype| dtype.is(Dtype::BF16));
         match self {
             Self::Bf16 => Precision::BF16,
             Self::Auto if isa == Isa::Avx512Bf16 && stored_bf16() => Precision::BF16,
@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn auto_computes_as_the_weights_are_stored() {
-        let auto = |isa, dtypes: &[Dtype]| PrecisionArg::Auto.resolve(isa, dtypes.iter().copied());
+        let auto = |isa, dtypes: &[Dtype]| {
+            PrecisionArg::Auto.resolve(isa, dtypes.iter().map(|&dtype| dtype.into()))
+        };
         assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16; 2]), Precision::BF16);
         assert_eq!(auto(Isa::Avx512Bf16, &[Dtype::BF16, Dtype::F32]), Precision::F32);
         assert_eq!(auto(Isa::Avx2, &[Dtype::BF16]), Precision::F32);

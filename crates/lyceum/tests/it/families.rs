@@ -1,0 +1,96 @@
+//! Every family, held against what `transformers` computes with the same tensors.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use checkpoint::Weights;
+
+use crate::fixture::{arg, golden, run};
+
+/// Families that are not built.
+const LATER: [&str; 11] = [
+    "bart",
+    "clip",
+    "gemma2",
+    "marian",
+    "mixtral",
+    "qwen2-moe",
+    "qwen3-moe",
+    "siglip",
+    "t5",
+    "vit",
+    "whisper",
+];
+
+/// The folders of `transformers` models: those that hold calls.
+fn cases() -> Vec<PathBuf> {
+    let name = |path: &Path| path.file_name().expect("named").to_string_lossy().into_owned();
+    let is_later = |path: &PathBuf| LATER.iter().any(|later| name(path).starts_with(later));
+    let mut cases: Vec<_> = entries(&golden(".")).filter(|path| !is_later(path)).collect();
+    cases.retain(|path| path.join("call-plain.safetensors").exists());
+    cases.sort();
+    cases
+}
+
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(dir).expect("there").map(|entry| entry.expect("readable").path())
+}
+
+/// Largest difference of a tensor over the rows that are no padding: what a padded query gives is
+/// arbitrary, and nothing reads it.
+fn worst(found: &Weights, expected: &Weights, name: &str) -> f32 {
+    let shapes = [found, expected].map(|w| w.get(name).expect("there").shape.to_vec());
+    assert_eq!(shapes[0], shapes[1], "{name}");
+    let mask = expected.contains("attention_mask").then(|| {
+        (expected.get("attention_mask").expect("there").shape, expected.to_i64("attention_mask"))
+    });
+    let [found, wanted] = [found, expected].map(|w| w.to_f32(name).expect("floats"));
+    let rows = shapes[0].iter().rev().skip(1).product::<usize>().max(1);
+    let width = wanted.len() / rows;
+    let is_kept = |row: usize| match &mask {
+        Some((shape, Ok(mask))) if shapes[0].starts_with(shape) => mask[row] != 0,
+        _ => true,
+    };
+    let pairs = found.chunks(width).zip(wanted.chunks(width)).enumerate();
+    let kept = pairs.filter(|(row, _)| is_kept(*row)).flat_map(|(_, (a, b))| a.iter().zip(b));
+    kept.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn every_family_agrees_with_transformers() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let out = dir.path().join("out.safetensors");
+    let mut problems = Vec::new();
+    let cases = cases();
+    assert!(cases.len() >= 28, "{cases:?}");
+    for case in cases {
+        for call in entries(&case).filter(|path| arg(path).contains("/call-")) {
+            if arg(&call).contains("call-grad") {
+                continue;
+            }
+            let expected = Weights::open(&call).expect("opens");
+            let outputs: Vec<_> = expected
+                .names()
+                .filter(|name| expected.get(name).expect("there").dtype.is(checkpoint::Dtype::F32))
+                .collect();
+            let mut args = vec!["forward".to_owned(), arg(&case)];
+            args.extend(["--inputs".into(), arg(&call), "--outputs".into(), arg(&out)]);
+            if outputs.iter().any(|name| name.starts_with("hidden_states")) {
+                args.push("--hidden-states".into());
+            }
+            let ran = run(&args);
+            if ran.code != Some(0) {
+                problems.push(format!("{}: {}", call.display(), ran.stderr));
+                continue;
+            }
+            let found = Weights::open(&out).expect("opens");
+            for name in outputs {
+                let worst = if found.contains(name) { worst(&found, &expected, name) } else { 9.9 };
+                if worst > 1e-4 || worst.is_nan() {
+                    problems.push(format!("{}: `{name}` differs by {worst:e}", call.display()));
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
