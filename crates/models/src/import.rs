@@ -1,11 +1,12 @@
 //! Import tables: a bijection between a family's external names and this project's own, used both
 //! ways.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bytes::Bytes;
-use checkpoint::{CheckpointError, Dtype, Entry, Values, Weights};
+use checkpoint::{CheckpointError, Dtype, Entry, Stored, Values, Weights};
 use mapped::cast_or_copy;
 use tensor::Entry as Registered;
 use tensor::{DType, Frozen, Param, Params};
@@ -21,6 +22,11 @@ pub enum Source {
     Rows(String, Range<usize>),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
+    /// Some rows of a parameter of that name, two halves of every one of so many heads interleaved:
+    /// rotary pairs lie side by side there.
+    Pairs(String, Range<usize>, usize),
+    /// A weight of that name, one more than ours: there it is stored about one.
+    AboutOne(String),
     /// The fixed table of positions: checked on reading, and then taken as it is stored.
     Waves,
 }
@@ -29,7 +35,11 @@ impl Source {
     /// The parameter.
     pub fn own(&self) -> Option<&str> {
         match self {
-            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) => Some(own),
+            Self::Param(own)
+            | Self::Rows(own, _)
+            | Self::Transposed(own)
+            | Self::Pairs(own, ..)
+            | Self::AboutOne(own) => Some(own),
             Self::Waves => None,
         }
     }
@@ -37,17 +47,37 @@ impl Source {
     /// The shape of the external tensor, from that of the parameter.
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
-            Self::Param(_) | Self::Waves => own.to_vec(),
-            Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
+            Self::Param(_) | Self::AboutOne(_) | Self::Waves => own.to_vec(),
+            Self::Rows(_, rows) | Self::Pairs(_, rows, _) => [&[rows.len()], &own[1..]].concat(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
         }
     }
 
     /// The external tensor, made of the values of its parameter.
     pub fn external(&self, param: &Param, values: &[f32]) -> Vec<f32> {
+        let values = &values[self.range(param)];
         match self {
-            Self::Transposed(_) => transpose(values, matrix(param)),
-            _ => values[self.range(param)].to_vec(),
+            Self::AboutOne(_) => values.iter().map(|w| 1.0 + w).collect(),
+            _ => self.arranged(values, param.shape(), true).unwrap_or_else(|| values.to_vec()),
+        }
+    }
+
+    /// Values in the order of the external tensor, or from it; none where the order is the same.
+    /// `own` is the shape of the parameter.
+    fn arranged<T: Copy + Default>(&self, x: &[T], own: &[usize], out: bool) -> Option<Vec<T>> {
+        match self {
+            Self::Transposed(_) => {
+                let &[rows, cols] = own else { panic!("import table: {own:?} is no matrix") };
+                Some(transpose(x, if out { [rows, cols] } else { [cols, rows] }))
+            }
+            Self::Pairs(_, rows, n_heads) => {
+                let half = rows.len() / n_heads / 2;
+                let dims = if out { [2, half] } else { [half, 2] };
+                let width = own[1..].iter().product::<usize>().max(1);
+                let heads = x.chunks_exact((2 * half * width).max(1));
+                Some(heads.flat_map(|head| transpose_rows(head, dims, width)).collect())
+            }
+            _ => None,
         }
     }
 
@@ -55,7 +85,7 @@ impl Source {
     fn range(&self, param: &Param) -> Range<usize> {
         let width = param.shape()[1..].iter().product::<usize>();
         match self {
-            Self::Rows(_, rows) => rows.start * width..rows.end * width,
+            Self::Rows(_, rows) | Self::Pairs(_, rows, _) => rows.start * width..rows.end * width,
             _ => 0..param.len(),
         }
     }
@@ -132,11 +162,10 @@ fn transpose<T: Copy + Default>(x: &[T], [rows, cols]: [usize; 2]) -> Vec<T> {
     y
 }
 
-fn matrix(param: &Param) -> [usize; 2] {
-    match *param.shape() {
-        [rows, cols] => [rows, cols],
-        ref other => panic!("import table: {other:?} is no matrix"),
-    }
+/// The same for elements that are rows of a width.
+fn transpose_rows<T: Copy>(x: &[T], [rows, cols]: [usize; 2], width: usize) -> Vec<T> {
+    let row = |c: usize, r: usize| &x[(r * cols + c) * width..][..width];
+    (0..cols).flat_map(|c| (0..rows).flat_map(move |r| row(c, r).iter().copied())).collect()
 }
 
 /// Holds every shape of `table` against what is stored, before any memory is taken for it.
@@ -185,14 +214,17 @@ pub(crate) fn read(
         let range = source.range(&param);
         if param.is_frozen() {
             let start = range.start / param.shape()[1];
-            frozen.entry(own).or_default().insert(start, part(weights, name, source)?);
-        } else if matches!(source, Source::Transposed(_)) {
-            let [rows, cols] = matrix(&param);
-            let mut external = vec![0.0; param.len()];
-            weights.read_f32(name, &shape, &mut external)?;
-            params.get_mut(&param).copy_from_slice(&transpose(&external, [cols, rows]));
+            let part = part(weights, name, (source, param.shape()))?;
+            frozen.entry(own).or_default().insert(start, part);
         } else {
-            weights.read_f32(name, &shape, &mut params.get_mut(&param)[range])?;
+            let values = &mut params.get_mut(&param)[range];
+            weights.read_f32(name, &shape, values)?;
+            if let Some(arranged) = source.arranged(values, param.shape(), false) {
+                values.copy_from_slice(&arranged);
+            }
+            if matches!(source, Source::AboutOne(_)) {
+                values.iter_mut().for_each(|w| *w -= 1.0);
+            }
         }
     }
     for (own, parts) in frozen {
@@ -204,26 +236,39 @@ pub(crate) fn read(
     Ok(())
 }
 
-/// A stored tensor as it lies in its file, or a copy: of what is transposed, misaligned, or of a
-/// type that nothing computes with.
-fn part(weights: &Weights, name: &str, source: &Source) -> Result<(DType, Bytes), ModelError> {
+/// A stored tensor as it lies in its file, or a copy: of what is arranged otherwise, misaligned, or
+/// of a type that nothing computes with. `own` is the shape of the parameter.
+fn part(
+    weights: &Weights,
+    name: &str,
+    (source, own): (&Source, &[usize]),
+) -> Result<(DType, Bytes), ModelError> {
     let view = weights.get(name)?;
-    let transposed = matches!(source, Source::Transposed(_));
-    let dims = [view.shape[0], view.shape.iter().skip(1).product()];
     let known = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::Bf16), (Dtype::F16, DType::F16)];
     let Some((_, dtype)) = known.into_iter().find(|(stored, _)| view.dtype.is(*stored)) else {
         let values = weights.to_f32(name)?;
-        return Ok((DType::F32, owned(if transposed { transpose(&values, dims) } else { values })));
+        return Ok((DType::F32, owned(source.arranged(&values, own, false).unwrap_or(values))));
     };
     let bytes = weights.share(name)?;
-    let bytes = match (dtype, transposed) {
-        (DType::F32, true) => owned(transpose(&cast_or_copy::<f32>(&bytes), dims)),
-        (_, true) => owned(transpose(&cast_or_copy::<u16>(&bytes), dims)),
-        (dtype, false) if Frozen::is_aligned(dtype, &bytes) => bytes,
-        (DType::F32, false) => owned(cast_or_copy::<f32>(&bytes).into_owned()),
-        (_, false) => owned(cast_or_copy::<u16>(&bytes).into_owned()),
+    let copied = match dtype {
+        DType::F32 => rearranged::<f32>(&bytes, source, own),
+        DType::Bf16 | DType::F16 => rearranged::<u16>(&bytes, source, own),
     };
-    Ok((dtype, bytes))
+    Ok((dtype, copied.unwrap_or(bytes)))
+}
+
+/// A copy, where the bytes cannot be used as they lie.
+fn rearranged<T: bytemuck::Pod + Default + Send>(
+    bytes: &[u8],
+    source: &Source,
+    own: &[usize],
+) -> Option<Bytes> {
+    let numbers = cast_or_copy::<T>(bytes);
+    match (source.arranged(&numbers, own, false), numbers) {
+        (Some(arranged), _) => Some(owned(arranged)),
+        (None, Cow::Owned(copy)) => Some(owned(copy)),
+        (None, Cow::Borrowed(_)) => None,
+    }
 }
 
 /// Numbers as bytes that keep their alignment.
@@ -243,11 +288,13 @@ pub(crate) fn close_waves(stored: &[f32], waves: &[f32]) -> bool {
     stored.len() == waves.len() && stored.iter().zip(waves).all(close)
 }
 
-/// Every tensor of `table`, to be written in the order of the table. `waves` comes with its shape.
+/// Every tensor of `table`, to be written in the order of the table, stored as `dtype` says of name
+/// and shape. `waves` comes with its shape.
 pub(crate) fn entries<'a>(
     table: &[Import],
     params: &'a Params,
     waves: Option<(&'a [f32], [usize; 3])>,
+    dtype: impl Fn(&str, &[usize]) -> Stored,
 ) -> Vec<Entry<'a>> {
     let entry = |Import { name, source }: &Import| {
         let name = name.clone();
@@ -257,14 +304,31 @@ pub(crate) fn entries<'a>(
         };
         let param = find(params, own);
         let shape = source.shape(param.shape());
-        if matches!(source, Source::Transposed(_)) {
-            let source = source.clone();
-            Entry::made(name, &shape, move || source.external(param, params.get(param)))
-        } else {
-            Entry::new(name, &shape, Values::F32(&params.get(param)[source.range(param)]))
+        let dtype = dtype(&name, &shape);
+        let as_is = matches!(source, Source::Param(_) | Source::Rows(..));
+        if as_is && !param.is_frozen() && dtype.is(Dtype::F32) {
+            return Entry::new(name, &shape, Values::F32(&params.get(param)[source.range(param)]));
         }
+        let source = source.clone();
+        Entry::made_as(dtype, name, &shape, move || source.external(param, &widened(params, param)))
     };
     table.iter().map(entry).collect()
+}
+
+/// All values of a parameter, wherever they lie.
+fn widened<'p>(params: &'p Params, param: &Param) -> Cow<'p, [f32]> {
+    if !param.is_frozen() {
+        return params.get(param).into();
+    }
+    let mut all = Vec::with_capacity(param.len());
+    for rows in params.rows(param) {
+        match rows.values {
+            tensor::Values::F32(x) => all.extend_from_slice(x),
+            tensor::Values::Bf16(x) => all.extend(x.iter().map(|x| x.to_f32())),
+            tensor::Values::F16(x) => all.extend(x.iter().map(|x| x.to_f32())),
+        }
+    }
+    all.into()
 }
 
 #[cfg(test)]

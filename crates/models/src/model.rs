@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use checkpoint::{Entry, Weights};
+use checkpoint::{Dtype, Entry, Stored, Weights};
 use nn::{ConfigError, Embed};
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder};
@@ -127,13 +127,18 @@ impl Model {
 
     /// Every tensor under its external name, to be written.
     pub fn entries(&self) -> Vec<Entry<'_>> {
+        self.entries_as(|_, _| Dtype::F32.into())
+    }
+
+    /// The same, each stored as `dtype` says of its name and shape.
+    pub fn entries_as(&self, dtype: impl Fn(&str, &[usize]) -> Stored) -> Vec<Entry<'_>> {
         let Embed::Token(embed) = &self.stack.embed;
         let shape = &self.stack.config().embed;
         let waves = embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
         let family = self.config.family();
         let mut table = family.imports();
         strip(&mut table, family.prefix().filter(|_| family.is_base()));
-        import::entries(&table, &self.params, waves)
+        import::entries(&table, &self.params, waves, dtype)
     }
 
     /// The text of `config.json`.
