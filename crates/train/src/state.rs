@@ -1,6 +1,6 @@
 //! What a checkpoint holds beside the model.
 
-use data::Cursor;
+use data::{Cursor, Store};
 use serde::{Deserialize, Serialize};
 
 /// Everything a resumed run goes on from, apart from weights and moments.
@@ -20,6 +20,41 @@ pub struct TrainerState {
     pub steps_at_scale: u64,
     /// Seconds spent so far, over all sessions.
     pub seconds: f64,
+    /// What it was trained on; none before a run has begun.
+    #[serde(default)]
+    pub data: Option<DataHashes>,
+}
+
+/// What a run learns from and is judged by, as hashes: it goes on from the same alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataHashes {
+    /// Of the tokenizer.
+    pub tokenizer: String,
+    /// Of the tokens that are learned.
+    pub train: String,
+    /// Of the tokens it is judged by, where it is.
+    pub validation: Option<String>,
+}
+
+impl DataHashes {
+    /// Those of a run's stores.
+    pub fn of(train: &Store, validation: Option<&Store>) -> Self {
+        Self {
+            tokenizer: train.tokenizer_hash(),
+            train: train.content_hash(),
+            validation: validation.map(Store::content_hash),
+        }
+    }
+
+    /// What of `other` is not the same.
+    pub fn difference(&self, other: &Self) -> Option<&'static str> {
+        match () {
+            () if self.tokenizer != other.tokenizer => Some("another tokenizer"),
+            () if self.train != other.train => Some("other training tokens"),
+            () if self.validation != other.validation => Some("other validation tokens"),
+            () => None,
+        }
+    }
 }
 
 impl TrainerState {
@@ -33,6 +68,7 @@ impl TrainerState {
             loss_scale,
             steps_at_scale: 0,
             seconds: 0.0,
+            data: None,
         }
     }
 }

@@ -34,6 +34,47 @@ fn resuming_where_nothing_is_yet_starts_and_says_so() {
 }
 
 #[test]
+fn a_resumption_of_nothing_names_a_recipe_or_is_refused() {
+    let lab = Lab::new();
+    let typo = arg(lab.path("typo"));
+    let stderr = refusal(run(&["pretrain", "--out", &typo, "--resume"]));
+    assert!(stderr.contains("no run to resume") && stderr.contains("hint: check"), "{stderr}");
+    assert!(!lab.path("typo").exists());
+}
+
+/// A file of a run, as it is.
+fn read(lab: &Lab, name: &str) -> Vec<u8> {
+    fs::read(lab.path("a").join(name)).expect("there")
+}
+
+#[test]
+fn a_refused_resumption_leaves_the_run_as_it_was() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=6"]).done();
+    let files = ["recipe.toml", "metrics.jsonl", "report.html"];
+    let before = files.map(|name| read(&lab, name));
+    let stderr = refusal(lab.pretrain("a", &["--resume", "--set", "train.steps=2"]));
+    assert!(stderr.contains("is at step 6, beyond the 2") && stderr.contains("hint: "), "{stderr}");
+    assert_eq!(files.map(|name| read(&lab, name)), before);
+    // Its data is gone, and so is the text it was made from; the tokenizer is found again.
+    let tokenizer = read(&lab, "data/tokenizer/tokenizer.json");
+    fs::remove_file(lab.path("a/data/train.tokens")).expect("removed");
+    fs::write(lab.path("text.txt"), text(600).replace("ship", "boat")).expect("written");
+    let stderr = refusal(lab.pretrain("a", &["--resume"]));
+    assert!(stderr.contains("with other training tokens than the run has now"), "{stderr}");
+    assert!(stderr.contains("hint: bring back `data/`"), "{stderr}");
+    assert_eq!(files.map(|name| read(&lab, name)), before);
+    assert_eq!(read(&lab, "data/tokenizer/tokenizer.json"), tokenizer);
+    // With the text as it was, what was lost is made again.
+    fs::write(lab.path("text.txt"), text(600)).expect("written");
+    for name in ["train.tokens", "validation.tokens"] {
+        fs::remove_file(lab.path("a/data").join(name)).expect("removed");
+        lab.pretrain("a", &["--resume", "--set", "train.steps=24"]).done();
+    }
+    assert_eq!(lab.metrics("a").last(), expected().last());
+}
+
+#[test]
 fn time_that_is_over_saves_and_exits_3() {
     let lab = Lab::new();
     let ran = lab.pretrain("a", &["--set", "train.max_hours=1e-9"]);
