@@ -1,4 +1,4 @@
-//! `lyceum bench train`: one training step's time, speed and memory, as one line.
+//! `lyceum bench train`: one training step's time, speed and memory.
 
 use std::time::Instant;
 
@@ -6,17 +6,18 @@ use data::Batch;
 use kernels::philox::philox4x32;
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
-use serde_json::json;
 use tasks::NextToken;
-use tensor::Precision;
+use train::report::format::bytes;
 use train::{StepConfig, TrainError, Trainer};
 
-use super::print;
+use super::show;
+use super::table::{Facts, or_dash};
 use crate::cli::BenchTrain;
 use crate::environment::Env;
-use crate::estimate;
+use crate::estimate::Estimate;
 use crate::failure::{Exit, Failure};
 use crate::machine;
+use crate::recipe::Recipe;
 
 /// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
 fn sizes(size: &str) -> [usize; 7] {
@@ -45,22 +46,26 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         n_heads,
         ..Gpt2Config::fresh()
     });
-    let precision = match args.mode.as_str() {
-        "f32" => Precision::F32,
-        "f16" => Precision::F16,
-        _ => Precision::BF16,
-    };
-    let model = Model::new(config, 0)?;
-    let flops = estimate::flops_per_token(&model.stack, model.params.n_values(), seq_len);
+    let mut recipe = Recipe::default();
+    recipe.train.precision.clone_from(&args.mode);
+    recipe.train.batch_size = batch;
+    recipe.train.micro_batch = args.micro_batch.unwrap_or(batch);
+    recipe.train.recompute = args.recompute;
+    (recipe.data.seq_len, recipe.data.validation_fraction) = (seq_len, 0.0);
+    let estimate = Estimate::new(&config, &recipe, env.isa, Some(0))?;
+    let hint = "ask for less with `--batch`, `--micro-batch` or `--seq`";
+    machine::refuse_beyond_memory("bench train", estimate.total_bytes(), hint)?;
+    let flops = estimate.flops_per_token;
     let step = StepConfig {
-        precision,
+        precision: recipe.train.precision(env.isa)?,
         schedule: Schedule::Constant { peak_lr: 1e-4 },
         adamw: AdamWConfig { beta2: 0.999, weight_decay: 0.01, ..AdamWConfig::default() },
         max_grad_norm: 1.0,
-        micro_batch: args.micro_batch.unwrap_or(batch),
+        micro_batch: recipe.train.micro_batch,
         recompute: args.recompute,
         seed: 0,
     };
+    let model = Model::new(config, 0)?;
     let mut trainer = Trainer::new(model, &NextToken { smoothing: 0.0 }, env.device(), step);
     let tokens = random_batch(vocab_size as u32, batch, seq_len);
     let (mut times, mut loss) = (vec![], 0.0);
@@ -73,16 +78,23 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
     let mut times = times.split_off(WARMUP);
     times.sort_by(f64::total_cmp);
     let (median, n_tokens) = (times[times.len() / 2], (batch * seq_len) as f64);
-    let line = json!({
-        "engine": format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa),
-        "size": args.size, "mode": args.mode, "batch": batch, "seq": seq_len,
-        "ms_median": round(median * 1e3), "ms_min": round(times[0] * 1e3),
-        "tokens_per_s": (n_tokens / median).round(),
-        "gflop_per_s": round(flops * n_tokens / median / 1e9),
-        "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
-        "loss": loss,
-    });
-    print(&format!("{line}\n"))
+    let (ms, tokens_per_s) = (round(median * 1e3), (n_tokens / median).round());
+    let (ms_min, gflops) = (round(times[0] * 1e3), round(flops * n_tokens / median / 1e9));
+    let engine = format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa);
+    let peak = machine::peak_rss_bytes();
+    let facts = Facts::default()
+        .text("engine", engine)
+        .text("size", &args.size)
+        .text("mode", &args.mode)
+        .count("batch", batch as u64)
+        .count("seq", seq_len as u64)
+        .named("a step", "ms_median", ms, format!("{ms} ms, the median of {}", args.steps))
+        .named("the fastest", "ms_min", ms_min, format!("{ms_min} ms"))
+        .named("tokens a second", "tokens_per_s", tokens_per_s, tokens_per_s)
+        .named("GFLOP a second", "gflop_per_s", gflops, gflops)
+        .named("peak memory", "peak_mib", peak.map(|peak| peak >> 20), or_dash(peak, bytes))
+        .with("loss", loss, format!("{loss:.4}"));
+    show(args.json, facts.end())
 }
 
 fn round(x: f64) -> f64 {
