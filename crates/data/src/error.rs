@@ -199,7 +199,7 @@ impl DataError {
             }
             Self::Store { .. } => {
                 "restore it; or delete it where its text is unchanged: it is built again the same"
-            },
+            }
             Self::OtherTokenizer { .. } => "use the tokenizer it was made with, or build it again",
             Self::TooFewTokens { n_tokens, needed, seq_len } => {
                 match (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens)) {

@@ -84,6 +84,10 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     }
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
+    if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
+        let why = "the tokenizer has no token that ends a text, from which a sample would begin";
+        env.warn(&format!("`train.sample_every` has no effect: {why}"));
+    }
     observer.intro(&recipe, &estimate, &corpora);
     let ended = run.go(&stop, &mut observer);
     observer.progress.finish();

@@ -1,6 +1,6 @@
 //! The data of a run: tokenizer and token stores, made once and found again by a resumed run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
@@ -11,7 +11,7 @@ use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{DataSection, Recipe};
+use crate::recipe::{DataSection, Recipe, refused};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -101,6 +101,13 @@ pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
         return Ok(Source::Embedded(corpus));
     }
     if !recipe.data.is_stdin() {
+        let is_read_once =
+            |path: &&PathBuf| path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+        if let Some(path) = paths.iter().find(is_read_once) {
+            let problem = format!("`{}` can be read but once, and not again", path.display());
+            return Err(refused("data.paths", problem)
+                .hint("give it as standard input: `--set 'data.paths=[\"-\"]' < PIPE`"));
+        }
         return Ok(Source::Paths { paths, options: read });
     }
     let kept = dir.join(STDIN);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use checkpoint::{OsDisk, atomic};
+use checkpoint::{OsDisk, RunDir, atomic};
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
 use train::report::format::duration;
 use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
@@ -62,6 +62,7 @@ pub fn write(
         recipe_toml: &recipe_toml,
         steps: &steps,
         evals: &evals,
+        best: RunDir::open(out)?.best()?,
         samples: &samples,
         machine: &Machine::detect().facts(),
         hashes: &hashes,
