@@ -111,8 +111,7 @@ impl Manifest {
     }
 
     fn parse(path: &Path, text: &[u8]) -> Result<Self, CheckpointError> {
-        let invalid =
-            |problem| CheckpointError::Manifest { path: path.to_owned(), problem };
+        let invalid = |problem| CheckpointError::Manifest { path: path.to_owned(), problem };
         let json = |error: serde_json::Error| invalid(error.to_string());
         // Alone at first: another version may have other fields.
         let Version { format_version: found } = serde_json::from_slice(text).map_err(json)?;

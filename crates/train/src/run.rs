@@ -13,8 +13,8 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    self, EvalRow, Log, LogError, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog, SampleRow,
-    Scores, StepRow,
+    self, EvalRow, Log, LogError, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog,
+    SampleRow, Scores, StepRow,
 };
 use crate::replay;
 use crate::state::{DataHashes, TrainerState};

@@ -126,7 +126,8 @@ fn arithmetic(
 
 fn verdict(fits: Option<bool>, micro_batch_that_fits: Option<usize>) -> String {
     match (fits, micro_batch_that_fits) {
-        (None | Some(true), _) => "it fits\n".to_owned(),
+        (None, _) => "whether it fits is unknown\n".to_owned(),
+        (Some(true), _) => "it fits\n".to_owned(),
         (_, Some(n)) => {
             format!("it does not fit\n  hint: it does with `--set train.micro_batch={n}`\n")
         }
