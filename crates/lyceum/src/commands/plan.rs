@@ -190,3 +190,15 @@ fn counted(source: &Source) -> Result<Option<u64>, DataError> {
     }
     Ok(Some(n_bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_to_fit_is_not_said_to() {
+        assert_eq!(verdict(Some(true), None), "it fits\n");
+        assert_eq!(verdict(None, None), "whether it fits is unknown\n");
+        assert!(verdict(Some(false), Some(2)).contains("train.micro_batch=2"));
+    }
+}

@@ -115,6 +115,8 @@ fn refusals(lab: &Lab) -> Vec<(Vec<String>, Vec<&'static str>)> {
             sets(&["model.d_model=33"]),
             vec!["`model.n_heads`: 2 does not divide d_model = 33", "hint: make `model.d_model`"],
         ),
+        (sets(&["model.depth=0"]), vec!["`model.depth`: 0 is not at least 1", "hint: change it"]),
+        (sets(&["train.steps=2000000000000"]), vec!["is not in [1, 2^40]", "hint: change it"]),
         (sets(&["model.family=lstm"]), vec!["`lstm` is not one of", "hint: change it"]),
         (
             sets(&["model.family=seed_transformer", "model.d_model=31", "model.n_heads=1"]),
