@@ -180,12 +180,11 @@ impl RunDir {
     /// read.
     pub fn newest_valid(&self) -> Result<Newest, CheckpointError> {
         let newest = last_valid(self.checkpoints()?, vec![], manifest::verify)?;
-        match newest {
-            Newest { checkpoint: None, skipped } if !skipped.is_empty() => {
-                Err(CheckpointError::NoCheckpoint { run: self.path.clone(), skipped })
-            }
-            newest => Ok(newest),
+        if newest.checkpoint.is_none() && !newest.skipped.is_empty() {
+            let (run, skipped) = (self.path.clone(), newest.skipped);
+            return Err(CheckpointError::NoCheckpoint { run, skipped });
         }
+        Ok(newest)
     }
 
     /// Notes the best checkpoint, which [`Self::prune`] keeps.

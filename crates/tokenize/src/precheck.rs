@@ -2,8 +2,8 @@
 //!
 //! The crate trusts its input: a merge whose result is longer than any token indexes out of a
 //! buffer, an id of 4 billion asks for an embedding of that many rows, dropout in a saved model
-//! makes encoding random, forty replacements of one letter by two make a terabyte of a word. Each is
-//! refused here, by name.
+//! makes encoding random, forty replacements of one letter by two make a terabyte of a word. Each
+//! is refused here, by name.
 
 use std::collections::BTreeSet;
 

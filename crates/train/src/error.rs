@@ -70,8 +70,8 @@ pub enum TrainError {
     #[error("checkpoint `{dir}` does not fit: {problem}")]
     Mismatch { dir: PathBuf, problem: String },
     /// The data is not what the run began with.
-    #[error("checkpoint `{dir}` was trained with {what} than the run has now")]
-    OtherData { dir: PathBuf, what: &'static str },
+    #[error("checkpoint `{dir}` is of other data: the hash of the {what} differs")]
+    OtherData { dir: PathBuf, what: String },
     /// There is nothing left to do, and no way back.
     #[error("checkpoint `{dir}` is at step {step}, beyond the {steps} that are asked for")]
     Beyond { dir: PathBuf, step: u64, steps: u64 },
@@ -97,11 +97,9 @@ impl TrainError {
                 checkpoint.display(),
                 replay.display()
             )),
-            Self::OtherData { .. } => Some(
-                "bring back `data/` of the run as it was, or start another run in another \
-                 directory"
-                    .into(),
-            ),
+            Self::OtherData { .. } => {
+                Some("bring back `data/` of the run as it was, or start another run".into())
+            }
             Self::Beyond { step, .. } => {
                 Some(format!("ask for more than {step} with `train.steps`, or leave it as it was"))
             }

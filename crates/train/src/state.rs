@@ -1,10 +1,12 @@
 //! What a checkpoint holds beside the model.
 
+use std::collections::BTreeMap;
+
 use data::{Cursor, Store};
 use serde::{Deserialize, Serialize};
 
 /// Everything a resumed run goes on from, apart from weights and moments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// Steps done.
     pub step: u64,
@@ -20,55 +22,25 @@ pub struct TrainerState {
     pub steps_at_scale: u64,
     /// Seconds spent so far, over all sessions.
     pub seconds: f64,
-    /// What it was trained on; none before a run has begun.
+    /// Hashes of what it is trained on and judged by; none before a run has begun.
     #[serde(default)]
-    pub data: Option<DataHashes>,
+    pub data: DataHashes,
 }
 
-/// What a run learns from and is judged by, as hashes: it goes on from the same alone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataHashes {
-    /// Of the tokenizer.
-    pub tokenizer: String,
-    /// Of the tokens that are learned.
-    pub train: String,
-    /// Of the tokens it is judged by, where it is.
-    pub validation: Option<String>,
-}
+/// Hashes of a run's data by its name: the run goes on from the same alone.
+pub type DataHashes = BTreeMap<String, String>;
 
-impl DataHashes {
-    /// Those of a run's stores.
-    pub fn of(train: &Store, validation: Option<&Store>) -> Self {
-        Self {
-            tokenizer: train.tokenizer_hash(),
-            train: train.content_hash(),
-            validation: validation.map(Store::content_hash),
-        }
-    }
-
-    /// What of `other` is not the same.
-    pub fn difference(&self, other: &Self) -> Option<&'static str> {
-        match () {
-            () if self.tokenizer != other.tokenizer => Some("another tokenizer"),
-            () if self.train != other.train => Some("other training tokens"),
-            () if self.validation != other.validation => Some("other validation tokens"),
-            () => None,
-        }
-    }
+/// The hashes of a run's tokenizer and stores.
+pub(crate) fn hashes(train: &Store, validation: Option<&Store>) -> DataHashes {
+    let stores = [("training tokens", Some(train)), ("validation tokens", validation)];
+    let stores = stores.into_iter().filter_map(|(name, store)| Some((name, store?.content_hash())));
+    let all = [("tokenizer", train.tokenizer_hash())].into_iter().chain(stores);
+    all.map(|(name, hash)| (name.to_owned(), hash)).collect()
 }
 
 impl TrainerState {
     /// Before the first step.
     pub fn start(loss_scale: f32) -> Self {
-        Self {
-            step: 0,
-            updates: 0,
-            tokens: 0,
-            cursor: Cursor::default(),
-            loss_scale,
-            steps_at_scale: 0,
-            seconds: 0.0,
-            data: None,
-        }
+        Self { loss_scale, ..Self::default() }
     }
 }

@@ -6,12 +6,12 @@ use data::Batch;
 use kernels::philox::philox4x32;
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
+use serde_json::json;
 use tasks::NextToken;
-use train::report::format::bytes;
 use train::{StepConfig, TrainError, Trainer};
 
 use super::show;
-use super::table::{Facts, or_dash};
+use super::table::Table;
 use crate::cli::BenchTrain;
 use crate::environment::Env;
 use crate::estimate::Estimate;
@@ -78,23 +78,20 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
     let mut times = times.split_off(WARMUP);
     times.sort_by(f64::total_cmp);
     let (median, n_tokens) = (times[times.len() / 2], (batch * seq_len) as f64);
-    let (ms, tokens_per_s) = (round(median * 1e3), (n_tokens / median).round());
-    let (ms_min, gflops) = (round(times[0] * 1e3), round(flops * n_tokens / median / 1e9));
-    let engine = format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa);
-    let peak = machine::peak_rss_bytes();
-    let facts = Facts::default()
-        .text("engine", engine)
-        .text("size", &args.size)
-        .text("mode", &args.mode)
-        .count("batch", batch as u64)
-        .count("seq", seq_len as u64)
-        .named("a step", "ms_median", ms, format!("{ms} ms, the median of {}", args.steps))
-        .named("the fastest", "ms_min", ms_min, format!("{ms_min} ms"))
-        .named("tokens a second", "tokens_per_s", tokens_per_s, tokens_per_s)
-        .named("GFLOP a second", "gflop_per_s", gflops, gflops)
-        .named("peak memory", "peak_mib", peak.map(|peak| peak >> 20), or_dash(peak, bytes))
-        .with("loss", loss, format!("{loss:.4}"));
-    show(args.json, facts.end())
+    let facts = json!({
+        "engine": format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa),
+        "size": args.size, "mode": args.mode, "batch": batch, "seq": seq_len,
+        "ms_median": round(median * 1e3), "ms_min": round(times[0] * 1e3),
+        "tokens_per_s": (n_tokens / median).round(),
+        "gflop_per_s": round(flops * n_tokens / median / 1e9),
+        "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
+        "loss": loss,
+    });
+    let mut table = Table::default();
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        table.row(&[name.as_str(), value.to_string().trim_matches('"')]);
+    }
+    show(args.json, (table.text(), facts))
 }
 
 fn round(x: f64) -> f64 {

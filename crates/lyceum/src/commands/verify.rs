@@ -46,8 +46,8 @@ pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
     let recipe = Recipe::asked(&args.recipe)?;
     let stop = stop::flag().context("no handler")?;
     let dir = TempDir::new().context("failed to make a temporary directory")?;
-    // Whatever cannot be removed stays.
-    let clean = || drop(fs::remove_dir_all(dir.path()));
+    // More than once, for it is written to meanwhile; whatever cannot be removed stays.
+    let clean = || _ = (0..100).find(|_| fs::remove_dir_all(dir.path()).is_ok());
     stop::at_once_during(&stop, clean, || {
         let mut setup = Setup::new(&recipe, dir.path(), env)?;
         let verdicts = hold(&mut setup)?;

@@ -32,7 +32,7 @@ fn the_surface_is_frozen() {
 
 #[test]
 fn usage_errors_are_2() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 9] = [
         &[],
         &["pretrian"],
         &["generate"],
