@@ -60,7 +60,7 @@ fn fmt() -> Result<()> {
 }
 
 fn tidy_step() -> Result<()> {
-    tidy::run(false)
+    tidy::run()
 }
 
 fn clippy() -> Result<()> {

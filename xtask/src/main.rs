@@ -3,7 +3,7 @@
 //! | command | what |
 //! |---|---|
 //! | `cargo xtask ci [--no-test]` | every check that a change must pass |
-//! | `cargo xtask tidy [--tighten]` | the house rules that no compiler knows (`STYLE.md`) |
+//! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
 //! | `cargo xtask golden [--check]` | makes the fixtures, or holds them against `PyTorch` |
@@ -24,7 +24,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask COMMAND
 
   ci [--no-test]             fmt, tidy, deny, clippy, doc, tests
-  tidy [--tighten]           house rules; --tighten lowers the recorded maxima to today's
+  tidy                       house rules
   bench train [OPTIONS]      a training step here and in PyTorch, in turn
       --rounds N             how often each is run (3)
       --sizes S,M,BASE       which shapes
@@ -50,8 +50,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
     match args {
         ["ci"] => ci::run(true),
         ["ci", "--no-test"] => ci::run(false),
-        ["tidy"] => tidy::run(false),
-        ["tidy", "--tighten"] => tidy::run(true),
+        ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
         ["golden"] => golden::make(),

@@ -7,12 +7,10 @@
 //! | `places` | what only some crates may write: `unsafe`, printing, the environment |
 //! | `arrows` | which crate may depend on which |
 //! | `budget` | lines without tests |
-//! | `ratchet` | the recorded maxima, which may only go down |
 
 mod arrows;
 mod budget;
 mod places;
-mod ratchet;
 mod shape;
 mod text;
 
@@ -25,7 +23,6 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::source::Source;
-use ratchet::{Maxima, Ratchet};
 
 /// One checked-in text file; `path` is relative to the root, with `/`.
 pub struct File {
@@ -35,25 +32,22 @@ pub struct File {
     declared_test: bool,
 }
 
-/// The widest of what was seen, for the last line and the ratchet.
+/// What was seen.
 #[derive(Default)]
 struct Survey {
     problems: Vec<String>,
     warnings: Vec<String>,
-    maxima: Maxima,
 }
 
 /// Checks every file of the tree and prints what is wrong, one `path:line: problem` a line.
 ///
 /// # Errors
 /// When a rule is broken or the tree cannot be read.
-pub fn run(tighten: bool) -> Result<()> {
-    let root = command::root();
-    let files = files(&root)?;
-    let ratchet = Ratchet::load(&root)?;
-    let mut survey = Survey { problems: ratchet.problems(), ..Survey::default() };
+pub fn run() -> Result<()> {
+    let files = files(&command::root())?;
+    let mut survey = Survey::default();
     for file in &files {
-        inspect(file, &ratchet, &mut survey);
+        inspect(file, &mut survey);
     }
     survey.problems.extend(arrows::problems(&files));
     let budget = budget::count(&files);
@@ -61,30 +55,25 @@ pub fn run(tighten: bool) -> Result<()> {
     for line in survey.warnings.iter().chain(&survey.problems) {
         println!("{line}");
     }
-    println!("tidy: {} files; {}; {budget}", files.len(), survey.maxima);
+    println!("tidy: {} files; {budget}", files.len());
     if !survey.problems.is_empty() {
         bail!("tidy found {} problems", survey.problems.len());
-    }
-    if tighten {
-        ratchet.lowered(&survey.maxima).save(&root)?;
     }
     Ok(())
 }
 
 /// Runs the rules of a single file.
-fn inspect(file: &File, ratchet: &Ratchet, survey: &mut Survey) {
+fn inspect(file: &File, survey: &mut Survey) {
     survey.problems.extend(text::paths(file));
     if !file.is_rust() {
         return;
     }
     let source = Source::read(&file.text);
-    survey.problems.extend(text::problems(file, &source, ratchet));
+    survey.problems.extend(text::problems(file, &source));
     survey.warnings.extend(text::warning(file));
     survey.problems.extend(places::problems(file, &source));
     if !file.is_generated() {
-        let functions = source.functions();
-        survey.problems.extend(shape::problems(file, &functions, ratchet));
-        survey.maxima.see(file, &functions);
+        survey.problems.extend(shape::problems(file, &source.functions()));
     }
 }
 

@@ -38,7 +38,8 @@ pub fn write_file(disk: &dyn Disk, target: &Path, bytes: &[u8]) -> Result<(), Ch
     write_file_with(disk, target, |out| out.write_all(bytes))
 }
 
-/// As [`write_file`], with a function that writes the content.
+/// As [`write_file`], with a function that writes the content. A link stays, and what it leads to
+/// is replaced; a pipe or a device is written into, for nothing can take its place.
 ///
 /// # Errors
 /// As [`write_file`], and what `write` returns.
@@ -48,6 +49,12 @@ pub fn write_file_with(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), CheckpointError> {
     let steps = || -> io::Result<()> {
+        if fs::metadata(target).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            let mut out = BufWriter::with_capacity(CHUNK_BYTES, disk.create(target)?);
+            write(&mut out)?;
+            return out.flush();
+        }
+        let target = &fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
         let partial = beside(target, PARTIAL)?;
         let written = write_synced(disk, &partial, write).and_then(|_| {
             disk.rename(&partial, target)?;
@@ -151,17 +158,9 @@ impl Write for Hashing {
     }
 }
 
-/// Reads a file that is small by its nature; one that is not is refused before it is read.
+/// Reads a file that is small by its nature.
 pub(crate) fn read_small(path: &Path, max_bytes: u64) -> Result<Vec<u8>, CheckpointError> {
-    let steps = || {
-        let metadata = fs::metadata(path)?;
-        if metadata.len() > max_bytes {
-            let problem = format!("{} bytes, at most {max_bytes} allowed", metadata.len());
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
-        }
-        fs::read(path)
-    };
-    steps().map_err(CheckpointError::read(path))
+    mapped::read_small(path, max_bytes).map_err(CheckpointError::read(path))
 }
 
 /// Reads JSON of the program's own.
@@ -169,4 +168,32 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, Checkpoin
     let json = read_small(path, MAX_JSON_BYTES)?;
     serde_json::from_slice(&json)
         .map_err(|source| CheckpointError::Json { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+    use crate::OsDisk;
+
+    #[test]
+    fn what_is_no_file_is_written_into_and_a_link_stays_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let [file, link, pipe] = ["file", "link", "pipe"].map(|name| temp.path().join(name));
+        fs::write(&file, "before").unwrap();
+        symlink(&file, &link).unwrap();
+        write_file(&OsDisk, &link, b"after").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"after");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let from = pipe.clone();
+        let reader = thread::spawn(move || fs::read(from).unwrap());
+        write_file(&OsDisk, &pipe, b"through").unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 3, "no leftover");
+    }
 }

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What a save does to a disk. Everything that changes a checkpoint or a run goes through here;
-/// reading does not. Each method is the operating system's, unless a test has its own.
+/// What a save does to a disk. Everything that changes a checkpoint, or is written whole, goes
+/// through here; reading, logs that are appended to, token stores and the lock do not. Each method
+/// is the operating system's, unless a test has its own.
 ///
 /// # Errors
 /// Those of the function of `std::fs` that a method is named after.

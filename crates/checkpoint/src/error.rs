@@ -36,6 +36,8 @@ pub enum CheckpointError {
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("`{path}` is no valid manifest: {problem}")]
     Manifest { path: PathBuf, problem: String },
+    #[error("`{path}` has format version {found}, this build reads {known}")]
+    FormatVersion { path: PathBuf, found: u32, known: u32 },
     #[error("damaged checkpoint `{dir}`: `{file}` {damage}")]
     Damaged { dir: PathBuf, file: String, damage: Damage },
     #[error("`{path}` exists and is not empty")]
@@ -112,6 +114,12 @@ impl CheckpointError {
         move |source| Self::Write { path: path.to_owned(), source }
     }
 
+    /// Whether files are other than they were written, so that an earlier checkpoint may stand in;
+    /// one that cannot be read, or that another version wrote, may be whole.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Manifest { .. })
+    }
+
     /// What the user can do about it, where there is something.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -140,6 +148,10 @@ impl CheckpointError {
             Self::NotARun { .. } => "give a directory that `lyceum pretrain --out` wrote",
             Self::NotAModel { .. } => {
                 "a model directory has a `config.json`, a run directory has `checkpoints/`"
+            }
+            Self::FormatVersion { .. } => "use the version of Lyceum that wrote it, or a newer one",
+            Self::NoCheckpoint { skipped, .. } if !skipped.is_empty() => {
+                "restore a file that is named, or start another run in another directory"
             }
             Self::NoCheckpoint { .. } => {
                 "continue the run with `--resume`: its first checkpoint is yet to come"

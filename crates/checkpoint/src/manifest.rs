@@ -102,29 +102,38 @@ impl Manifest {
     /// It is missing, unreadable, of another format version, or was changed.
     pub fn load(dir: &Path) -> Result<Self, CheckpointError> {
         let path = dir.join(FILE_NAME);
-        if dir.is_dir() && (path.is_dir() || matches!(path.try_exists(), Ok(false))) {
+        if path.is_dir() || matches!(path.try_exists(), Ok(false)) {
             let (dir, file) = (dir.to_owned(), FILE_NAME.to_owned());
             return Err(CheckpointError::Damaged { dir, file, damage: Damage::Missing });
         }
         let text = atomic::read_small(&path, MAX_BYTES)?;
-        Self::parse(&text).map_err(|problem| CheckpointError::Manifest { path, problem })
+        Self::parse(&path, &text)
     }
 
-    fn parse(text: &[u8]) -> Result<Self, String> {
-        let found: Self = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        if found.format_version != FORMAT_VERSION {
-            let version = found.format_version;
-            return Err(format!("format version {version}, this build reads {FORMAT_VERSION}"));
+    fn parse(path: &Path, text: &[u8]) -> Result<Self, CheckpointError> {
+        let invalid = |problem| CheckpointError::Manifest { path: path.to_owned(), problem };
+        let json = |error: serde_json::Error| invalid(error.to_string());
+        // Alone at first: another version may have other fields.
+        let Version { format_version: found } = serde_json::from_slice(text).map_err(json)?;
+        if found != FORMAT_VERSION {
+            let (path, known) = (path.to_owned(), FORMAT_VERSION);
+            return Err(CheckpointError::FormatVersion { path, found, known });
         }
+        let found: Self = serde_json::from_slice(text).map_err(json)?;
         let expected = Self::new(found.origin, found.files);
         if expected.to_json().as_bytes() != text {
-            return Err("its own BLAKE3 hash differs".to_owned());
+            return Err(invalid("its own BLAKE3 hash differs".to_owned()));
         }
         match expected.files.keys().find(|name| !is_plain(Path::new(name))) {
-            Some(name) => Err(format!("`{name}` is no path below the checkpoint")),
+            Some(name) => Err(invalid(format!("`{name}` is no path below the checkpoint"))),
             None => Ok(expected),
         }
     }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 impl FileRecord {
@@ -166,31 +175,37 @@ mod tests {
         Manifest::new(origin, BTreeMap::from([(name.to_owned(), record)]))
     }
 
+    fn parse(text: &[u8]) -> Result<Manifest, String> {
+        Manifest::parse(Path::new("m"), text).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn every_flipped_bit_of_a_manifest_is_seen() {
         let text = sample("config.json").to_json().into_bytes();
-        assert_eq!(Manifest::parse(&text), Ok(sample("config.json")));
+        assert_eq!(parse(&text), Ok(sample("config.json")));
         for bit in 0..text.len() * 8 {
             let mut flipped = text.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(Manifest::parse(&flipped).is_err(), "bit {bit}");
+            assert!(parse(&flipped).is_err(), "bit {bit}");
         }
         for len in 0..text.len() {
-            assert!(Manifest::parse(&text[..len]).is_err(), "cut to {len}");
+            assert!(parse(&text[..len]).is_err(), "cut to {len}");
         }
     }
 
     #[test]
     fn another_format_version_is_named() {
         let text = sample("a").to_json().replace("\"format_version\": 1", "\"format_version\": 2");
-        let problem = Manifest::parse(text.as_bytes()).unwrap_err();
-        assert_eq!(problem, "format version 2, this build reads 1");
+        for text in ["{\"format_version\": 2, \"other\": []}", &text] {
+            let problem = parse(text.as_bytes()).unwrap_err();
+            assert_eq!(problem, "`m` has format version 2, this build reads 1");
+        }
     }
 
     #[test]
     fn a_path_out_of_the_checkpoint_is_refused() {
         for name in ["../../etc/passwd", "/etc/passwd", "a/../../b", "", "..", "./a"] {
-            let problem = Manifest::parse(sample(name).to_json().as_bytes()).unwrap_err();
+            let problem = parse(sample(name).to_json().as_bytes()).unwrap_err();
             assert!(problem.contains("no path below"), "{name}: {problem}");
         }
     }

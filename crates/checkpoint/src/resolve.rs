@@ -43,7 +43,7 @@ fn resolve_run(path: &Path) -> Result<Resolved, CheckpointError> {
     let mut candidates = run.checkpoints()?;
     // The newest is tried first but for the best.
     candidates.sort_by_key(|found| (best == Some(found.step), found.step));
-    let Newest { checkpoint, skipped } = last_valid(candidates, unread, manifest::verify_model);
+    let Newest { checkpoint, skipped } = last_valid(candidates, unread, manifest::verify_model)?;
     match checkpoint {
         Some(Checkpoint { dir, .. }) => Ok(Resolved { dir, skipped }),
         None => Err(CheckpointError::NoCheckpoint { run: path.to_owned(), skipped }),

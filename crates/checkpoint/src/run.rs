@@ -164,16 +164,27 @@ impl RunDir {
     /// # Errors
     /// [`CheckpointError::Write`].
     pub fn stage(&self, step: u64) -> Result<StagedDir<'_>, CheckpointError> {
-        let target = self.path.join(CHECKPOINTS).join(step_name(step));
-        StagedDir::begin(&*self.disk, &target)
+        StagedDir::begin(&*self.disk, &self.checkpoint_dir(step))
     }
 
-    /// The newest checkpoint whose every file is as it was written.
+    /// Where the checkpoint of a step is, or would be.
+    pub fn checkpoint_dir(&self, step: u64) -> PathBuf {
+        self.path.join(CHECKPOINTS).join(step_name(step))
+    }
+
+    /// The newest checkpoint whose every file is as it was written; none where there is none at
+    /// all.
     ///
     /// # Errors
-    /// [`CheckpointError::Read`] for the directory; a damaged checkpoint is no error here.
+    /// [`CheckpointError::NoCheckpoint`] where all are damaged; what may be whole and cannot be
+    /// read.
     pub fn newest_valid(&self) -> Result<Newest, CheckpointError> {
-        Ok(last_valid(self.checkpoints()?, vec![], manifest::verify))
+        let newest = last_valid(self.checkpoints()?, vec![], manifest::verify)?;
+        if newest.checkpoint.is_none() && !newest.skipped.is_empty() {
+            let (run, skipped) = (self.path.clone(), newest.skipped);
+            return Err(CheckpointError::NoCheckpoint { run, skipped });
+        }
+        Ok(newest)
     }
 
     /// Notes the best checkpoint, which [`Self::prune`] keeps.
@@ -187,6 +198,15 @@ impl RunDir {
         assert!(best.metric.is_finite(), "record_best: metric is {}", best.metric);
         let json = serde_json::to_string(&best).expect("two finite numbers");
         self.write_file(BEST, format!("{json}\n").as_bytes())
+    }
+
+    /// Removes the note of the best checkpoint.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Write`].
+    pub fn forget_best(&self) -> Result<(), CheckpointError> {
+        let path = self.path.join(BEST);
+        self.disk.remove(&path).map_err(CheckpointError::write(&path))
     }
 
     /// The best checkpoint, where one was noted.
@@ -205,7 +225,7 @@ impl RunDir {
     /// Later ones (of a run that went back to an earlier step) stay. Returns the removed steps.
     ///
     /// # Errors
-    /// [`CheckpointError::Read`], [`CheckpointError::Write`].
+    /// As [`Self::best`], and [`CheckpointError::Write`].
     pub fn prune(&self, saved_step: u64, keep_last: usize) -> Result<Vec<u64>, CheckpointError> {
         let best = self.best()?.map(|best| best.step);
         let mut past = self.checkpoints()?;
@@ -229,18 +249,22 @@ impl RunDir {
 
 /// The last of `candidates` that `verify` finds whole; what is wrong with those after it is added
 /// to `skipped`.
+///
+/// # Errors
+/// What may be whole, but cannot be read.
 pub(crate) fn last_valid(
     candidates: Vec<Checkpoint>,
     mut skipped: Vec<CheckpointError>,
     verify: fn(&Path) -> Result<Manifest, CheckpointError>,
-) -> Newest {
+) -> Result<Newest, CheckpointError> {
     for checkpoint in candidates.into_iter().rev() {
         match verify(&checkpoint.dir) {
-            Ok(_) => return Newest { checkpoint: Some(checkpoint), skipped },
-            Err(error) => skipped.push(error),
+            Ok(_) => return Ok(Newest { checkpoint: Some(checkpoint), skipped }),
+            Err(error) if error.is_damage() => skipped.push(error),
+            Err(error) => return Err(error),
         }
     }
-    Newest { checkpoint: None, skipped }
+    Ok(Newest { checkpoint: None, skipped })
 }
 
 fn step_name(step: u64) -> String {

@@ -34,8 +34,8 @@ pub fn train_tokenizer(source: &Source, vocab_size: usize) -> Result<Tokenizer, 
 /// corpus of one file has some too. The stores are the same whatever the number of threads.
 ///
 /// # Errors
-/// When the text cannot be read or a store not be written; then neither store is there, or what was
-/// there before still is.
+/// When the text cannot be read or a store not be written. What was at `train` before is there
+/// still; where nothing was, nothing is, though `validation` may have got its name already.
 pub fn build(
     source: &Source,
     tokenizer: &Tokenizer,

@@ -197,7 +197,9 @@ impl DataError {
             Self::Column { columns, .. } => {
                 return Some(format!("columns of strings are: {}", quoted(columns)));
             }
-            Self::Store { .. } => "delete it; it is built again from the text",
+            Self::Store { .. } => {
+                "restore it; or delete it where its text is unchanged: it is built again the same"
+            }
             Self::OtherTokenizer { .. } => "use the tokenizer it was made with, or build it again",
             Self::TooFewTokens { n_tokens, needed, seq_len } => {
                 match (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens)) {

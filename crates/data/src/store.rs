@@ -51,12 +51,15 @@ impl Store {
     /// As [`Store::open`], and when the store was made with another tokenizer.
     pub fn open_for(path: &Path, tokenizer: &Tokenizer) -> Result<Self, DataError> {
         let store = Self::open(path)?;
-        let found = store.tokenizer_hash();
-        if found == tokenizer.hash() {
-            return Ok(store);
+        let (found, expected) = (store.tokenizer_hash(), tokenizer.hash().to_owned());
+        if found != expected {
+            return Err(DataError::OtherTokenizer { path: path.to_owned(), expected, found });
         }
-        let expected = tokenizer.hash().to_owned();
-        Err(DataError::OtherTokenizer { path: path.to_owned(), expected, found })
+        let (found, expected) = (store.vocab_size(), tokenizer.vocab_size());
+        if found != expected {
+            return Err(store.damaged(format!("its vocabulary is {found}, of {expected} tokens")));
+        }
+        Ok(store)
     }
 
     /// A store without a file, of documents that are ids already; an end-of-text id is appended to

@@ -6,9 +6,10 @@
 //! one is arithmetic, and micro-batches are slices of the same order.
 //!
 //! A document is predicted from the end-of-text id on: the id stands before its first token as
-//! input, and after its last one as target. So every token is a target once an epoch, the first
-//! and the last included, and a model can begin from end-of-text alone. A tokenizer without that id
-//! leaves the first token (of the stream, or of each document) without a prediction.
+//! input, and after its last one as target. So the first token is a target too, and a model can
+//! begin from end-of-text alone; a tokenizer without that id leaves it (of the stream, or of each
+//! document) without a prediction. Every other token is a target once an epoch, but for the end of
+//! a stream that fills no window: it is judged by, and not trained on.
 
 mod batch;
 mod packing;

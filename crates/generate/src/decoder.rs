@@ -114,7 +114,7 @@ pub fn generate(
     let (n, prompt) = (request.n_samples, &request.prompt);
     assert!(!prompt.is_empty() && prompt.len() <= max_len, "generate: {} tokens", prompt.len());
     assert!(n > 0, "generate: no row");
-    let capacity = max_len.min(prompt.len() + request.max_tokens);
+    let capacity = max_len.min(prompt.len().saturating_add(request.max_tokens));
     let mut decoder = Decoder::new(model, device, precision, [n, capacity]);
     let mut rows: Vec<Vec<u32>> = vec![prompt.clone(); n];
     let mut finish: Vec<Option<Finish>> = vec![None; n];

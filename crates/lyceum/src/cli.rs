@@ -35,7 +35,7 @@ pub struct Global {
     #[arg(long, short, global = true)]
     pub quiet: bool,
     /// Compute on N threads (default: all this process may use)
-    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    #[arg(long, global = true, value_name = "N", value_parser = n_threads)]
     pub threads: Option<usize>,
 }
 
@@ -365,6 +365,18 @@ Examples:
   lyceum completions bash > ~/.local/share/bash-completion/completions/lyceum
   lyceum completions zsh > ~/.zfunc/_lyceum
   lyceum completions fish > ~/.config/fish/completions/lyceum.fish";
+
+/// More threads than any machine has, and fewer than would exhaust one.
+const MAX_THREADS: usize = 4096;
+
+/// A number of threads.
+///
+/// # Errors
+/// With what is expected.
+pub fn n_threads(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
+    n.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
+}
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     let n = text.parse::<usize>().map_err(|error| error.to_string())?;

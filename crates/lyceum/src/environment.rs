@@ -18,11 +18,9 @@ use clap::ValueEnum;
 use kernels::Isa;
 use tensor::Device;
 
-use crate::cli::Global;
+use crate::cli::{Global, n_threads};
+use crate::commands::table::printable;
 use crate::failure::Failure;
-
-/// More threads than any machine has, and fewer than would exhaust one.
-const MAX_THREADS: usize = 4096;
 
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -93,21 +91,21 @@ impl Env {
     /// How things stand, on standard error.
     pub fn say(&self, message: &str) {
         if self.log >= Log::Info {
-            let _ = writeln!(io::stderr(), "{message}");
+            let _ = writeln!(io::stderr(), "{}", printable(message, true));
         }
     }
 
     /// What takes how long, on standard error.
     pub fn debug(&self, message: impl FnOnce() -> String) {
         if self.log >= Log::Debug {
-            let _ = writeln!(io::stderr(), "debug: {}", message());
+            let _ = writeln!(io::stderr(), "debug: {}", printable(&message(), true));
         }
     }
 
     /// What the user should know, though it stops nothing.
     pub fn warn(&self, message: &str) {
         let word = if self.color { "\u{1b}[1;33mwarning:\u{1b}[0m" } else { "warning:" };
-        let _ = writeln!(io::stderr(), "{word} {message}");
+        let _ = writeln!(io::stderr(), "{word} {}", printable(message, true));
     }
 }
 
@@ -138,9 +136,8 @@ fn parse_isa(value: &str) -> Result<Isa, Failure> {
 }
 
 fn parse_threads(value: &str) -> Result<usize, Failure> {
-    let n = value.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
-    let expected = format!("expected a number from 1 to {MAX_THREADS}");
-    n.ok_or_else(|| Failure::new(format!("`LYCEUM_THREADS` is `{value}`, {expected}")))
+    let refused = |expected| Failure::new(format!("`LYCEUM_THREADS` is `{value}`, {expected}"));
+    n_threads(value).map_err(refused)
 }
 
 fn parse_log(value: &str) -> Result<Log, Failure> {

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use crate::commands::table::printable;
+
 /// How a command ended that was not refused; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -75,12 +77,12 @@ impl Failure {
         let paint = |code: &str, word: &str| {
             if color { format!("\u{1b}[1;{code}m{word}\u{1b}[0m") } else { word.to_owned() }
         };
-        let mut text = format!("{} {message}\n", paint("31", "error:"));
+        let mut text = format!("{} {}\n", paint("31", "error:"), printable(message, true));
         for cause in causes {
-            let _ = writeln!(text, "  caused by: {cause}");
+            let _ = writeln!(text, "  caused by: {}", printable(cause, true));
         }
         if let Some(hint) = hint {
-            let _ = writeln!(text, "\n{} {hint}", paint("36", "hint:"));
+            let _ = writeln!(text, "\n{} {}", paint("36", "hint:"), printable(hint, true));
         }
         text
     }
@@ -167,6 +169,8 @@ mod tests {
     fn a_failure_says_what_why_and_what_to_do() {
         let failure = Err::<(), _>(io::Error::other("why")).context("no").expect_err("it is");
         let failure = failure.hint("do");
+        let steering = Failure::new("\u{1b}[2J").hint("\u{7}").text(false);
+        assert_eq!(steering, "error: \u{fffd}[2J\n\nhint: \u{fffd}\n");
         assert_eq!(failure.text(false), "error: no\n  caused by: why\n\nhint: do\n");
         assert!(failure.text(true).starts_with("\u{1b}[1;31merror:\u{1b}[0m no"));
         assert_eq!(failure.code(), 1);

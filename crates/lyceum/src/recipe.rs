@@ -101,7 +101,7 @@ impl Recipe {
         let path = Path::new(name);
         let embedded = EMBEDDED.iter().find(|(known, _)| *known == name);
         let text = match embedded {
-            Some((_, text)) if !path.exists() => (*text).to_owned(),
+            Some((_, text)) if !path.is_file() => (*text).to_owned(),
             None if !path.exists() && path.extension().is_none() => {
                 let names = EMBEDDED.map(|(name, _)| name).join(", ");
                 let problem = "there is no such file, and none in the program";
@@ -144,13 +144,13 @@ impl Recipe {
         let saves = train.checkpoint_every;
         let some = |n: u64| (1..=1 << 40).contains(&n);
         let values: [(_, &dyn Display, _, _); 15] = [
-            ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "at least 1"),
-            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "at least 1"),
-            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "at least 1"),
-            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "at least 1"),
-            ("train.steps", &train.steps, some(train.steps), "at least 1"),
-            ("train.checkpoint_every", &saves, some(saves), "at least 1"),
-            ("train.eval_every", &train.eval_every, some(train.eval_every), "at least 1"),
+            ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "in [1, 2^40]"),
+            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
+            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
+            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
+            ("train.steps", &train.steps, some(train.steps), "in [1, 2^40]"),
+            ("train.checkpoint_every", &saves, some(saves), "in [1, 2^40]"),
+            ("train.eval_every", &train.eval_every, some(train.eval_every), "in [1, 2^40]"),
             ("data.validation_fraction", &fraction, (0.0..=0.5).contains(&fraction), "in [0, 0.5]"),
             ("task.label_smoothing", &smoothing, share(smoothing), "in [0, 1)"),
             ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),

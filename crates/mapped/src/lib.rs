@@ -1,12 +1,13 @@
-//! Memory-mapped files, read-only: the bytes of a file as a slice, and that slice as numbers.
+//! Memory-mapped files, read-only: the bytes of a file as a slice, and that slice as numbers. Also
+//! small files, read whole within a limit.
 //!
 //! One of the few crates with `unsafe`, because a mapping is only as constant as the file below it.
 
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::ops::Deref;
 use std::path::Path;
 
@@ -38,15 +39,8 @@ impl MappedFile {
     /// # Errors
     /// The file cannot be opened or mapped, or is not a regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        if metadata.len() == 0 {
+        let file = open_regular(path)?;
+        if file.metadata()?.len() == 0 {
             return Ok(Self { map: None });
         }
         // SAFETY: the mapping is read-only, and nothing in this program writes to or
@@ -71,6 +65,36 @@ impl AsRef<[u8]> for MappedFile {
     fn as_ref(&self) -> &[u8] {
         self
     }
+}
+
+/// Opens a file that is one: a pipe would be waited for, a device may have no end.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    File::open(path)
+}
+
+/// The bytes of a file that is small by its nature.
+///
+/// # Errors
+/// The file cannot be read, is not a regular file, or has more than `max_bytes`
+/// ([`io::ErrorKind::FileTooLarge`]), be it that it grows while it is read.
+pub fn read_small(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(path)?;
+    let (mut bytes, mut n_bytes) = (Vec::new(), file.metadata()?.len());
+    if n_bytes <= max_bytes {
+        n_bytes = file.take(max_bytes + 1).read_to_end(&mut bytes)? as u64;
+    }
+    if n_bytes > max_bytes {
+        let problem = format!("{n_bytes} bytes, at most {max_bytes} are read");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
 }
 
 /// The bytes as numbers of the machine's own byte order: in place where they are aligned for `T`,
@@ -102,7 +126,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for content in [vec![], vec![1], vec![7; 100_000]] {
             let path = dir.path().join(content.len().to_string());
-            std::fs::write(&path, &content).unwrap();
+            fs::write(&path, &content).unwrap();
             assert_eq!(*MappedFile::open(&path).unwrap(), content[..]);
         }
     }
@@ -114,6 +138,22 @@ mod tests {
         assert_eq!(kind(&dir.path().join("missing")), io::ErrorKind::NotFound);
         assert_eq!(kind(dir.path()), io::ErrorKind::IsADirectory);
         assert_eq!(kind(Path::new("/dev/null")), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_small_file_is_read_within_its_limit_and_a_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("small");
+        fs::write(&path, "It was").unwrap();
+        assert_eq!(read_small(&path, 6).unwrap(), b"It was");
+        let kind = |path: &Path| read_small(path, 5).unwrap_err().kind();
+        assert_eq!(kind(&path), io::ErrorKind::FileTooLarge);
+        assert_eq!(kind(Path::new("/dev/zero")), io::ErrorKind::InvalidInput);
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        assert_eq!(kind(&pipe), io::ErrorKind::InvalidInput);
+        assert_eq!(MappedFile::open(&pipe).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

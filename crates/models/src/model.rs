@@ -62,12 +62,7 @@ impl Model {
     pub fn load_config(dir: &Path) -> Result<ModelConfig, ModelError> {
         let path = dir.join("config.json");
         let read = |source| ModelError::Read { path: path.clone(), source };
-        let bytes = std::fs::metadata(&path).map_err(read)?.len();
-        if bytes > MAX_CONFIG_BYTES {
-            let what = format!("{bytes} bytes are more than a config has");
-            return Err(read(std::io::Error::other(what)));
-        }
-        let text = std::fs::read(&path).map_err(read)?;
+        let text = mapped::read_small(&path, MAX_CONFIG_BYTES).map_err(read)?;
         let json_error = |source| ModelError::Json { path: path.clone(), source };
         let json: Value = serde_json::from_slice(&text).map_err(json_error)?;
         let Some(model_type) = json.get("model_type").and_then(Value::as_str) else {

@@ -23,16 +23,6 @@ pub enum TokenizeError {
         /// The directory.
         dir: PathBuf,
     },
-    /// A file is larger than any tokenizer.
-    #[error("`{path}` has {n_bytes} bytes, a tokenizer file may have {limit}")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        n_bytes: u64,
-        /// The largest size that is read.
-        limit: u64,
-    },
     /// A tokenizer file is not what it should be.
     #[error("`{path}` is not a usable tokenizer: {reason}")]
     Malformed {
@@ -72,7 +62,7 @@ impl TokenizeError {
             Self::VocabSize { min, .. } => {
                 format!("byte-level BPE needs {min}; 4096 to 50257 are usual")
             }
-            Self::TooLarge { .. } | Self::Malformed { .. } => {
+            Self::Malformed { .. } => {
                 "copy the tokenizer files again from where the model came from".to_owned()
             }
             Self::Read { .. } | Self::Failed { .. } => return None,

@@ -1,7 +1,5 @@
 //! Hugging Face tokenizer directories, read and written.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -146,18 +144,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, TokenizeError> {
     if path.exists() { read(path).map(Some) } else { Ok(None) }
 }
 
-/// Reads a file no larger than a tokenizer can be; also one that grows while it is read.
 fn read(path: &Path) -> Result<Vec<u8>, TokenizeError> {
     let failed = |source| TokenizeError::Read { path: path.to_owned(), source };
-    let limit = FILE_BYTES_MAX;
-    let file = File::open(path).map_err(failed)?;
-    let mut n_bytes = file.metadata().map_err(failed)?.len();
-    let mut bytes = Vec::new();
-    if n_bytes <= limit {
-        n_bytes = file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)? as u64;
-    }
-    if n_bytes > limit {
-        return Err(TokenizeError::TooLarge { path: path.to_owned(), n_bytes, limit });
-    }
-    Ok(bytes)
+    mapped::read_small(path, FILE_BYTES_MAX).map_err(failed)
 }

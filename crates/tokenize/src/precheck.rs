@@ -2,7 +2,8 @@
 //!
 //! The crate trusts its input: a merge whose result is longer than any token indexes out of a
 //! buffer, an id of 4 billion asks for an embedding of that many rows, dropout in a saved model
-//! makes encoding random. Each is refused here, by name.
+//! makes encoding random, forty replacements of one letter by two make a terabyte of a word. Each
+//! is refused here, by name.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,20 @@ use serde_json::{Map, Value};
 /// Ids above this are no vocabulary, they are an attack on the embedding.
 const MAX_ID: u64 = 1 << 24;
 
+/// Steps in a row, and rows inside rows, of a normalizer or a decoder; no known one has so many.
+const MAX_STEPS: usize = 64;
+const MAX_DEPTH: usize = 8;
+/// How many times longer they may make a text.
+const MAX_GROWTH: f64 = 256.0;
+
 /// Checks the whole of a `tokenizer.json`.
 pub(crate) fn check(tokenizer: &Value) -> Result<(), String> {
+    for part in ["normalizer", "decoder"] {
+        let growth = tokenizer.get(part).map_or(Ok(1.0), |steps| growth(steps, MAX_DEPTH));
+        if growth.map_err(|problem| format!("`{part}` {problem}"))? > MAX_GROWTH {
+            return Err(format!("`{part}` may make a text more than {MAX_GROWTH} times longer"));
+        }
+    }
     let model = tokenizer.get("model").and_then(Value::as_object).ok_or("it has no `model`")?;
     check_added(tokenizer.get("added_tokens"))?;
     if model.get("dropout").and_then(Value::as_f64).is_some_and(|p| p > 0.0) {
@@ -73,6 +86,26 @@ pub(crate) fn check_merges(
         }
     }
     Ok(())
+}
+
+/// How many times longer a step, and the steps in it, may make a text. Told by the fields: the
+/// crate takes steps that do not say what they are.
+fn growth(step: &Value, depth: usize) -> Result<f64, String> {
+    let len = |pointer| step.pointer(pointer).and_then(Value::as_str).map(|text| text.len() as f64);
+    let prepended = 1.0 + len("/prepend").unwrap_or(0.0);
+    let replaced = match (len("/content"), len("/pattern/String").filter(|len| *len > 0.0)) {
+        (None, _) => 1.0,
+        (Some(content), Some(pattern)) => (content / pattern).max(1.0),
+        // An expression may match between any two characters.
+        (Some(content), None) => 1.0 + content,
+    };
+    let inner = ["normalizers", "decoders"].map(|name| step.get(name).and_then(Value::as_array));
+    let inner: Vec<&Value> = inner.into_iter().flatten().flatten().collect();
+    if inner.len() > MAX_STEPS || (depth == 0 && !inner.is_empty()) {
+        return Err(format!("has more than {MAX_STEPS} steps, or {MAX_DEPTH} levels of them"));
+    }
+    let own = Ok(prepended * replaced);
+    inner.into_iter().fold(own, |product, step| Ok(product? * growth(step, depth - 1)?))
 }
 
 fn check_added(added: Option<&Value>) -> Result<(), String> {

@@ -11,7 +11,8 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use crate::guard::attempt;
 use crate::{DecodeStream, TokenizeError, safe_cut};
 
-/// Texts longer than this are encoded in parts, in parallel, where that changes no token.
+/// Texts longer than this are encoded in parts, in parallel: cut where no token reaches across, or,
+/// in a stretch of so much without a blank, anywhere.
 const PART_BYTES: usize = 64 << 10;
 
 /// A vocabulary and the way from text to its ids and back.

@@ -69,6 +69,12 @@ pub enum TrainError {
     /// The checkpoint is of another model.
     #[error("checkpoint `{dir}` does not fit: {problem}")]
     Mismatch { dir: PathBuf, problem: String },
+    /// The data is not what the run began with.
+    #[error("checkpoint `{dir}` is of other data: the hash of the {what} differs")]
+    OtherData { dir: PathBuf, what: String },
+    /// There is nothing left to do, and no way back.
+    #[error("checkpoint `{dir}` is at step {step}, beyond the {steps} that are asked for")]
+    Beyond { dir: PathBuf, step: u64, steps: u64 },
 }
 
 impl TrainError {
@@ -91,6 +97,12 @@ impl TrainError {
                 checkpoint.display(),
                 replay.display()
             )),
+            Self::OtherData { .. } => {
+                Some("bring back `data/` of the run as it was, or start another run".into())
+            }
+            Self::Beyond { step, .. } => {
+                Some(format!("ask for more than {step} with `train.steps`, or leave it as it was"))
+            }
             Self::Mismatch { .. } => Some("resume with the recipe the run began with".into()),
         }
     }

@@ -19,5 +19,5 @@ mod trainer;
 pub use error::{StepError, TrainError};
 pub use evaluate::{Evaluation, evaluate};
 pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started};
-pub use state::TrainerState;
+pub use state::{DataHashes, TrainerState};
 pub use trainer::{StepConfig, StepReport, Trainer};

@@ -17,6 +17,8 @@ mod series;
 #[cfg(test)]
 mod tests;
 
+use checkpoint::Best;
+
 use crate::metrics::{EvalRow, SampleRow, StepRow};
 use energy::Energy;
 pub use series::median;
@@ -40,6 +42,8 @@ pub struct ReportFacts<'a> {
     pub steps: &'a [StepRow],
     /// Every evaluation, oldest first.
     pub evals: &'a [EvalRow],
+    /// The best checkpoint, where one was judged.
+    pub best: Option<Best>,
     /// Every sample, oldest first.
     pub samples: &'a [SampleRow],
     /// Name and value of what it ran on.
@@ -59,7 +63,7 @@ pub struct Totals {
     pub n_params: u64,
     /// Time spent in training, evaluation and checkpoints.
     pub seconds: f64,
-    /// Largest resident memory. When absent, the largest the rows know.
+    /// Largest resident memory of this session; the rows know that of the others.
     pub peak_memory_bytes: Option<u64>,
     /// Energy, where a counter could be read.
     pub energy: Energy,

@@ -1,6 +1,6 @@
 //! A run: the step over and over, with everything around it, in a directory.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use tensor::Param;
 use crate::error::{StepError, TrainError};
 use crate::evaluate::{Evaluation, evaluate};
 use crate::metrics::{
-    self, EvalRow, Log, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog, SampleRow,
-    Scores, StepRow,
+    self, EvalRow, Log, LogError, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog,
+    SampleRow, Scores, StepRow,
 };
 use crate::replay;
-use crate::state::TrainerState;
+use crate::state::{self, DataHashes, TrainerState};
 use crate::tensorboard::EventWriter;
 use crate::trainer::Trainer;
 
@@ -88,8 +88,10 @@ pub trait Observer {
 pub struct Started {
     /// The checkpoint it goes on from; none for a fresh start.
     pub from: Option<Checkpoint>,
-    /// Newer ones that were passed over, and why.
+    /// Newer ones that were passed over, and why; also a note of the best one.
     pub skipped: Vec<CheckpointError>,
+    /// Damaged lines of the logs, which later steps had written.
+    pub dropped: Vec<LogError>,
 }
 
 /// Why a run ended.
@@ -120,27 +122,31 @@ impl<'o> Run<'o> {
     /// Starts at step 0, or where the newest valid checkpoint stands if `resume`.
     ///
     /// # Errors
-    /// Where logs or checkpoints cannot be read, or do not fit.
+    /// Where logs or checkpoints cannot be read, or do not fit: they are as they were then.
     pub fn start(mut parts: RunParts<'o>, resume: bool) -> Result<(Self, Started), TrainError> {
-        let mut started = Started { from: None, skipped: vec![] };
+        let mut started = Started { from: None, skipped: vec![], dropped: vec![] };
         if resume {
             let newest = parts.dir.newest_valid()?;
             (started.from, started.skipped) = (newest.checkpoint, newest.skipped);
         }
+        let data = state::hashes(&parts.store, parts.validation.as_deref());
         if let Some(from) = &started.from {
             load(&mut parts.trainer, &from.dir)?;
+            refuse_others(&parts, &data, &from.dir)?;
         }
+        parts.trainer.state.data = data;
         let state = parts.trainer.state.clone();
-        let (metrics, samples, events) = logs(parts.dir.path(), resume, state.step)?;
         let batches = Batches::new(Arc::clone(&parts.store), parts.batches, state.cursor)?;
+        let (mut metrics, mut samples, events) = logs(parts.dir.path(), resume, state.step)?;
+        started.dropped.append(&mut metrics.dropped);
+        started.dropped.append(&mut samples.dropped);
+        if resume {
+            started.skipped.extend(renew_best(&parts.dir)?);
+        }
         let saved = started.from.as_ref().map(|from| from.step);
-        let judged = if saved.is_some() { judged_at(parts.dir.path(), state.step)? } else { None };
-        let (began, seconds_before) = (Instant::now(), state.seconds);
+        let (began, seconds_before, judged) = (Instant::now(), state.seconds, None);
         let run =
             Self { parts, batches, metrics, samples, events, began, seconds_before, saved, judged };
-        if let Some(step) = saved {
-            run.record_best(step)?;
-        }
         Ok((run, started))
     }
 
@@ -199,7 +205,7 @@ impl<'o> Run<'o> {
                 let step = trainer.state.step;
                 self.save(observer)?;
                 let replay = replay::write(&self.parts.dir, step + 1, &error, &batch)?;
-                let checkpoint = self.checkpoint_dir(step);
+                let checkpoint = self.parts.dir.checkpoint_dir(step);
                 return Err(TrainError::Refused { step: error, replay, checkpoint });
             }
             Err(error) => return Err(error.into()),
@@ -261,12 +267,6 @@ impl<'o> Run<'o> {
         Ok(())
     }
 
-    fn checkpoint_dir(&self, step: u64) -> PathBuf {
-        let found = self.parts.dir.checkpoints().unwrap_or_default();
-        let dir = found.into_iter().find(|c| c.step == step).map(|c| c.dir);
-        dir.unwrap_or_else(|| self.parts.dir.path().to_owned())
-    }
-
     /// Writes a checkpoint of the current step, unless there is one.
     fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let step = self.step_idx();
@@ -290,23 +290,56 @@ impl<'o> Run<'o> {
         )?;
         trainer::save(&mut staged, &moments(trainer), &trainer.state)?;
         staged.commit(origin.clone())?;
-        self.record_best(step)?;
+        note_best(dir, self.judged.as_slice())?;
         dir.prune(step, config.keep_last.max(1))?;
         self.saved = Some(step);
-        observer.checkpoint(step, &self.checkpoint_dir(step));
+        observer.checkpoint(step, &self.parts.dir.checkpoint_dir(step));
         Ok(())
     }
+}
 
-    /// The checkpoint of `step` is the best one if it was judged at this step, and better.
-    fn record_best(&self, step: u64) -> Result<(), TrainError> {
-        let judged = self.judged.as_ref().filter(|row| row.step == step);
-        let Some(metric) = judged.map(|row| row.eval.bits_per_byte) else { return Ok(()) };
-        let best = self.parts.dir.best()?;
-        if metric.is_finite() && best.is_none_or(|best| metric < best.metric) {
-            self.parts.dir.record_best(Best { step, metric })?;
-        }
-        Ok(())
+/// Refuses data, or a number of steps, that a checkpoint cannot go on with.
+fn refuse_others(parts: &RunParts, data: &DataHashes, dir: &Path) -> Result<(), TrainError> {
+    let (state, steps, dir) = (&parts.trainer.state, parts.config.steps, dir.to_owned());
+    let mut names = data.keys().chain(state.data.keys());
+    let other = names.find(|name| data.get(*name) != state.data.get(*name));
+    // An early build noted none.
+    if let Some(what) = other.filter(|_| !state.data.is_empty()).cloned() {
+        return Err(TrainError::OtherData { dir, what });
     }
+    if state.step > steps {
+        return Err(TrainError::Beyond { dir, step: state.step, steps });
+    }
+    Ok(())
+}
+
+/// Notes the best of all that the log has: who wrote it may have died before it was noted. A note
+/// that is damaged is returned, and written anew.
+fn renew_best(dir: &RunDir) -> Result<Option<CheckpointError>, TrainError> {
+    let damage = match dir.best() {
+        Err(error @ CheckpointError::Json { .. }) => {
+            dir.forget_best()?;
+            Some(error)
+        }
+        found => found.map(|_| None)?,
+    };
+    let (_, evals) = metrics::split(metrics::read(&dir.path().join(METRICS_FILE))?);
+    note_best(dir, &evals)?;
+    Ok(damage)
+}
+
+/// Notes the best of `evals` that has a checkpoint, where none before was as good.
+fn note_best(dir: &RunDir, evals: &[EvalRow]) -> Result<(), TrainError> {
+    let saved = dir.checkpoints()?;
+    let is_saved = |row: &&EvalRow| saved.iter().any(|found| found.step == row.step);
+    let all = evals.iter().filter(is_saved);
+    let all = all.map(|row| Best { step: row.step, metric: row.eval.bits_per_byte });
+    let finite = all.filter(|best| best.metric.is_finite());
+    let Some(new) = finite.min_by(|a, b| a.metric.total_cmp(&b.metric)) else { return Ok(()) };
+    if dir.best()?.is_none_or(|best| new.metric < best.metric) {
+        dir.record_best(new)?;
+    }
+    Ok(())
 }
 
 fn logs(
@@ -321,12 +354,6 @@ fn logs(
     } else {
         (Log::create(&metrics)?, Log::create(&samples)?, EventWriter::create(dir)?)
     })
-}
-
-/// The evaluation at `step`: who wrote it may have died before it was compared with the best.
-fn judged_at(dir: &Path, step: u64) -> Result<Option<EvalRow>, TrainError> {
-    let (_, evals) = metrics::split(metrics::read(&dir.join(METRICS_FILE))?);
-    Ok(evals.into_iter().rfind(|row| row.step == step))
 }
 
 /// Both moments of every parameter, by the project's own names.

@@ -1,10 +1,12 @@
 //! What a checkpoint holds beside the model.
 
-use data::Cursor;
+use std::collections::BTreeMap;
+
+use data::{Cursor, Store};
 use serde::{Deserialize, Serialize};
 
 /// Everything a resumed run goes on from, apart from weights and moments.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
     /// Steps done.
     pub step: u64,
@@ -20,19 +22,25 @@ pub struct TrainerState {
     pub steps_at_scale: u64,
     /// Seconds spent so far, over all sessions.
     pub seconds: f64,
+    /// Hashes of what it is trained on and judged by; none before a run has begun.
+    #[serde(default)]
+    pub data: DataHashes,
+}
+
+/// Hashes of a run's data by its name: the run goes on from the same alone.
+pub type DataHashes = BTreeMap<String, String>;
+
+/// The hashes of a run's tokenizer and stores.
+pub(crate) fn hashes(train: &Store, validation: Option<&Store>) -> DataHashes {
+    let stores = [("training tokens", Some(train)), ("validation tokens", validation)];
+    let stores = stores.into_iter().filter_map(|(name, store)| Some((name, store?.content_hash())));
+    let all = [("tokenizer", train.tokenizer_hash())].into_iter().chain(stores);
+    all.map(|(name, hash)| (name.to_owned(), hash)).collect()
 }
 
 impl TrainerState {
     /// Before the first step.
     pub fn start(loss_scale: f32) -> Self {
-        Self {
-            step: 0,
-            updates: 0,
-            tokens: 0,
-            cursor: Cursor::default(),
-            loss_scale,
-            steps_at_scale: 0,
-            seconds: 0.0,
-        }
+        Self { loss_scale, ..Self::default() }
     }
 }

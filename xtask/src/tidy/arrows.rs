@@ -14,15 +14,10 @@ const LAYERS: &[(&str, u8)] = &[
     ("checkpoint", 2),
     ("nn", 2),
     ("optim", 2),
-    ("dist", 2),
     ("models", 3),
     ("generate", 4),
     ("tasks", 5),
     ("train", 6),
-    ("compress", 7),
-    ("lens", 7),
-    ("knowledge", 7),
-    ("serve", 8),
     ("lyceum", 9),
 ];
 
@@ -30,7 +25,13 @@ const LAYERS: &[(&str, u8)] = &[
 const SIDEWAYS: &[(&str, &str)] = &[("data", "tokenize")];
 
 /// Arrows that point downward and are refused all the same.
-const REFUSED: &[(&str, &str)] = &[("models", "kernels"), ("nn", "kernels"), ("nn", "mapped")];
+const REFUSED: &[(&str, &str)] = &[
+    ("models", "kernels"),
+    ("nn", "kernels"),
+    ("nn", "mapped"),
+    ("nn", "data"),
+    ("nn", "tokenize"),
+];
 
 /// Crates from outside that belong to the edge.
 const EDGE: &[(&str, &[&str])] = &[
@@ -108,6 +109,8 @@ mod tests {
             ("tokenize", "data", false),
             ("models", "kernels", false),
             ("nn", "testing", false),
+            ("nn", "data", false),
+            ("nn", "tokenize", false),
             ("testing", "tensor", false),
             ("xtask", "lyceum", false),
             ("train", "anyhow", false),

@@ -6,9 +6,9 @@ use std::fmt;
 use super::File;
 use crate::source::Source;
 
-const MAX_ENGINE: usize = 8_000;
+const MAX_ENGINE: usize = 9_000;
 /// What it is, and may not outgrow: the aim is 15 000.
-const MAX_PRODUCT: usize = 20_700;
+const MAX_PRODUCT: usize = 27_000;
 /// Above this a crate asks for a split.
 const MAX_CRATE: usize = 10_000;
 

@@ -1,21 +1,26 @@
 //! Rules of functions: how long, how many parameters.
 
 use super::File;
-use super::ratchet::Ratchet;
 use crate::source::Function;
 
+/// Lines of code of a function.
+const MAX_LINES: usize = 70;
+const MAX_PARAMS: usize = 5;
+/// Slices and dimensions.
+const MAX_KERNEL_PARAMS: usize = 8;
+
 /// Every function of the file that is too long or takes too much.
-pub fn problems(file: &File, functions: &[Function], ratchet: &Ratchet) -> Vec<String> {
+pub fn problems(file: &File, functions: &[Function]) -> Vec<String> {
     let mut problems = Vec::new();
+    let max_params = if file.krate() == "kernels" { MAX_KERNEL_PARAMS } else { MAX_PARAMS };
     for Function { name, line, n_lines, n_params } in functions {
         let at = format!("{}:{}: `{name}`", file.path, line + 1);
-        if *n_lines > ratchet.function_lines {
-            let max = ratchet.function_lines;
-            problems.push(format!("{at} has {n_lines} lines of code, at most {max}"));
+        if *n_lines > MAX_LINES {
+            problems.push(format!("{at} has {n_lines} lines of code, at most {MAX_LINES}"));
         }
-        let max = ratchet.params_of(file);
-        if *n_params > max {
-            problems.push(format!("{at} has {n_params} parameters, at most {max}: use a struct"));
+        if *n_params > max_params {
+            let most = format!("at most {max_params}: use a struct");
+            problems.push(format!("{at} has {n_params} parameters, {most}"));
         }
     }
     problems
@@ -28,7 +33,7 @@ mod tests {
     fn found(path: &str, n_lines: usize, n_params: usize) -> Vec<String> {
         let file = File::new(path, "");
         let function = Function { name: "f".to_owned(), line: 0, n_lines, n_params };
-        problems(&file, &[function], &Ratchet::STYLE)
+        problems(&file, &[function])
     }
 
     #[test]

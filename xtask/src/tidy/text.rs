@@ -1,9 +1,12 @@
 //! Rules of the text: lengths, words, characters, names, paths.
 
 use super::File;
-use super::ratchet::Ratchet;
 use crate::source::Source;
 
+/// Lines of a file, tests included.
+const MAX_LINES: usize = 600;
+/// Characters of a line.
+const MAX_COLUMNS: usize = 100;
 /// Above this a file is worth a thought.
 const WARN_LINES: usize = 400;
 
@@ -26,18 +29,18 @@ const MACHINE: &[&str] =
     &[concat!("/", "work/"), concat!("/", "tmp/"), concat!("/", "root/"), concat!("/", "home/")];
 
 /// Everything that is wrong with the text of one Rust file, as `path:line: problem`.
-pub fn problems(file: &File, source: &Source, ratchet: &Ratchet) -> Vec<String> {
+pub fn problems(file: &File, source: &Source) -> Vec<String> {
     let path = &file.path;
     let mut problems = name(path);
     let n_lines = file.text.lines().count();
-    if n_lines > ratchet.file_lines && !file.is_generated() {
-        problems.push(format!("{path}:1: {n_lines} lines, at most {}", ratchet.file_lines));
+    if n_lines > MAX_LINES && !file.is_generated() {
+        problems.push(format!("{path}:1: {n_lines} lines, at most {MAX_LINES}"));
     }
     for (idx, (line, prose)) in file.text.lines().zip(source.prose.lines()).enumerate() {
         let at = format!("{path}:{}", idx + 1);
         let columns = line.chars().count();
-        if columns > ratchet.columns {
-            problems.push(format!("{at}: {columns} columns, at most {}", ratchet.columns));
+        if columns > MAX_COLUMNS {
+            problems.push(format!("{at}: {columns} columns, at most {MAX_COLUMNS}"));
         }
         for (word, instead) in BANNED.iter().filter(|(word, _)| prose.contains(word)) {
             problems.push(format!("{at}: `{word}` is for drafts, use {instead}"));
@@ -86,7 +89,7 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let file = File::new(path, text);
-        problems(&file, &Source::read(text), &Ratchet::STYLE)
+        problems(&file, &Source::read(text))
     }
 
     #[test]

@@ -200,6 +200,29 @@ fn a_damaged_newest_is_skipped_and_named() {
 }
 
 #[test]
+fn what_may_be_whole_is_not_skipped_and_all_damaged_is_no_fresh_start() {
+    let (_temp, path) = run_with(&[5, 10]);
+    let run = RunDir::open(&path).unwrap();
+    let manifest = path.join("checkpoints/step-10/manifest.json");
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("_version\": 1", "_version\": 2")).unwrap();
+    let error = run.newest_valid().unwrap_err();
+    assert!(matches!(error, CheckpointError::FormatVersion { found: 2, .. }), "{error}");
+    assert!(error.hint().is_some());
+    // A path that leads round in circles: an error of the system, not damage.
+    fs::remove_file(&manifest).unwrap();
+    std::os::unix::fs::symlink(&manifest, &manifest).unwrap();
+    let error = run.newest_valid().unwrap_err();
+    assert!(matches!(error, CheckpointError::Read { .. }), "{error}");
+    fs::remove_file(&manifest).unwrap();
+    fs::write(path.join("checkpoints/step-5/config.json"), "{}").unwrap();
+    let error = run.newest_valid().unwrap_err();
+    let CheckpointError::NoCheckpoint { skipped, .. } = &error else { panic!("{error}") };
+    assert_eq!(skipped.len(), 2);
+    assert!(error.hint().unwrap().starts_with("restore a file"), "{:?}", error.hint());
+}
+
+#[test]
 fn pruning_keeps_the_last_and_the_best_and_what_is_ahead() {
     let (_temp, path) = run_with(&[1, 2, 3, 4, 5, 9]);
     let run = RunDir::resume(&path).unwrap();

@@ -44,6 +44,19 @@ fn what_is_written_is_read() {
 }
 
 #[test]
+fn a_store_has_the_vocabulary_of_its_tokenizer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tokens");
+    let tokenizer = Tokenizer::train(["It was".to_owned()].into_iter(), 257).unwrap();
+    let meta = StoreMeta::of(&tokenizer);
+    write(&path, &meta);
+    Store::open_for(&path, &tokenizer).unwrap();
+    write(&path, &StoreMeta { vocab_size: meta.vocab_size + 1, ..meta });
+    let error = Store::open_for(&path, &tokenizer).unwrap_err().to_string();
+    assert!(error.ends_with("its vocabulary is 258, of 257 tokens"), "{error}");
+}
+
+#[test]
 fn large_ids_take_four_bytes() {
     let store = Store::in_memory(&[vec![70_000, 1]], &meta(70_001));
     let mut ids = [0; 3];

@@ -1,4 +1,4 @@
-//! `lyceum bench train`: one training step's time, speed and memory, as one line.
+//! `lyceum bench train`: one training step's time, speed and memory.
 
 use std::time::Instant;
 
@@ -8,15 +8,16 @@ use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
 use serde_json::json;
 use tasks::NextToken;
-use tensor::Precision;
 use train::{StepConfig, TrainError, Trainer};
 
-use super::print;
+use super::show;
+use super::table::Table;
 use crate::cli::BenchTrain;
 use crate::environment::Env;
-use crate::estimate;
+use crate::estimate::Estimate;
 use crate::failure::{Exit, Failure};
 use crate::machine;
+use crate::recipe::Recipe;
 
 /// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
 fn sizes(size: &str) -> [usize; 7] {
@@ -45,22 +46,26 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         n_heads,
         ..Gpt2Config::fresh()
     });
-    let precision = match args.mode.as_str() {
-        "f32" => Precision::F32,
-        "f16" => Precision::F16,
-        _ => Precision::BF16,
-    };
-    let model = Model::new(config, 0)?;
-    let flops = estimate::flops_per_token(&model.stack, model.params.n_values(), seq_len);
+    let mut recipe = Recipe::default();
+    recipe.train.precision.clone_from(&args.mode);
+    recipe.train.batch_size = batch;
+    recipe.train.micro_batch = args.micro_batch.unwrap_or(batch);
+    recipe.train.recompute = args.recompute;
+    (recipe.data.seq_len, recipe.data.validation_fraction) = (seq_len, 0.0);
+    let estimate = Estimate::new(&config, &recipe, env.isa, Some(0))?;
+    let hint = "ask for less with `--batch`, `--micro-batch` or `--seq`";
+    machine::refuse_beyond_memory("bench train", estimate.total_bytes(), hint)?;
+    let flops = estimate.flops_per_token;
     let step = StepConfig {
-        precision,
+        precision: recipe.train.precision(env.isa)?,
         schedule: Schedule::Constant { peak_lr: 1e-4 },
         adamw: AdamWConfig { beta2: 0.999, weight_decay: 0.01, ..AdamWConfig::default() },
         max_grad_norm: 1.0,
-        micro_batch: args.micro_batch.unwrap_or(batch),
+        micro_batch: recipe.train.micro_batch,
         recompute: args.recompute,
         seed: 0,
     };
+    let model = Model::new(config, 0)?;
     let mut trainer = Trainer::new(model, &NextToken { smoothing: 0.0 }, env.device(), step);
     let tokens = random_batch(vocab_size as u32, batch, seq_len);
     let (mut times, mut loss) = (vec![], 0.0);
@@ -73,7 +78,7 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
     let mut times = times.split_off(WARMUP);
     times.sort_by(f64::total_cmp);
     let (median, n_tokens) = (times[times.len() / 2], (batch * seq_len) as f64);
-    let line = json!({
+    let facts = json!({
         "engine": format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa),
         "size": args.size, "mode": args.mode, "batch": batch, "seq": seq_len,
         "ms_median": round(median * 1e3), "ms_min": round(times[0] * 1e3),
@@ -82,7 +87,11 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
         "loss": loss,
     });
-    print(&format!("{line}\n"))
+    let mut table = Table::default();
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        table.row(&[name.as_str(), value.to_string().trim_matches('"')]);
+    }
+    show(args.json, (table.text(), facts))
 }
 
 fn round(x: f64) -> f64 {

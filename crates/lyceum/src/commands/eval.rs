@@ -115,14 +115,20 @@ impl Judge {
             if document.ends {
                 let (ids, n_bytes) = self.ids(&text)?;
                 score.n_bytes += n_bytes;
-                waiting.extend(windows(&ids, self.loaded.max_len(), self.stride));
                 text.clear();
                 // Windows wait until a batch is full, across documents.
-                let n_full = waiting.len() / self.rows() * self.rows();
-                score.loss += self.loss(&waiting.drain(..n_full).collect::<Vec<_>>());
+                for window in windows(&ids, self.loaded.max_len(), self.stride) {
+                    waiting.push(window);
+                    if waiting.len() == self.rows() {
+                        score.loss += self.loss(&waiting);
+                        waiting.clear();
+                    }
+                }
             }
         }
-        score.loss += self.loss(&waiting);
+        if !waiting.is_empty() {
+            score.loss += self.loss(&waiting);
+        }
         Ok(score)
     }
 
@@ -147,14 +153,10 @@ impl Judge {
 
     fn loss(&self, windows: &[Window]) -> Loss {
         let model = &self.loaded.model;
-        let mut sum = Loss::default();
-        for rows in windows.chunks(self.rows()) {
-            let batch = batch(rows);
-            let micro = MicroBatch::new(&batch, batch.seq_len, 0..rows.len(), None);
-            let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
-            sum += NextToken { smoothing: 0.0 }.loss(&tape, &model.stack, &micro);
-        }
-        sum
+        let batch = batch(windows);
+        let micro = MicroBatch::new(&batch, batch.seq_len, 0..windows.len(), None);
+        let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
+        NextToken { smoothing: 0.0 }.loss(&tape, &model.stack, &micro)
     }
 }
 
@@ -166,20 +168,22 @@ pub struct Window {
 }
 
 /// Windows of at most `max_len` over `ids`, every id but the first being a target once.
-pub fn windows(ids: &[u32], max_len: usize, stride: usize) -> Vec<Window> {
+pub fn windows(ids: &[u32], max_len: usize, stride: usize) -> impl Iterator<Item = Window> {
     let n_targets = ids.len().saturating_sub(1);
-    let (mut windows, mut asked) = (vec![], 0);
-    while asked < n_targets {
+    let mut asked = 0;
+    std::iter::from_fn(move || {
+        if asked == n_targets {
+            return None;
+        }
         // As much before what is asked as fits; the last window ends with the document.
         let wanted = if asked == 0 { max_len } else { asked + stride };
         let end = wanted.min(n_targets);
         let start = end.saturating_sub(max_len);
         let mut targets = ids[start + 1..=end].to_vec();
         targets[..asked - start].fill(IGNORED);
-        windows.push(Window { inputs: ids[start..end].to_vec(), targets });
         asked = end;
-    }
-    windows
+        Some(Window { inputs: ids[start..end].to_vec(), targets })
+    })
 }
 
 /// Windows as rows, the shorter ones padded where nothing is asked.
@@ -206,7 +210,7 @@ mod tests {
     fn every_token_is_a_target_once_and_in_order() {
         let ids: Vec<u32> = (0..23).collect();
         for (max_len, stride) in [(4, 2), (4, 4), (4, 1), (5, 3), (22, 11), (64, 32), (1, 1)] {
-            let windows = windows(&ids, max_len, stride);
+            let windows: Vec<_> = windows(&ids, max_len, stride).collect();
             let asked = windows.iter().flat_map(|window| &window.targets);
             let asked: Vec<u32> = asked.filter(|&&target| target != IGNORED).copied().collect();
             assert_eq!(asked, ids[1..], "context {max_len}, stride {stride}");
@@ -224,13 +228,13 @@ mod tests {
 
     #[test]
     fn too_short_a_text_has_no_window() {
-        assert_eq!(windows(&[], 4, 2), []);
-        assert_eq!(windows(&[7], 4, 2), []);
+        assert_eq!(windows(&[], 4, 2).count(), 0);
+        assert_eq!(windows(&[7], 4, 2).count(), 0);
     }
 
     #[test]
     fn rows_of_a_batch_are_padded_where_nothing_is_asked() {
-        let batch = batch(&windows(&[1, 2, 3, 4, 5, 6], 3, 2));
+        let batch = batch(&windows(&[1, 2, 3, 4, 5, 6], 3, 2).collect::<Vec<_>>());
         assert_eq!(batch.seq_len, 3);
         assert_eq!(batch.inputs, [1, 2, 3, 3, 4, 5]);
         assert_eq!(batch.targets, [2, 3, 4, IGNORED, 5, 6]);

@@ -126,7 +126,8 @@ fn arithmetic(
 
 fn verdict(fits: Option<bool>, micro_batch_that_fits: Option<usize>) -> String {
     match (fits, micro_batch_that_fits) {
-        (None | Some(true), _) => "it fits\n".to_owned(),
+        (None, _) => "whether it fits is unknown\n".to_owned(),
+        (Some(true), _) => "it fits\n".to_owned(),
         (_, Some(n)) => {
             format!("it does not fit\n  hint: it does with `--set train.micro_batch={n}`\n")
         }
@@ -188,4 +189,16 @@ fn counted(source: &Source) -> Result<Option<u64>, DataError> {
         }
     }
     Ok(Some(n_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_to_fit_is_not_said_to() {
+        assert_eq!(verdict(Some(true), None), "it fits\n");
+        assert_eq!(verdict(None, None), "whether it fits is unknown\n");
+        assert!(verdict(Some(false), Some(2)).contains("train.micro_batch=2"));
+    }
 }

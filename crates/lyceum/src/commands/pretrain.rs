@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use checkpoint::{Manifest, Origin, RunDir};
+use checkpoint::{Manifest, Origin, OsDisk, RunDir, atomic};
 use kernels::roof;
 use models::{Model, ModelConfig};
 use tasks::NextToken;
@@ -37,7 +37,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let (recipe, out) = resolve(args, env)?;
     recipe.check()?;
     let step = step_config(&recipe, env)?;
-    let is_prepared = corpus::is_prepared(&out);
+    let is_prepared = corpus::is_prepared(&recipe, &out);
     let text_bytes = if is_prepared { Some(0) } else { corpus::text_bytes(&recipe)? };
     if !is_prepared {
         // Before anything is made; once more below, when the vocabulary has its true size.
@@ -47,7 +47,11 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
     // Another process may have made it meanwhile.
     let dir = opened.inspect_err(|_| fresh.keep())?;
-    dir.write_file(recipe::FILE_NAME, recipe.to_toml().as_bytes())?;
+    let path = out.join(recipe::FILE_NAME);
+    let store_recipe = || atomic::write_file(&OsDisk, &path, recipe.to_toml().as_bytes());
+    if !args.resume {
+        store_recipe()?;
+    }
     let ended_early = || {
         let left = if fresh.remove() { "was made" } else { "is lost, `--resume` goes on" };
         env.warn(&format!("stopped before the first step: nothing {left}"));
@@ -74,13 +78,21 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
     fresh.keep();
+    if args.resume {
+        // Not before the run has taken it.
+        store_recipe()?;
+    }
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
+    if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
+        let why = "the tokenizer has no token that ends a text, from which a sample would begin";
+        env.warn(&format!("`train.sample_every` has no effect: {why}"));
+    }
     observer.intro(&recipe, &estimate, &corpora);
     let ended = run.go(&stop, &mut observer);
     observer.progress.finish();
     let ended = ended?;
-    summary::write(&out, &run, &corpora, (env, ended, &mut observer))?;
+    summary::write(&out, &run, (env, ended, &mut observer))?;
     Ok(match ended {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
@@ -94,6 +106,11 @@ fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
     let stored = stored.filter(|path| args.resume && path.exists());
     let stored = stored.map(|path| path.to_string_lossy().into_owned());
     let before = stored.as_ref().map(|path| Recipe::load(path, &[])).transpose()?;
+    if let (Some(out), true) = (&args.out, args.resume && name.is_none() && stored.is_none()) {
+        let problem = format!("no run to resume in `{}`: it has no recipe", out.display());
+        return Err(Failure::new(problem)
+            .hint("check `--out`; where no run is yet, name a recipe to begin with"));
+    }
     let asked = name.as_ref().or(stored.as_ref()).map_or(recipe::DEFAULT, String::as_str);
     let mut recipe = Recipe::load(asked, set)?;
     if recipe.train.precision == "auto" {
@@ -187,6 +204,9 @@ pub(super) fn origin(env: &Env) -> Origin {
 fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
     for skipped in &started.skipped {
         env.warn(&format!("passed over: {skipped}"));
+    }
+    for dropped in &started.dropped {
+        env.warn(&format!("cut off, as what comes after the checkpoint is: {dropped}"));
     }
     let manifest = started.from.as_ref().and_then(|from| Manifest::load(&from.dir).ok());
     let (now, before) = (origin(env), manifest.map(|manifest| manifest.origin));

@@ -5,6 +5,9 @@ use std::fmt::Display;
 use serde_json::{Map, Value};
 use train::report::format::grouped;
 
+/// Characters of a cell that are shown: names in files have any length.
+const MAX_CELL: usize = 240;
+
 /// Rows whose columns begin at the same place.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -21,7 +24,7 @@ impl Table {
 
     /// Adds a row.
     pub fn row<S: AsRef<str>>(&mut self, cells: &[S]) {
-        self.rows.push(cells.iter().map(|cell| printable(cell.as_ref(), false)).collect());
+        self.rows.push(cells.iter().map(|cell| elided(printable(cell.as_ref(), false))).collect());
     }
 
     /// The text, two spaces between columns, each row a line.
@@ -134,6 +137,14 @@ pub fn or_dash<T>(value: Option<T>, shown: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), shown)
 }
 
+/// `cell` with its end left out where it is longer than any screen is wide.
+fn elided(cell: String) -> String {
+    match cell.char_indices().nth(MAX_CELL) {
+        Some((at, _)) => format!("{}..", &cell[..at]),
+        None => cell,
+    }
+}
+
 /// `text` without what would steer a terminal: names in files and what models write are not ours
 /// to trust. Lines and tabs stay where they may.
 pub fn printable(text: &str, with_lines: bool) -> String {
@@ -153,6 +164,13 @@ mod tests {
         let expected = "name         size\na\u{fffd}[31m\u{fffd}      1\nlonger name  22\n";
         assert_eq!(table.text(), expected);
         assert_eq!(printable("a\n\u{7}", true), "a\n\u{fffd}");
+    }
+
+    #[test]
+    fn a_cell_without_end_is_cut() {
+        let mut table = Table::default();
+        table.row(&["\u{e4}".repeat(70_000), "1".to_owned()]);
+        assert_eq!(table.text(), format!("{}..  1\n", "\u{e4}".repeat(MAX_CELL)));
     }
 
     #[test]

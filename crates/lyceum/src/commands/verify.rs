@@ -8,10 +8,12 @@ mod packing;
 mod setup;
 
 use std::fmt::Write as _;
+use std::fs;
 use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
+use tempfile::TempDir;
 use train::report::format::duration;
 
 use self::laws::LAWS;
@@ -20,8 +22,9 @@ use super::show;
 use super::table::Table;
 use crate::cli::About;
 use crate::environment::Env;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context, Exit, Failure};
 use crate::recipe::Recipe;
+use crate::stop;
 
 /// What a law was found to be.
 #[derive(Serialize)]
@@ -41,13 +44,33 @@ struct Verdict {
 /// Where the recipe is refused, or a law does not hold.
 pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
     let recipe = Recipe::asked(&args.recipe)?;
-    let mut setup = Setup::new(&recipe, env)?;
+    let stop = stop::flag().context("no handler")?;
+    let dir = TempDir::new().context("failed to make a temporary directory")?;
+    // More than once, for it is written to meanwhile; whatever cannot be removed stays.
+    let clean = || _ = (0..100).find(|_| fs::remove_dir_all(dir.path()).is_ok());
+    stop::at_once_during(&stop, clean, || {
+        let mut setup = Setup::new(&recipe, dir.path(), env)?;
+        let verdicts = hold(&mut setup)?;
+        let json = json!({
+            "holds": verdicts.iter().all(|verdict| verdict.holds),
+            "precision": setup.step.precision.compute.to_string(),
+            "steps": setup.n_steps,
+            "windows_per_step": setup.batches.batch,
+            "laws": verdicts,
+        });
+        show(args.json, (table(&verdicts), json))?;
+        judge(&verdicts)
+    })
+}
+
+/// Every law in turn.
+fn hold(setup: &mut Setup) -> Result<Vec<Verdict>, Failure> {
     let mut verdicts: Vec<Verdict> = vec![];
     for law in &LAWS {
-        env.say(&format!("{} ..", law.name));
+        setup.env.say(&format!("{} ..", law.name));
         let began = Instant::now();
-        let (difference, note) = (law.hold)(&mut setup)?;
-        let (seconds, bound) = (began.elapsed().as_secs_f64(), law.bound(&setup));
+        let (difference, note) = (law.hold)(setup)?;
+        let (seconds, bound) = (began.elapsed().as_secs_f64(), law.bound(setup));
         let holds = difference <= bound;
         verdicts.push(Verdict { law: law.name, holds, difference, bound, seconds, note });
         if !holds && verdicts.len() == 1 {
@@ -55,15 +78,12 @@ pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
             break;
         }
     }
+    Ok(verdicts)
+}
+
+/// How the command ends.
+fn judge(verdicts: &[Verdict]) -> Result<Exit, Failure> {
     let broken: Vec<_> = verdicts.iter().filter(|v| !v.holds).map(|verdict| verdict.law).collect();
-    let json = json!({
-        "holds": broken.is_empty(),
-        "precision": setup.step.precision.compute.to_string(),
-        "steps": setup.n_steps,
-        "windows_per_step": setup.batches.batch,
-        "laws": verdicts,
-    });
-    show(args.json, (table(&verdicts), json))?;
     if broken.is_empty() {
         return Ok(Exit::Done);
     }
@@ -84,4 +104,29 @@ fn table(verdicts: &[Verdict]) -> String {
         }
     }
     table.text() + &notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_law_is_named_in_the_table_and_fails_the_command() {
+        let verdict = |law, difference| Verdict {
+            law,
+            holds: difference <= 1e-5,
+            difference,
+            bound: 1e-5,
+            seconds: 1.0,
+            note: None,
+        };
+        let verdicts = [verdict("adds up", 0.0), verdict("comes back", 0.5)];
+        let text = table(&verdicts);
+        let results: Vec<_> = text.lines().map(|line| line.contains("BROKEN")).collect();
+        assert_eq!(results, [false, false, true], "{text}");
+        assert_eq!(judge(&verdicts[..1]).ok(), Some(Exit::Done));
+        let failure = judge(&verdicts).expect_err("broken");
+        assert_eq!(failure.code(), 1);
+        assert!(failure.text(false).starts_with("error: the recipe breaks: comes back\n"));
+    }
 }

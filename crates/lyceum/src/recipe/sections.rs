@@ -59,6 +59,9 @@ impl ModelSection {
         max_len: usize,
         end: Option<u32>,
     ) -> Result<ModelConfig, Failure> {
+        if self.depth == Some(0) {
+            return Err(refused("model.depth", "0 is not at least 1"));
+        }
         match self.family.as_str() {
             "gpt2" => self.gpt2(vocab_size, max_len, end).map(ModelConfig::Gpt2),
             "seed_transformer" => self.seed(vocab_size).map(ModelConfig::Seed),

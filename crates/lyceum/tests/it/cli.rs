@@ -32,7 +32,7 @@ fn the_surface_is_frozen() {
 
 #[test]
 fn usage_errors_are_2() {
-    let cases: [&[&str]; 8] = [
+    let cases: [&[&str]; 9] = [
         &[],
         &["pretrian"],
         &["generate"],
@@ -40,6 +40,7 @@ fn usage_errors_are_2() {
         &["generate", "m", "--prompt", "a", "--prompt-file", "b"],
         &["generate", "m", "--greedy", "--top-k", "3"],
         &["doctor", "--threads", "0"],
+        &["doctor", "--threads", "4097"],
         &["runs", "compare", "only-one"],
     ];
     for args in cases {

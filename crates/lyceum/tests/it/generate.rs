@@ -102,6 +102,13 @@ fn without_a_prompt_the_model_begins() {
 }
 
 #[test]
+fn any_number_of_tokens_may_be_asked_for() {
+    let ran = generate(&["-n", "18446744073709551615"]);
+    assert!(ran.stderr.contains("context is full") || ran.stderr.contains("ended"));
+    ran.done();
+}
+
+#[test]
 fn a_prompt_longer_than_the_context_is_refused_with_figures() {
     let stderr = generate(&["-p", &"q".repeat(33)]).refused();
     let expected = "error: the prompt has 33 tokens, the model's context is 32\n\nhint: ";

@@ -1,6 +1,6 @@
 //! `lyceum plan`.
 
-use crate::fixture::{arg, run};
+use crate::fixture::{arg, lyceum, run};
 use crate::recipe::{Lab, metrics};
 
 fn plan(lab: &Lab, more: &[&str]) -> Vec<String> {
@@ -63,4 +63,22 @@ fn the_memory_of_the_plan_is_what_the_run_uses() {
     let used = last["memory_bytes"].as_f64().expect("known on Linux");
     let off = (planned - used).abs() / used;
     assert!(off < 0.1, "planned {planned}, used {used}");
+}
+
+#[test]
+fn a_folder_of_a_recipes_name_does_not_hide_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(dir.path().join("tang")).expect("made");
+    let args = ["plan", "tang", "--set", "tokenizer.vocab_size=300"];
+    let output = lyceum(&args).current_dir(dir.path()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_benchmark_beyond_memory_is_refused() {
+    for (size, n) in [("--batch", "10000000000"), ("--batch", "18446744073709551615")] {
+        let stderr = run(&["bench", "train", size, n]).refused();
+        assert!(stderr.contains("bench train needs") && stderr.contains("hint: ask"), "{stderr}");
+    }
+    run(&["bench", "train", "--seq", "18446744073709551615"]).refused();
 }

@@ -34,6 +34,47 @@ fn resuming_where_nothing_is_yet_starts_and_says_so() {
 }
 
 #[test]
+fn a_resumption_of_nothing_names_a_recipe_or_is_refused() {
+    let lab = Lab::new();
+    let typo = arg(lab.path("typo"));
+    let stderr = refusal(run(&["pretrain", "--out", &typo, "--resume"]));
+    assert!(stderr.contains("no run to resume") && stderr.contains("hint: check"), "{stderr}");
+    assert!(!lab.path("typo").exists());
+}
+
+/// A file of a run, as it is.
+fn read(lab: &Lab, name: &str) -> Vec<u8> {
+    fs::read(lab.path("a").join(name)).expect("there")
+}
+
+#[test]
+fn a_refused_resumption_leaves_the_run_as_it_was() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=6"]).done();
+    let files = ["recipe.toml", "metrics.jsonl", "report.html"];
+    let before = files.map(|name| read(&lab, name));
+    let stderr = refusal(lab.pretrain("a", &["--resume", "--set", "train.steps=2"]));
+    assert!(stderr.contains("is at step 6, beyond the 2") && stderr.contains("hint: "), "{stderr}");
+    assert_eq!(files.map(|name| read(&lab, name)), before);
+    // Its data is gone, and so is the text it was made from; the tokenizer is found again.
+    let tokenizer = read(&lab, "data/tokenizer/tokenizer.json");
+    fs::remove_file(lab.path("a/data/train.tokens")).expect("removed");
+    fs::write(lab.path("text.txt"), text(600).replace("ship", "boat")).expect("written");
+    let stderr = refusal(lab.pretrain("a", &["--resume"]));
+    assert!(stderr.contains("the hash of the training tokens differs"), "{stderr}");
+    assert!(stderr.contains("hint: bring back `data/`"), "{stderr}");
+    assert_eq!(files.map(|name| read(&lab, name)), before);
+    assert_eq!(read(&lab, "data/tokenizer/tokenizer.json"), tokenizer);
+    // With the text as it was, what was lost is made again.
+    fs::write(lab.path("text.txt"), text(600)).expect("written");
+    for name in ["train.tokens", "validation.tokens"] {
+        fs::remove_file(lab.path("a/data").join(name)).expect("removed");
+        lab.pretrain("a", &["--resume", "--set", "train.steps=24"]).done();
+    }
+    assert_eq!(lab.metrics("a").last(), expected().last());
+}
+
+#[test]
 fn time_that_is_over_saves_and_exits_3() {
     let lab = Lab::new();
     let ran = lab.pretrain("a", &["--set", "train.max_hours=1e-9"]);
@@ -74,6 +115,8 @@ fn refusals(lab: &Lab) -> Vec<(Vec<String>, Vec<&'static str>)> {
             sets(&["model.d_model=33"]),
             vec!["`model.n_heads`: 2 does not divide d_model = 33", "hint: make `model.d_model`"],
         ),
+        (sets(&["model.depth=0"]), vec!["`model.depth`: 0 is not at least 1", "hint: change it"]),
+        (sets(&["train.steps=2000000000000"]), vec!["is not in [1, 2^40]", "hint: change it"]),
         (sets(&["model.family=lstm"]), vec!["`lstm` is not one of", "hint: change it"]),
         (
             sets(&["model.family=seed_transformer", "model.d_model=31", "model.n_heads=1"]),
@@ -164,14 +207,29 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     assert!(ran.stderr.contains("step-9"), "{}", ran.stderr);
     ran.done();
     assert_eq!(lab.metrics("a"), expected());
-    // The moments too, and a file that was cut short.
+    // The moments too.
     flip(&lab.path(&format!("a/checkpoints/step-{STEPS}/trainer/optimizer.safetensors")));
-    let before = lab.path("a/checkpoints/step-21/config.json");
-    fs::write(&before, &fs::read(&before).expect("read")[..7]).expect("written");
     let ran = lab.pretrain("a", &["--resume"]);
-    assert_eq!(ran.stderr.matches("passed over").count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("passed over").count(), 1, "{}", ran.stderr);
     ran.done();
     assert_eq!(lab.metrics("a"), expected());
+}
+
+#[test]
+fn where_every_checkpoint_is_damaged_nothing_begins_anew() {
+    let lab = Lab::new();
+    lab.pretrain("a", &["--set", "train.steps=6"]).done();
+    assert_eq!(lab.checkpoints("a"), ["step-3", "step-6"]);
+    for name in ["step-3", "step-6"] {
+        let config = lab.path("a/checkpoints").join(name).join("config.json");
+        fs::write(&config, &fs::read(&config).expect("read")[..7]).expect("written");
+    }
+    let rows = lab.metrics("a");
+    let stderr = refusal(lab.pretrain("a", &["--resume"]));
+    assert!(stderr.contains("no checkpoint to load in run"), "{stderr}");
+    assert!(stderr.contains("step-3`: `config.json` has 7 bytes"), "{stderr}");
+    assert!(stderr.contains("hint: restore a file"), "{stderr}");
+    assert_eq!((lab.metrics("a"), lab.checkpoints("a").len()), (rows, 2));
 }
 
 #[test]

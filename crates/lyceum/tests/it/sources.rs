@@ -75,6 +75,18 @@ fn standard_input_is_read_once_and_resumes_without_it() {
 }
 
 #[test]
+fn a_named_pipe_is_refused_and_not_waited_for() {
+    let lab = Lab::new();
+    let made = std::process::Command::new("mkfifo").arg(lab.path("pipe")).status();
+    assert!(made.expect("runs").success());
+    let paths = format!("data.paths=[{:?}]", lab.path("pipe"));
+    let stderr = refusal(lab.pretrain("a", &["--set", &paths]));
+    assert!(stderr.contains("can be read but once"), "{stderr}");
+    assert!(stderr.contains("hint: give it as standard input"), "{stderr}");
+    assert!(!lab.path("a").exists());
+}
+
+#[test]
 fn a_run_may_go_unjudged() {
     let lab = Lab::new();
     let sets = ["--set", STEPS, "--set", "data.validation_fraction=0"];

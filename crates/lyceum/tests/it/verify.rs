@@ -1,6 +1,11 @@
 //! `lyceum verify`.
 
-use crate::fixture::{arg, run};
+use std::fs;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{arg, lyceum, run};
 use crate::recipe::{Lab, refusal};
 
 #[test]
@@ -28,6 +33,23 @@ fn a_verification_is_a_table_and_leaves_no_trace() {
         assert!(text.starts_with("law ") && text.contains("saved and resumed"), "{text}");
     }
     assert!(!lab.path("runs").exists());
+}
+
+#[test]
+fn an_interrupted_verification_leaves_no_trace() {
+    let (lab, scratch) = (Lab::new(), tempfile::tempdir().expect("a directory"));
+    let mut command = lyceum(&["verify", &arg(lab.path("recipe.toml"))]);
+    command.env("TMPDIR", scratch.path()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("runs");
+    let is_empty = || fs::read_dir(scratch.path()).expect("there").next().is_none();
+    let began = Instant::now();
+    while is_empty() && began.elapsed() < Duration::from_mins(1) {
+        sleep(Duration::from_millis(2));
+    }
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
+    assert_eq!(child.wait().expect("ends").code(), Some(130));
+    assert!(is_empty());
 }
 
 #[test]

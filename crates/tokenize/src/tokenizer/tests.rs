@@ -209,6 +209,41 @@ fn hostile_files_are_refused_by_name() {
 }
 
 #[test]
+fn a_normalizer_or_decoder_that_multiplies_a_text_is_refused() {
+    let doubles = r#"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#;
+    let nothing = r#"{"type":"Replace","pattern":{"Regex":""},"content":"aaa"}"#;
+    let untold = r#"{"pattern":{"String":"a"},"content":"aa"}"#;
+    let sequence = |step: &str, n: usize| {
+        let steps = vec![step; n].join(",");
+        format!(r#"{{"type":"Sequence","normalizers":[{steps}],"decoders":[{steps}]}}"#)
+    };
+    let long = format!(r#"{{"type":"Prepend","prepend":"{}"}}"#, "a".repeat(300));
+    let nested = (0..9).fold(doubles.to_owned(), |inner, _| sequence(&inner, 1));
+    let model = r#""model":{"type":"BPE","vocab":{"a":0},"merges":[]}"#;
+    for (steps, expected) in [
+        (sequence(doubles, 30), "may make a text more than 256 times longer"),
+        (sequence(untold, 30), "may make a text more than 256 times longer"),
+        (sequence(nothing, 5), "may make a text more than 256 times longer"),
+        (sequence(&sequence(doubles, 3), 3), "may make a text more than 256 times longer"),
+        (long, "may make a text more than 256 times longer"),
+        (sequence(r#"{"type":"Lowercase"}"#, 65), "has more than 64 steps"),
+        (nested, "or 8 levels of them"),
+    ] {
+        for part in ["normalizer", "decoder"] {
+            let message = refusal(&format!(r#"{{"{part}":{steps},{model}}}"#));
+            assert!(message.contains(expected), "{expected} in {message}");
+        }
+    }
+    // What Llama has.
+    let dir = tempfile::tempdir().unwrap();
+    let steps = r#"{"type":"Prepend","prepend":"_"},
+        {"type":"Replace","pattern":{"String":" "},"content":"___"}"#;
+    let json = format!(r#"{{"normalizer":{},{model}}}"#, sequence(steps, 1));
+    written(dir.path(), "tokenizer.json", &json);
+    Tokenizer::load(dir.path()).unwrap();
+}
+
+#[test]
 fn hostile_added_tokens_and_patterns_are_refused() {
     let tail = r#","model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#;
     let cases = [
@@ -239,8 +274,10 @@ fn a_file_larger_than_any_tokenizer_is_not_read() {
     let dir = tempfile::tempdir().unwrap();
     let file = fs::File::create(dir.path().join("tokenizer.json")).unwrap();
     file.set_len(1 << 40).unwrap();
-    let error = Tokenizer::load(dir.path()).unwrap_err();
-    assert!(matches!(error, TokenizeError::TooLarge { .. }), "{error}");
+    let TokenizeError::Read { source, .. } = Tokenizer::load(dir.path()).unwrap_err() else {
+        panic!("read")
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
 }
 
 #[test]

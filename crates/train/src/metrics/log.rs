@@ -12,6 +12,8 @@ use super::{LogError, Row};
 /// An open log, at its end.
 #[derive(Debug)]
 pub struct Log<R> {
+    /// Damaged lines that [`Self::resume`] cut off.
+    pub dropped: Vec<LogError>,
     file: AppendFile,
     row: PhantomData<fn(&R)>,
 }
@@ -22,27 +24,35 @@ impl<R: Row> Log<R> {
     /// # Errors
     /// When the file exists, or cannot be made.
     pub fn create(path: &Path) -> Result<Self, LogError> {
-        Ok(Self { file: AppendFile::create(path)?, row: PhantomData })
+        Ok(Self { dropped: vec![], file: AppendFile::create(path)?, row: PhantomData })
     }
 
-    /// The log of a run that goes on after `step`: rows of later steps and a torn last line are
-    /// cut off, at once or not at all; what is kept keeps its bytes. A log that is missing is
-    /// made.
+    /// The log of a run that goes on after `step`: what comes after the last row of that step or
+    /// an earlier one is cut off, damaged or not, at once or not at all; what is kept keeps its
+    /// bytes. A log that is missing is made.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or when a line that is not the last is damaged.
+    /// When the file cannot be read or written, or when a line is damaged that would be kept.
     pub fn resume(path: &Path, step: u64) -> Result<Self, LogError> {
         let bytes = match std::fs::read(path) {
             Err(source) if source.kind() == io::ErrorKind::NotFound => return Self::create(path),
             read => read.map_err(|source| failed("read", path, source))?,
         };
-        let rows = parse::<R>(path, &bytes)?;
-        let kept = rows.iter().filter(|(_, row)| row.step() <= step);
-        let text: Vec<u8> = kept.flat_map(|(line, _)| line.iter().chain(b"\n")).copied().collect();
+        let mut rows = parse::<R>(path, &bytes);
+        let is_kept = |row: &R| row.step() <= step;
+        let last = rows.iter().rposition(|(_, row)| row.as_ref().is_ok_and(is_kept));
+        let cut = rows.split_off(last.map_or(0, |last| last + 1));
+        let mut text = Vec::new();
+        for (line, row) in rows {
+            if is_kept(&row?) {
+                text.extend(line.iter().chain(b"\n"));
+            }
+        }
         if text != bytes {
             atomic::write_file(&OsDisk, path, &text)?;
         }
-        Ok(Self { file: AppendFile::open(path)?, row: PhantomData })
+        let dropped = cut.into_iter().filter_map(|(_, row)| row.err()).collect();
+        Ok(Self { dropped, file: AppendFile::open(path)?, row: PhantomData })
     }
 
     /// Appends a row. One that could not be written leaves the log as it was.
@@ -71,21 +81,17 @@ impl<R: Row> Log<R> {
 /// When the file cannot be read, or when a line that is not the last is damaged.
 pub fn read<R: Row>(path: &Path) -> Result<Vec<R>, LogError> {
     let bytes = std::fs::read(path).map_err(|source| failed("read", path, source))?;
-    Ok(parse(path, &bytes)?.into_iter().map(|(_, row)| row).collect())
+    parse(path, &bytes).into_iter().map(|(_, row)| row).collect()
 }
 
-/// Every row with the bytes it was read from, but for a torn last line. Blank lines count for
-/// nothing.
-fn parse<'a, R: Row>(path: &Path, bytes: &'a [u8]) -> Result<Vec<(&'a [u8], R)>, LogError> {
+/// Every line with the row that it is, but for a torn last one. Blank lines count for nothing.
+fn parse<'a, R: Row>(path: &Path, bytes: &'a [u8]) -> Vec<(&'a [u8], Result<R, LogError>)> {
     let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).zip(1..);
-    let mut lines = lines.filter(|(line, _)| !line.is_empty()).peekable();
-    let mut rows = vec![];
-    while let Some((text, line)) = lines.next() {
-        match serde_json::from_slice(text) {
-            Ok(row) => rows.push((text, row)),
-            Err(_) if lines.peek().is_none() => break,
-            Err(source) => return Err(LogError::Row { path: path.to_path_buf(), line, source }),
-        }
-    }
-    Ok(rows)
+    let row = |(text, line)| {
+        let damaged = |source| LogError::Row { path: path.to_path_buf(), line, source };
+        (text, serde_json::from_slice(text).map_err(damaged))
+    };
+    let mut rows: Vec<_> = lines.filter(|(line, _)| !line.is_empty()).map(row).collect();
+    rows.pop_if(|(_, row)| row.is_err());
+    rows
 }

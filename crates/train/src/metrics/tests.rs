@@ -94,6 +94,23 @@ fn resume_cuts_back_to_the_step_and_goes_on() {
 }
 
 #[test]
+fn damage_in_what_is_cut_off_is_said_and_stands_in_no_way() {
+    let (_dir, path) = written(6);
+    let whole = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = whole.lines().collect();
+    lines[6] = "{\"step\":5,";
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    assert!(MetricsLog::resume(&path, 5).unwrap().dropped.len() == 1, "5 is the damaged one");
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let error = MetricsLog::resume(&path, 6).unwrap_err().to_string();
+    assert!(error.starts_with("line 7 of"), "{error}");
+    let log = MetricsLog::resume(&path, 4).unwrap();
+    let said: Vec<String> = log.dropped.iter().map(ToString::to_string).collect();
+    assert!(said.len() == 1 && said[0].starts_with("line 7 of"), "{said:?}");
+    assert!(whole.starts_with(&fs::read_to_string(&path).unwrap()));
+}
+
+#[test]
 fn resume_at_step_zero_and_without_a_log_start_over() {
     let (dir, path) = written(3);
     MetricsLog::resume(&path, 0).unwrap();

@@ -5,7 +5,7 @@ use super::energy::Energy;
 use super::format::{bytes, compact, duration, escape, grouped, percent};
 use super::series::median;
 use super::{Named, ReportFacts};
-use crate::metrics::{EvalRow, SampleRow};
+use crate::metrics::SampleRow;
 
 const STYLE: &str = include_str!("style.css");
 const UNKNOWN: &str = "unknown";
@@ -45,21 +45,19 @@ fn tiles(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
     let rows = facts.steps;
     let unknown = || UNKNOWN.to_owned();
-    let bits = |row: &EvalRow| row.eval.bits_per_byte;
-    let best = facts.evals.iter().min_by(|a, b| bits(a).total_cmp(&bits(b)));
     let last = rows.last();
     let share = median(rows.iter().filter_map(|row| row.share_of_peak));
-    let memory =
-        totals.peak_memory_bytes.or_else(|| rows.iter().filter_map(|r| r.memory_bytes).max());
+    let sessions = rows.iter().map(|row| row.memory_bytes);
+    let memory = sessions.chain([totals.peak_memory_bytes]).flatten().max();
     let speed = median(rows.iter().map(|row| row.tokens_per_s));
     let tokens = last.map_or(0, |row| row.tokens);
     let (energy, energy_note) = energy(&totals.energy, tokens);
     let tiles = [
         tile(
             "validation, bits per byte",
-            &best.map_or_else(unknown, |row| format!("{:.4}", bits(row))),
-            &best.map_or("no evaluation".into(), |row| {
-                format!("best, at step {}", grouped(row.step))
+            &facts.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
+            &facts.best.map_or("no checkpoint was judged".into(), |best| {
+                format!("best checkpoint, at step {}", grouped(best.step))
             }),
         ),
         tile(

@@ -33,6 +33,7 @@ fn empty() -> ReportFacts<'static> {
         recipe_toml: "",
         steps: &[],
         evals: &[],
+        best: None,
         samples: &[],
         machine: &[],
         hashes: &[],
@@ -76,6 +77,7 @@ fn a_small_report_says() {
         recipe_toml: "[train]\nsteps = 4\n",
         steps: &steps(4),
         evals: &evals,
+        best: Some(Best { step: 2, metric: 1.5 }),
         samples: &[sample(2, "It w"), sample(4, "It was a truth")],
         machine: &[pair("cpu", "a processor"), pair("threads", "2")],
         hashes: &[pair("data", "blake3:00ff")],
@@ -87,7 +89,7 @@ fn a_small_report_says() {
     finished after 4 steps
     validation, bits per byte
     1.5000
-    best, at step 2
+    best checkpoint, at step 2
     training loss
     4.5000
     step 4

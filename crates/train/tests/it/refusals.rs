@@ -10,11 +10,11 @@ use nn::{Context, Embed};
 use tasks::{MicroBatch, NextToken, Objective};
 use tensor::{CrossEntropyArgs, Loss, NotFinite, Tape};
 use testing::assert_same_bits;
-use train::{Run, StepError, TrainError};
+use train::{Run, RunParts, StepError, TrainError};
 
 use crate::families::cases;
 use crate::steps::batch;
-use crate::support::{Left, NEXT, Plan, Watch, step_config, trainer};
+use crate::support::{Left, NEXT, Plan, Watch, step_config, store, trainer};
 use tensor::{Device, Isa};
 use train::Trainer;
 
@@ -184,6 +184,34 @@ fn a_checkpoint_of_another_model_is_refused() {
     let error = Run::start(parts, true).err().unwrap();
     assert!(matches!(error, TrainError::Mismatch { .. }), "{error}");
     assert!(error.to_string().ends_with("does not fit: its config is of another model"));
+}
+
+#[test]
+fn other_data_or_fewer_steps_are_refused_before_any_log_is_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    Plan::default().go(&run, 5).unwrap();
+    let log = fs::read(run.join("metrics.jsonl")).unwrap();
+    let refused = |change: &dyn Fn(&mut RunParts)| {
+        let mut parts = Plan::default().parts(RunDir::resume(&run).unwrap());
+        change(&mut parts);
+        let error = Run::start(parts, true).err().unwrap();
+        assert!(error.hint().is_some(), "{error}");
+        assert!(fs::read(run.join("metrics.jsonl")).unwrap() == log, "{error}: the log differs");
+        error.to_string()
+    };
+    let message = refused(&|parts| parts.store = store(24, 7));
+    assert!(message.ends_with("is of other data: the hash of the training tokens differs"));
+    let message = refused(&|parts| parts.validation = Some(store(5, 7)));
+    assert!(message.contains("the hash of the validation tokens"), "{message}");
+    let message = refused(&|parts| parts.config.steps = 4);
+    assert!(message.ends_with("is at step 5, beyond the 4 that are asked for"), "{message}");
+    for name in ["step-3", "step-5"] {
+        fs::write(run.join("checkpoints").join(name).join("config.json"), "{}").unwrap();
+    }
+    let message = refused(&|_| ());
+    assert!(message.starts_with("no checkpoint to load in run"), "{message}");
+    assert_eq!(crate::support::checkpoints(&run), [3, 5]);
 }
 
 #[test]

@@ -51,6 +51,23 @@ fn a_best_that_nobody_lived_to_note_is_noted_on_resume() {
 }
 
 #[test]
+fn a_damaged_note_of_the_best_is_said_and_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let plan = Plan { checkpoint_every: 1, keep_last: 1, ..Plan::default() };
+    plan.go(&run, 5).unwrap();
+    // The best is kept beside the newest, and is not the newest.
+    assert_eq!(checkpoints(&run), [4, 5]);
+    let best = fs::read(run.join("best.json")).unwrap();
+    fs::write(run.join("best.json"), "{").unwrap();
+    let (_, started) = Run::start(plan.parts(RunDir::resume(&run).unwrap()), true).unwrap();
+    let said: Vec<String> = started.skipped.iter().map(ToString::to_string).collect();
+    assert!(said.len() == 1 && said[0].contains("best.json` is not the JSON"), "{said:?}");
+    assert_eq!(fs::read(run.join("best.json")).unwrap(), best);
+    plan.go(&run, 8).unwrap();
+}
+
+#[test]
 fn a_checkpoint_is_a_model_directory() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");

@@ -1,6 +1,6 @@
 //! The data of a run: tokenizer and token stores, made once and found again by a resumed run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
@@ -11,7 +11,7 @@ use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{DataSection, Recipe};
+use crate::recipe::{DataSection, Recipe, refused};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -37,20 +37,22 @@ impl Corpora {
     /// Where text cannot be read, or what is stored is damaged.
     pub fn prepare(recipe: &Recipe, run: &Path, env: &Env) -> Result<Self, Failure> {
         let dir = run.join("data");
-        if dir.join(TRAIN).exists() {
+        if is_prepared(recipe, run) {
             return Self::open(recipe, &dir);
         }
         let tokenizer_dir = dir.join("tokenizer");
         std::fs::create_dir_all(&tokenizer_dir)
             .context(format!("failed to write `{}`", tokenizer_dir.display()))?;
         let source = source(recipe, &dir)?;
-        let tokenizer = if let Some(path) = &recipe.tokenizer.path {
+        let made = tokenizer_dir.join("tokenizer.json").exists().then_some(&tokenizer_dir);
+        let tokenizer = if let Some(path) = made.or(recipe.tokenizer.path.as_ref()) {
             Tokenizer::load(path)?
         } else {
             env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
             train_tokenizer(&source, recipe.tokenizer.vocab_size)?
         };
-        for (name, bytes) in tokenizer.files()? {
+        // `tokenizer.json`, the first, is written last: where it is, its companions are.
+        for (name, bytes) in tokenizer.files()?.into_iter().rev() {
             atomic::write_file(&OsDisk, &tokenizer_dir.join(name), &bytes)?;
         }
         // The training store comes last: where it is, everything is.
@@ -85,8 +87,10 @@ impl Corpora {
 }
 
 /// Whether the text of the run in `run` is tokens already.
-pub fn is_prepared(run: &Path) -> bool {
-    run.join("data").join(TRAIN).exists()
+pub fn is_prepared(recipe: &Recipe, run: &Path) -> bool {
+    let judged = recipe.data.validation_fraction > 0.0;
+    let has = |name: &str| run.join("data").join(name).exists();
+    has(TRAIN) && (!judged || has(VALIDATION))
 }
 
 /// The text that a recipe names. Standard input is kept in `dir`, for it can be read but once: a
@@ -97,6 +101,13 @@ pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
         return Ok(Source::Embedded(corpus));
     }
     if !recipe.data.is_stdin() {
+        let is_read_once =
+            |path: &&PathBuf| path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
+        if let Some(path) = paths.iter().find(is_read_once) {
+            let problem = format!("`{}` can be read but once, and not again", path.display());
+            return Err(refused("data.paths", problem)
+                .hint("give it as standard input: `--set 'data.paths=[\"-\"]' < PIPE`"));
+        }
         return Ok(Source::Paths { paths, options: read });
     }
     let kept = dir.join(STDIN);

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use data::Mode;
 use generate::{Request, Sampling};
 use tokenize::Tokenizer;
 use train::metrics::{EvalRow, Scores, StepRow};
@@ -44,14 +45,19 @@ impl<'t> RunObserver<'t> {
 
     /// What is about to happen.
     pub fn intro(&mut self, recipe: &Recipe, estimate: &Estimate, corpora: &Corpora) {
-        let train = &recipe.train;
+        let (train, seq_len) = (&recipe.train, recipe.data.seq_len);
+        let predicted = corpora.train.n_tokens() - u64::from(corpora.train.end_of_text().is_none());
+        let rest = predicted % seq_len as u64;
+        if recipe.data.mode == Mode::Stream && rest > 0 {
+            self.say(&format!("the last {rest} tokens fill no window, and are left out"));
+        }
         self.say(&format!(
             "{} parameters, {} tokens, {} steps of {} x {} tokens in {}, about {} of memory",
             compact(estimate.n_params as f64),
             compact(corpora.train.n_tokens() as f64),
             train.steps,
             train.batch_size,
-            recipe.data.seq_len,
+            seq_len,
             train.precision,
             bytes(estimate.total_bytes()),
         ));

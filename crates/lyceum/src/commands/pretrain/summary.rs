@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use checkpoint::{OsDisk, atomic};
+use checkpoint::{OsDisk, RunDir, atomic};
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
 use train::report::format::duration;
 use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
 use train::{Ended, Run};
 
-use super::corpus::Corpora;
 use super::observer::RunObserver;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
@@ -33,7 +32,6 @@ pub fn card(recipe: &Recipe) -> String {
 pub fn write(
     out: &Path,
     run: &Run,
-    corpora: &Corpora,
     (env, ended, observer): (&Env, Ended, &mut RunObserver),
 ) -> Result<(), Failure> {
     let rows = metrics::read::<MetricsRow>(&out.join(METRICS_FILE))?;
@@ -49,12 +47,8 @@ pub fn write(
         Ended::Interrupted => format!("interrupted at step {}", state.step),
         Ended::OutOfTime => format!("out of time at step {}", state.step),
     };
-    let mut hashes = vec![
-        ("tokenizer", corpora.tokenizer.hash().to_owned()),
-        ("training tokens", corpora.train.content_hash()),
-    ];
-    let judged = corpora.validation.as_ref();
-    hashes.extend(judged.map(|store| ("validation tokens", store.content_hash())));
+    let of_data = state.data.iter().map(|(name, hash)| (name.as_str(), hash.clone()));
+    let mut hashes: Vec<Named> = of_data.collect();
     hashes.push(("recipe", blake3::hash(recipe_toml.as_bytes()).to_hex().to_string()));
     let facts = ReportFacts {
         title: &title,
@@ -62,6 +56,7 @@ pub fn write(
         recipe_toml: &recipe_toml,
         steps: &steps,
         evals: &evals,
+        best: RunDir::open(out)?.best()?,
         samples: &samples,
         machine: &Machine::detect().facts(),
         hashes: &hashes,

@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ::checkpoint::Best;
+use ::checkpoint::{Best, RunDir};
 use serde_json::Value;
 use toml::Table;
 use train::metrics::{self, METRICS_FILE, MetricsRow};
@@ -37,7 +37,7 @@ pub struct RunSummary {
     pub tokens: Option<u64>,
     /// Training loss of the newest step, in nats.
     pub loss: Option<f64>,
-    /// The best evaluation, in bits per byte.
+    /// The best checkpoint, in bits per byte.
     pub best: Option<Best>,
     /// Median of the newest steps.
     pub tokens_per_s: Option<f64>,
@@ -65,12 +65,14 @@ impl RunSummary {
             Ok(found) => recipe = found,
             Err(error) => _ = problem.get_or_insert(error),
         }
-        let (steps, evals) = metrics::split(rows);
+        let best = RunDir::open(path).and_then(|run| run.best()).unwrap_or_else(|error| {
+            problem.get_or_insert(error.to_string());
+            None
+        });
+        let (steps, _) = metrics::split(rows);
         let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
         let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
         let step = steps.last().map_or(0, |row| row.step);
-        let best = evals.iter().map(|row| Best { step: row.step, metric: row.eval.bits_per_byte });
-        let best = best.filter(|best| best.metric.is_finite());
         let modified = fs::metadata(&metrics_path).or_else(|_| fs::metadata(path));
         Self {
             path: path.to_owned(),
@@ -86,7 +88,7 @@ impl RunSummary {
             total_steps,
             tokens: steps.last().map(|row| row.tokens),
             loss: steps.last().map(|row| row.loss),
-            best: best.min_by(|a, b| a.metric.total_cmp(&b.metric)),
+            best,
             tokens_per_s: median(steps.iter().rev().take(RECENT_STEPS).map(|row| row.tokens_per_s)),
             bytes: size(path),
             modified: modified.and_then(|metadata| metadata.modified()).ok(),

@@ -8,13 +8,12 @@ use checkpoint::RunDir;
 use data::{Batch, BatchConfig, Batches, Cursor, Store, StoreMeta};
 use models::{Model, ModelConfig};
 use tasks::NextToken;
-use tempfile::TempDir;
 use train::metrics::StepRow;
 use train::{Observer, Run, RunConfig, RunParts, StepConfig, TrainError, Trainer};
 
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
-use crate::failure::{Context, Failure};
+use crate::failure::Failure;
 use crate::recipe::Recipe;
 
 /// Text that is used, at least.
@@ -46,7 +45,7 @@ pub struct Setup<'a> {
     /// The same without dropout, which is keyed by the row that a token is in.
     pub without_dropout: ModelConfig,
     objective: NextToken,
-    dir: TempDir,
+    dir: &'a Path,
 }
 
 /// What a training did.
@@ -59,12 +58,11 @@ pub struct Trace {
 }
 
 impl<'a> Setup<'a> {
-    /// Reads some text, and makes tokens of it.
+    /// Reads some text, and makes tokens of it; `dir` is for what has to be written.
     ///
     /// # Errors
     /// Where the text cannot be read, or model or memory refuse.
-    pub fn new(recipe: &Recipe, env: &'a Env) -> Result<Self, Failure> {
-        let dir = TempDir::new().context("failed to make a temporary directory")?;
+    pub fn new(recipe: &Recipe, dir: &'a Path, env: &'a Env) -> Result<Self, Failure> {
         let config = pretrain::asked_model(recipe)?;
         let mut small = recipe.clone();
         small.train.batch_size = recipe.train.batch_size.clamp(2, ROWS_MAX) / 2 * 2;
@@ -76,7 +74,7 @@ impl<'a> Setup<'a> {
         let flops = estimate.flops_per_token * (batches.batch * batches.seq_len) as f64;
         small.model.dropout = 0.0;
         let without_dropout = pretrain::asked_model(&small)?;
-        let (store, meta) = store(recipe, dir.path(), env)?;
+        let (store, meta) = store(recipe, dir, env)?;
         Ok(Self {
             env,
             n_steps: if flops > MANY_FLOPS { STEPS / 2 } else { STEPS },
@@ -136,7 +134,7 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// Where a step is refused, or the temporary directory has no room.
     pub fn train_with_a_break(&self) -> Result<Trace, Failure> {
-        let path = self.dir.path().join("run");
+        let path = self.dir.join("run");
         let mut trace = Trace::default();
         for (steps, resume) in [(self.n_steps / 2, false), (self.n_steps, true)] {
             let dir = if resume { RunDir::resume(&path)? } else { RunDir::create(&path)? };
