@@ -25,7 +25,8 @@ pub fn resolve(path: &Path) -> Result<Resolved, CheckpointError> {
     if path.join(CHECKPOINTS).is_dir() {
         return resolve_run(path);
     }
-    if !path.join("config.json").is_file() && !path.join(weights::FILE_NAME).is_file() {
+    let is_model = path.is_file() || path.join("config.json").is_file();
+    if !is_model && !weights::are_in(path) {
         return Err(CheckpointError::NotAModel { path: path.to_owned() });
     }
     if path.join(manifest::FILE_NAME).exists() {

@@ -39,6 +39,11 @@ pub use self::find::FILE_NAME;
 pub use self::view::{Stored, TensorView};
 pub use self::write::{Entry, MAX_SHARD_BYTES, Values, save, save_file};
 
+/// Whether a directory has weights in a format that is read.
+pub(crate) fn are_in(dir: &Path) -> bool {
+    find::in_dir(dir).is_ok()
+}
+
 /// The tensors of one file or of a sharded model, by name; mapped, so opening costs no memory.
 #[derive(Debug, Default)]
 pub struct Weights {

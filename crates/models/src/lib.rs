@@ -7,6 +7,7 @@
 
 mod error;
 mod families;
+mod gguf;
 mod import;
 mod model;
 mod stack;

@@ -10,6 +10,7 @@ use tensor::{Params, ParamsBuilder};
 
 use crate::error::ModelError;
 use crate::families::ModelConfig;
+use crate::gguf;
 use crate::import::{self, Import};
 use crate::stack::Stack;
 
@@ -60,6 +61,22 @@ impl Model {
     /// # Errors
     /// Where there is none, or it is of no known family.
     pub fn load_config(dir: &Path) -> Result<ModelConfig, ModelError> {
+        if dir.join("config.json").exists() {
+            return Self::read_config(dir);
+        }
+        Self::config_of(dir, &Weights::open(dir)?).map(|(config, _)| config)
+    }
+
+    /// The config, and whether the weights have the names of GGUF, whose files say it themselves.
+    fn config_of(path: &Path, weights: &Weights) -> Result<(ModelConfig, bool), ModelError> {
+        let config_error = |source| ModelError::Config { path: path.to_owned(), source };
+        match gguf::read(weights) {
+            Some(config) => Ok((config.map_err(config_error)?, true)),
+            None => Ok((Self::read_config(path)?, false)),
+        }
+    }
+
+    fn read_config(dir: &Path) -> Result<ModelConfig, ModelError> {
         let path = dir.join("config.json");
         let read = |source| ModelError::Read { path: path.clone(), source };
         let text = mapped::read_small(&path, MAX_CONFIG_BYTES).map_err(read)?;
@@ -93,14 +110,18 @@ impl Model {
     }
 
     fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
-        let config = Self::load_config(dir)?;
         let weights = Weights::open(dir)?;
+        let (config, is_gguf) = Self::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
         let (stack, builder) = Self::register_in(&config, builder).map_err(config_error)?;
         let family = config.family();
         let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
         let mut table = family.imports();
-        strip(&mut table, prefix);
+        if is_gguf {
+            table = gguf::table(table, &config, stack.config());
+        } else {
+            strip(&mut table, prefix);
+        }
         import::check(&table, &weights, builder.entries())?;
         let mut model = Self { config, stack, params: builder.build_zeroed() };
         let Embed::Token(embed) = &mut model.stack.embed;
@@ -134,6 +155,23 @@ impl Model {
         let mut table = family.imports();
         strip(&mut table, family.prefix().filter(|_| family.is_base()));
         import::entries(&table, &self.params, waves, dtype)
+    }
+
+    /// What a GGUF file says of this model, its tokenizer left out, and every tensor under the names
+    /// of GGUF, stored as `dtype` says of name and shape.
+    ///
+    /// # Errors
+    /// Where GGUF has no words for the family.
+    #[allow(clippy::type_complexity)] // Two lists.
+    pub fn gguf(
+        &self,
+        dtype: impl Fn(&str, &[usize]) -> Stored,
+    ) -> Result<(Vec<(String, checkpoint::gguf::Value<'static>)>, Vec<Entry<'_>>), ConfigError>
+    {
+        let stack = self.stack.config();
+        let metadata = gguf::metadata(&self.config, stack)?;
+        let table = gguf::table(self.config.family().imports(), &self.config, stack);
+        Ok((metadata, import::entries(&table, &self.params, None, dtype)))
     }
 
     /// The text of `config.json`.
