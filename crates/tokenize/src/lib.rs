@@ -3,6 +3,7 @@
 //! - [`Tokenizer`]: encode, decode, what its ids mean, and the hash that names it.
 //! - [`Tokenizer::load`], [`Tokenizer::files`]: Hugging Face directories, both ways. What is read
 //!   without a `tokenizer.json`: `WordPiece`, byte-level BPE, `SentencePiece`, Marian, `tiktoken`.
+//! - [`Tokenizer::from_gguf`]: from the metadata of a GGUF file, see [`GgufVocab`].
 //! - [`Tokenizer::encode_for_model`]: with the tokens that a model wants around a text.
 //! - [`Tokenizer::train`]: a byte-level BPE with GPT-2's pre-tokenisation.
 //! - [`DecodeStream`]: text as tokens arrive, never half a character.
@@ -21,6 +22,7 @@ mod encoded;
 mod error;
 mod files;
 mod formats;
+mod gguf;
 mod guard;
 mod plain;
 mod precheck;
@@ -33,6 +35,7 @@ mod train;
 pub use cut::safe_cut;
 pub use encoded::Encoded;
 pub use error::TokenizeError;
+pub use gguf::GgufVocab;
 pub use special::SpecialIds;
 pub use stream::DecodeStream;
 pub use tokenizer::Tokenizer;
