@@ -7,6 +7,7 @@
 //! - [`Tokenizer::encode_for_model`]: with the tokens that a model wants around a text.
 //! - [`Tokenizer::train`]: a byte-level BPE with GPT-2's pre-tokenisation.
 //! - [`DecodeStream`]: text as tokens arrive, never half a character.
+//! - [`ChatTemplate`]: a conversation as the text that a model was trained on.
 //! - [`safe_cut`]: where a long text may be cut without changing its tokens.
 //!
 //! Three laws hold for every trained vocabulary: `decode(encode(x)) == x` for any text, a text
@@ -16,6 +17,7 @@
 
 mod base64;
 mod bytes;
+mod chat;
 mod cut;
 mod draft;
 mod encoded;
@@ -32,6 +34,7 @@ mod stream;
 mod tokenizer;
 mod train;
 
+pub use chat::{Chat, ChatError, ChatTemplate, Message};
 pub use cut::safe_cut;
 pub use encoded::Encoded;
 pub use error::TokenizeError;
