@@ -20,6 +20,17 @@ fn chars() -> [char; 256] {
     })
 }
 
+/// How a byte-level vocabulary spells these bytes.
+pub(crate) fn spell(bytes: &[u8]) -> String {
+    static CHARS: LazyLock<[char; 256]> = LazyLock::new(chars);
+    bytes.iter().map(|&byte| CHARS[usize::from(byte)]).collect()
+}
+
+/// Whether a byte-level vocabulary could spell a token so.
+pub(crate) fn is_spelled(token: &str) -> bool {
+    token.chars().all(|c| BYTES.contains_key(&c))
+}
+
 /// The bytes of a token of a byte-level vocabulary; an added token is its own text.
 pub(crate) fn token_bytes(token: &str) -> Vec<u8> {
     let mapped: Option<Vec<u8>> = token.chars().map(|c| BYTES.get(&c).copied()).collect();

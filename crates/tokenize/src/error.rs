@@ -31,6 +31,14 @@ pub enum TokenizeError {
         /// What is wrong, and where.
         reason: String,
     },
+    /// A kind of vocabulary, or a feature of one, that is not read.
+    #[error("`{path}` is a tokenizer of a kind that is not read: {what}")]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: String,
+    },
     /// A vocabulary cannot be as small, or as large, as asked.
     #[error("a vocabulary of {vocab_size} tokens is out of range ({min} to {max})")]
     VocabSize {
@@ -56,9 +64,14 @@ impl TokenizeError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Missing { .. } => {
-                "a tokenizer directory holds `tokenizer.json`, or `vocab.json` and `merges.txt`"
+                "a tokenizer directory holds `tokenizer.json`, `vocab.txt`, `vocab.json` with \
+                 `merges.txt`, `tokenizer.model`, `spiece.model`, `source.spm` with \
+                 `vocab.json`, or a `.tiktoken` file"
                     .to_owned()
             }
+            Self::Unsupported { .. } => "let `transformers` load and save it: what it writes is a \
+                                         `tokenizer.json`"
+                .to_owned(),
             Self::VocabSize { min, .. } => {
                 format!("byte-level BPE needs {min}; 4096 to 50257 are usual")
             }

@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use crate::base64;
+use crate::formats::sentencepiece::charsmap;
+
 /// Ids above this are no vocabulary, they are an attack on the embedding.
 const MAX_ID: u64 = 1 << 24;
 
@@ -31,6 +34,7 @@ pub(crate) fn check(tokenizer: &Value) -> Result<(), String> {
     if model.get("dropout").and_then(Value::as_f64).is_some_and(|p| p > 0.0) {
         return Err("`model.dropout` is set, which makes encoding random".to_owned());
     }
+    check_charsmaps(tokenizer.get("normalizer"))?;
     let prefix = model.get("continuing_subword_prefix").and_then(Value::as_str).unwrap_or("");
     match model.get("vocab") {
         Some(Value::Object(vocab)) => {
@@ -41,7 +45,7 @@ pub(crate) fn check(tokenizer: &Value) -> Result<(), String> {
                 Some(_) => Err("`model.merges` is not a list".to_owned()),
             }
         }
-        Some(Value::Array(pieces)) if pieces.len() as u64 <= MAX_ID => Ok(()),
+        Some(Value::Array(pieces)) if pieces.len() as u64 <= MAX_ID => check_scores(pieces),
         _ => Err("`model.vocab` is missing or not a vocabulary".to_owned()),
     }
 }
@@ -106,6 +110,26 @@ fn growth(step: &Value, depth: usize) -> Result<f64, String> {
     }
     let own = Ok(prepended * replaced);
     inner.into_iter().fold(own, |product, step| Ok(product? * growth(step, depth - 1)?))
+}
+
+/// Every piece has a score that can be added up.
+fn check_scores(pieces: &[Value]) -> Result<(), String> {
+    let scored = |piece: &Value| piece.get(1).and_then(Value::as_f64).is_some_and(f64::is_finite);
+    match pieces.iter().position(|piece| !scored(piece)) {
+        Some(id) => Err(format!("the piece {id} has no score that is a number")),
+        None => Ok(()),
+    }
+}
+
+/// The maps of characters anywhere in the normalizer.
+fn check_charsmaps(normalizer: Option<&Value>) -> Result<(), String> {
+    let Some(normalizer) = normalizer else { return Ok(()) };
+    if let Some(map) = normalizer.get("precompiled_charsmap").and_then(Value::as_str) {
+        let map = base64::decode(map.as_bytes()).ok_or("`precompiled_charsmap` is not base64")?;
+        charsmap::check(&map)?;
+    }
+    let steps = normalizer.get("normalizers").and_then(Value::as_array);
+    steps.into_iter().flatten().try_for_each(|step| check_charsmaps(Some(step)))
 }
 
 fn check_added(added: Option<&Value>) -> Result<(), String> {

@@ -9,7 +9,8 @@ use tokenizers::decoders::DecoderWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
 use crate::guard::attempt;
-use crate::{DecodeStream, TokenizeError, safe_cut};
+use crate::plain::Plain;
+use crate::{DecodeStream, SpecialIds, TokenizeError, safe_cut};
 
 /// Texts longer than this are encoded in parts, in parallel: cut where no token reaches across, or,
 /// in a stretch of so much without a blank, anywhere.
@@ -19,10 +20,12 @@ const PART_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Tokenizer {
     /// Encodes the text of special tokens as ordinary text.
-    inner: tokenizers::Tokenizer,
+    plain: Plain,
+    /// Encodes it as the special tokens; made when it is first asked for.
+    full: OnceLock<tokenizers::Tokenizer>,
     /// Other files of the directory it came from (`tokenizer_config.json` ..), kept as they were.
     pub(crate) companions: BTreeMap<&'static str, Vec<u8>>,
-    end_of_text: Option<u32>,
+    special_ids: SpecialIds,
     vocab_size: usize,
     can_cut: bool,
     hash: OnceLock<String>,
@@ -32,18 +35,19 @@ impl Tokenizer {
     /// Wraps a checked tokenizer; truncation and padding are for batches, and switched off.
     pub(crate) fn wrap(
         mut inner: tokenizers::Tokenizer,
-        end_of_text: Option<u32>,
+        special_ids: SpecialIds,
     ) -> tokenizers::Result<Self> {
         inner.with_padding(None);
         inner.with_truncation(None)?;
-        inner.set_encode_special_tokens(true);
         let vocab_size =
             inner.get_vocab(true).into_values().max().map_or(0, |max| max as usize + 1);
         let can_cut = can_cut(&inner);
+        let (plain, full) = Plain::of(inner)?;
         Ok(Self {
-            inner,
+            plain,
+            full: full.map_or_else(OnceLock::new, OnceLock::from),
             companions: BTreeMap::new(),
-            end_of_text,
+            special_ids,
             vocab_size,
             can_cut,
             hash: OnceLock::new(),
@@ -56,10 +60,10 @@ impl Tokenizer {
     /// When the vocabulary cannot express the text; a byte-level one can express any.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
         if !self.can_cut || text.len() <= PART_BYTES {
-            return encode_part(&self.inner, text);
+            return self.plain.encode(text);
         }
         let ids: Result<Vec<_>, _> =
-            parts(text).par_iter().map(|part| encode_part(&self.inner, part)).collect();
+            parts(text).par_iter().map(|part| self.plain.encode(part)).collect();
         Ok(ids?.concat())
     }
 
@@ -80,7 +84,7 @@ impl Tokenizer {
     /// # Errors
     /// When the vocabulary's decoder fails, which a byte-level one does not.
     pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizeError> {
-        attempt("decode", || self.inner.decode(ids, true))
+        attempt("decode", || self.inner().decode(ids, true))
     }
 
     /// Decodes ids as they arrive.
@@ -90,12 +94,12 @@ impl Tokenizer {
 
     /// The vocabulary's own spelling of `id` (byte-level: a space is `\u{120}`).
     pub fn token(&self, id: u32) -> Option<String> {
-        self.inner.id_to_token(id)
+        self.inner().id_to_token(id)
     }
 
     /// Whether `id` is a special token, which decoding leaves out.
     pub fn is_special(&self, id: u32) -> bool {
-        let added = self.inner.get_added_vocabulary().get_added_tokens_decoder();
+        let added = self.inner().get_added_vocabulary().get_added_tokens_decoder();
         added.get(&id).is_some_and(|token| token.special)
     }
 
@@ -106,7 +110,12 @@ impl Tokenizer {
 
     /// The id that ends a document, and starts text from nothing.
     pub fn end_of_text(&self) -> Option<u32> {
-        self.end_of_text
+        self.special_ids.eos
+    }
+
+    /// The ids of the special tokens that have a name.
+    pub fn special_ids(&self) -> SpecialIds {
+        self.special_ids
     }
 
     /// BLAKE3 of everything that decides which ids a text gets, in hexadecimal.
@@ -128,27 +137,42 @@ impl Tokenizer {
             }
             let mut hasher = blake3::Hasher::new();
             hash_value(&mut hasher, &value);
-            hasher.update(&self.end_of_text.unwrap_or(u32::MAX).to_le_bytes());
+            hasher.update(&self.special_ids.eos.unwrap_or(u32::MAX).to_le_bytes());
             hasher.finalize().to_hex().to_string()
         })
     }
 
     /// The content of `tokenizer.json`.
     pub(crate) fn to_json(&self, pretty: bool) -> Result<String, TokenizeError> {
-        attempt("write as JSON", || self.inner.to_string(pretty))
+        attempt("write as JSON", || self.full().to_string(pretty))
     }
 
+    /// The tokenizer that `encode` uses; its added tokens are those of [`Tokenizer::full`].
     pub(crate) fn inner(&self) -> &tokenizers::Tokenizer {
-        &self.inner
+        &self.plain.inner
+    }
+
+    pub(crate) fn plain(&self) -> &Plain {
+        &self.plain
+    }
+
+    /// The tokenizer as its file has it, special tokens in a text being special tokens.
+    pub(crate) fn full(&self) -> &tokenizers::Tokenizer {
+        self.full.get_or_init(|| {
+            let mut full = self.plain.inner.clone();
+            full.set_encode_special_tokens(false);
+            full
+        })
+    }
+
+    /// Whether GPT-2's own class has this pipeline.
+    pub(crate) fn is_gpt2(&self) -> bool {
+        self.is_byte_level() && self.can_cut
     }
 
     pub(crate) fn is_byte_level(&self) -> bool {
-        matches!(self.inner.get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
+        matches!(self.inner().get_decoder(), Some(DecoderWrapper::ByteLevel(_)))
     }
-}
-
-fn encode_part(inner: &tokenizers::Tokenizer, text: &str) -> Result<Vec<u32>, TokenizeError> {
-    attempt("encode", || Ok(inner.encode_fast(text, false)?.get_ids().to_vec()))
 }
 
 /// Whether a cut by [`safe_cut`] changes no token: GPT-2's pattern on the plain text, and no

@@ -10,7 +10,7 @@ use tokenizers::{AddedToken, TokenizerBuilder, TokenizerImpl};
 
 use crate::guard::attempt;
 use crate::tokenizer::parts;
-use crate::{TokenizeError, Tokenizer};
+use crate::{SpecialIds, TokenizeError, Tokenizer};
 
 /// The token that ends a document, as in GPT-2.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
@@ -79,14 +79,14 @@ fn train_bpe(
 }
 
 /// GPT-2's pipeline around `model`, with the end-of-text token added at the end where missing.
-pub(crate) fn gpt2(model: BPE) -> tokenizers::Result<Tokenizer> {
+fn gpt2(model: BPE) -> tokenizers::Result<Tokenizer> {
     let mut inner = tokenizers::Tokenizer::new(with_end_of_text(model)?);
     inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
     inner.with_post_processor(Some(ByteLevel::new(true, false, true)));
     inner.with_decoder(Some(ByteLevel::new(true, true, true)));
     inner.add_special_tokens([AddedToken::from(END_OF_TEXT, true).normalized(false)])?;
     let id = inner.token_to_id(END_OF_TEXT);
-    Tokenizer::wrap(inner, id)
+    Tokenizer::wrap(inner, SpecialIds { eos: id, bos: id, unk: id, ..SpecialIds::default() })
 }
 
 /// The special token has to be in the vocabulary too, as in GPT-2's files: tools that read only

@@ -76,7 +76,7 @@ fn text_cannot_inject_the_special_token() {
 fn encoding_in_parts_changes_no_token() {
     let tokenizer = trained(400);
     let text = TEXT.repeat(2000) + " \n\n  end  ";
-    let whole = encode_part(&tokenizer.inner, &text).unwrap();
+    let whole = tokenizer.plain.encode(&text).unwrap();
     assert!(parts(&text).len() > 4);
     assert_eq!(tokenizer.encode(&text).unwrap(), whole);
     assert_eq!(tokenizer.encode_batch(&[&text, ""]).unwrap(), [whole, vec![]]);
@@ -130,7 +130,7 @@ fn the_configuration_names_the_end_token() {
     save(&trained(300), dir.path());
     written(dir.path(), "tokenizer_config.json", r#"{"eos_token": {"content": "!"}}"#);
     let loaded = Tokenizer::load(dir.path()).unwrap();
-    assert_eq!(loaded.end_of_text(), loaded.inner.token_to_id("!"));
+    assert_eq!(loaded.end_of_text(), loaded.inner().token_to_id("!"));
     written(dir.path(), "tokenizer_config.json", r#"{"eos_token": "<nothing>"}"#);
     let error = Tokenizer::load(dir.path()).unwrap_err();
     assert!(error.to_string().contains("`<nothing>`, which is no token"), "{error}");

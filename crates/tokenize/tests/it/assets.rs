@@ -1,0 +1,1 @@
+//! Tokenizers out of public packages, where they were fetched.
