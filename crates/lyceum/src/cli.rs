@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::PrecisionArg;
 
+mod foreign;
+
+pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run};
+
 const EXAMPLES: &str = "\
 Examples:
   lyceum pretrain                            train a small GPT on the text in the binary
@@ -48,6 +52,15 @@ pub enum Command {
     /// Continue a text
     #[command(after_long_help = GENERATE_EXAMPLES)]
     Generate(Generate),
+    /// Talk with a model, in the words of its own template
+    #[command(after_long_help = foreign::CHAT_EXAMPLES)]
+    Chat(Chat),
+    /// Do what a model's head does: embed, fill in `[MASK]`, classify
+    #[command(after_long_help = foreign::RUN_EXAMPLES)]
+    Run(Run),
+    /// Write a model in another format or type
+    #[command(after_long_help = foreign::CONVERT_EXAMPLES)]
+    Convert(Convert),
     /// Measure how well a model predicts a text: bits per byte, perplexity
     #[command(after_long_help = EVAL_EXAMPLES)]
     Eval(Eval),
@@ -378,7 +391,7 @@ pub fn n_threads(text: &str) -> Result<usize, String> {
     n.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     let n = text.parse::<usize>().map_err(|error| error.to_string())?;
     if n == 0 { Err("at least 1".to_owned()) } else { Ok(n) }
 }

@@ -150,6 +150,7 @@ with_hints! {
     checkpoint::CheckpointError,
     data::DataError,
     models::ModelError,
+    tokenize::ChatError,
     tokenize::TokenizeError,
     train::TrainError,
     train::metrics::LogError,

@@ -79,11 +79,19 @@ impl Tokenizer {
     /// # Errors
     /// When it is no template.
     pub fn chat_template(&self) -> Result<Option<ChatTemplate>, ChatError> {
+        self.chat_source()?.map(|source| self.chat_template_from(&source)).transpose()
+    }
+
+    /// The text of that template.
+    ///
+    /// # Errors
+    /// When it is no text.
+    pub fn chat_source(&self) -> Result<Option<String>, ChatError> {
         if let Some(bytes) = self.companions.get("chat_template.jinja") {
             let source = std::str::from_utf8(bytes);
             let source =
                 source.map_err(|error| ChatError::NotText { reason: error.to_string() })?;
-            return self.chat_template_from(source).map(Some);
+            return Ok(Some(source.to_owned()));
         }
         // It was JSON when the tokenizer was loaded.
         let config = self.companions.get(CONFIG);
@@ -97,7 +105,7 @@ impl Tokenizer {
             }
             _ => None,
         };
-        source.map(|source| self.chat_template_from(source)).transpose()
+        Ok(source.map(str::to_owned))
     }
 
     /// A template from elsewhere (a GGUF file), with this tokenizer's special tokens.

@@ -230,5 +230,7 @@ impl GgufVocab {
     }
 }
 
+mod write;
+
 #[cfg(test)]
 mod tests;

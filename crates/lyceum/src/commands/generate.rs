@@ -66,7 +66,7 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn sampling(args: &SamplingArgs) -> Sampling {
+pub(super) fn sampling(args: &SamplingArgs) -> Sampling {
     let &SamplingArgs { temperature, top_k, top_p, min_p, repetition_penalty, greedy } = args;
     let temperature = if greedy { 0.0 } else { temperature };
     Sampling { repetition_penalty, temperature, top_k, top_p, min_p }

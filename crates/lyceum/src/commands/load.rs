@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use checkpoint::gguf::{Metadata, Value as Meta};
 use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use kernels::Isa;
 use models::Model;
 use tensor::Precision;
-use tokenize::{TokenizeError, Tokenizer};
+use tokenize::{ChatTemplate, GgufVocab, TokenizeError, Tokenizer};
 
 use crate::environment::Env;
 use crate::failure::Failure;
@@ -76,7 +77,12 @@ impl Loaded {
     /// # Errors
     /// Where there is none, it is damaged, or has more tokens than the model.
     pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
-        let tokenizer = Tokenizer::load(&self.dir).map_err(|error| match error {
+        let weights = Weights::open(&self.dir)?;
+        let loaded = match weights.metadata() {
+            Some(metadata) => Tokenizer::from_gguf(&self.dir, &gguf_vocab(metadata)),
+            None => Tokenizer::load(&self.dir),
+        };
+        let tokenizer = loaded.map_err(|error| match error {
             TokenizeError::Missing { .. } => Failure::from(error).hint(
                 "the model reads tokens: copy its `tokenizer.json` into the directory, or use \
                  `lyceum forward` with token ids",
@@ -113,6 +119,23 @@ impl Loaded {
         tokenizer.end_of_text().or(configured)
     }
 
+    /// The model's chat template.
+    ///
+    /// # Errors
+    /// Where there is none, or it is no template.
+    pub fn chat_template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate, Failure> {
+        let weights = Weights::open(&self.dir)?;
+        let source = weights.metadata().and_then(|m| m.get("tokenizer.chat_template"));
+        let found = match source.as_ref().and_then(Meta::as_str) {
+            Some(source) => Some(tokenizer.chat_template_from(source)?),
+            None => tokenizer.chat_template()?,
+        };
+        found.ok_or_else(|| {
+            let problem = format!("`{}` has no chat template", self.dir.display());
+            Failure::new(problem).hint("`lyceum generate` continues a text without one")
+        })
+    }
+
     /// Tokens the model knows.
     pub fn vocab_size(&self) -> usize {
         self.model.stack.config().embed.vocab_size
@@ -121,6 +144,42 @@ impl Loaded {
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
         self.model.stack.config().embed.max_len
+    }
+}
+
+/// The vocabulary that a GGUF file holds.
+fn gguf_vocab(metadata: Metadata) -> GgufVocab {
+    let get = |key: &str| metadata.get(&format!("tokenizer.ggml.{key}"));
+    let id = |key: &str| get(key).and_then(|v| v.to_u64()).and_then(|id| id.try_into().ok());
+    let flag = |key: &str| get(key).and_then(|v| v.to_bool());
+    let text = |key: &str| get(key).and_then(|v| v.as_str().map(str::to_owned));
+    let all = |key: &str| get(key).and_then(|v| v.as_array().cloned());
+    let texts = |key: &str| {
+        let text = |value: Meta| value.as_str().unwrap_or_default().to_owned();
+        all(key).map(|array| array.iter().map(text).collect()).unwrap_or_default()
+    };
+    let numbers = |key: &str| -> Vec<f64> {
+        let number = |value: Meta| value.to_f64().or(value.to_i64().map(|n| n as f64));
+        all(key).map(|array| array.iter().filter_map(number).collect()).unwrap_or_default()
+    };
+    GgufVocab {
+        model: text("model").unwrap_or_default(),
+        pre: text("pre"),
+        tokens: texts("tokens"),
+        scores: numbers("scores").into_iter().map(|x| x as f32).collect(),
+        token_types: numbers("token_type").into_iter().map(|x| x as i32).collect(),
+        merges: texts("merges"),
+        bos: id("bos_token_id"),
+        eos: id("eos_token_id"),
+        unk: id("unknown_token_id"),
+        sep: id("seperator_token_id"),
+        pad: id("padding_token_id"),
+        cls: id("cls_token_id"),
+        mask: id("mask_token_id"),
+        add_bos: flag("add_bos_token"),
+        add_eos: flag("add_eos_token"),
+        add_space_prefix: flag("add_space_prefix"),
+        charsmap: numbers("precompiled_charsmap").into_iter().map(|x| x as i8 as u8).collect(),
     }
 }
 

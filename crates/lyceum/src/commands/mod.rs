@@ -1,7 +1,9 @@
 //! The commands, one file each, and what several of them need.
 
 pub mod bench;
+mod chat;
 mod completions;
+mod convert;
 mod doctor;
 mod eval;
 mod forward;
@@ -10,6 +12,7 @@ mod inspect;
 pub mod load;
 pub mod plan;
 pub mod pretrain;
+mod run;
 mod runs;
 pub mod table;
 pub mod verify;
@@ -30,6 +33,9 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
     match command {
         Command::Pretrain(args) => pretrain::run(args, env),
         Command::Generate(args) => generate::run(args, env),
+        Command::Chat(args) => chat::run(args, env),
+        Command::Run(args) => run::run(args, env),
+        Command::Convert(args) => convert::run(args, env),
         Command::Eval(args) => eval::run(args, env),
         Command::Forward(args) => forward::run(args, env),
         Command::Inspect(args) => show(args.json, inspect::inspect(&args.path)?),

@@ -1,0 +1,129 @@
+//! Commands on models that others trained.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{SamplingArgs, at_least_one};
+use crate::commands::load::PrecisionArg;
+
+pub const CHAT_EXAMPLES: &str = "\
+Examples:
+  lyceum chat SmolLM2-135M-Instruct.Q4_1.gguf
+  lyceum chat smollm2/ --system \"You answer in one sentence.\" --temperature 0.2
+  echo \"What is the capital of France?\" | lyceum chat smollm2/ --greedy -q";
+
+/// Options of `chat`.
+#[derive(Args, Debug)]
+pub struct Chat {
+    /// A model directory, a GGUF file, or a run
+    pub model: PathBuf,
+    /// What the model is told before the first turn
+    #[arg(long, value_name = "TEXT")]
+    pub system: Option<String>,
+    /// Go on with a conversation that `/save` wrote
+    #[arg(long, value_name = "FILE")]
+    pub load: Option<PathBuf>,
+    /// At most so many new tokens an answer
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    pub max_tokens: usize,
+    /// How tokens are drawn.
+    #[command(flatten)]
+    pub sampling: SamplingArgs,
+    /// Equal seeds, equal answers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// The precision to compute in
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+}
+
+pub const RUN_EXAMPLES: &str = "\
+Examples:
+  lyceum run minilm/ \"A man is eating food.\"
+  cat lines.txt | lyceum run minilm/ - > embeddings.jsonl
+  lyceum run bert/ \"The capital of France is [MASK].\"
+  lyceum run classifier/ \"A film to remember.\"
+
+A model without a head embeds each line (one JSON object a line: the mean of the last hidden states
+over the tokens, of length 1); one that fills in masks names the likeliest tokens of each mask; one
+that classifies names the probabilities of its labels.";
+
+/// Options of `run`.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// A model directory
+    pub model: PathBuf,
+    /// A text, or `-` for the lines of standard input
+    pub input: String,
+    /// How hidden states become one vector
+    #[arg(long, value_enum, default_value_t)]
+    pub pooling: Pooling,
+    /// Leave the length of embeddings as it is
+    #[arg(long)]
+    pub no_normalize: bool,
+    /// Likeliest tokens of a mask, or labels
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
+    pub top: usize,
+    /// Lines that go through the model at once
+    #[arg(long, value_name = "B", default_value_t = 32, value_parser = at_least_one)]
+    pub batch: usize,
+    /// The precision to compute in
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+    /// One JSON object a line, whatever the head
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How hidden states become one vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Pooling {
+    /// Their mean over the tokens.
+    #[default]
+    Mean,
+    /// That of the first token.
+    Cls,
+}
+
+pub const CONVERT_EXAMPLES: &str = "\
+Examples:
+  lyceum convert model.gguf smollm2/ --to hf --dtype bf16
+  lyceum convert runs/mine model.gguf --to gguf --dtype q8_0
+  lyceum convert old-checkpoint/ new/ --to hf          # a pickle becomes safetensors";
+
+/// Options of `convert`.
+#[derive(Args, Debug)]
+pub struct Convert {
+    /// A model directory, a file of weights, or a run
+    pub input: PathBuf,
+    /// The directory or file to write; it must not exist
+    pub output: PathBuf,
+    /// The format
+    #[arg(long, value_enum)]
+    pub to: Format,
+    /// How tensors are stored (default: as most of the model is)
+    #[arg(long, value_enum)]
+    pub dtype: Option<DtypeArg>,
+}
+
+/// What can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A directory that `transformers` loads.
+    Hf,
+    /// A file that `llama.cpp` loads.
+    Gguf,
+}
+
+/// How tensors are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(non_camel_case_types)] // As the field spells it.
+#[allow(missing_docs)]
+pub enum DtypeArg {
+    F32,
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q8_0,
+}

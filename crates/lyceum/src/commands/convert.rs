@@ -1,0 +1,166 @@
+//! `lyceum convert`: a model in another format or type.
+
+use std::path::Path;
+
+use ::checkpoint::gguf::{self, Value as Meta};
+use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
+use ::checkpoint::{CheckpointError, Dtype, OsDisk, StagedDir, Stored, Weights};
+use models::ModelConfig;
+use tokenize::GgufVocab;
+
+use super::load::Loaded;
+use super::print;
+use crate::cli::{Convert, DtypeArg, Format};
+use crate::environment::Env;
+use crate::failure::{Exit, Failure};
+
+/// Writes the model anew.
+///
+/// # Errors
+/// Where the model is refused, its family has no form there, or something is at the target.
+pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
+    if args.output.exists() {
+        return Err(CheckpointError::Exists { path: args.output.clone() }.into());
+    }
+    let loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
+    let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.dir)? };
+    match args.to {
+        Format::Hf => hf(&loaded, &dtypes, &args.output, env)?,
+        Format::Gguf => to_gguf(&loaded, &dtypes, &args.output)?,
+    }
+    print(&format!("{}\n", args.output.display()))
+}
+
+/// How tensors are stored.
+struct Dtypes {
+    wanted: Option<DtypeArg>,
+    weights: Weights,
+}
+
+impl Dtypes {
+    /// What was asked for, else what most of the source is stored as.
+    fn of_model(&self) -> Result<Stored, Failure> {
+        let wanted = self.wanted.map(|wanted| match wanted {
+            DtypeArg::F32 => Stored::Plain(Dtype::F32),
+            DtypeArg::F16 => Stored::Plain(Dtype::F16),
+            DtypeArg::Bf16 => Stored::Plain(Dtype::BF16),
+            DtypeArg::Q8_0 => Stored::Blocks(gguf::Block::Q8_0),
+        });
+        if let Some(wanted) = wanted {
+            return Ok(wanted);
+        }
+        let (mut best, mut most) = (Stored::Plain(Dtype::F32), 0);
+        for name in self.weights.names() {
+            let view = self.weights.get(name)?;
+            let (n, plain) = (view.shape.iter().product(), view.dtype);
+            let kept = [Dtype::F32, Dtype::F16, Dtype::BF16].iter().any(|d| plain.is(*d));
+            if n > most {
+                (best, most) = (if kept { plain } else { Stored::Plain(Dtype::F32) }, n);
+            }
+        }
+        Ok(best)
+    }
+}
+
+fn hf(loaded: &Loaded, dtypes: &Dtypes, target: &Path, env: &Env) -> Result<(), Failure> {
+    let dtype = dtypes.of_model()?;
+    if matches!(dtype, Stored::Blocks(_)) {
+        let problem = "a Hugging Face directory has no blocks of 8 bits";
+        return Err(Failure::new(problem).hint("give `--dtype bf16`, or write `--to gguf`"));
+    }
+    let mut staged = StagedDir::begin(&OsDisk, target)?;
+    let mut config: serde_json::Value =
+        serde_json::from_str(&loaded.model.config_json()).expect("just written");
+    let name = match dtype {
+        Stored::Plain(Dtype::F16) => "float16",
+        Stored::Plain(Dtype::BF16) => "bfloat16",
+        _ => "float32",
+    };
+    if !matches!(loaded.model.config, ModelConfig::Seed(_)) {
+        config["dtype"] = name.into();
+    }
+    staged.write("config.json", format!("{config:#}\n").as_bytes())?;
+    match loaded.tokenizer() {
+        Ok(tokenizer) => {
+            for (name, bytes) in tokenizer.files()? {
+                staged.write(name, &bytes)?;
+            }
+            if let Some(template) = gguf_template(&dtypes.weights) {
+                staged.write("chat_template.jinja", template.as_bytes())?;
+            }
+        }
+        Err(failure) if dtypes.weights.metadata().is_some() => return Err(failure),
+        // A model without a tokenizer stays one.
+        Err(_) => {}
+    }
+    let name = "generation_config.json";
+    if let Ok(bytes) = mapped::read_small(&loaded.dir.join(name), 1 << 20) {
+        staged.write(name, &bytes)?;
+    }
+    let entries = loaded.model.entries_as(|_, _| dtype);
+    save(&mut staged, "model", &entries, MAX_SHARD_BYTES)?;
+    staged.commit(super::pretrain::origin(env))?;
+    Ok(())
+}
+
+fn gguf_template(weights: &Weights) -> Option<String> {
+    let value = weights.metadata()?.get("tokenizer.chat_template")?;
+    value.as_str().map(str::to_owned)
+}
+
+fn to_gguf(loaded: &Loaded, dtypes: &Dtypes, target: &Path) -> Result<(), Failure> {
+    let dtype = dtypes.of_model()?;
+    // Vectors are added and multiplied in f32, and rows that fill no block are halves.
+    let of = |_: &str, shape: &[usize]| match (dtype, shape) {
+        (_, [] | [_]) => Stored::Plain(Dtype::F32),
+        (Stored::Blocks(_), [.., cols]) if !cols.is_multiple_of(32) => Stored::Plain(Dtype::F16),
+        (dtype, _) => dtype,
+    };
+    let problem = |source| models::ModelError::Config { path: loaded.dir.clone(), source };
+    let (mut metadata, entries) = loaded.model.gguf(of).map_err(problem)?;
+    let name = loaded.dir.file_stem().unwrap_or_default().to_string_lossy();
+    metadata.push(("general.name".into(), Meta::Str(&name)));
+    let told;
+    match dtypes.weights.metadata() {
+        // As it was.
+        Some(source) => {
+            let keys = source.keys().filter(|key| key.starts_with("tokenizer."));
+            metadata.extend(keys.filter_map(|key| Some((key.to_owned(), source.get(key)?))));
+        }
+        None => {
+            let tokenizer = loaded.tokenizer()?;
+            told = (tokenizer.to_gguf(loaded.vocab_size())?, tokenizer.chat_source()?);
+            metadata.extend(tokenizer_metadata(&told.0, told.1.as_deref()));
+        }
+    }
+    let metadata: Vec<(&str, Meta)> =
+        metadata.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    Ok(gguf::save_file(&OsDisk, target, &metadata, &entries)?)
+}
+
+/// The tokenizer's part.
+fn tokenizer_metadata<'v>(
+    vocab: &'v GgufVocab,
+    template: Option<&'v str>,
+) -> Vec<(String, Meta<'v>)> {
+    let texts = |all: &'v [String]| Meta::Array(gguf::Array::new(all.iter().map(|t| Meta::Str(t))));
+    let types = gguf::Array::new(vocab.token_types.iter().map(|&t| Meta::I32(t)));
+    let known = [
+        ("model", Some(Meta::Str(&vocab.model))),
+        ("pre", vocab.pre.as_deref().map(Meta::Str)),
+        ("tokens", Some(texts(&vocab.tokens))),
+        ("token_type", Some(Meta::Array(types))),
+        ("merges", Some(texts(&vocab.merges))),
+        ("bos_token_id", vocab.bos.map(Meta::U32)),
+        ("eos_token_id", vocab.eos.map(Meta::U32)),
+        ("unknown_token_id", vocab.unk.map(Meta::U32)),
+        ("padding_token_id", vocab.pad.map(Meta::U32)),
+        ("add_bos_token", vocab.add_bos.map(Meta::Bool)),
+        ("add_eos_token", vocab.add_eos.map(Meta::Bool)),
+    ];
+    let ggml = known
+        .into_iter()
+        .filter_map(|(key, value)| Some((format!("tokenizer.ggml.{key}"), value?)));
+    let template = template.map(|text| ("tokenizer.chat_template".to_owned(), Meta::Str(text)));
+    ggml.chain(template).collect()
+}
