@@ -75,7 +75,7 @@ fn smollm2_survives_conversion() {
     for path in [&hf, &gguf] {
         let (found, _) = logits(Path::new(path), &ids, [1, 5]);
         assert_eq!(found, expected, "{path}");
-        let prompt = ["--prompt", "The capital of France is", "--greedy", "-n", "4", "--json"];
+        let prompt = ["--prompt", "The capital of France is", "--greedy", "-n", "5", "--json"];
         let json = run(&[&["generate", path][..], &prompt].concat()).json();
         assert_eq!(json["text"], " Paris.\n\nThe", "{path}");
     }

@@ -6,7 +6,7 @@
 
 use nn::{
     AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormKind, NormPlacement, RopeScaling, TokenHeadConfig, TransformerConfig,
+    LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig,
     WeightInit,
 };
 use serde_json::Value;
@@ -37,11 +37,10 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     };
     let d_head = f.d_head([d_model, n_heads], usual)?;
     let std = f.real_or("initializer_range", 0.02)? as f32;
-    let cycle = layers(f, n_layers, d_head)?;
     let embed = EmbedConfig {
         scale: if is_gemma { (d_model as f32).sqrt() } else { 1.0 },
         init: Init::Normal { std },
-        ..EmbedConfig::base(f.size("vocab_size")?, d_model, max_len(f, &cycle)?)
+        ..EmbedConfig::base(f.size("vocab_size")?, d_model, f.size("max_position_embeddings")?)
     };
     let scale = match f.maybe_real("query_pre_attn_scalar")? {
         Some(scalar) if is_gemma3 => Some(scalar.powf(-0.5) as f32),
@@ -59,7 +58,7 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         } else {
             f.activation_or("hidden_act", "silu")?
         }),
-        cycle,
+        cycle: layers(f, n_layers, d_head)?,
         qk_norm: is_gemma3 || model_type == "qwen3",
         bias: bias(f, model_type)?,
         scale,
@@ -74,19 +73,6 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let is_base = f.class().is_some_and(|class| class.ends_with("Model"));
     let head = ("logits", HeadConfig::Token(TokenHeadConfig::plain(tied)));
     Ok(StackConfig { embed, trunk, heads: if is_base { Vec::new() } else { vec![head] } })
-}
-
-/// Positions that it knows: stretched ones too.
-fn max_len(f: &Fields, cycle: &[LayerConfig]) -> Result<usize, ConfigError> {
-    let said = f.size("max_position_embeddings")?;
-    let stretched = cycle.iter().filter_map(|layer| match layer.positions {
-        AttnPositions::Rope(rope) => match rope.scaling {
-            RopeScaling::Dynamic { factor, .. } => Some((said as f64 * factor) as usize),
-            _ => None,
-        },
-        _ => None,
-    });
-    Ok(stretched.max().unwrap_or(said))
 }
 
 fn bias(f: &Fields, model_type: &str) -> Result<BiasConfig, ConfigError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ::checkpoint::{CheckpointError, Weights};
 use models::ModelConfig;
-use nn::NO_POSITION;
+use nn::{NO_POSITION, TokenPositions};
 
 use crate::commands::load::Loaded;
 use crate::failure::Failure;
@@ -55,7 +55,9 @@ impl Inputs {
             let problem = format!("`{name}` has shape {:?}: there is no token in it", ids.shape);
             return Err(Failure::new(problem));
         }
-        if len > max_len {
+        // Rotary positions go on beyond the context that was trained.
+        let has_table = embed.positions != TokenPositions::None;
+        if len > max_len && has_table {
             let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
             return Err(Failure::new(problem).hint("cut the sequences"));
         }
