@@ -1,5 +1,6 @@
 use testing::{Numbers, same_for_any_threads};
 
+use super::tile::TileMut;
 use super::{Epilogue, Layout, Mat, MatMut, Multiply, PackedB, Write, gemm, gemm_packed, pack_b};
 use crate::activation::{self, Activation};
 use crate::{Element, Isa, bf16, f16, reference};
@@ -327,6 +328,20 @@ fn shapes_that_disagree_are_a_bug() {
     let (mut c, a, b) = ([0f32; 6], [0f32; 8], [0f32; 15]);
     let (a, b) = (Mat::new(&a, 2, 4), Mat::new(&b, 5, 3));
     gemm(Isa::Portable, Multiply::F32, MatMut::new(&mut c, 2, 3), a, b, Epilogue::default());
+}
+
+#[test]
+fn sizes_that_no_slice_has_are_refused() {
+    let huge = usize::MAX / 2 + 2;
+    let views: [fn(usize); 4] = [
+        |huge| _ = Mat::new(&[0f32; 4], huge, 2),
+        |huge| _ = MatMut::new(&mut [0f32; 4], 2, huge),
+        |huge| _ = Mat::new(&[0f32; 4], 3, 1).with_stride(huge),
+        |huge| _ = TileMut::strided(&mut [0f32; 4], 3, 1, huge),
+    ];
+    for (i, view) in views.into_iter().enumerate() {
+        assert!(std::panic::catch_unwind(|| view(huge)).is_err(), "view {i}");
+    }
 }
 
 #[test]
