@@ -252,7 +252,9 @@ fn bytes<T: bytemuck::Pod>(x: &[T]) -> &[u8] {
 #[test]
 fn every_epilogue_agrees_with_the_reference() {
     for kernel in kernels() {
-        for size in [[2, 40, 33], [26, 45, 64], [45, 26, 7], [37, 70, 2101]] {
+        for size in
+            [[2, 40, 33], [26, 45, 64], [45, 26, 7], [37, 70, 2101], [40, 70, 0], [70, 40, 0]]
+        {
             epilogue_agrees::<f32>(size, kernel);
             epilogue_agrees::<bf16>(size, kernel);
             epilogue_agrees::<f16>(size, kernel);
