@@ -108,12 +108,19 @@ pub fn forward_backward<G: Element>(
     });
 }
 
-/// Writes the loss of every row.
+/// Writes the loss of every row: the same bits as [`forward_backward`].
 ///
 /// # Panics
 /// When lengths disagree or a target is outside the vocabulary.
-pub fn forward(isa: Isa, logits: &[f32], targets: &[u32], smoothing: f32, losses: &mut [f32]) {
-    let goals = Goals { targets, weights: None, smoothing };
+pub fn forward(
+    isa: Isa,
+    logits: &[f32],
+    targets: &[u32],
+    weights: Option<&[f32]>,
+    smoothing: f32,
+    losses: &mut [f32],
+) {
+    let goals = Goals { targets, weights, smoothing };
     let vocab_size = goals.check(logits.len(), losses.len());
     if vocab_size == 0 {
         return;

@@ -63,7 +63,8 @@ pub struct CrossEntropyArgs<'v> {
     pub weight: &'v Param,
     /// `[R]`, the class of each row or [`NO_TARGET`].
     pub targets: &'v [u32],
-    /// `[R]`, what a row's loss is multiplied with; none is one everywhere.
+    /// `[R]`, what a row's loss is multiplied with; none is one everywhere. A row of weight zero
+    /// has no loss, whatever its logits are, but is one of [`Loss::n_targets`].
     pub row_weights: Option<&'v [f32]>,
     /// Label smoothing, in `[0, 1)`.
     pub smoothing: f32,
@@ -184,9 +185,8 @@ impl<'t, 'a> Chunks<'t, 'a> {
                         }
                     }
                     None => {
-                        cross_entropy::forward(isa, z, targets, smoothing, losses);
-                        let w = row_weights.map_or(&[][..], |w| &w[start..end]);
-                        losses.iter_mut().zip(w).for_each(|(loss, w)| *loss *= w);
+                        let w = row_weights.map(|w| &w[start..end]);
+                        cross_entropy::forward(isa, z, targets, w, smoothing, losses);
                     }
                 }
             }
@@ -283,6 +283,24 @@ mod tests {
         let row_weights = Some(&weights[..]);
         let args = CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
         assert!((tape.linear_cross_entropy(&h, args).sum - weighted.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_row_of_weight_zero_may_hold_anything() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[2, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let mut hidden = fixture.inputs[0].clone().to_vec();
+        hidden[6..].fill(f32::INFINITY);
+        let hidden = fixture.device.tensor(&[2, 6], &hidden);
+        let row_weights = Some(&[1.0, 0.0][..]);
+        let args = CrossEntropyArgs { weight, targets: &[3, 10], row_weights, smoothing: 0.1 };
+        let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        let alone = tape.linear_cross_entropy(&Var::constant(hidden.clone()), args);
+        let grads = RefCell::new(Grads::new(&fixture.params));
+        let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
+        let loss = tape.linear_cross_entropy(&tape.input(hidden), args);
+        assert!(loss.sum.is_finite());
+        assert_eq!((alone, loss.n_targets), (loss, 2));
     }
 
     #[test]
