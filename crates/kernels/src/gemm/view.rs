@@ -96,11 +96,6 @@ impl<'a, T> Mat<'a, T> {
         [self.rows, self.cols]
     }
 
-    /// Which index is contiguous.
-    pub fn layout(&self) -> Layout {
-        self.layout
-    }
-
     /// The rows as lines of a packed panel: `k` runs along a row.
     pub(crate) fn row_lines(self) -> Lines<'a, T> {
         let Self { data, rows, cols, stride, layout } = self;
