@@ -300,6 +300,13 @@ fn any_number_of_threads_gives_the_same_bits() {
                 gemm(isa, multiply, to, a.view(), b.view(), Epilogue::default());
                 c
             });
+            same_for_any_threads(|| {
+                let (mut c, mut packed) = (vec![bf16::ZERO; m * n], PackedB::new());
+                pack_b(isa, multiply, b.view(), &mut packed);
+                let to = MatMut::new(&mut c, m, n);
+                gemm_packed(isa, to, a.view(), &packed, Epilogue::default());
+                c
+            });
         }
     }
 }
