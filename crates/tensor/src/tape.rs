@@ -369,13 +369,7 @@ fn add(device: &Device, sum: Tensor, grad: &Tensor) -> Tensor {
     assert_eq!(sum.shape(), grad.shape(), "gradients of one value differ in shape");
     assert_eq!(sum.dtype(), grad.dtype(), "gradients of one value differ in type");
     by_dtype!(grad.dtype(), T => {
-        let mut out = if sum.is_unshared() {
-            sum
-        } else {
-            let mut copy = device.empty(sum.shape(), sum.dtype());
-            copy.as_mut_slice::<T>().copy_from_slice(sum.as_slice::<T>());
-            copy
-        };
+        let mut out = device.unshared(sum);
         kernels::cast::add_assign(device.isa, out.as_mut_slice::<T>(), grad.as_slice::<T>());
         out
     })

@@ -1,6 +1,8 @@
 //! [`Tensor`]: contiguous, typed at run time, reference-counted; [`Device`]: where it computes.
 
-use std::sync::Arc;
+use std::mem;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 use kernels::{Element, Isa};
@@ -53,6 +55,19 @@ impl Device {
         out.as_mut_slice::<f32>().copy_from_slice(values);
         out
     }
+
+    /// The same elements in storage that nobody else holds, to be written: a copy where `x` is
+    /// shared.
+    #[must_use]
+    pub fn unshared(&self, x: Tensor) -> Tensor {
+        if x.is_unshared() {
+            return x;
+        }
+        let mut copy = self.empty(&x.shape, x.dtype);
+        by_dtype!(x.dtype, T => copy.as_mut_slice::<T>().copy_from_slice(x.as_slice::<T>()));
+        copy
+    }
+
 }
 
 struct Buffer {
@@ -62,7 +77,7 @@ struct Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.lines));
+        self.pool.give(mem::take(&mut self.lines));
     }
 }
 
@@ -169,6 +184,17 @@ mod tests {
         assert_eq!((y.shape(), y.rows()), (&[3, 2][..], (3, 2)));
         assert_eq!(y.to_vec(), x.to_vec());
         assert!(!y.is_unshared());
+    }
+
+    #[test]
+    fn what_is_shared_is_copied_to_be_written() {
+        let device = Device::cpu(Isa::detect());
+        let x = device.tensor(&[3], &[1., 2., 3.]);
+        let mut y = device.unshared(x.clone());
+        y.as_mut_slice::<f32>()[0] = 9.0;
+        assert_eq!((x.to_vec(), y.to_vec()), (vec![1., 2., 3.], vec![9., 2., 3.]));
+        let at = y.as_slice::<f32>().as_ptr();
+        assert_eq!(device.unshared(y).as_slice::<f32>().as_ptr(), at);
     }
 
     #[test]
