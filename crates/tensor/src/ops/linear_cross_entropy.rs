@@ -103,6 +103,7 @@ impl Tape<'_> {
                 chunk.gradients(range, d_hidden);
             }
         }
+        self.check_objective("linear_cross_entropy", &losses, d_hidden.as_ref(), args.weight);
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
         }
@@ -227,11 +228,11 @@ impl<'t, 'a> Chunks<'t, 'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
     use crate::ops::testing::Fixture;
-    use crate::{Grads, Precision};
+    use crate::{Grads, NotFinite, Precision};
 
     /// The same by separate steps in f64.
     fn naive(h: &[f32], w: &[f32], d: usize, targets: &[u32], s: f64) -> (f64, Vec<f64>, Vec<f64>) {
@@ -301,6 +302,27 @@ mod tests {
         let loss = tape.linear_cross_entropy(&tape.input(hidden), args);
         assert!(loss.sum.is_finite());
         assert_eq!((alone, loss.n_targets), (loss, 2));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[2, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let targets = &[3, 10];
+        let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
+        let find = |scale: f32| {
+            let (grads, found) = (RefCell::new(Grads::new(&fixture.params)), Cell::new(None));
+            let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F16, &grads)
+                .with_loss_scale(scale)
+                .with_checks(&found);
+            let h = tape.input(fixture.inputs[0].clone());
+            tape.scope("head", None, || tape.linear_cross_entropy(&h, args));
+            found.take()
+        };
+        assert_eq!(find(1.0), None);
+        let (op, path) = ("linear_cross_entropy", "head".to_owned());
+        // Above what f16 holds.
+        assert_eq!(find(1e6), Some(NotFinite { op, path, backward: true }));
     }
 
     #[test]
