@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
+use kernels::gemm::PackedB;
 use kernels::{Element, Isa};
 
 use crate::dtype::{DType, by_dtype};
@@ -16,12 +17,14 @@ pub struct Device {
     /// The instruction set that every kernel call uses.
     pub isa: Isa,
     pool: Pool,
+    /// Panels of a loss's projection: as large as the projection, and wanted by every micro-batch.
+    panels: Arc<Mutex<PackedB>>,
 }
 
 impl Device {
     /// The CPU, on the path `isa`.
     pub fn cpu(isa: Isa) -> Self {
-        Self { isa, pool: Pool::default() }
+        Self { isa, pool: Pool::default(), panels: Arc::default() }
     }
 
     /// The allocator's books.
@@ -68,6 +71,15 @@ impl Device {
         copy
     }
 
+    /// The panels that were kept, or none: taken out, so that nobody waits for them.
+    pub(crate) fn take_panels(&self) -> PackedB {
+        mem::take(&mut *self.panels.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps panels for the next who takes some.
+    pub(crate) fn keep_panels(&self, panels: PackedB) {
+        *self.panels.lock().unwrap_or_else(PoisonError::into_inner) = panels;
+    }
 }
 
 struct Buffer {

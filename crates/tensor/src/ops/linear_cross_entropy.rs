@@ -88,7 +88,7 @@ impl Tape<'_> {
         assert!(known, "linear_cross_entropy: a target is not below {vocab_size}");
 
         let device = self.device();
-        let mut packed = PackedB::default();
+        let mut packed = device.take_panels();
         let weight = Mat::new(self.params().get(args.weight), vocab_size, d_model);
         pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
         let mut chunk = Chunks::new(self, hidden, args, packed);
@@ -103,6 +103,7 @@ impl Tape<'_> {
                 chunk.gradients(range, d_hidden);
             }
         }
+        device.keep_panels(chunk.packed);
         self.check_objective("linear_cross_entropy", &losses, d_hidden.as_ref(), args.weight);
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
