@@ -16,22 +16,14 @@
 use std::ops::{AddAssign, Range};
 
 use kernels::cross_entropy;
+/// A target that is not counted.
+pub use kernels::cross_entropy::IGNORED as NO_TARGET;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 
 use crate::dtype::{DType, by_dtypes};
 use crate::params::Param;
 use crate::tape::{Tape, Var};
 use crate::value::Tensor;
-
-/// A target that is not counted.
-pub const NO_TARGET: u32 = u32::MAX;
-
-/// Bytes of f32 logits that exist at a time.
-const LOGIT_BYTES: usize = 32 << 20;
-/// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
-const GRAD_BYTES: usize = 28 << 20;
-/// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in bf16.
-const CLASSES_AT_ONCE: usize = 4096;
 
 /// A loss as it must be added up: over micro-batches, over ranks, over documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -68,6 +60,16 @@ pub struct CrossEntropyArgs<'v> {
     pub row_weights: Option<&'v [f32]>,
     /// Label smoothing, in `[0, 1)`.
     pub smoothing: f32,
+}
+
+impl CrossEntropyArgs<'_> {
+    /// Bytes of f32 logits that exist at a time.
+    pub const LOGIT_BYTES: usize = 32 << 20;
+    /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
+    pub const GRAD_BYTES: usize = 28 << 20;
+    /// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in
+    /// bf16.
+    pub const CLASSES_AT_ONCE: usize = 4096;
 }
 
 impl Tape<'_> {
@@ -141,10 +143,11 @@ impl<'t, 'a> Chunks<'t, 'a> {
         };
         let device = tape.device();
         let dtype = tape.compute();
-        let d_logits = tape
-            .is_recording()
-            .then(|| device.empty(&[fits(GRAD_BYTES, dtype.bytes()), vocab_size], dtype));
-        let logits = device.empty(&[fits(LOGIT_BYTES, 4), vocab_size], DType::F32);
+        let d_logits = tape.is_recording().then(|| {
+            device.empty(&[fits(CrossEntropyArgs::GRAD_BYTES, dtype.bytes()), vocab_size], dtype)
+        });
+        let logits =
+            device.empty(&[fits(CrossEntropyArgs::LOGIT_BYTES, 4), vocab_size], DType::F32);
         let scale = tape.loss_scale();
         let weights = match args.row_weights {
             Some(w) => Some(w.iter().map(|w| w * scale).collect()),
@@ -206,8 +209,8 @@ impl<'t, 'a> Chunks<'t, 'a> {
             let dz = &d_logits.as_slice::<G>()[..n * vocab_size];
             let mut sum = tape.device().empty(&[n, d_model], DType::F32);
             let sum = sum.as_mut_slice::<f32>();
-            for first in (0..vocab_size).step_by(CLASSES_AT_ONCE) {
-                let n_classes = CLASSES_AT_ONCE.min(vocab_size - first);
+            for first in (0..vocab_size).step_by(CrossEntropyArgs::CLASSES_AT_ONCE) {
+                let n_classes = CrossEntropyArgs::CLASSES_AT_ONCE.min(vocab_size - first);
                 let write = if first == 0 { Write::Overwrite } else { Write::Add };
                 let w = &tape.params().get(self.args.weight)[first * d_model..];
                 let w = Mat::new(w, n_classes, d_model);
