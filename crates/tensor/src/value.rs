@@ -163,6 +163,18 @@ impl Tensor {
         &mut bytemuck::cast_slice_mut(&mut buffer.lines)[..n]
     }
 
+    /// Copies the elements `range` of `from` to `at` and on.
+    ///
+    /// # Panics
+    /// When they are of another type or not there, or this storage is shared.
+    #[track_caller]
+    pub fn copy_range(&mut self, at: usize, from: &Self, range: Range<usize>) {
+        by_dtype!(self.dtype, T => {
+            let to = &mut self.as_mut_slice::<T>()[at..at + range.len()];
+            to.copy_from_slice(&from.as_slice::<T>()[range]);
+        });
+    }
+
     /// Whether nobody else holds this storage.
     pub fn is_unshared(&self) -> bool {
         Arc::strong_count(&self.buffer) == 1
