@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use kernels::philox::{philox4x32, unit_f32};
+use kernels::reduce::all_finite;
 use models::Model;
 use nn::{Context, KvCache};
 use tensor::{Device, Precision, Tape};
 
+use crate::error::GenerateError;
 use crate::sampling::Sampling;
 
 /// A model at work on some rows that grow together.
@@ -40,11 +42,25 @@ impl<'m> Decoder<'m> {
         self.cache.is_empty()
     }
 
-    /// Shows every row its next tokens `[B, T]`; the logits `[B, V]` after the last of them.
+    /// Goes on with `batch` rows that have all seen what the first one has, and room for `capacity`
+    /// positions.
     ///
     /// # Panics
-    /// When `tokens` is no multiple of the rows, or there is no room.
-    pub fn advance(&mut self, tokens: &[u32]) -> Vec<f32> {
+    /// When there is no room for what was seen.
+    #[must_use]
+    pub fn repeat(self, shape: [usize; 2]) -> Self {
+        let cache = self.cache.repeat(self.device, shape);
+        Self { cache, ..self }
+    }
+
+    /// Shows every row its next tokens `[B, T]`; the logits `[B, V]` after the last of them.
+    ///
+    /// # Errors
+    /// When they are not finite.
+    ///
+    /// # Panics
+    /// When `tokens` are none or no multiple of the rows, there is no room, or one is not below V.
+    pub fn advance(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
         let batch = self.cache.batch();
         let len = tokens.len() / batch;
         assert_eq!(tokens.len(), batch * len, "advance: {} tokens, {batch} rows", tokens.len());
@@ -54,18 +70,20 @@ impl<'m> Decoder<'m> {
         let stack = &self.model.stack;
         let hidden = stack.forward(&tape, &tokens.into(), [batch, len], &mut ctx);
         let last: Arc<[u32]> = (1..=batch).map(|b| (b * len - 1) as u32).collect();
-        stack
-            .token_head()
-            .expect("a head over the vocabulary")
-            .logits(&tape, &tape.select_rows(&hidden, &last))
-            .value()
-            .to_vec()
+        let head = stack.token_head().expect("a head over the vocabulary");
+        let logits = head.logits(&tape, &tape.select_rows(&hidden, &last)).value().to_vec();
+        if all_finite(self.device.isa, &logits) {
+            Ok(logits)
+        } else {
+            Err(GenerateError::NotFinite { position: self.cache.len() - 1 })
+        }
     }
 }
 
-/// The draw of one position of one row: keyed, so that rows and restarts do not move it.
-fn uniform(seed: u64, row: usize, at: usize) -> f32 {
-    let counter = [at as u32, row as u32, 0, 0];
+/// What the token at one position of one row is drawn with: keyed by these, so that neither other
+/// rows nor a restart from a part of the text move it.
+fn uniform(seed: u64, row: usize, position: usize) -> f32 {
+    let counter = [position as u32, row as u32, 0, 0];
     unit_f32(philox4x32(counter, [seed as u32, (seed >> 32) as u32])[0])
 }
 
@@ -86,6 +104,13 @@ pub struct Request {
     pub n_samples: usize,
 }
 
+impl Request {
+    /// The positions that it may take of a model that knows `max_len` of them.
+    pub fn capacity(&self, max_len: usize) -> usize {
+        max_len.min(self.prompt.len().saturating_add(self.max_tokens))
+    }
+}
+
 /// Why a row ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
@@ -103,30 +128,40 @@ pub enum Finish {
 ///
 /// Returns why each row ended.
 ///
+/// # Errors
+/// When the model's scores are not finite; what `each` has seen stays.
+///
 /// # Panics
-/// When the prompt is empty or longer than the model's context, or no row is asked for.
+/// When the prompt is empty, longer than the model's context or has a token that the model does not
+/// know, or no row is asked for.
 pub fn generate(
     (model, device, precision): (&Model, &Device, Precision),
     request: &Request,
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
-) -> Vec<Finish> {
+) -> Result<Vec<Finish>, GenerateError> {
     let max_len = model.stack.config().embed.max_len;
     let (n, prompt) = (request.n_samples, &request.prompt);
     assert!(!prompt.is_empty() && prompt.len() <= max_len, "generate: {} tokens", prompt.len());
     assert!(n > 0, "generate: no row");
-    let capacity = max_len.min(prompt.len().saturating_add(request.max_tokens));
-    let mut decoder = Decoder::new(model, device, precision, [n, capacity]);
+    let capacity = request.capacity(max_len);
+    let room = if n == 1 { capacity } else { prompt.len() };
+    let mut decoder = Decoder::new(model, device, precision, [1, room]);
     let mut rows: Vec<Vec<u32>> = vec![prompt.clone(); n];
     let mut finish: Vec<Option<Finish>> = vec![None; n];
-    let mut fed: Vec<u32> = rows.concat();
+    let mut fed = prompt.clone();
     for made in 0..request.max_tokens {
-        let mut logits = decoder.advance(&fed);
+        let mut logits = decoder.advance(&fed)?;
+        if made == 0 && n > 1 {
+            // Every row begins with the same prompt: it is read once.
+            logits = logits.repeat(n);
+            decoder = decoder.repeat([n, capacity]);
+        }
         let vocab_size = logits.len() / n;
         for (row, z) in logits.chunks_exact_mut(vocab_size).enumerate() {
             if finish[row].is_some() {
                 continue;
             }
-            let u = uniform(request.seed, row, made);
+            let u = uniform(request.seed, row, rows[row].len());
             let token = request.sampling.draw(z, &rows[row], u);
             rows[row].push(token);
             if Some(token) == request.end {
@@ -139,10 +174,10 @@ pub fn generate(
             break;
         }
         if made + 1 < request.max_tokens && decoder.len() == max_len {
-            return finish.into_iter().map(|f| f.unwrap_or(Finish::ContextFull)).collect();
+            return Ok(finish.into_iter().map(|f| f.unwrap_or(Finish::ContextFull)).collect());
         }
         // An ended row is fed its last token: rows of a batch do not see each other.
         fed = rows.iter().map(|row| row[row.len() - 1]).collect();
     }
-    finish.into_iter().map(|f| f.unwrap_or(Finish::Length)).collect()
+    Ok(finish.into_iter().map(|f| f.unwrap_or(Finish::Length)).collect())
 }

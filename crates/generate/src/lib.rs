@@ -4,7 +4,9 @@
 //! runs the model; [`generate`] joins the two. Tokens in, tokens out: no text here.
 
 mod decoder;
+mod error;
 mod sampling;
 
 pub use decoder::{Decoder, Finish, Request, generate};
+pub use error::GenerateError;
 pub use sampling::{Sampling, SamplingError};

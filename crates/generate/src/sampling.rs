@@ -71,38 +71,60 @@ impl Sampling {
     }
 
     /// Draws one token from `logits` `[V]`, which `seen` tokens are penalised in; `u` is uniform in
-    /// `[0, 1)`. Pure: equal inputs, equal token. Of equal logits the lower id is the likelier one.
+    /// `[0, 1)`, and goes over the tokens that the filters leave in the order of their ids. Pure:
+    /// equal inputs, equal token. Of equal logits the lower id is the likelier one.
     ///
     /// # Panics
     /// When there are no logits.
     pub fn draw(&self, logits: &mut [f32], seen: &[u32], u: f32) -> u32 {
         assert!(!logits.is_empty(), "draw: no logits");
         self.penalise(logits, seen);
+        let best = argmax(logits);
         if self.temperature == 0.0 || self.top_k == Some(1) {
-            return argmax(logits);
+            return best;
         }
-        let mut ranked: Vec<u32> = (0..logits.len() as u32).collect();
-        let by_logit = |a: &u32, b: &u32| {
-            let (x, y) = (logits[*a as usize], logits[*b as usize]);
-            y.total_cmp(&x).then(a.cmp(b))
-        };
-        if let Some(k) = self.top_k.filter(|&k| k < ranked.len()) {
-            ranked.select_nth_unstable_by(k - 1, by_logit);
-            ranked.truncate(k);
-        }
-        ranked.sort_unstable_by(by_logit);
-        let top = logits[ranked[0] as usize];
+        let top = logits[best as usize];
         let weight = |&id: &u32| f64::from((logits[id as usize] - top) / self.temperature).exp();
-        let weights: Vec<f64> = ranked.iter().map(weight).collect();
-        let kept = &weights[..self.n_kept(&weights)];
-        let mut left = f64::from(u) * kept.iter().sum::<f64>();
-        for (&id, &w) in ranked.iter().zip(kept) {
+        let ids = self.filter(logits, weight);
+        let weights: Vec<f64> = ids.iter().map(weight).collect();
+        let mut left = f64::from(u) * weights.iter().sum::<f64>();
+        for (id, w) in ids.into_iter().zip(weights) {
             left -= w;
             if left < 0.0 {
                 return id;
             }
         }
-        ranked[kept.len() - 1]
+        // Where a penalty made it infinite; else the sum is exact to more digits than `u` has.
+        best
+    }
+
+    /// The tokens that may be drawn, by id; `weight` is how likely one is, the best having 1.
+    fn filter(&self, logits: &[f32], weight: impl Fn(&u32) -> f64) -> Vec<u32> {
+        let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
+        let likelier = |a: &u32, b: &u32| {
+            let (x, y) = (logits[*a as usize], logits[*b as usize]);
+            y.total_cmp(&x).then(a.cmp(b))
+        };
+        if let Some(k) = self.top_k.filter(|&k| k < ids.len()) {
+            ids.select_nth_unstable_by(k - 1, likelier);
+            ids.truncate(k);
+        }
+        if let Some(p) = self.top_p {
+            ids.sort_unstable_by(likelier);
+            let mut left = f64::from(p) * ids.iter().map(&weight).sum::<f64>();
+            let reached = ids.iter().position(|id| {
+                left -= weight(id);
+                left <= 0.0
+            });
+            ids.truncate(reached.map_or(ids.len(), |at| at + 1));
+        }
+        if let Some(p) = self.min_p {
+            ids.retain(|id| weight(id) >= f64::from(p));
+        }
+        if self.top_k.is_some() || self.top_p.is_some() {
+            ids.sort_unstable();
+        }
+        ids
     }
 
     fn penalise(&self, logits: &mut [f32], seen: &[u32]) {
@@ -121,23 +143,6 @@ impl Sampling {
                 };
             }
         }
-    }
-
-    /// How many of the ranked `weights` (the first is 1) stay.
-    fn n_kept(&self, weights: &[f64]) -> usize {
-        let mut n = weights.len();
-        if let Some(p) = self.top_p {
-            let mut left = f64::from(p) * weights.iter().sum::<f64>();
-            let reached = weights.iter().position(|w| {
-                left -= w;
-                left <= 0.0
-            });
-            n = reached.map_or(n, |at| at + 1);
-        }
-        if let Some(p) = self.min_p {
-            n = weights[..n].iter().position(|&w| w < f64::from(p)).unwrap_or(n);
-        }
-        n.max(1)
     }
 }
 
@@ -166,14 +171,18 @@ mod tests {
         let (greedy, hot) = (Sampling::GREEDY, Sampling::default());
         let cases = [
             Case { sampling: greedy, u: 0.99, expected: 2 },
-            Case { sampling: hot, u: 0.0, expected: 2 },
-            Case { sampling: hot, u: 0.99, expected: 1 },
-            Case { sampling: Sampling { top_k: Some(1), ..hot }, u: 0.99, expected: 2 },
-            Case { sampling: Sampling { top_k: Some(2), ..hot }, u: 0.99, expected: 0 },
-            Case { sampling: Sampling { top_p: Some(0.5), ..hot }, u: 0.99, expected: 2 },
-            Case { sampling: Sampling { top_p: Some(1.0), ..hot }, u: 0.99, expected: 1 },
-            Case { sampling: Sampling { min_p: Some(0.1), ..hot }, u: 0.99, expected: 0 },
-            Case { sampling: Sampling { min_p: Some(1.0), ..hot }, u: 0.99, expected: 2 },
+            // The shares are 0.11, 0.04 and 0.84.
+            Case { sampling: hot, u: 0.0, expected: 0 },
+            Case { sampling: hot, u: 0.13, expected: 1 },
+            Case { sampling: hot, u: 0.99, expected: 2 },
+            Case { sampling: Sampling { top_k: Some(1), ..hot }, u: 0.0, expected: 2 },
+            Case { sampling: Sampling { top_k: Some(2), ..hot }, u: 0.0, expected: 0 },
+            Case { sampling: Sampling { top_k: Some(2), ..hot }, u: 0.13, expected: 2 },
+            Case { sampling: Sampling { top_p: Some(0.5), ..hot }, u: 0.0, expected: 2 },
+            Case { sampling: Sampling { top_p: Some(0.9), ..hot }, u: 0.13, expected: 2 },
+            Case { sampling: Sampling { top_p: Some(1.0), ..hot }, u: 0.13, expected: 1 },
+            Case { sampling: Sampling { min_p: Some(0.1), ..hot }, u: 0.13, expected: 2 },
+            Case { sampling: Sampling { min_p: Some(1.0), ..hot }, u: 0.0, expected: 2 },
             Case { sampling: Sampling { repetition_penalty: 9.0, ..greedy }, u: 0.0, expected: 0 },
         ];
         for case in cases {

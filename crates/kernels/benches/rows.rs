@@ -15,9 +15,7 @@ use kernels::dropout::{self, Dropout};
 use kernels::gemm::{Multiply, Write};
 use kernels::layer_norm::{self, NormGrads, RowStats};
 use kernels::rope::{self, Direction, Pairing, RopeRows, RopeTable};
-use kernels::{
-    Element, Isa, bf16, cross_entropy, embedding, philox, reduce, rms_norm, roof, softmax,
-};
+use kernels::{Element, Isa, bf16, cross_entropy, embedding, philox, reduce, rms_norm, roof};
 
 const ROWS: usize = 2048;
 const D_MODEL: usize = 512;
@@ -173,15 +171,12 @@ impl Bench {
         self.run("embedding backward", Work::Bytes(12 * dy.len()), || {
             embedding::scatter_add(isa, &mut table, &ids, &dy, 1.0);
         });
-        let mut logits = numbers::<f32>(rows * VOCAB);
+        let logits = numbers::<f32>(rows * VOCAB);
         let (mut d_logits, mut losses) = (vec![bf16::ZERO; logits.len()], vec![0.0; rows]);
         let targets = &ids[..rows];
         self.run("cross entropy", Work::Bytes(6 * logits.len()), || {
             let (d, losses) = (&mut d_logits, &mut losses);
             cross_entropy::forward_backward(isa, &logits, d, targets, None, 0.0, losses);
-        });
-        self.run("softmax", Work::Bytes(8 * logits.len()), || {
-            softmax::rows(isa, &mut logits, VOCAB);
         });
     }
 

@@ -199,6 +199,9 @@ fn times_sigmoid<S: Simd>(s: S, x: S::F, v: S::F, slope: S::F) -> (S::F, S::F) {
 /// Writes `y = act(x)`.
 ///
 /// NaN goes through; at minus infinity the result is NaN, as `-inf * 0` is.
+///
+/// # Panics
+/// When `x` and `y` differ in length.
 pub fn forward<X: Element, Y: Element>(isa: Isa, act: Activation, y: &mut [Y], x: &[X]) {
     assert_eq!(x.len(), y.len(), "activation: x and y");
     if y.len() <= PIECE {
@@ -209,6 +212,9 @@ pub fn forward<X: Element, Y: Element>(isa: Isa, act: Activation, y: &mut [Y], x
 }
 
 /// Writes `dx = dy * act'(x)`.
+///
+/// # Panics
+/// When the three differ in length.
 pub fn backward<X: Element, G: Element, Y: Element>(
     isa: Isa,
     act: Activation,
@@ -228,6 +234,9 @@ pub fn backward<X: Element, G: Element, Y: Element>(
 /// Writes `y = act(gate) * up`.
 ///
 /// Shapes: `x` `[R, 2F]`, a row holding the gate and then the up projection; `y` `[R, F]`.
+///
+/// # Panics
+/// When they are not of these, or F is 0.
 pub fn gated_forward<X: Element, Y: Element>(
     isa: Isa,
     act: Activation,
@@ -248,6 +257,9 @@ pub fn gated_forward<X: Element, Y: Element>(
 /// Writes `dx`, the gradient of [`gated_forward`].
 ///
 /// Shapes: `dx`, `x` `[R, 2F]`, `dy` `[R, F]`.
+///
+/// # Panics
+/// When they are not of these, or F is 0.
 pub fn gated_backward<X: Element, G: Element, Y: Element>(
     isa: Isa,
     act: Activation,

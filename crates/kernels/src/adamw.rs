@@ -73,6 +73,8 @@ impl AdamW {
 
 /// One update in place: of the weights `w` and the moments `m` and `v`, from the gradient `g`.
 ///
+/// Shapes: all four are of one length, a number a weight.
+///
 /// # Panics
 /// When lengths disagree or the step is 0.
 pub fn step(isa: Isa, w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], adamw: AdamW) {

@@ -7,6 +7,9 @@ use crate::{Element, Isa};
 use rayon::prelude::*;
 
 /// Writes `y = x`, rounded to nearest even.
+///
+/// # Panics
+/// When they differ in length.
 pub fn convert<X: Element, Y: Element>(isa: Isa, y: &mut [Y], x: &[X]) {
     assert_eq!(x.len(), y.len(), "convert: x and y");
     if y.len() <= PIECE {
@@ -17,6 +20,9 @@ pub fn convert<X: Element, Y: Element>(isa: Isa, y: &mut [Y], x: &[X]) {
 }
 
 /// Writes `y = y + x`.
+///
+/// # Panics
+/// When they differ in length.
 pub fn add_assign<X: Element, Y: Element>(isa: Isa, y: &mut [Y], x: &[X]) {
     assert_eq!(x.len(), y.len(), "add_assign: x and y");
     if y.len() <= PIECE {
@@ -73,7 +79,7 @@ mod tests {
     use super::*;
     use crate::element::{bf16, f16};
     use crate::reference::cast::round;
-    use testing::{EDGE_SIZES, Numbers};
+    use testing::{EDGE_SIZES, Numbers, same_for_any_threads};
 
     fn case<X: Element + PartialEq + std::fmt::Debug>(isa: Isa, n: usize) {
         let mut numbers = Numbers::new(n as u64);
@@ -100,6 +106,20 @@ mod tests {
                 case::<bf16>(isa, n);
                 case::<f16>(isa, n);
             }
+        }
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let x = Numbers::new(1).normal(3 * PIECE + 5);
+        for isa in Isa::supported() {
+            same_for_any_threads(|| {
+                let mut y = vec![bf16::ZERO; x.len()];
+                convert(isa, &mut y, &x);
+                add_assign(isa, &mut y, &x);
+                scale(isa, &mut y, 0.3);
+                y
+            });
         }
     }
 }

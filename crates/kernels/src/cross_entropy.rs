@@ -14,8 +14,7 @@
 #![allow(clippy::inline_always)] // As in `simd`.
 
 use crate::cut::{rows_per_piece, with_scratch};
-use crate::simd::{Block, Simd, for_blocks, math, simd_fn};
-use crate::softmax::{base, row_max};
+use crate::simd::{Block, LANES, Simd, for_blocks, math, simd_fn};
 use crate::{Element, Isa};
 use rayon::prelude::*;
 
@@ -108,12 +107,19 @@ pub fn forward_backward<G: Element>(
     });
 }
 
-/// Writes the loss of every row.
+/// Writes the loss of every row: the same bits as [`forward_backward`].
 ///
 /// # Panics
 /// When lengths disagree or a target is outside the vocabulary.
-pub fn forward(isa: Isa, logits: &[f32], targets: &[u32], smoothing: f32, losses: &mut [f32]) {
-    let goals = Goals { targets, weights: None, smoothing };
+pub fn forward(
+    isa: Isa,
+    logits: &[f32],
+    targets: &[u32],
+    weights: Option<&[f32]>,
+    smoothing: f32,
+    losses: &mut [f32],
+) {
+    let goals = Goals { targets, weights, smoothing };
     let vocab_size = goals.check(logits.len(), losses.len());
     if vocab_size == 0 {
         return;
@@ -235,4 +241,30 @@ fn bring_to_one_scale(scales: &mut [f32], sums: &[f32]) -> (f32, f32) {
         *scale /= total;
     }
     (max, total)
+}
+
+/// The largest of a row; minus infinity for none. A NaN may or may not be seen.
+#[inline(always)]
+fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let mut max = s.splat(f32::NEG_INFINITY);
+    // Four at a time: one maximum after the other would wait for its result.
+    let (fours, rest) = row.as_chunks::<{ 4 * LANES }>();
+    let (mut a, mut b, mut c) = (max, max, max);
+    for x in fours {
+        let x = x.as_chunks().0;
+        max = s.max(max, s.load_f32(&x[0]));
+        a = s.max(a, s.load_f32(&x[1]));
+        b = s.max(b, s.load_f32(&x[2]));
+        c = s.max(c, s.load_f32(&x[3]));
+    }
+    for_blocks!(rest.len(), |at| {
+        max = s.max(max, at.or(s, at.load(s, rest), f32::NEG_INFINITY));
+    });
+    s.reduce_max(s.max(s.max(max, a), s.max(b, c)))
+}
+
+/// What is subtracted from a row: its maximum, or zero where `-inf - -inf` would be NaN.
+#[inline(always)]
+fn base(max: f32) -> f32 {
+    if max == f32::NEG_INFINITY { 0.0 } else { max }
 }

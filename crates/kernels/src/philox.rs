@@ -44,15 +44,6 @@ impl Key {
         Self { stream: next(both), ..self }
     }
 
-    /// [`Key::fold`] of a name, by its bytes (FNV-1a).
-    #[must_use]
-    pub fn fold_str(self, name: &str) -> Self {
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        self.fold(hash)
-    }
-
     /// Four words, the `block`-th of the stream.
     #[inline(always)]
     pub fn words(self, block: u64) -> [u32; 4] {
@@ -220,8 +211,7 @@ mod tests {
         let key = Key::new(1);
         let long = same_for_any_threads(|| make(key, 40_003));
         assert_eq!(make(key, 17), long[..17]);
-        for other in [Key::new(2), key.fold(0), key.fold(1), key.fold(0).fold(0), key.fold_str("a")]
-        {
+        for other in [Key::new(2), key.fold(0), key.fold(1), key.fold(0).fold(0)] {
             assert_ne!(make(other, 17), long[..17]);
         }
     }

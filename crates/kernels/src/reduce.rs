@@ -13,6 +13,9 @@ const ROWS_AT_ONCE: usize = 4;
 /// Writes the sum of the rows of `x` to `out`, or adds it: the gradient of a bias.
 ///
 /// Shapes: `x` `[R, D]`, `out` `[D]`.
+///
+/// # Panics
+/// When `x` has no whole rows, or D is 0.
 pub fn column_sum<X: Element>(isa: Isa, out: &mut [f32], x: &[X], write: Write) {
     let d = out.len();
     assert!(d > 0 && x.len().is_multiple_of(d), "column_sum: {} is no R x {d}", x.len());

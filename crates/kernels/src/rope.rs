@@ -166,7 +166,7 @@ mod tests {
     use crate::element::bf16;
     use crate::reference::cast::{round, widen};
     use crate::reference::rope as reference;
-    use testing::{Numbers, Tolerance, assert_close};
+    use testing::{Numbers, Tolerance, assert_close, same_for_any_threads};
 
     const THETA: f64 = 10_000.0;
 
@@ -176,8 +176,13 @@ mod tests {
         let positions: Vec<u32> = (0..n_rows).map(|_| numbers.below(5000) as u32).collect();
         for pairing in [Pairing::Halves, Pairing::Interleaved] {
             let table = RopeTable::new(5000, d_rot, THETA, pairing);
-            let mut y = x.clone();
-            rotate(isa, &mut y, rows, &table, &positions, Direction::Forward);
+            let turned = || {
+                let mut y = x.clone();
+                rotate(isa, &mut y, rows, &table, &positions, Direction::Forward);
+                y
+            };
+            let mut y = turned();
+            same_for_any_threads(|| widen(&turned()));
             let mut expected = widen(&x);
             for (row, &p) in expected.chunks_exact_mut(rows.row_stride).zip(&positions) {
                 let heads = &mut row[rows.offset..][..rows.n_heads * rows.d_head];

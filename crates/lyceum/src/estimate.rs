@@ -6,7 +6,7 @@
 
 use models::{Model, ModelConfig, Stack, StackConfig};
 use nn::{FfnKind, NormPlacement, TransformerConfig};
-use tensor::{DType, Isa, ParamsBuilder, Precision};
+use tensor::{CrossEntropyArgs, DType, Isa, ParamsBuilder, Precision};
 
 use crate::failure::Failure;
 use crate::recipe::Recipe;
@@ -117,10 +117,10 @@ const TEXT_AT_ONCE: f64 = 2.0 * MIB;
 const SMALL_ARENA: f64 = 4.0 * MIB;
 const SMALL_ACTIVATION: f64 = MIB;
 /// f32 logits of one chunk, and gradients of logits of one chunk: as `linear_cross_entropy` cuts.
-const LOGIT_BYTES: f64 = 32.0 * MIB;
-const GRAD_BYTES: f64 = 28.0 * MIB;
+const LOGIT_BYTES: f64 = CrossEntropyArgs::LOGIT_BYTES as f64;
+const GRAD_BYTES: f64 = CrossEntropyArgs::GRAD_BYTES as f64;
 /// Rows of the projection that `linear_cross_entropy` packs at a time.
-const CLASSES_AT_ONCE: f64 = 4096.0;
+const CLASSES_AT_ONCE: f64 = CrossEntropyArgs::CLASSES_AT_ONCE as f64;
 
 /// Sizes that the parts are made of.
 struct Sizes<'a> {

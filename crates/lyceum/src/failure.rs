@@ -149,6 +149,7 @@ macro_rules! with_hints {
 with_hints! {
     checkpoint::CheckpointError,
     data::DataError,
+    generate::GenerateError,
     models::ModelError,
     tokenize::ChatError,
     tokenize::TokenizeError,

@@ -16,7 +16,6 @@ pub(crate) struct Layer {
 pub struct KvCache {
     pub(crate) layers: Vec<Layer>,
     batch: usize,
-    capacity: usize,
     len: usize,
 }
 
@@ -31,7 +30,7 @@ impl KvCache {
         let c = config.get();
         let room = || device.zeros(&[batch, c.n_kv_heads, capacity, c.d_head], dtype);
         let layers = (0..c.n_layers).map(|_| Layer { key: room(), value: room() }).collect();
-        Self { layers, batch, capacity, len: 0 }
+        Self { layers, batch, len: 0 }
     }
 
     /// Positions held in every row.
@@ -49,18 +48,26 @@ impl KvCache {
         self.batch
     }
 
-    /// Positions there is room for.
-    pub fn capacity(&self) -> usize {
-        self.capacity
-    }
-
-    /// Bytes held.
-    pub fn cache_bytes(&self) -> usize {
-        self.layers
-            .iter()
-            .flat_map(|l| [&l.key, &l.value])
-            .map(|t| t.n_elements() * t.dtype().bytes())
-            .sum()
+    /// What the first row holds, in each of `batch` rows with room for `capacity` positions.
+    ///
+    /// # Panics
+    /// When there is no room for what it holds.
+    #[must_use]
+    #[track_caller]
+    pub fn repeat(&self, device: &Device, [batch, capacity]: [usize; 2]) -> Self {
+        assert!(self.len <= capacity, "repeat: {} positions, room for {capacity}", self.len);
+        let copy = |from: &Tensor| {
+            let &[_, n_heads, room, d_head] = from.shape() else { panic!("{:?}", from.shape()) };
+            let mut to = device.zeros(&[batch, n_heads, capacity, d_head], from.dtype());
+            for at in 0..batch * n_heads {
+                let first = at % n_heads * room * d_head;
+                to.copy_range(at * capacity * d_head, from, first..first + self.len * d_head);
+            }
+            to
+        };
+        let layers = self.layers.iter();
+        let layers = layers.map(|l| Layer { key: copy(&l.key), value: copy(&l.value) }).collect();
+        Self { layers, batch, len: self.len }
     }
 
     /// Forgets all but the first `len` positions.

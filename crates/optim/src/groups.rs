@@ -18,16 +18,16 @@ mod tests {
     #[test]
     fn matrices_decay_and_vectors_do_not() {
         let decaying: [(&str, &[usize]); 4] = [
-            ("transformer.wte.weight", &[50257, 768]),
-            ("transformer.wpe.weight", &[1024, 768]),
-            ("transformer.h.0.attn.c_attn.weight", &[768, 2304]),
-            ("patch_embedding.weight", &[768, 3, 16, 16]),
+            ("embed.tokens", &[50257, 768]),
+            ("embed.positions", &[1024, 768]),
+            ("blocks.0.attn.query_key_value.weight", &[768, 2304]),
+            ("embed.patches.weight", &[768, 3, 16, 16]),
         ];
         let staying: [(&str, &[usize]); 6] = [
-            ("transformer.h.0.ln_1.weight", &[768]),
-            ("transformer.h.0.attn.c_attn.bias", &[2304]),
-            ("experts.bias", &[8, 768]),
-            ("cls_token", &[1, 1, 768]),
+            ("blocks.0.attn_norm.weight", &[768]),
+            ("blocks.0.attn.query_key_value.bias", &[2304]),
+            ("blocks.0.ffn.experts.bias", &[8, 768]),
+            ("embed.class", &[1, 1, 768]),
             ("logit_scale", &[]),
             ("head.weight", &[1, 768]),
         ];

@@ -67,17 +67,21 @@ pub enum ScheduleError {
     },
     /// The parts are longer than the run.
     #[error(
-        "`warmup_steps` = {warmup_steps} and `decay_steps` = {decay_steps} do not fit into \
-         {total_steps} steps"
+        "`warmup_steps` = {warmup_steps}{} not fit into {total_steps} steps",
+        and_decay(*decay_steps)
     )]
     TooLong {
         /// What was given.
         warmup_steps: u64,
-        /// What was given; 0 where the schedule has no such part.
-        decay_steps: u64,
+        /// What was given; none where the schedule has no such part.
+        decay_steps: Option<u64>,
         /// The length of the run.
         total_steps: u64,
     },
+}
+
+fn and_decay(steps: Option<u64>) -> String {
+    steps.map_or(" does".to_owned(), |steps| format!(" and `decay_steps` = {steps} do"))
 }
 
 impl ScheduleError {
@@ -121,9 +125,9 @@ impl Schedule {
     /// The first field that is wrong.
     pub fn check(&self) -> Result<(), ScheduleError> {
         let (peak_lr, last_lr, lens) = match *self {
-            Self::Constant { peak_lr } => (peak_lr, peak_lr, [0, 0, 0]),
+            Self::Constant { peak_lr } => (peak_lr, peak_lr, (0, None, 0)),
             Self::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps } => {
-                (peak_lr, last_lr, [warmup_steps, 0, total_steps])
+                (peak_lr, last_lr, (warmup_steps, None, total_steps))
             }
             Self::WarmupStableDecay {
                 peak_lr,
@@ -131,7 +135,7 @@ impl Schedule {
                 warmup_steps,
                 decay_steps,
                 total_steps,
-            } => (peak_lr, last_lr, [warmup_steps, decay_steps, total_steps]),
+            } => (peak_lr, last_lr, (warmup_steps, Some(decay_steps), total_steps)),
         };
         if !(peak_lr.is_finite() && peak_lr > 0.0) {
             return Err(ScheduleError::Peak(peak_lr));
@@ -139,8 +143,8 @@ impl Schedule {
         if !(0.0..=peak_lr).contains(&last_lr) {
             return Err(ScheduleError::Last { last_lr, peak_lr });
         }
-        let [warmup_steps, decay_steps, total_steps] = lens;
-        match warmup_steps.checked_add(decay_steps) {
+        let (warmup_steps, decay_steps, total_steps) = lens;
+        match warmup_steps.checked_add(decay_steps.unwrap_or(0)) {
             Some(len) if len <= total_steps => Ok(()),
             _ => Err(ScheduleError::TooLong { warmup_steps, decay_steps, total_steps }),
         }
@@ -229,8 +233,18 @@ mod tests {
         let last = "`last_lr` is 2, not between 0 and `peak_lr` = 1";
         assert_eq!(cosine(1.0, 2.0, 1), Err(last.into()));
         assert!(cosine(1.0, f32::NAN, 1).is_err() && cosine(1.0, -0.1, 1).is_err());
-        let long = "`warmup_steps` = 11 and `decay_steps` = 0 do not fit into 10 steps";
+        let long = "`warmup_steps` = 11 does not fit into 10 steps";
         assert_eq!(cosine(1.0, 0.0, 11), Err(long.into()));
+        let long = Schedule::WarmupStableDecay {
+            peak_lr: 1.0,
+            last_lr: 0.0,
+            warmup_steps: 7,
+            decay_steps: 4,
+            total_steps: 10,
+        };
+        let message = long.check().map_err(|error| error.to_string());
+        let expected = "`warmup_steps` = 7 and `decay_steps` = 4 do not fit into 10 steps";
+        assert_eq!(message, Err(expected.into()));
         assert!(cosine(1.0, 0.0, u64::MAX).is_err());
         assert_eq!(STABLE.check(), Ok(()));
         assert_eq!(Schedule::Constant { peak_lr: 1e-3 }.check(), Ok(()));

@@ -8,6 +8,9 @@ use models::Stack;
 use nn::{Call, Mask};
 use tensor::Rng;
 
+// Targets go from one to the other as they are.
+const _: () = assert!(data::IGNORED == tensor::NO_TARGET);
+
 /// Some rows of a [`Batch`], with the call they are made in.
 pub struct MicroBatch {
     /// `[B, T]`.

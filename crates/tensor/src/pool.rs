@@ -76,13 +76,6 @@ impl Pool {
         state.free.entry(buffer.len()).or_default().push(buffer);
     }
 
-    /// Gives what is cached back to the operating system.
-    pub fn trim(&self) {
-        let mut state = self.lock();
-        state.free.clear();
-        state.stats.cached_bytes = 0;
-    }
-
     /// What is live and what is cached.
     pub fn stats(&self) -> PoolStats {
         self.lock().stats
@@ -110,7 +103,6 @@ mod tests {
         let large = pool.take(1 << 20);
         pool.give(large);
         assert_eq!(pool.take(64).len(), 1);
-        pool.trim();
-        assert_eq!(pool.stats().cached_bytes, 0);
+        assert_eq!(pool.stats().cached_bytes, 1 << 20);
     }
 }

@@ -53,16 +53,24 @@ struct Env<'a> {
 }
 
 impl Env<'_> {
-    fn check(&self, value: &Tensor, op: &'static str, path: &Path, backward: bool) {
+    /// Notes who is the first of which not all numbers are `finite`, where somebody asks.
+    fn check(&self, at: (&'static str, &Path), backward: bool, finite: impl FnOnce() -> bool) {
         let Some(cell) = self.checks else { return };
         let found = cell.take();
-        let finite = || {
-            by_dtype!(value.dtype(), T => {
-                reduce::all_finite(self.device.isa, value.as_slice::<T>())
-            })
-        };
+        let (op, path) = at;
         let bad = || (!finite()).then(|| NotFinite { op, path: path_name(path), backward });
         cell.set(found.or_else(bad));
+    }
+
+    fn is_finite(&self, value: &Tensor) -> bool {
+        by_dtype!(value.dtype(), T => reduce::all_finite(self.device.isa, value.as_slice::<T>()))
+    }
+
+    /// Whether the gradient of `param` is, or there is none.
+    fn is_gradient_finite(&self, param: &Param) -> bool {
+        let grads = self.grads.map(RefCell::borrow);
+        let values = grads.as_ref().and_then(|grads| grads.get(param));
+        values.is_none_or(|values| reduce::all_finite(self.device.isa, values))
     }
 }
 
@@ -220,7 +228,7 @@ impl<'a> Tape<'a> {
         value: Tensor,
         backward: impl FnOnce(&mut Sweep<'a>, Tensor) + 'a,
     ) -> Var {
-        self.env.check(&value, op, &self.path.borrow(), false);
+        self.env.check((op, &self.path.borrow()), false, || self.env.is_finite(&value));
         if !self.recording {
             return Var::constant(value);
         }
@@ -228,6 +236,22 @@ impl<'a> Tape<'a> {
         let path = self.path.borrow().clone();
         self.nodes.borrow_mut().push(Node { slot, op, path, backward: Box::new(backward) });
         Var { value, slot: Some(slot) }
+    }
+
+    /// What [`Tape::finish`] and [`Sweep`] look at for others, for an op that is its own backward
+    /// pass: its losses, the gradient of its input, and its parameter's.
+    pub(crate) fn check_objective(
+        &self,
+        op: &'static str,
+        losses: &[f32],
+        d_input: Option<&Tensor>,
+        param: &Param,
+    ) {
+        let (env, path) = (&self.env, self.path.borrow());
+        env.check((op, &path), false, || reduce::all_finite(env.device.isa, losses));
+        env.check((op, &path), true, || {
+            d_input.is_none_or(|dx| env.is_finite(dx) && env.is_gradient_finite(param))
+        });
     }
 
     /// Starts the backward pass at `var` with its gradient: what an objective does.
@@ -328,7 +352,7 @@ impl<'a> Sweep<'a> {
     /// Adds to the gradient of a value.
     pub fn give(&mut self, slot: Option<usize>, grad: Tensor) {
         let Some(slot) = slot else { return };
-        self.env.check(&grad, self.at.0, &self.at.1, true);
+        self.check(&grad);
         self.slots[slot] = Some(match self.slots[slot].take() {
             None => grad,
             Some(sum) => add(self.env.device, sum, &grad),
@@ -346,7 +370,7 @@ impl<'a> Sweep<'a> {
     pub fn put(&mut self, slot: Option<usize>, grad: Tensor) {
         match slot {
             Some(at) if self.slots[at].is_none() => {
-                self.env.check(&grad, self.at.0, &self.at.1, true);
+                self.check(&grad);
                 self.slots[at] = Some(grad);
             }
             _ => self.give(slot, grad),
@@ -355,13 +379,11 @@ impl<'a> Sweep<'a> {
 
     /// Notes that the gradient of `param` was written by the current op.
     pub fn wrote(&self, param: &Param) {
-        if self.env.checks.is_some() {
-            let grad = self.grads();
-            if let Some(values) = grad.get(param) {
-                let copy = self.env.device.tensor(param.shape(), values);
-                self.env.check(&copy, self.at.0, &self.at.1, true);
-            }
-        }
+        self.env.check((self.at.0, &self.at.1), true, || self.env.is_gradient_finite(param));
+    }
+
+    fn check(&self, grad: &Tensor) {
+        self.env.check((self.at.0, &self.at.1), true, || self.env.is_finite(grad));
     }
 }
 
@@ -369,13 +391,7 @@ fn add(device: &Device, sum: Tensor, grad: &Tensor) -> Tensor {
     assert_eq!(sum.shape(), grad.shape(), "gradients of one value differ in shape");
     assert_eq!(sum.dtype(), grad.dtype(), "gradients of one value differ in type");
     by_dtype!(grad.dtype(), T => {
-        let mut out = if sum.is_unshared() {
-            sum
-        } else {
-            let mut copy = device.empty(sum.shape(), sum.dtype());
-            copy.as_mut_slice::<T>().copy_from_slice(sum.as_slice::<T>());
-            copy
-        };
+        let mut out = device.unshared(sum);
         kernels::cast::add_assign(device.isa, out.as_mut_slice::<T>(), grad.as_slice::<T>());
         out
     })

@@ -1,8 +1,11 @@
 //! [`Tensor`]: contiguous, typed at run time, reference-counted; [`Device`]: where it computes.
 
-use std::sync::Arc;
+use std::mem;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
+use kernels::gemm::PackedB;
 use kernels::{Element, Isa};
 
 use crate::dtype::{DType, by_dtype};
@@ -14,12 +17,14 @@ pub struct Device {
     /// The instruction set that every kernel call uses.
     pub isa: Isa,
     pool: Pool,
+    /// Panels of a loss's projection: as large as the projection, and wanted by every micro-batch.
+    panels: Arc<Mutex<PackedB>>,
 }
 
 impl Device {
     /// The CPU, on the path `isa`.
     pub fn cpu(isa: Isa) -> Self {
-        Self { isa, pool: Pool::default() }
+        Self { isa, pool: Pool::default(), panels: Arc::default() }
     }
 
     /// The allocator's books.
@@ -53,6 +58,28 @@ impl Device {
         out.as_mut_slice::<f32>().copy_from_slice(values);
         out
     }
+
+    /// The same elements in storage that nobody else holds, to be written: a copy where `x` is
+    /// shared.
+    #[must_use]
+    pub fn unshared(&self, x: Tensor) -> Tensor {
+        if x.is_unshared() {
+            return x;
+        }
+        let mut copy = self.empty(&x.shape, x.dtype);
+        by_dtype!(x.dtype, T => copy.as_mut_slice::<T>().copy_from_slice(x.as_slice::<T>()));
+        copy
+    }
+
+    /// The panels that were kept, or none: taken out, so that nobody waits for them.
+    pub(crate) fn take_panels(&self) -> PackedB {
+        mem::take(&mut *self.panels.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps panels for the next who takes some.
+    pub(crate) fn keep_panels(&self, panels: PackedB) {
+        *self.panels.lock().unwrap_or_else(PoisonError::into_inner) = panels;
+    }
 }
 
 struct Buffer {
@@ -62,7 +89,7 @@ struct Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.lines));
+        self.pool.give(mem::take(&mut self.lines));
     }
 }
 
@@ -136,6 +163,18 @@ impl Tensor {
         &mut bytemuck::cast_slice_mut(&mut buffer.lines)[..n]
     }
 
+    /// Copies the elements `range` of `from` to `at` and on.
+    ///
+    /// # Panics
+    /// When they are of another type or not there, or this storage is shared.
+    #[track_caller]
+    pub fn copy_range(&mut self, at: usize, from: &Self, range: Range<usize>) {
+        by_dtype!(self.dtype, T => {
+            let to = &mut self.as_mut_slice::<T>()[at..at + range.len()];
+            to.copy_from_slice(&from.as_slice::<T>()[range]);
+        });
+    }
+
     /// Whether nobody else holds this storage.
     pub fn is_unshared(&self) -> bool {
         Arc::strong_count(&self.buffer) == 1
@@ -169,6 +208,17 @@ mod tests {
         assert_eq!((y.shape(), y.rows()), (&[3, 2][..], (3, 2)));
         assert_eq!(y.to_vec(), x.to_vec());
         assert!(!y.is_unshared());
+    }
+
+    #[test]
+    fn what_is_shared_is_copied_to_be_written() {
+        let device = Device::cpu(Isa::detect());
+        let x = device.tensor(&[3], &[1., 2., 3.]);
+        let mut y = device.unshared(x.clone());
+        y.as_mut_slice::<f32>()[0] = 9.0;
+        assert_eq!((x.to_vec(), y.to_vec()), (vec![1., 2., 3.], vec![9., 2., 3.]));
+        let at = y.as_slice::<f32>().as_ptr();
+        assert_eq!(device.unshared(y).as_slice::<f32>().as_ptr(), at);
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use generate::{Decoder, Finish, Request, Sampling, generate};
+use generate::{Decoder, Finish, GenerateError, Request, Sampling, generate};
 use models::Model;
 use nn::Context;
 use tensor::{Device, Isa, Precision, Tape};
-use testing::{Numbers, Tolerance, assert_close, same_for_any_threads};
+use testing::{Numbers, Tolerance, assert_close, assert_same_bits, same_for_any_threads};
 
 use crate::families::cases;
 
@@ -35,13 +35,13 @@ fn write(model: &Model, request: &Request) -> (Vec<Vec<u32>>, Vec<Finish>) {
         rows[row].push(token);
         ControlFlow::Continue(())
     });
-    (rows, finish)
+    (rows, finish.expect("finite scores"))
 }
 
 /// Scores after the last token of `ids`, by one pass over all of them.
-fn full_pass(model: &Model, ids: &[u32]) -> Vec<f32> {
+fn full_pass(model: &Model, precision: Precision, ids: &[u32]) -> Vec<f32> {
     let device = Device::cpu(Isa::detect());
-    let tape = Tape::new(&device, &model.params, Precision::F32);
+    let tape = Tape::new(&device, &model.params, precision);
     let shared: Arc<[u32]> = ids.into();
     let mut ctx = Context::plain(1, ids.len());
     let hidden = model.stack.forward(&tape, &shared, [1, ids.len()], &mut ctx);
@@ -61,15 +61,18 @@ fn any_split_of_the_prompt_gives_the_same_scores() {
         let model = case.model();
         let device = Device::cpu(Isa::detect());
         let ids = prompt(&model, 10);
-        let expected = full_pass(&model, &ids);
-        for split in 0..10 {
-            let mut decoder = Decoder::new(&model, &device, Precision::F32, [1, 10]);
-            if split > 0 {
-                decoder.advance(&ids[..split]);
+        // Rounding to 8 bits, block after block.
+        for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::BF16, 3e-2)] {
+            let expected = full_pass(&model, precision, &ids);
+            for split in 0..10 {
+                let mut decoder = Decoder::new(&model, &device, precision, [1, 10]);
+                if split > 0 {
+                    decoder.advance(&ids[..split]).unwrap();
+                }
+                let found = decoder.advance(&ids[split..]).unwrap();
+                assert_eq!(decoder.len(), 10);
+                assert_close(case.name, &found, &expected, Tolerance::both(tolerance));
             }
-            let found = decoder.advance(&ids[split..]);
-            assert_eq!(decoder.len(), 10);
-            assert_close(case.name, &found, &expected, Tolerance::both(1e-4));
         }
     }
 }
@@ -83,7 +86,7 @@ fn greedy_decoding_takes_the_best_of_each_full_pass() {
         assert_eq!(finish, [Finish::Length]);
         let mut all = ids;
         for &token in &rows[0] {
-            let scores = full_pass(&model, &all);
+            let scores = full_pass(&model, Precision::F32, &all);
             let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             let found = scores[token as usize];
             assert!(best - found < 1e-4, "{}: {found} is not {best}", case.name);
@@ -102,6 +105,67 @@ fn rows_differ_and_do_not_depend_on_how_many_there_are() {
     assert_eq!(two, three[..2]);
     assert_eq!(write(&model, &base).0, three[..1]);
     assert_ne!(write(&model, &Request { seed: 2, ..base }).0, three[..1]);
+}
+
+#[test]
+fn rows_go_on_from_a_prompt_that_was_read_once() {
+    let device = Device::cpu(Isa::detect());
+    for case in cases() {
+        let model = case.model();
+        let ids = prompt(&model, 6);
+        for precision in [Precision::F32, Precision::BF16] {
+            let read = || {
+                let mut decoder = Decoder::new(&model, &device, precision, [1, 6]);
+                decoder.advance(&ids[..5]).unwrap();
+                decoder
+            };
+            let one = read().advance(&ids[5..]).unwrap();
+            let mut three = read().repeat([3, 9]);
+            assert_same_bits(case.name, &three.advance(&[ids[5]; 3]).unwrap(), &one.repeat(3));
+            assert_eq!(three.len(), 6);
+        }
+    }
+}
+
+#[test]
+fn a_text_goes_on_from_any_part_of_it_as_before() {
+    let model = cases()[0].model();
+    let base = Request { sampling: Sampling::default(), ..request(&prompt(&model, 5)) };
+    let whole = write(&model, &base).0.remove(0);
+    for made in 0..base.max_tokens {
+        let prompt = [&base.prompt, &whole[..made]].concat();
+        let max_tokens = base.max_tokens - made;
+        let rest = Request { prompt, max_tokens, ..base.clone() };
+        assert_eq!(write(&model, &rest).0[0], whole[made..], "after {made} tokens");
+    }
+}
+
+#[test]
+fn scores_that_are_not_finite_are_refused() {
+    let device = Device::cpu(Isa::detect());
+    for case in cases() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut model = case.model();
+            let last = model.params.entries().last().unwrap().param.clone();
+            model.params.get_mut(&last).fill(bad);
+            let request = request(&prompt(&model, 5));
+            let mut n = 0;
+            let ended = generate((&model, &device, Precision::F32), &request, |_, _| {
+                n += 1;
+                ControlFlow::Continue(())
+            });
+            let error = ended.expect_err("not finite");
+            assert_eq!(
+                (n, &error),
+                (0, &GenerateError::NotFinite { position: 4 }),
+                "{}",
+                case.name
+            );
+            let message = "the model's scores after position 4 are not finite";
+            assert_eq!(error.to_string(), message);
+            assert!(error.hint().is_some());
+        }
+    }
 }
 
 #[test]
@@ -135,7 +199,7 @@ fn the_caller_the_length_and_the_context_end_a_row() {
         n += 1;
         if n == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    assert_eq!((n, finish), (3, vec![Finish::Stopped]));
+    assert_eq!((n, finish), (3, Ok(vec![Finish::Stopped])));
     for (prompt_len, max_tokens, made, expected) in [
         (5, 0, 0, Finish::Length),
         (5, 4, 4, Finish::Length),
@@ -144,6 +208,7 @@ fn the_caller_the_length_and_the_context_end_a_row() {
         (max_len, 1, 1, Finish::Length),
         (max_len - 2, 9, 3, Finish::ContextFull),
         (max_len - 2, 3, 3, Finish::Length),
+        (max_len - 2, usize::MAX, 3, Finish::ContextFull),
     ] {
         let ids = prompt(&model, prompt_len);
         let (rows, finish) = write(&model, &Request { max_tokens, ..request(&ids) });

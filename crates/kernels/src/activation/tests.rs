@@ -96,12 +96,19 @@ fn extremes_do_not_make_nan_and_nan_stays() {
 
 #[test]
 fn threads_change_nothing() {
-    let x = Numbers::new(1).normal(100_003);
+    let d_ff = 1031;
+    let (x, dy) = (Numbers::new(1).normal(100 * d_ff), Numbers::new(2).normal(100 * d_ff));
     for isa in Isa::supported() {
-        same_for_any_threads(|| {
-            let mut y = vec![0.0_f32; x.len()];
-            forward(isa, Activation::GeluErf, &mut y, &x);
-            y
-        });
+        for act in Activation::ALL {
+            same_for_any_threads(|| {
+                let [mut y, mut dx, mut dx_gated] = [(); 3].map(|()| vec![0.0_f32; x.len()]);
+                let mut y_gated = vec![0.0_f32; x.len() / 2];
+                forward(isa, act, &mut y, &x);
+                backward(isa, act, &mut dx, &dy, &x);
+                gated_forward(isa, act, &mut y_gated, &x, d_ff);
+                gated_backward(isa, act, &mut dx_gated, &dy[..x.len() / 2], &x, d_ff);
+                [y, dx, y_gated, dx_gated]
+            });
+        }
     }
 }

@@ -45,7 +45,7 @@ thread_local! {
 }
 
 /// Where the gradients go.
-pub(super) struct Into<'a, T> {
+pub(super) struct GradsMut<'a, T> {
     pub q: HeadsMut<'a, T>,
     pub k: HeadsMut<'a, T>,
     pub v: HeadsMut<'a, T>,
@@ -55,7 +55,7 @@ pub(super) struct Into<'a, T> {
 pub(super) fn run<T: Element>(
     isa: Isa,
     multiply: Multiply,
-    into: &Into<'_, T>,
+    into: &GradsMut<'_, T>,
     dbias: Option<&mut [f32]>,
     saved: Saved<'_, T>,
     qkv: Qkv<'_, T>,
@@ -138,7 +138,7 @@ struct Block {
 }
 
 impl<T: Element> Item<'_, T> {
-    fn run(&self, into: &Into<'_, T>, mut dbias: Option<&mut [f32]>, scratch: &mut Scratch) {
+    fn run(&self, into: &GradsMut<'_, T>, mut dbias: Option<&mut [f32]>, scratch: &mut Scratch) {
         let shape = &self.spec.shape;
         let query_block = QUERY_BLOCK.next_multiple_of(self.kernel.rows());
         self.reset(scratch);
@@ -358,7 +358,7 @@ impl<T: Element> Item<'_, T> {
     }
 
     /// Writes the finished `dk` and `dv` of one block of keys.
-    fn store_keys(&self, keys: Range<usize>, into: &Into<'_, T>, scratch: &mut Scratch) {
+    fn store_keys(&self, keys: Range<usize>, into: &GradsMut<'_, T>, scratch: &mut Scratch) {
         let (rows, stride) = (self.kernel.rows(), self.stride());
         let len = scratch.dkv_written.len() * rows * stride;
         let parts = [(&into.k, &mut scratch.dk, self.spec.scale), (&into.v, &mut scratch.dv, 1.0)];
@@ -369,13 +369,15 @@ impl<T: Element> Item<'_, T> {
             {
                 let by = [if *written { by } else { 0.0 }; MAX_ROWS];
                 let by = &by[..rows.min(keys.end - first)];
-                store_rows(self.isa, into, [self.b, first, self.kv], sums, stride, by);
+                let at = [self.b, first, self.kv];
+                // SAFETY: items share no key of a head, so these rows are only ours.
+                unsafe { store_rows(self.isa, into, at, sums, stride, by) };
             }
         }
     }
 
     /// Writes the finished `dq`.
-    fn store_queries(&self, into: &Into<'_, T>, scratch: &mut Scratch) {
+    fn store_queries(&self, into: &GradsMut<'_, T>, scratch: &mut Scratch) {
         let (rows, stride, q_len) = (self.kernel.rows(), self.stride(), self.spec.shape.q_len);
         let len = scratch.dq_written.len() * rows * stride;
         let sums = scratch.dq.sized::<f32>(len).chunks_exact(rows * stride);
@@ -383,7 +385,9 @@ impl<T: Element> Item<'_, T> {
             let (g, first) = (i / self.strips(), i % self.strips() * rows);
             let by = [if *written { self.spec.scale } else { 0.0 }; MAX_ROWS];
             let by = &by[..rows.min(q_len - first)];
-            store_rows(self.isa, &into.q, [self.b, first, self.n(g)], sums, stride, by);
+            let at = [self.b, first, self.n(g)];
+            // SAFETY: items share no head of queries, so these rows are only ours.
+            unsafe { store_rows(self.isa, &into.q, at, sums, stride, by) };
         }
     }
 }

@@ -82,8 +82,7 @@ impl<'a> AttnSpec<'a> {
         out: &mut [f32],
     ) {
         let key = self.row_key(dropout, row);
-        let threshold = (f64::from(dropout.p) * 4_294_967_296.0) as u32;
-        let scale = dropout.scale();
+        let (threshold, scale) = (dropout.threshold(), dropout.scale());
         let end = first + out.len();
         let mut at = first;
         while at < end {

@@ -139,7 +139,7 @@ fn rows_of(shape: &AttnShape) -> [usize; 4] {
 }
 
 /// The rows of the three gradients.
-fn split_grads<'a, T>(grads: QkvGrads<'a, T>, shape: &AttnShape) -> backward::Into<'a, T> {
+fn split_grads<'a, T>(grads: QkvGrads<'a, T>, shape: &AttnShape) -> backward::GradsMut<'a, T> {
     let AttnShape { batch, q_len, k_len, n_heads, n_kv_heads, d_head } = *shape;
     let kv_width = n_kv_heads * d_head;
     match grads {
@@ -149,14 +149,14 @@ fn split_grads<'a, T>(grads: QkvGrads<'a, T>, shape: &AttnShape) -> backward::In
             assert_eq!(qkv.len(), batch * q_len * row, "attention: dqkv, {shape:?}");
             let q = HeadsMut::new(qkv, [0, q_len * row, row, d_head], d_head);
             let k = q.shifted(n_heads * d_head);
-            backward::Into { q, v: k.shifted(kv_width), k }
+            backward::GradsMut { q, v: k.shifted(kv_width), k }
         }
         QkvGrads::Split { q, kv } => {
             assert_eq!(q.len(), shape.out_len(), "attention: dq, {shape:?}");
             assert_eq!(kv.len(), batch * k_len * 2 * kv_width, "attention: dkv, {shape:?}");
             let q = HeadsMut::new(q, rows_of(shape), d_head);
             let k = HeadsMut::new(kv, [0, k_len * 2 * kv_width, 2 * kv_width, d_head], d_head);
-            backward::Into { q, v: k.shifted(kv_width), k }
+            backward::GradsMut { q, v: k.shifted(kv_width), k }
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Rows of heads written from several threads, and the rounding of a finished rows.
+//! Rows of heads written from several threads, and the rounding of finished rows.
 
 use std::marker::PhantomData;
 
-use crate::Element;
 use crate::simd::{Block, Simd, for_blocks, simd_fn};
+use crate::{Element, Isa};
 
 /// [`Heads`](super::Heads) to write: rows of several heads interleave in one buffer, so no split
 /// into disjoint slices exists that gives each thread its own.
@@ -49,23 +49,13 @@ impl<'a, T> HeadsMut<'a, T> {
     }
 }
 
-simd_fn! {
-    /// Writes the rows `[b, t.., n]` of `out`: rows of `acc`, `stride` apart, each times its entry
-    /// of `by` and rounded; zeros where that is zero, whatever `acc` has.
-    ///
-    /// No other thread may write these rows at the same time.
-    pub(super) fn store_rows<T: Element>(
-        out: &HeadsMut<'_, T>,
-        at: [usize; 3],
-        acc: &[f32],
-        stride: usize,
-        by: &[f32],
-    ) = store_rows_body;
-}
-
-#[inline(always)]
-fn store_rows_body<S: Simd, T: Element>(
-    s: S,
+/// Writes the rows `[b, t.., n]` of `out`: rows of `acc`, `stride` apart, each times its entry of
+/// `by` and rounded; zeros where that is zero, whatever `acc` has.
+///
+/// # Safety
+/// Nobody else may hold any of these rows meanwhile, on any thread.
+pub(super) unsafe fn store_rows<T: Element>(
+    isa: Isa,
     out: &HeadsMut<'_, T>,
     [b, t, n]: [usize; 3],
     acc: &[f32],
@@ -75,15 +65,23 @@ fn store_rows_body<S: Simd, T: Element>(
     for (i, &by) in by.iter().enumerate() {
         // SAFETY: the rows are the caller's alone, and one lives at a time.
         let out = unsafe { out.row(b, t + i, n) };
-        let acc = &acc[i * stride..][..out.len()];
         if by == 0.0 {
             out.fill(T::zeroed());
-            continue;
+        } else {
+            store_row(isa, out, &acc[i * stride..], by);
         }
-        let factor = s.splat(by);
-        for_blocks!(out.len(), |at| {
-            let v = s.mul(at.load(s, acc), factor);
-            at.store(s, out, v);
-        });
     }
+}
+
+simd_fn! {
+    fn store_row<T: Element>(out: &mut [T], acc: &[f32], by: f32) = store_row_body;
+}
+
+#[inline(always)]
+fn store_row_body<S: Simd, T: Element>(s: S, out: &mut [T], acc: &[f32], by: f32) {
+    let (acc, factor) = (&acc[..out.len()], s.splat(by));
+    for_blocks!(out.len(), |at| {
+        let v = s.mul(at.load(s, acc), factor);
+        at.store(s, out, v);
+    });
 }

@@ -51,11 +51,9 @@ impl Case {
             assert_close(&what, &widen(actual), &grad, tol);
             assert_close(&what, &losses[r..=r], &[weight * loss], Tolerance::both(3e-6));
         }
-        if !weighted {
-            let mut alone = vec![7.0; losses.len()];
-            forward(isa, &self.logits, &self.targets, smoothing, &mut alone);
-            assert_eq!(alone, losses, "{what}: the loss alone");
-        }
+        let (weights, mut alone) = (weighted.then_some(&self.weights[..]), vec![7.0; losses.len()]);
+        forward(isa, &self.logits, &self.targets, weights, smoothing, &mut alone);
+        assert_eq!(alone, losses, "{what}: the loss alone");
     }
 }
 
@@ -87,6 +85,9 @@ fn ignored_rows_may_hold_anything() {
         let (losses, dlogits) = case.run::<f32>(isa, true, 0.1);
         assert!(losses[0] > 0.0 && losses[1..] == [0.0, 0.0], "{isa}");
         assert_eq!(dlogits[40..], [0.0; 80], "{isa}");
+        let mut alone = [7.0; 3];
+        forward(isa, &case.logits, &case.targets, Some(&case.weights), 0.1, &mut alone);
+        assert_eq!(alone[..], losses, "{isa}");
     }
 }
 

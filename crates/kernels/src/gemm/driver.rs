@@ -201,9 +201,11 @@ impl<'a, T: Element, C: Element> Job<'a, T, C> {
             let end = shared.n_panels().min(first + at_once);
             let range = shared.panel(block, first).start..shared.panel(block, end).start;
             let (strip, line) = (&units[range], first * shared.width);
+            let n_lines = shared.count.min(end * shared.width) - line;
+            let [rows, cols] = region.dims;
             match self.cut {
-                Local::Rows => region.strip(pass, [0, line], [packed, strip]),
-                Local::Cols => region.strip(pass, [line, 0], [strip, packed]),
+                Local::Rows => region.strip(pass, [0, line], [rows, n_lines], [packed, strip]),
+                Local::Cols => region.strip(pass, [line, 0], [n_lines, cols], [strip, packed]),
             }
         }
     }

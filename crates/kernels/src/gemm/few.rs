@@ -47,7 +47,8 @@ pub fn run<A: Element, B: Element, C: Element>(
         let n_cols = (PIECE / b.k).next_multiple_of(LANES).clamp(LANES, COLS_MAX);
         let piece = |i: usize| {
             let cols = i * n_cols..b.count.min((i + 1) * n_cols);
-            columns(kernel, units, b, out, cols);
+            // SAFETY: pieces of work have different columns.
+            unsafe { columns(kernel, units, b, out, cols) };
         };
         let n_pieces = b.count.div_ceil(n_cols);
         if b.count * b.k <= PIECE {
@@ -75,7 +76,10 @@ fn widen_rows_body<P: Product, A: Element>(p: P, a: Lines<'_, A>, units: &mut [u
 }
 
 /// Some columns of the result.
-fn columns<B: Element, C: Element>(
+///
+/// # Safety
+/// Nobody else may read or write these columns of the result meanwhile.
+unsafe fn columns<B: Element, C: Element>(
     kernel: Kernel,
     units: &[u32],
     b: Lines<'_, B>,
@@ -83,7 +87,7 @@ fn columns<B: Element, C: Element>(
     cols: Range<usize>,
 ) {
     let m = out.dims[0];
-    // SAFETY: pieces of work have different columns.
+    // SAFETY: the columns are the caller's alone, by this function's contract.
     let mut c = unsafe { out.c.tile(0..m, cols.clone()) };
     let activated = out.activated.as_ref().map(|(act, y)| {
         // SAFETY: as for `c`.

@@ -43,15 +43,12 @@ pub struct Region<'a, C> {
 }
 
 impl<C: Element> Region<'_, C> {
-    /// Adds the products of the packed panels in `a` and in `b`, at a row and a column.
-    pub fn strip(&mut self, pass: Pass, at: [usize; 2], [a, b]: [&[u32]; 2]) {
+    /// Adds the products of the packed panels in `a` and in `b`, at a row and a column. `size` is
+    /// how many rows and columns the panels have: of no units, they do not say so themselves.
+    pub fn strip(&mut self, pass: Pass, at: [usize; 2], size: [usize; 2], [a, b]: [&[u32]; 2]) {
         let Pass { kernel, n_units, .. } = pass;
         let [rows, cols] = [kernel.rows(), kernel.cols()];
         let [a_len, b_len] = [n_units * rows, n_units * cols];
-        let size = [
-            (self.dims[0] - at[0]).min(grid_len(a, a_len, rows)),
-            (self.dims[1] - at[1]).min(grid_len(b, b_len, cols)),
-        ];
         let mut whole = [size[0] / rows * rows, size[1] / cols * cols];
         if !self.is_direct(pass) || whole.contains(&0) {
             whole = [0, 0];
@@ -158,10 +155,4 @@ impl<C: Element> Region<'_, C> {
         let partial = &mut self.partial.as_deref_mut()?[at[0] * stride + at[1]..];
         Some(TileMut::strided(partial, rows, cols, stride))
     }
-}
-
-/// Lines of the panels that some units hold.
-fn grid_len(units: &[u32], panel_len: usize, width: usize) -> usize {
-    // Panels of no units: any number of them is there.
-    units.len().checked_div(panel_len).map_or(usize::MAX, |n_panels| n_panels * width)
 }

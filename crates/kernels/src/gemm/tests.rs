@@ -1,5 +1,6 @@
 use testing::{Numbers, same_for_any_threads};
 
+use super::tile::TileMut;
 use super::{Epilogue, Layout, Mat, MatMut, Multiply, PackedB, Write, gemm, gemm_packed, pack_b};
 use crate::activation::{self, Activation};
 use crate::{Element, Isa, bf16, f16, reference};
@@ -251,7 +252,9 @@ fn bytes<T: bytemuck::Pod>(x: &[T]) -> &[u8] {
 #[test]
 fn every_epilogue_agrees_with_the_reference() {
     for kernel in kernels() {
-        for size in [[2, 40, 33], [26, 45, 64], [45, 26, 7], [37, 70, 2101]] {
+        for size in
+            [[2, 40, 33], [26, 45, 64], [45, 26, 7], [37, 70, 2101], [40, 70, 0], [70, 40, 0]]
+        {
             epilogue_agrees::<f32>(size, kernel);
             epilogue_agrees::<bf16>(size, kernel);
             epilogue_agrees::<f16>(size, kernel);
@@ -297,6 +300,13 @@ fn any_number_of_threads_gives_the_same_bits() {
                 gemm(isa, multiply, to, a.view(), b.view(), Epilogue::default());
                 c
             });
+            same_for_any_threads(|| {
+                let (mut c, mut packed) = (vec![bf16::ZERO; m * n], PackedB::new());
+                pack_b(isa, multiply, b.view(), &mut packed);
+                let to = MatMut::new(&mut c, m, n);
+                gemm_packed(isa, to, a.view(), &packed, Epilogue::default());
+                c
+            });
         }
     }
 }
@@ -327,6 +337,20 @@ fn shapes_that_disagree_are_a_bug() {
     let (mut c, a, b) = ([0f32; 6], [0f32; 8], [0f32; 15]);
     let (a, b) = (Mat::new(&a, 2, 4), Mat::new(&b, 5, 3));
     gemm(Isa::Portable, Multiply::F32, MatMut::new(&mut c, 2, 3), a, b, Epilogue::default());
+}
+
+#[test]
+fn sizes_that_no_slice_has_are_refused() {
+    let huge = usize::MAX / 2 + 2;
+    let views: [fn(usize); 4] = [
+        |huge| _ = Mat::new(&[0f32; 4], huge, 2),
+        |huge| _ = MatMut::new(&mut [0f32; 4], 2, huge),
+        |huge| _ = Mat::new(&[0f32; 4], 3, 1).with_stride(huge),
+        |huge| _ = TileMut::strided(&mut [0f32; 4], 3, 1, huge),
+    ];
+    for (i, view) in views.into_iter().enumerate() {
+        assert!(std::panic::catch_unwind(|| view(huge)).is_err(), "view {i}");
+    }
 }
 
 #[test]

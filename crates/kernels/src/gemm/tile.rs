@@ -75,7 +75,8 @@ impl<'a, T> TileMut<'a, T> {
     /// `[rows, cols]` at the start of a slice, rows `stride` apart.
     #[inline(always)]
     pub fn strided(data: &'a mut [T], rows: usize, cols: usize, stride: usize) -> Self {
-        let fits = rows == 0 || (rows - 1) * stride + cols <= data.len();
+        let span = |rows: usize| rows.checked_mul(stride)?.checked_add(cols);
+        let fits = rows == 0 || span(rows - 1).is_some_and(|span| span <= data.len());
         assert!(cols <= stride && fits, "tile: [{rows}, {cols}] in a slice of {}", data.len());
         Self { data: data.as_mut_ptr(), rows, cols, stride, lifetime: PhantomData }
     }

@@ -35,9 +35,18 @@ pub struct MatMut<'a, T> {
     stride: usize,
 }
 
-/// Elements that `lines` lines of `len` span when they start `stride` apart.
-fn span(lines: usize, len: usize, stride: usize) -> usize {
-    if lines == 0 || len == 0 { 0 } else { (lines - 1) * stride + len }
+/// Elements that `lines` lines of `len` span when they start `stride` apart; `None` where no slice
+/// has so many.
+fn span(lines: usize, len: usize, stride: usize) -> Option<usize> {
+    if lines == 0 || len == 0 {
+        return Some(0);
+    }
+    (lines - 1).checked_mul(stride)?.checked_add(len)
+}
+
+/// Whether a slice of `held` has room for that.
+fn fits(held: usize, [lines, len, stride]: [usize; 3]) -> bool {
+    span(lines, len, stride).is_some_and(|span| span <= held)
 }
 
 impl<'a, T> Mat<'a, T> {
@@ -48,7 +57,7 @@ impl<'a, T> Mat<'a, T> {
     #[track_caller]
     pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
         let len = data.len();
-        assert!(len >= rows * cols, "matrix: [{rows}, {cols}] in a slice of {len}");
+        assert!(fits(len, [rows, cols, cols]), "matrix: [{rows}, {cols}] in a slice of {len}");
         Self { data, rows, cols, stride: cols, layout: Layout::RowMajor }
     }
 
@@ -65,7 +74,7 @@ impl<'a, T> Mat<'a, T> {
         };
         let len = self.data.len();
         assert!(
-            stride >= line_len && len >= span(lines, line_len, stride),
+            stride >= line_len && fits(len, [lines, line_len, stride]),
             "matrix: {lines} lines of {line_len}, {stride} apart, in a slice of {len}"
         );
         self.stride = stride;
@@ -85,11 +94,6 @@ impl<'a, T> Mat<'a, T> {
     /// Rows and columns.
     pub fn dims(&self) -> [usize; 2] {
         [self.rows, self.cols]
-    }
-
-    /// Which index is contiguous.
-    pub fn layout(&self) -> Layout {
-        self.layout
     }
 
     /// The rows as lines of a packed panel: `k` runs along a row.
@@ -112,7 +116,7 @@ impl<'a, T> MatMut<'a, T> {
     #[track_caller]
     pub fn new(data: &'a mut [T], rows: usize, cols: usize) -> Self {
         let len = data.len();
-        assert!(len >= rows * cols, "matrix: [{rows}, {cols}] in a slice of {len}");
+        assert!(fits(len, [rows, cols, cols]), "matrix: [{rows}, {cols}] in a slice of {len}");
         Self { data, rows, cols, stride: cols }
     }
 
@@ -125,7 +129,7 @@ impl<'a, T> MatMut<'a, T> {
     pub fn with_stride(mut self, stride: usize) -> Self {
         let (rows, cols, len) = (self.rows, self.cols, self.data.len());
         assert!(
-            stride >= cols && len >= span(rows, cols, stride),
+            stride >= cols && fits(len, [rows, cols, stride]),
             "matrix: {rows} rows of {cols}, {stride} apart, in a slice of {len}"
         );
         self.stride = stride;

@@ -95,7 +95,7 @@ fn answer(
         print(&if on_terminal { printable(piece, true) } else { piece.to_owned() }).map(|_| ())
     };
     let model = (&loaded.model, device, loaded.precision);
-    ::generate::generate(model, request, |_, token| {
+    let generated = ::generate::generate(model, request, |_, token| {
         let pushed = stream.push(token).map_err(Failure::from).and_then(|piece| say(&piece));
         match pushed {
             Ok(()) => ControlFlow::Continue(()),
@@ -106,6 +106,7 @@ fn answer(
         }
     });
     failed.map_or(Ok(()), Err)?;
+    generated?;
     say(&stream.finish()?)?;
     print("\n")?;
     Ok(text)

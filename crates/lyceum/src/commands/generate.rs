@@ -58,7 +58,9 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
                 ControlFlow::Break(())
             }
         });
-    failed.map_or_else(|| writing.finish(), Err)?;
+    failed.map_or(Ok(()), Err)?;
+    let finish = finish?;
+    writing.finish()?;
     if !streams {
         writing.print(args, &prompt, &finish)?;
     }
@@ -112,7 +114,7 @@ fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Ve
 /// The cache of all samples is what grows without bound.
 fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
     let trunk = &loaded.model.stack.config().trunk;
-    let capacity = loaded.max_len().min(request.prompt.len().saturating_add(request.max_tokens));
+    let capacity = request.capacity(loaded.max_len());
     let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, request.n_samples];
     let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;
     let needed = sizes.iter().fold(width, |n, &size| n.saturating_mul(size as u64));
@@ -222,7 +224,7 @@ impl<'t> Writing<'t> {
         let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64().max(1e-9);
         let (n_rows, n_new) =
             (self.rows.len(), self.rows.iter().map(|row| row.n_tokens).sum::<usize>());
-        let of_prompt = rate(n_prompt * n_rows, prefill);
+        let of_prompt = rate(n_prompt, prefill);
         let mut line =
             format!("prompt {n_prompt} tokens, {of_prompt:.1} tokens/s; {n_new} new tokens");
         if n_new > n_rows {

@@ -133,6 +133,20 @@ fn impossible_sampling_is_refused() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_refused() {
+    let copy = model_copy();
+    let path = copy.path().join(weights::FILE_NAME);
+    let mut bytes = fs::read(&path).expect("read");
+    // Names and shapes are at the beginning, and as they were.
+    let first = bytes.len() - bytes.len() / 8 * 4;
+    bytes[first..].chunks_exact_mut(4).for_each(|x| x.copy_from_slice(&f32::NAN.to_le_bytes()));
+    fs::write(&path, bytes).expect("written");
+    let stderr = run(&["generate", &arg(copy.path()), "-p", "It was"]).refused();
+    assert!(stderr.starts_with("error: the model's scores after position"), "{stderr}");
+    assert!(stderr.contains("hint: the weights are damaged"), "{stderr}");
+}
+
+#[test]
 fn more_samples_than_memory_are_refused_with_the_figure() {
     let stderr = generate(&["-p", "a", "--samples", "9000000000"]).refused();
     assert!(stderr.starts_with("error: the cache of 9000000000 samples needs"), "{stderr}");

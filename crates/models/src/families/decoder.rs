@@ -6,8 +6,7 @@
 
 use nn::{
     AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig,
-    WeightInit,
+    LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig, WeightInit,
 };
 use serde_json::Value;
 use tensor::Init;

@@ -5,11 +5,13 @@ use nn::Context;
 use tensor::{NO_TARGET, Precision};
 use testing::assert_same_bits;
 
-use crate::families::cases;
+use crate::families::{Case, cases};
 use crate::pass::{Input, cache, device, distance, hidden, hidden_with, learn, max_error, tokens};
 
 /// Hidden states are of the order of one.
 const STATES: f32 = 2e-5;
+/// The same where activations, keys and values are rounded to 8 bits.
+const STATES_BF16: f32 = 5e-2;
 /// Of the length of the gradient.
 const GRADIENTS: f64 = 1e-5;
 
@@ -101,31 +103,37 @@ fn a_batch_is_as_its_rows_alone() {
 
 #[test]
 fn cached_decoding_at_any_split_equals_the_full_pass() {
-    const LEN: usize = 12;
     for case in cases() {
-        let (model, device) = (case.model(), device());
-        let d_model = model.stack.config().embed.d_model;
-        let ids = tokens(&model, 2 * LEN, 1);
-        let full = hidden(&model, &Input::plain(&ids, 2));
-        let mut splits: Vec<Vec<usize>> = (1..LEN).map(|at| vec![at, LEN]).collect();
-        splits.push((1..=LEN).collect());
-        splits.push(vec![3, 4, 9, LEN]);
-        for ends in splits {
-            let mut cache = cache(&model, [2, LEN + 3]);
-            let mut start = 0;
-            for &end in &ends {
-                let part = [&ids[start..end], &ids[LEN + start..LEN + end]].concat();
-                let mut input = Input::plain(&part, 2);
-                input.call = Context::at(2, start, end - start).call;
-                let at = (&model, &device, Precision::F32);
-                let found = hidden_with(at, &input, Some(&mut cache));
-                let rows = |b: usize| &full[(b * LEN + start) * d_model..(b * LEN + end) * d_model];
-                let error = max_error(&found, &[rows(0), rows(1)].concat());
-                assert!(error < STATES, "{}, split {ends:?} at {start}: {error}", case.name);
-                start = end;
-            }
-            assert_eq!(cache.len(), LEN);
+        decodes_at_any_split(&case, Precision::F32, STATES);
+        decodes_at_any_split(&case, Precision::BF16, STATES_BF16);
+    }
+}
+
+fn decodes_at_any_split(case: &Case, precision: Precision, bound: f32) {
+    const LEN: usize = 12;
+    let (model, device) = (case.model(), device());
+    let at = (&model, &device, precision);
+    let d_model = model.stack.config().embed.d_model;
+    let ids = tokens(&model, 2 * LEN, 1);
+    let full = hidden_with(at, &Input::plain(&ids, 2), None);
+    let mut splits: Vec<Vec<usize>> = (1..LEN).map(|at| vec![at, LEN]).collect();
+    splits.push((1..=LEN).collect());
+    splits.push(vec![3, 4, 9, LEN]);
+    for ends in splits {
+        let mut cache = model.stack.cache(&device, precision.compute, [2, LEN + 3]);
+        let mut start = 0;
+        for &end in &ends {
+            let part = [&ids[start..end], &ids[LEN + start..LEN + end]].concat();
+            let mut input = Input::plain(&part, 2);
+            input.call = Context::at(2, start, end - start).call;
+            let found = hidden_with(at, &input, Some(&mut cache));
+            let rows = |b: usize| &full[(b * LEN + start) * d_model..(b * LEN + end) * d_model];
+            let error = max_error(&found, &[rows(0), rows(1)].concat());
+            let what = format!("{}, {precision:?}, split {ends:?} at {start}", case.name);
+            assert!(error < bound, "{what}: {error}");
+            start = end;
         }
+        assert_eq!(cache.len(), LEN);
     }
 }
 

@@ -17,11 +17,10 @@ impl Tape<'_> {
         assert_eq!(a.value.shape(), b.value.shape(), "add");
         assert_eq!(a.value.dtype(), b.value.dtype(), "add");
         let device = self.device();
-        let mut y = device.empty(a.value.shape(), a.value.dtype());
+        let mut y = device.unshared(a.value.clone());
         by_dtype!(a.value.dtype(), T => {
-            let y = y.as_mut_slice::<T>();
-            y.copy_from_slice(a.value.as_slice::<T>());
-            kernels::cast::add_assign(device.isa, y, b.value.as_slice::<T>());
+            let (y, b) = (y.as_mut_slice::<T>(), b.value.as_slice::<T>());
+            kernels::cast::add_assign(device.isa, y, b);
         });
         let (a, b) = (a.slot, b.slot);
         self.finish("add", y, move |sweep, dy| {

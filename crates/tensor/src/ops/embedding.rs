@@ -53,8 +53,7 @@ impl Tape<'_> {
         let n = table.shape()[0];
         assert!(at.iter().all(|&id| (id as usize) < n), "embedding_add: an id is not below {n}");
         let (device, params) = (self.device(), self.params());
-        let mut y = device.empty(x.value.shape(), DType::F32);
-        y.as_mut_slice::<f32>().copy_from_slice(x.value.as_slice::<f32>());
+        let mut y = device.unshared(x.value.clone());
         embedding::gather_add(device.isa, y.as_mut_slice::<f32>(), params.get(table), at);
         let (slot, table, at) = (x.slot, table.clone(), at.clone());
         self.finish("embedding_add", y, move |sweep, dy| {

@@ -16,6 +16,8 @@
 use std::ops::{AddAssign, Range};
 
 use kernels::cross_entropy;
+/// A target that is not counted.
+pub use kernels::cross_entropy::IGNORED as NO_TARGET;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 
 use crate::dtype::{DType, by_dtypes};
@@ -23,16 +25,6 @@ use crate::frozen::by_values;
 use crate::params::Param;
 use crate::tape::{Tape, Var};
 use crate::value::Tensor;
-
-/// A target that is not counted.
-pub const NO_TARGET: u32 = u32::MAX;
-
-/// Bytes of f32 logits that exist at a time.
-const LOGIT_BYTES: usize = 32 << 20;
-/// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
-const GRAD_BYTES: usize = 28 << 20;
-/// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in bf16.
-const CLASSES_AT_ONCE: usize = 4096;
 
 /// A loss as it must be added up: over micro-batches, over ranks, over documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,10 +56,21 @@ pub struct CrossEntropyArgs<'v> {
     pub weight: &'v Param,
     /// `[R]`, the class of each row or [`NO_TARGET`].
     pub targets: &'v [u32],
-    /// `[R]`, what a row's loss is multiplied with; none is one everywhere.
+    /// `[R]`, what a row's loss is multiplied with; none is one everywhere. A row of weight zero
+    /// has no loss, whatever its logits are, but is one of [`Loss::n_targets`].
     pub row_weights: Option<&'v [f32]>,
     /// Label smoothing, in `[0, 1)`.
     pub smoothing: f32,
+}
+
+impl CrossEntropyArgs<'_> {
+    /// Bytes of f32 logits that exist at a time.
+    pub const LOGIT_BYTES: usize = 32 << 20;
+    /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
+    pub const GRAD_BYTES: usize = 28 << 20;
+    /// Rows of `W` that are packed at a time for `dh`: all of them would be as large as `W` in
+    /// bf16.
+    pub const CLASSES_AT_ONCE: usize = 4096;
 }
 
 impl Tape<'_> {
@@ -88,7 +91,7 @@ impl Tape<'_> {
         assert!(known, "linear_cross_entropy: a target is not below {vocab_size}");
 
         let device = self.device();
-        let mut packed = PackedB::default();
+        let mut packed = device.take_panels();
         let mut parts = self.params().rows(args.weight);
         let (Some(part), None) = (parts.next(), parts.next()) else {
             panic!("linear_cross_entropy: a weight in parts")
@@ -109,6 +112,8 @@ impl Tape<'_> {
                 chunk.gradients(range, d_hidden);
             }
         }
+        device.keep_panels(chunk.packed);
+        self.check_objective("linear_cross_entropy", &losses, d_hidden.as_ref(), args.weight);
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
         }
@@ -145,10 +150,11 @@ impl<'t, 'a> Chunks<'t, 'a> {
         };
         let device = tape.device();
         let dtype = tape.compute();
-        let d_logits = tape
-            .is_recording()
-            .then(|| device.empty(&[fits(GRAD_BYTES, dtype.bytes()), vocab_size], dtype));
-        let logits = device.empty(&[fits(LOGIT_BYTES, 4), vocab_size], DType::F32);
+        let d_logits = tape.is_recording().then(|| {
+            device.empty(&[fits(CrossEntropyArgs::GRAD_BYTES, dtype.bytes()), vocab_size], dtype)
+        });
+        let logits =
+            device.empty(&[fits(CrossEntropyArgs::LOGIT_BYTES, 4), vocab_size], DType::F32);
         let scale = tape.loss_scale();
         let weights = match args.row_weights {
             Some(w) => Some(w.iter().map(|w| w * scale).collect()),
@@ -191,9 +197,8 @@ impl<'t, 'a> Chunks<'t, 'a> {
                         }
                     }
                     None => {
-                        cross_entropy::forward(isa, z, targets, smoothing, losses);
-                        let w = row_weights.map_or(&[][..], |w| &w[start..end]);
-                        losses.iter_mut().zip(w).for_each(|(loss, w)| *loss *= w);
+                        let w = row_weights.map(|w| &w[start..end]);
+                        cross_entropy::forward(isa, z, targets, w, smoothing, losses);
                     }
                 }
             }
@@ -211,8 +216,8 @@ impl<'t, 'a> Chunks<'t, 'a> {
             let dz = &d_logits.as_slice::<G>()[..n * vocab_size];
             let mut sum = tape.device().empty(&[n, d_model], DType::F32);
             let sum = sum.as_mut_slice::<f32>();
-            for first in (0..vocab_size).step_by(CLASSES_AT_ONCE) {
-                let n_classes = CLASSES_AT_ONCE.min(vocab_size - first);
+            for first in (0..vocab_size).step_by(CrossEntropyArgs::CLASSES_AT_ONCE) {
+                let n_classes = CrossEntropyArgs::CLASSES_AT_ONCE.min(vocab_size - first);
                 let write = if first == 0 { Write::Overwrite } else { Write::Add };
                 let w = &tape.params().get(self.args.weight)[first * d_model..];
                 let w = Mat::new(w, n_classes, d_model);
@@ -234,11 +239,11 @@ impl<'t, 'a> Chunks<'t, 'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
     use crate::ops::testing::Fixture;
-    use crate::{Grads, Precision};
+    use crate::{Grads, NotFinite, Precision};
 
     /// The same by separate steps in f64.
     fn naive(h: &[f32], w: &[f32], d: usize, targets: &[u32], s: f64) -> (f64, Vec<f64>, Vec<f64>) {
@@ -290,6 +295,45 @@ mod tests {
         let row_weights = Some(&weights[..]);
         let args = CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
         assert!((tape.linear_cross_entropy(&h, args).sum - weighted.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_row_of_weight_zero_may_hold_anything() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[2, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let mut hidden = fixture.inputs[0].clone().to_vec();
+        hidden[6..].fill(f32::INFINITY);
+        let hidden = fixture.device.tensor(&[2, 6], &hidden);
+        let row_weights = Some(&[1.0, 0.0][..]);
+        let args = CrossEntropyArgs { weight, targets: &[3, 10], row_weights, smoothing: 0.1 };
+        let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        let alone = tape.linear_cross_entropy(&Var::constant(hidden.clone()), args);
+        let grads = RefCell::new(Grads::new(&fixture.params));
+        let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
+        let loss = tape.linear_cross_entropy(&tape.input(hidden), args);
+        assert!(loss.sum.is_finite());
+        assert_eq!((alone, loss.n_targets), (loss, 2));
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_named() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[2, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let targets = &[3, 10];
+        let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
+        let find = |scale: f32| {
+            let (grads, found) = (RefCell::new(Grads::new(&fixture.params)), Cell::new(None));
+            let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F16, &grads)
+                .with_loss_scale(scale)
+                .with_checks(&found);
+            let h = tape.input(fixture.inputs[0].clone());
+            tape.scope("head", None, || tape.linear_cross_entropy(&h, args));
+            found.take()
+        };
+        assert_eq!(find(1.0), None);
+        let (op, path) = ("linear_cross_entropy", "head".to_owned());
+        // Above what f16 holds.
+        assert_eq!(find(1e6), Some(NotFinite { op, path, backward: true }));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! One op, one file: the equation, forward, backward, the gradient test.
 
-mod activation;
 mod add;
 mod attention;
 mod dropout;

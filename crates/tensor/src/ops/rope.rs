@@ -26,7 +26,7 @@ struct Turn {
 
 impl Turn {
     fn apply(&self, device: &Device, x: Tensor, direction: Direction) -> Tensor {
-        let mut x = if x.is_unshared() { x } else { copy(device, &x) };
+        let mut x = device.unshared(x);
         by_dtype!(x.dtype(), T => {
             let x = x.as_mut_slice::<T>();
             rope::rotate(device.isa, x, self.rows, &self.table, &self.positions, direction);
@@ -35,14 +35,12 @@ impl Turn {
     }
 }
 
-fn copy(device: &Device, x: &Tensor) -> Tensor {
-    let mut y = device.empty(x.shape(), x.dtype());
-    by_dtype!(x.dtype(), T => y.as_mut_slice::<T>().copy_from_slice(x.as_slice::<T>()));
-    y
-}
-
 impl Tape<'_> {
     /// Turns the first `n_heads` heads of width `d_head` of every row, in place where it can.
+    ///
+    /// # Panics
+    /// When a position is not in the table, or the heads do not fit into a row.
+    #[track_caller]
     pub fn rope(
         &self,
         x: Var,

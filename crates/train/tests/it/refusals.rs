@@ -53,6 +53,24 @@ fn a_weight_that_is_no_number_is_found_by_op_and_module() {
     }
 }
 
+#[test]
+fn a_head_that_is_at_fault_is_named() {
+    let cases = cases();
+    let untied = cases.iter().find_map(|case| {
+        let model = case.model();
+        let head = model.params.entries().iter().find(|e| e.name.starts_with("head"))?;
+        Some((case, head.name.clone()))
+    });
+    let (case, head) = untied.unwrap();
+    let mut model = case.model();
+    poison(&mut model, &head);
+    let mut trainer = Trainer::new(model, &NEXT, Device::cpu(Isa::detect()), step_config());
+    let error = trainer.step(&batch(case, 4)).err().unwrap();
+    let StepError::NotFinite { at: Some(found), .. } = &error else { panic!("{error:?}") };
+    let (op, path) = ("linear_cross_entropy", "head".into());
+    assert_eq!(*found, NotFinite { op, path, backward: false });
+}
+
 /// Next token, but the sample `bad` sends back what is no number.
 struct Poisoned {
     bad: u64,

@@ -87,10 +87,14 @@ impl Observer for RunObserver<'_> {
         };
         let mut ids = vec![];
         let model = (&trainer.model, &trainer.device, trainer.config.precision);
-        generate::generate(model, &request, |_, token| {
+        let written = generate::generate(model, &request, |_, token| {
             ids.push(token);
             ControlFlow::Continue(())
         });
+        if let Err(error) = written {
+            self.say(&format!("step {step} writes nothing: {error}"));
+            return None;
+        }
         let text = self.tokenizer.decode(&ids).ok()?;
         self.say(&format!("step {step} writes: {}", text.trim()));
         Some(text)
