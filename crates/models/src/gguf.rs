@@ -4,8 +4,8 @@
 //! the rows of queries and keys arranged so that rotary pairs lie side by side.
 
 use checkpoint::Weights;
-use checkpoint::gguf::{Metadata, Value as Meta};
-use nn::{AttnPositions, ConfigError, NormKind, RopeScaling};
+use checkpoint::gguf::Value as Meta;
+use nn::{AttnPositions, ConfigError, HeadConfig, NormKind, RopeScaling, TokenHeadConfig};
 use serde_json::{Map, Value, json};
 
 use crate::families::ModelConfig;
@@ -24,15 +24,23 @@ const ARCHITECTURES: [(&str, &str, &str); 5] = [
 
 type Result<T> = std::result::Result<T, ConfigError>;
 
-/// Reads the keys of one architecture.
-struct Keys<'a> {
-    metadata: Metadata<'a>,
-    architecture: &'a str,
+/// What a file says, and which tensors it has.
+struct Said<'f> {
+    metadata: &'f dyn Fn(&str) -> Option<Meta<'f>>,
+    has: &'f dyn Fn(&str) -> bool,
+    /// Rows of the table of tokens.
+    vocab_size: usize,
 }
 
-impl<'a> Keys<'a> {
-    fn get(&self, key: &str) -> Option<Meta<'a>> {
-        self.metadata.get(&format!("{}.{key}", self.architecture))
+/// Reads the keys of one architecture.
+struct Keys<'f> {
+    said: &'f Said<'f>,
+    architecture: String,
+}
+
+impl<'f> Keys<'f> {
+    fn get(&self, key: &str) -> Option<Meta<'f>> {
+        (self.said.metadata)(&format!("{}.{key}", self.architecture))
     }
 
     fn maybe_size(&self, key: &'static str) -> Result<Option<u64>> {
@@ -60,8 +68,8 @@ impl<'a> Keys<'a> {
 /// # Errors
 /// Its architecture is not known, a key is missing or of another type, or something is asked for
 /// that would change the result and is not built.
-pub(crate) fn config(weights: &Weights, metadata: Metadata) -> Result<ModelConfig> {
-    let architecture = metadata.get("general.architecture");
+fn config<'f>(said: &'f Said<'f>) -> Result<ModelConfig> {
+    let architecture = (said.metadata)("general.architecture");
     let architecture = architecture.as_ref().and_then(Meta::as_str).unwrap_or("");
     let known = ARCHITECTURES.iter().find(|(name, ..)| *name == architecture);
     let Some(&(_, model_type, class)) = known else {
@@ -69,20 +77,17 @@ pub(crate) fn config(weights: &Weights, metadata: Metadata) -> Result<ModelConfi
         let problem = format!("`{architecture}` is not one of {}", names.join(", "));
         return Err(ConfigError::new("general.architecture", problem));
     };
-    if weights.contains("rope_freqs.weight") {
+    if (said.has)("rope_freqs.weight") {
         let problem = "stretched frequencies that are stored as a tensor are not read";
         return Err(ConfigError::new("rope_freqs.weight", problem));
     }
-    let keys = Keys { metadata, architecture };
-    let shape = |name: &str| weights.get(name).map(|view| view.shape.to_vec());
-    let table = shape("token_embd.weight")
-        .map_err(|_| ConfigError::new("token_embd.weight", "is missing"))?;
+    let keys = Keys { said, architecture: architecture.to_owned() };
     let n_heads = keys.size("attention.head_count")?;
     let mut fields = Map::new();
     let mut set = |key: &str, value: Value| fields.insert(key.into(), value);
     set("architectures", json!([class]));
     set("model_type", json!(model_type));
-    set("vocab_size", json!(table.first()));
+    set("vocab_size", json!(said.vocab_size));
     set("hidden_size", json!(keys.size("embedding_length")?));
     set("intermediate_size", json!(keys.size("feed_forward_length")?));
     set("num_hidden_layers", json!(keys.size("block_count")?));
@@ -115,10 +120,10 @@ pub(crate) fn config(weights: &Weights, metadata: Metadata) -> Result<ModelConfi
         let d_head = keys.size("attention.key_length")?;
         set("query_pre_attn_scalar", json!(d_head));
     }
-    set("attention_bias", json!(weights.contains("blk.0.attn_q.bias")));
-    set("tie_word_embeddings", json!(!weights.contains("output.weight")));
+    set("attention_bias", json!((said.has)("blk.0.attn_q.bias")));
+    set("tie_word_embeddings", json!(!(said.has)("output.weight")));
     for (name, key) in [("bos", "bos_token_id"), ("eos", "eos_token_id")] {
-        let id = metadata.get(&format!("tokenizer.ggml.{name}_token_id"));
+        let id = (said.metadata)(&format!("tokenizer.ggml.{name}_token_id"));
         if let Some(id) = id.and_then(|id| id.to_u64()) {
             set(key, json!(id));
         }
@@ -185,7 +190,39 @@ pub(crate) fn metadata(
     }
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     all.dedup_by(|(a, _), (b, _)| a == b);
+    refuse_unsaid(&all, stack)?;
     Ok(all)
+}
+
+/// Refuses what would be read back as another model.
+fn refuse_unsaid(all: &[(String, Meta<'static>)], stack: &StackConfig) -> Result<()> {
+    let get = |key: &str| all.iter().find(|(known, _)| known == key).map(|(_, v)| v.clone());
+    let tied = stack
+        .heads
+        .iter()
+        .any(|(_, head)| matches!(head, HeadConfig::Token(TokenHeadConfig { tied: true, .. })));
+    let bias = stack.trunk.bias.query_key_value;
+    let has = |name: &str| match name {
+        "output.weight" => !tied,
+        "blk.0.attn_q.bias" => bias,
+        _ => false,
+    };
+    let vocab_size = stack.embed.vocab_size;
+    let mut read = config(&Said { metadata: &get, has: &has, vocab_size })?.family().stack()?;
+    read.trunk.init = stack.trunk.init;
+    read.trunk.dropout = stack.trunk.dropout;
+    read.trunk.bias = stack.trunk.bias;
+    read.embed.init = stack.embed.init;
+    let layers =
+        |s: &StackConfig| (0..s.trunk.n_layers).map(|i| s.trunk.layer(i)).collect::<Vec<_>>();
+    if layers(&read) != layers(stack) {
+        return Err(ConfigError::new("layer_types", "GGUF has no words for these layers"));
+    }
+    read.trunk.cycle.clone_from(&stack.trunk.cycle);
+    if read != *stack {
+        return Err(ConfigError::new("model_type", "GGUF has no words for all of this config"));
+    }
+    Ok(())
 }
 
 /// The same table under GGUF's names and arrangements.
@@ -248,5 +285,12 @@ fn rename(name: &str, placement: nn::NormPlacement) -> String {
 /// # Errors
 /// As [`config`].
 pub(crate) fn read(weights: &Weights) -> Option<Result<ModelConfig>> {
-    weights.metadata().map(|metadata| config(weights, metadata))
+    let metadata = weights.metadata()?;
+    let rows = weights.get("token_embd.weight").ok().and_then(|t| t.shape.first().copied());
+    let Some(vocab_size) = rows else {
+        return Some(Err(ConfigError::new("token_embd.weight", "is missing")));
+    };
+    let get = |key: &str| metadata.get(key);
+    let has = |name: &str| weights.contains(name);
+    Some(config(&Said { metadata: &get, has: &has, vocab_size }))
 }

@@ -4,6 +4,7 @@ mod bounds;
 #[allow(dead_code)] // Shared; what is of no use here is of use there.
 mod families;
 mod files;
+mod foreign;
 mod fresh;
 mod golden;
 mod gradients;
