@@ -17,6 +17,21 @@ pub fn target_dir() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// The folder that the variable names, else `name` in the user's cache folder.
+///
+/// # Errors
+/// When the environment names neither.
+pub fn cache(variable: &str, name: &str) -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os(variable) {
+        return Ok(PathBuf::from(folder));
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = cache.or_else(home);
+    let cache = cache.with_context(|| format!("neither {variable} nor HOME is set"))?;
+    Ok(cache.join("lyceum").join(name))
+}
+
 /// `cargo ARGS`, in the root.
 pub fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

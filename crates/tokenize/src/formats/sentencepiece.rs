@@ -1,7 +1,9 @@
 //! `tokenizer.model`, `spiece.model`: vocabularies of `SentencePiece`, unigram and BPE.
 //!
 //! Each class of `transformers` has its own pipeline around such a vocabulary; a model of no known
-//! class gets what the file itself says, which is what the `sentencepiece` library does.
+//! class gets what the file itself says, which is what the `sentencepiece` library does. Where a
+//! model's map composes characters out of several, the ids are those of the `tokenizers` crate,
+//! which looks at one grapheme at a time.
 
 pub(crate) mod charsmap;
 mod model;

