@@ -121,6 +121,7 @@ fn config<'f>(said: &'f Said<'f>) -> Result<ModelConfig> {
         set("query_pre_attn_scalar", json!(d_head));
     }
     set("attention_bias", json!((said.has)("blk.0.attn_q.bias")));
+    set("mlp_bias", json!((said.has)("blk.0.ffn_down.bias")));
     set("tie_word_embeddings", json!(!(said.has)("output.weight")));
     for (name, key) in [("bos", "bos_token_id"), ("eos", "eos_token_id")] {
         let id = (said.metadata)(&format!("tokenizer.ggml.{name}_token_id"));
@@ -201,17 +202,17 @@ fn refuse_unsaid(all: &[(String, Meta<'static>)], stack: &StackConfig) -> Result
         .heads
         .iter()
         .any(|(_, head)| matches!(head, HeadConfig::Token(TokenHeadConfig { tied: true, .. })));
-    let bias = stack.trunk.bias.query_key_value;
+    let bias = stack.trunk.bias;
     let has = |name: &str| match name {
         "output.weight" => !tied,
-        "blk.0.attn_q.bias" => bias,
+        "blk.0.attn_q.bias" => bias.query_key_value,
+        "blk.0.ffn_down.bias" => bias.ffn,
         _ => false,
     };
     let vocab_size = stack.embed.vocab_size;
     let mut read = config(&Said { metadata: &get, has: &has, vocab_size })?.family().stack()?;
     read.trunk.init = stack.trunk.init;
     read.trunk.dropout = stack.trunk.dropout;
-    read.trunk.bias = stack.trunk.bias;
     read.embed.init = stack.embed.init;
     let layers =
         |s: &StackConfig| (0..s.trunk.n_layers).map(|i| s.trunk.layer(i)).collect::<Vec<_>>();

@@ -110,6 +110,10 @@ impl Model {
     }
 
     fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
+        // What is wrong with the config is said before what is wrong with the weights.
+        if dir.join("config.json").exists() {
+            Self::read_config(dir)?;
+        }
         let weights = Weights::open(dir)?;
         let (config, is_gguf) = Self::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };

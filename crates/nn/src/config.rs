@@ -205,7 +205,7 @@ pub fn check_size(field: &'static str, value: usize) -> Result<(), ConfigError> 
 /// # Errors
 /// With the field.
 pub fn check_matrix(field: &'static str, [rows, cols]: [usize; 2]) -> Result<(), ConfigError> {
-    const MOST: usize = 1 << 40;
+    const MOST: usize = 1 << 48;
     if rows.checked_mul(cols).is_some_and(|n| n <= MOST) {
         return Ok(());
     }
@@ -401,7 +401,7 @@ mod tests {
             (|c| c.n_kv_heads = 0, "`n_kv_heads`: must be at least 1"),
             (
                 |c| (c.n_heads, c.n_kv_heads, c.d_head) = (1 << 24, 1, 1 << 24),
-                "`n_heads`: a matrix [16777216, 16777216] is more than any machine holds",
+                "`d_head`: a matrix [281474976710656, 24] is more than any machine holds",
             ),
             (
                 |c| c.cycle[0].positions = rope(10_000.0, 3),

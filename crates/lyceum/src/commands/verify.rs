@@ -9,7 +9,8 @@ mod setup;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::json;
@@ -46,8 +47,16 @@ pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
     let recipe = Recipe::asked(&args.recipe)?;
     let stop = stop::flag().context("no handler")?;
     let dir = TempDir::new().context("failed to make a temporary directory")?;
-    // More than once, for it is written to meanwhile; whatever cannot be removed stays.
-    let clean = || _ = (0..100).find(|_| fs::remove_dir_all(dir.path()).is_ok());
+    // More than once, for it is written to meanwhile; what cannot be removed stays.
+    let clean = || {
+        for _ in 0..100 {
+            let _ = fs::remove_dir_all(dir.path());
+            thread::sleep(Duration::from_millis(1));
+            if !dir.path().exists() {
+                break;
+            }
+        }
+    };
     stop::at_once_during(&stop, clean, || {
         let mut setup = Setup::new(&recipe, dir.path(), env)?;
         let verdicts = hold(&mut setup)?;
