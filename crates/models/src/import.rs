@@ -99,6 +99,12 @@ impl Table {
         }
     }
 
+    /// `theirs` is some rows of the parameter `ours`.
+    pub fn rows(&mut self, theirs: impl Into<String>, ours: &str, rows: Range<usize>) {
+        let source = Source::Rows(ours.into(), rows);
+        self.0.push(Import { name: theirs.into(), source });
+    }
+
     /// Layers that are one here: each with the rows it has of it.
     pub fn stacked<const N: usize>(
         &mut self,
@@ -109,8 +115,7 @@ impl Table {
         let mut first = 0;
         for (name, n) in theirs {
             for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
-                let source = Source::Rows(format!("{ours}.{leaf}"), first..first + n);
-                self.0.push(Import { name: format!("{name}.{leaf}"), source });
+                self.rows(format!("{name}.{leaf}"), &format!("{ours}.{leaf}"), first..first + n);
             }
             first += n;
         }

@@ -50,12 +50,13 @@ impl Norms {
 }
 
 impl Block {
-    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
+    /// Block `i`.
+    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig, i: usize) -> Self {
         Self {
             attn_norm: Norms::new(builder, "attn_norm", config),
             attn: Attention::new(builder, config),
             ffn_norm: Norms::new(builder, "ffn_norm", config),
-            ffn: Ffn::new(builder, config),
+            ffn: Ffn::new(builder, config, i),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::Rng;
+use tensor::{Balance, Rng};
 
 use crate::cache::KvCache;
 
@@ -35,6 +35,8 @@ pub struct Call {
     pub rng: Option<Rng>,
     /// Keep only each block's input and run the block again in backward.
     pub recompute: bool,
+    /// Gathers how evenly tokens are spread over experts, and sends back the gradient of that.
+    pub balance: Option<Balance>,
 }
 
 /// What one call needs. Borrowed, and gone when the call returns.
@@ -56,7 +58,7 @@ impl Context<'_> {
         let row = start as u32..(start + len) as u32;
         let positions = (0..batch).flat_map(|_| row.clone()).collect();
         let (mask, types) = (Mask::default(), Vec::new());
-        let call = Call { mask, positions, types, rng: None, recompute: false };
+        let call = Call { mask, positions, types, rng: None, recompute: false, balance: None };
         Self { call, cache: None }
     }
 }

@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod dropout;
 mod embed;
+mod experts;
 mod ffn;
 mod head;
 mod linear;
@@ -28,6 +29,7 @@ pub use config::{
 };
 pub use context::{Call, Context, Mask, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
+pub use experts::ExpertsConfig;
 pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};

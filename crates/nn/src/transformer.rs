@@ -35,7 +35,7 @@ impl Transformer {
         let init = Init::Normal { std: (c.d_model as f32).sqrt().recip() };
         let relative = n_buckets.map(|n| builder.param("relative_bias", &[n, c.n_heads], init));
         let block = |i: usize, builder: &mut ParamsBuilder| {
-            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c))
+            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c, i))
         };
         let blocks = (0..c.n_blocks()).map(|i| block(i, builder)).collect();
         let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", NormConfig::of(c)));
@@ -105,10 +105,12 @@ impl Transformer {
         cycle.map(kind).collect()
     }
 
-    /// The call as a layer sees it: where blocks are shared, what it drops is its own.
+    /// The call as a layer sees it: where blocks are shared, what it drops is its own, and so is
+    /// what its router does.
     fn call_of(&self, layer: usize, call: &Call) -> Call {
         let shared = self.config.get().sharing.is_some();
         let rng = call.rng.map(|rng| if shared { rng.in_layer(layer) } else { rng });
-        Call { rng, ..call.clone() }
+        let balance = call.balance.as_ref().map(|balance| balance.in_layer(layer));
+        Call { rng, balance, ..call.clone() }
     }
 }

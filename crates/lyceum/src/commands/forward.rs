@@ -8,7 +8,7 @@ use ::checkpoint::weights::save_file;
 use ::checkpoint::{Entry, OsDisk, Values, Weights};
 use models::{ModelConfig, Stack};
 use nn::{Context, Head, Mask};
-use tensor::{Capture, Tape, Tensor, Var};
+use tensor::{Balance, Capture, Tape, Tensor, Var};
 
 use self::inputs::Inputs;
 use super::load::Loaded;
@@ -66,7 +66,12 @@ fn refuse_same_file(inputs: &Path, outputs: &Path) -> Result<(), Failure> {
 }
 
 fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> Vec<Output> {
-    let wanted = [("hidden", args.hidden_states), ("attentions", args.attentions)];
+    let has_experts = loaded.model.stack.config().trunk.experts.is_some();
+    let wanted = [
+        ("hidden", args.hidden_states),
+        ("attentions", args.attentions),
+        ("router_logits", has_experts),
+    ];
     let capture = Capture::new(wanted.iter().filter(|(_, is)| *is).map(|(name, _)| *name));
     let device = env.device();
     let model = &loaded.model;
@@ -75,6 +80,8 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
     let mut ctx = Context::plain(batch, len);
     ctx.call.mask = Mask { segments: inputs.mask.clone(), keys_only: true };
     ctx.call.types.clone_from(&inputs.types);
+    let balance = Balance::new(0.0, inputs.mask.clone());
+    ctx.call.balance = has_experts.then(|| balance.clone());
     if let Some(positions) = &inputs.positions {
         ctx.call.positions = positions.clone();
     }
@@ -98,6 +105,13 @@ fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> V
     if args.attentions {
         let of_layer = |i: usize| &found[&format!("blocks.{i}.attn.attentions")];
         outputs.extend((0..n_layers).map(|i| as_is(format!("attentions.{i}"), of_layer(i))));
+    }
+    if let Some(loss) = balance.loss() {
+        outputs.push(("aux_loss".into(), vec![1], vec![loss as f32]));
+        let routers =
+            (0..n_layers).filter_map(|i| found.get(&format!("blocks.{i}.ffn.router_logits")));
+        let router = |(i, logits)| as_is(format!("router_logits.{i}"), logits);
+        outputs.extend(routers.enumerate().map(router));
     }
     outputs
 }

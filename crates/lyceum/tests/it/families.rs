@@ -8,19 +8,7 @@ use checkpoint::Weights;
 use crate::fixture::{arg, golden, run};
 
 /// Families that are not built.
-const LATER: [&str; 11] = [
-    "bart",
-    "clip",
-    "gemma2",
-    "marian",
-    "mixtral",
-    "qwen2-moe",
-    "qwen3-moe",
-    "siglip",
-    "t5",
-    "vit",
-    "whisper",
-];
+const LATER: [&str; 8] = ["bart", "clip", "gemma2", "marian", "siglip", "t5", "vit", "whisper"];
 
 /// The folders of `transformers` models: those that hold calls.
 fn cases() -> Vec<PathBuf> {
@@ -62,7 +50,7 @@ fn every_family_agrees_with_transformers() {
     let out = dir.path().join("out.safetensors");
     let mut problems = Vec::new();
     let cases = cases();
-    assert!(cases.len() >= 28, "{cases:?}");
+    assert!(cases.len() >= 33, "{cases:?}");
     for case in cases {
         for call in entries(&case).filter(|path| arg(path).contains("/call-")) {
             if arg(&call).contains("call-grad") {

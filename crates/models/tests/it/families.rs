@@ -3,9 +3,9 @@
 
 use models::{Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
-    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, LayerConfig,
-    NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig, TokenPositions,
-    TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind, HeadConfig,
+    LayerConfig, NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig,
+    TokenPositions, TransformerConfig, WeightInit,
 };
 use tensor::{Activation, Init, ParamsBuilder, Pattern};
 use testing::Numbers;
@@ -55,6 +55,17 @@ impl Case {
             Config::Trunk(c) => {
                 (c.embed.dropout, c.trunk.dropout) = (0.0, DropoutConfig::default());
             }
+        }
+        self
+    }
+
+    /// The same, whose tokens go to all experts: which ones they choose is not smooth.
+    #[must_use]
+    pub fn sent_everywhere(mut self) -> Self {
+        if let Config::Trunk(StackConfig { trunk, .. }) = &mut self.config
+            && let Some(experts) = &mut trunk.experts
+        {
+            experts.per_token = experts.n_experts;
         }
         self
     }
@@ -115,6 +126,7 @@ pub fn cases() -> Vec<Case> {
         trunk("post-norm rms, wide heads, sinusoidal", post_norm()),
         trunk("norms around, normalized queries, cycle of layers, shared blocks", cycled()),
         trunk("relative bias, factored embedding, types", biased()),
+        trunk("experts, one for all, a dense block", routed()),
     ]
 }
 
@@ -237,4 +249,18 @@ fn biased() -> StackConfig {
     let transform = Some((Activation::GeluErf, norm));
     let head = TokenHeadConfig { tied: true, bias: false, transform };
     StackConfig { embed, trunk, heads: vec![("logits", HeadConfig::Token(head))] }
+}
+
+/// Experts in all blocks but one, and one that every token goes through.
+fn routed() -> StackConfig {
+    let base = llama();
+    let experts = ExpertsConfig {
+        normalise: false,
+        shared: Some(14),
+        dense: vec![1],
+        ..ExpertsConfig::base(5, 2, 22)
+    };
+    let dropout = DropoutConfig { ffn: 0.0, ..base.trunk.dropout };
+    let trunk = TransformerConfig { experts: Some(experts), dropout, ..base.trunk };
+    StackConfig { trunk, ..base }
 }

@@ -5,7 +5,9 @@ mod add;
 mod attention;
 mod dropout;
 mod embedding;
+mod experts;
 mod gated_activation;
+mod grouped_linear;
 mod head_norm;
 mod layer_norm;
 mod linear;
@@ -13,7 +15,9 @@ mod linear_cross_entropy;
 mod relative_bias;
 mod rms_norm;
 mod rope;
+mod route;
 mod select_rows;
+mod sigmoid_gate;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -22,3 +26,4 @@ pub use dropout::DropSite;
 pub use linear::LinearArgs;
 pub use linear_cross_entropy::{CrossEntropyArgs, Loss, NO_TARGET};
 pub use rms_norm::RmsNormArgs;
+pub use route::{Balance, RouteArgs, Routing};
