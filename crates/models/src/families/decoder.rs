@@ -89,12 +89,15 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     Ok(StackConfig { embed, trunk, heads: if is_base { Vec::new() } else { vec![head] } })
 }
 
+/// Positions of a text whose angles adapt to its length, whatever that is.
+const ENDLESS: usize = 1 << 20;
+
 /// Positions that it knows: stretched ones too.
 fn max_len(f: &Fields, cycle: &[LayerConfig]) -> Result<usize, ConfigError> {
     let said = f.size("max_position_embeddings")?;
     let stretched = cycle.iter().filter_map(|layer| match layer.positions {
         AttnPositions::Rope(rope) => match rope.scaling {
-            RopeScaling::Dynamic { factor, .. } => Some((said as f64 * factor) as usize),
+            RopeScaling::Dynamic { .. } => Some(said.max(ENDLESS)),
             _ => None,
         },
         _ => None,
