@@ -21,6 +21,9 @@ pub enum Source {
     Rows(String, Range<usize>),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
+    /// A parameter of that name, which has that shape in files: a convolution that is a matrix
+    /// here.
+    Shaped(String, Vec<usize>),
     /// The fixed table of positions: checked on reading, and then taken as it is stored.
     Waves,
 }
@@ -29,7 +32,10 @@ impl Source {
     /// The parameter.
     pub fn own(&self) -> Option<&str> {
         match self {
-            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) => Some(own),
+            Self::Param(own)
+            | Self::Rows(own, _)
+            | Self::Transposed(own)
+            | Self::Shaped(own, _) => Some(own),
             Self::Waves => None,
         }
     }
@@ -39,6 +45,7 @@ impl Source {
         match self {
             Self::Param(_) | Self::Waves => own.to_vec(),
             Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
+            Self::Shaped(_, shape) => shape.clone(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
         }
     }
@@ -97,6 +104,12 @@ impl Table {
         for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
             self.param(format!("{theirs}.{leaf}"), format!("{ours}.{leaf}"));
         }
+    }
+
+    /// `theirs` is the parameter `ours` in another shape of as many values.
+    pub fn shaped(&mut self, theirs: impl Into<String>, ours: &str, shape: &[usize]) {
+        let source = Source::Shaped(ours.into(), shape.into());
+        self.0.push(Import { name: theirs.into(), source });
     }
 
     /// `theirs` is some rows of the parameter `ours`.

@@ -108,13 +108,14 @@ impl Model {
         strip(&mut table, prefix);
         import::check(&table, &weights, builder.entries())?;
         let mut model = Self { config, stack, params: builder.build_zeroed() };
-        let Embed::Token(embed) = &mut model.stack.embed;
-        import::read(&table, &weights, &mut model.params, |stored| {
-            if !embed.waves().is_some_and(|waves| import::close_waves(&stored, waves)) {
-                return Err(stored);
+        import::read(&table, &weights, &mut model.params, |stored| match &mut model.stack.embed {
+            Embed::Token(embed)
+                if embed.waves().is_some_and(|waves| import::close_waves(&stored, waves)) =>
+            {
+                embed.set_waves(stored);
+                Ok(())
             }
-            embed.set_waves(stored);
-            Ok(())
+            _ => Err(stored),
         })?;
         let known: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let unused = weights
@@ -127,9 +128,8 @@ impl Model {
 
     /// Every tensor under its external name, to be written.
     pub fn entries(&self) -> Vec<Entry<'_>> {
-        let Embed::Token(embed) = &self.stack.embed;
         let shape = &self.stack.config().embed;
-        let waves = embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
+        let waves = self.stack.embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
         let family = self.config.family();
         let mut table = family.imports();
         strip(&mut table, family.prefix().filter(|_| family.is_base()));

@@ -1,4 +1,4 @@
-//! From tokens to the residual stream.
+//! From tokens or images to the residual stream.
 
 use std::sync::{Arc, OnceLock};
 
@@ -9,6 +9,7 @@ use crate::context::Call;
 use crate::dropout::Dropout;
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
+use crate::patch::{PatchConfig, PatchEmbedding};
 
 /// Where a token embedding's positions come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +22,11 @@ pub enum TokenPositions {
     Sinusoidal,
 }
 
-/// What a token embedding is made of.
+/// What an embedding of tokens is made of; or one of images, which has no vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbedConfig {
+    /// How images are cut, where those come in; none is tokens.
+    pub patches: Option<PatchConfig>,
     /// `V`.
     pub vocab_size: usize,
     /// `D`.
@@ -54,6 +57,7 @@ impl EmbedConfig {
     /// Tokens alone, to write the differences of a family over.
     pub fn base(vocab_size: usize, d_model: usize, max_len: usize) -> Self {
         Self {
+            patches: None,
             vocab_size,
             d_model,
             d_embed: None,
@@ -69,6 +73,12 @@ impl EmbedConfig {
         }
     }
 
+    /// Images, cut into patches.
+    pub fn of_images(patches: PatchConfig, d_model: usize) -> Self {
+        let positions = TokenPositions::Learned;
+        Self { patches: Some(patches), positions, ..Self::base(0, d_model, 0) }
+    }
+
     /// Width of the tables.
     pub fn width(&self) -> usize {
         self.d_embed.unwrap_or(self.d_model)
@@ -79,6 +89,11 @@ impl EmbedConfig {
     /// # Errors
     /// With the first field that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(patches) = &self.patches {
+            check_size("hidden_size", self.d_model)?;
+            patches.check(self.d_model)?;
+            return check_probability("embed_dropout", self.dropout);
+        }
         check_size("vocab_size", self.vocab_size)?;
         check_size("max_len", self.max_len)?;
         check_size("d_embed", self.width())?;
@@ -96,6 +111,34 @@ impl EmbedConfig {
 pub enum Embed {
     /// Tokens.
     Token(TokenEmbedding),
+    /// Images.
+    Patch(PatchEmbedding),
+}
+
+impl Embed {
+    /// Registers the parameters.
+    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig) -> Self {
+        match config.patches {
+            None => Self::Token(TokenEmbedding::new(builder, config)),
+            Some(patches) => Self::Patch(PatchEmbedding::new(builder, config, patches)),
+        }
+    }
+
+    /// The table of tokens `[V, D]`, where there are tokens.
+    pub fn table(&self) -> Option<&Param> {
+        match self {
+            Self::Token(embed) => Some(&embed.table),
+            Self::Patch(_) => None,
+        }
+    }
+
+    /// The fixed waves `[max_len, D]`, if that is where positions come from.
+    pub fn waves(&self) -> Option<&[f32]> {
+        match self {
+            Self::Token(embed) => embed.waves(),
+            Self::Patch(_) => None,
+        }
+    }
 }
 
 /// A table of tokens and, perhaps, of positions and types.

@@ -6,6 +6,7 @@ use tensor::{Activation, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Va
 
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
+use crate::pool::{EmbeddingHead, EmbeddingHeadConfig};
 
 /// Which head.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub enum HeadConfig {
     Token(TokenHeadConfig),
     /// Something of the whole sequence.
     Pooled(PooledHeadConfig),
+    /// A vector of the whole sequence, to be held against others.
+    Embedding(EmbeddingHeadConfig),
 }
 
 /// What a head over the vocabulary is made of.
@@ -49,6 +52,8 @@ pub enum Head {
     Token(TokenHead),
     /// Something of the whole sequence.
     Pooled(PooledHead),
+    /// A vector of the whole sequence.
+    Embedding(EmbeddingHead),
 }
 
 /// A score for every token of the vocabulary.
@@ -66,16 +71,20 @@ pub struct PooledHead {
 
 impl Head {
     /// Registers the parameters of a head on a stream of width `d_model`; `table` is the
-    /// embedding's `[V, E]`, and `init` how it starts.
+    /// embedding's `[V, E]`, and `init` how that starts.
+    ///
+    /// # Panics
+    /// For a head over the vocabulary where there is none.
     pub fn new(
         builder: &mut ParamsBuilder,
         config: &HeadConfig,
         d_model: usize,
-        (table, init): (&Param, Init),
+        (table, init): (Option<&Param>, Init),
     ) -> Self {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         match config {
             HeadConfig::Token(config) => {
+                let table = table.expect("a head over a vocabulary");
                 let &[vocab_size, width] = table.shape() else { panic!("{:?}", table.shape()) };
                 let transform = config.transform.map(|(f, norm)| {
                     let dense = Linear::new(builder, "dense", [d_model, width], true, start);
@@ -97,6 +106,9 @@ impl Head {
                     .n_classes
                     .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
             }),
+            HeadConfig::Embedding(config) => {
+                Self::Embedding(EmbeddingHead::new(builder, config, d_model, init))
+            }
         }
     }
 }

@@ -50,7 +50,7 @@ impl Transformer {
 
     /// `[B, T, D] -> [B, T, D]`: training, prefill and decoding alike.
     ///
-    /// Offers `hidden`, each layer's input, to a capture.
+    /// Offers `hidden`, each layer's input and what the last one makes of it, to a capture.
     pub fn forward<'a>(&'a self, tape: &Tape<'a>, mut x: Var, ctx: &mut Context) -> Var {
         let kinds = self.kinds(&ctx.call);
         for i in 0..self.config.get().n_layers {
@@ -72,6 +72,7 @@ impl Transformer {
         if let Some(cache) = &mut ctx.cache {
             cache.advance(x.value().shape()[1]);
         }
+        tape.capture("hidden", x.value());
         match &self.final_norm {
             None => x,
             Some(norm) => {

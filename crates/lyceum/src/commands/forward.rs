@@ -1,5 +1,6 @@
 //! `lyceum forward`: one forward pass, tensors in, tensors out, under the names of `transformers`.
 
+mod images;
 mod inputs;
 
 use std::path::Path;
@@ -29,21 +30,11 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     refuse_same_file(&args.inputs, &args.outputs)?;
     let loaded = Loaded::open(&args.model, args.precision, env)?;
     let weights = Weights::open(&args.inputs)?;
-    let (inputs, n_unread) = Inputs::read(&weights, &loaded)?;
-    if n_unread > 0 {
-        let name = args.inputs.display();
-        env.warn(&format!("{n_unread} tensors of `{name}` are no inputs of this model"));
-    }
-    let wanted = (args.hidden_states, args.attentions);
     let stack = &loaded.model.stack;
-    let width = match stack.token_head() {
-        Some(_) if !is_seed(&loaded) => loaded.vocab_size(),
-        _ => stack.config().trunk.d_model,
+    let outputs = match stack.config().embed.patches {
+        Some(patches) => images::forward((stack, patches), &weights, &loaded, (args, env))?,
+        None => tokens(&weights, &loaded, (args, env))?,
     };
-    let needed = forward_bytes(stack, loaded.precision, inputs.shape, width, wanted);
-    let hint = "give fewer or shorter sequences, or ask for less with them";
-    machine::refuse_beyond_memory("the forward pass", needed, hint)?;
-    let outputs = forward(&inputs, &loaded, (args, env));
     let entries: Vec<Entry> = outputs
         .iter()
         .map(|(name, shape, values)| Entry::new(name, shape, Values::F32(values)))
@@ -63,6 +54,38 @@ fn refuse_same_file(inputs: &Path, outputs: &Path) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+fn refuse_beyond_memory(needed: u64) -> Result<(), Failure> {
+    let hint = "give fewer or shorter sequences, or ask for less with them";
+    machine::refuse_beyond_memory("the forward pass", needed, hint)
+}
+
+/// Says how many tensors of the file are none of `known`.
+fn warn_of_others(weights: &Weights, known: &[&str], (args, env): (&Forward, &Env)) {
+    let n = weights.names().filter(|name| !known.contains(name)).count();
+    if n > 0 {
+        let name = args.inputs.display();
+        env.warn(&format!("{n} tensors of `{name}` are no inputs of this model"));
+    }
+}
+
+/// The pass of a model that reads tokens.
+fn tokens(
+    weights: &Weights,
+    loaded: &Loaded,
+    (args, env): (&Forward, &Env),
+) -> Result<Vec<Output>, Failure> {
+    let (inputs, known) = Inputs::read(weights, loaded)?;
+    warn_of_others(weights, known, (args, env));
+    let wanted = (args.hidden_states, args.attentions);
+    let stack = &loaded.model.stack;
+    let width = match stack.token_head() {
+        Some(_) if !is_seed(loaded) => loaded.vocab_size(),
+        _ => stack.config().trunk.d_model,
+    };
+    refuse_beyond_memory(forward_bytes(stack, loaded.precision, inputs.shape, width, wanted))?;
+    Ok(forward(&inputs, loaded, (args, env)))
 }
 
 fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> Vec<Output> {
@@ -126,6 +149,7 @@ fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output> {
         let out = match head {
             Head::Token(head) => head.logits(tape, hidden),
             Head::Pooled(head) => head.forward(tape, hidden),
+            Head::Embedding(_) => unreachable!("a head of a dual encoder"),
         };
         as_is((*name).into(), out.value())
     };

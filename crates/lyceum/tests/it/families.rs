@@ -8,7 +8,7 @@ use checkpoint::Weights;
 use crate::fixture::{arg, golden, run};
 
 /// Families that are not built.
-const LATER: [&str; 8] = ["bart", "clip", "gemma2", "marian", "siglip", "t5", "vit", "whisper"];
+const LATER: [&str; 7] = ["bart", "clip", "gemma2", "marian", "siglip", "t5", "whisper"];
 
 /// The folders of `transformers` models: those that hold calls.
 fn cases() -> Vec<PathBuf> {
@@ -50,7 +50,7 @@ fn every_family_agrees_with_transformers() {
     let out = dir.path().join("out.safetensors");
     let mut problems = Vec::new();
     let cases = cases();
-    assert!(cases.len() >= 33, "{cases:?}");
+    assert!(cases.len() >= 35, "{cases:?}");
     for case in cases {
         for call in entries(&case).filter(|path| arg(path).contains("/call-")) {
             if arg(&call).contains("call-grad") {
@@ -60,6 +60,7 @@ fn every_family_agrees_with_transformers() {
             let outputs: Vec<_> = expected
                 .names()
                 .filter(|name| expected.get(name).expect("there").dtype.is(checkpoint::Dtype::F32))
+                .filter(|name| *name != "pixel_values")
                 .collect();
             let mut args = vec!["forward".to_owned(), arg(&case)];
             args.extend(["--inputs".into(), arg(&call), "--outputs".into(), arg(&out)]);

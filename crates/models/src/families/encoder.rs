@@ -287,6 +287,7 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
                     table.param(format!("{}.weight", w.projection), ours("weight"));
                 }
             }
+            HeadConfig::Embedding(_) => {}
             HeadConfig::Pooled(head) => {
                 let [dense, classes] = match *name {
                     "logits" => w.classifier,

@@ -4,7 +4,7 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, decoder, encoder};
+use super::{Family, decoder, encoder, vit};
 use crate::import::{Import, Table};
 use crate::stack::StackConfig;
 
@@ -22,7 +22,7 @@ pub struct Spec {
     pub base: &'static str,
 }
 
-const SPECS: [&Spec; 2] = [&decoder::SPEC, &encoder::SPEC];
+const SPECS: [&Spec; 3] = [&decoder::SPEC, &encoder::SPEC, &vit::SPEC];
 
 /// A config of such a family.
 #[derive(Clone)]

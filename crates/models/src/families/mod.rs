@@ -6,6 +6,7 @@ mod fields;
 pub mod gpt2;
 pub mod hf;
 pub mod seed;
+mod vit;
 
 use nn::ConfigError;
 use serde::Serialize;

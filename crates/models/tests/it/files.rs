@@ -241,7 +241,8 @@ fn stored_waves_are_taken_where_they_are_waves() {
 /// The table of a family is a bijection: what was read is written again, name by name.
 #[test]
 fn what_transformers_wrote_is_written_again() {
-    for name in ["mixtral", "qwen2-moe", "qwen2-moe-mixed", "qwen3-moe", "qwen3-moe-mixed"] {
+    let experts = ["mixtral", "qwen2-moe", "qwen2-moe-mixed", "qwen3-moe", "qwen3-moe-mixed"];
+    for name in experts.iter().chain(&["vit", "vit-classifier"]) {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         let (model, unused) = Model::load(&golden).unwrap();
         assert_eq!(unused, [""; 0], "{name}");

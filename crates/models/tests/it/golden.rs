@@ -130,10 +130,7 @@ fn the_waves_are_those_of_torch() {
     let (model, _) = load("seed-tiny");
     let stored = Weights::open(&folder("seed-tiny")).unwrap().to_f32("pos_encoder.pe").unwrap();
     let fresh = Model::new(model.config.clone(), 0).unwrap();
-    let waves = |model: &Model| {
-        let nn::Embed::Token(embed) = &model.stack.embed;
-        embed.waves().unwrap().to_vec()
-    };
+    let waves = |model: &Model| model.stack.embed.waves().unwrap().to_vec();
     assert_close("pe", &waves(&fresh), &stored, Tolerance { abs: 2e-7, rel: 0.0 });
     assert_same_bits("pe", &waves(&model), &stored);
 }

@@ -35,19 +35,21 @@ struct Matrix {
 }
 
 impl Inputs {
-    /// Reads what `loaded` takes; also returns how many tensors it does not take.
+    /// Reads what `loaded` takes; also returns the names of what it takes.
     ///
     /// # Errors
     /// Where one is missing, of another type or shape, or out of range.
-    pub fn read(weights: &Weights, loaded: &Loaded) -> Result<(Self, usize), Failure> {
+    pub fn read(
+        weights: &Weights,
+        loaded: &Loaded,
+    ) -> Result<(Self, &'static [&'static str]), Failure> {
         let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
         let embed = &loaded.model.stack.config().embed;
-        let (known, axes): (&[&'static str], _) = if is_seed {
+        let (known, axes): (&'static [&'static str], _) = if is_seed {
             (&["src"], "[T, B]")
         } else {
             (&NAMES[..3 + embed.types.len()], "[B, T]")
         };
-        let n_unread = weights.names().filter(|name| !known.contains(name)).count();
         let ids = Matrix::read(weights, known[0], axes)?;
         let [batch, len] = if is_seed { [ids.shape[1], ids.shape[0]] } else { ids.shape };
         let (name, max_len) = (ids.name, loaded.max_len());
@@ -89,7 +91,7 @@ impl Inputs {
             mask: optional("attention_mask", 2, "a mask is of 0 and 1, of")?,
             positions,
         };
-        Ok((inputs, n_unread))
+        Ok((inputs, known))
     }
 }
 
