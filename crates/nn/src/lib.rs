@@ -10,6 +10,7 @@ mod block;
 mod cache;
 mod config;
 mod context;
+mod cross;
 mod dropout;
 mod embed;
 mod ffn;
@@ -19,6 +20,7 @@ mod norm;
 mod relative;
 mod rope;
 mod transformer;
+mod waves;
 
 pub use cache::KvCache;
 pub use config::{
@@ -26,10 +28,11 @@ pub use config::{
     NormPlacement, Sharing, TransformerConfig, WeightInit, check_matrix, check_probability,
     check_size,
 };
-pub use context::{Call, Context, Mask, NO_POSITION};
+pub use context::{Call, Context, Mask, Memory, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
 pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};
 pub use rope::{RopeConfig, RopeScaling};
 pub use transformer::Transformer;
+pub use waves::{WaveKind, Waves};

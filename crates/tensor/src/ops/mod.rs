@@ -13,6 +13,7 @@ mod linear_cross_entropy;
 mod relative_bias;
 mod rms_norm;
 mod rope;
+mod scale;
 mod select_rows;
 #[cfg(test)]
 pub(crate) mod testing;
