@@ -21,23 +21,30 @@ pub enum Source {
     Rows(String, Range<usize>),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
-    /// The fixed table of positions: checked on reading, and then taken as it is stored.
-    Waves,
+    /// A parameter of that name, a vector, whose external form is a matrix of one row.
+    Row(String),
+    /// The fixed table of positions, of that shape: checked on reading, and then taken as it is
+    /// stored.
+    Waves(Vec<usize>),
 }
 
 impl Source {
     /// The parameter.
     pub fn own(&self) -> Option<&str> {
         match self {
-            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) => Some(own),
-            Self::Waves => None,
+            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) | Self::Row(own) => {
+                Some(own)
+            }
+            Self::Waves(_) => None,
         }
     }
 
     /// The shape of the external tensor, from that of the parameter.
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
-            Self::Param(_) | Self::Waves => own.to_vec(),
+            Self::Param(_) => own.to_vec(),
+            Self::Row(_) => [&[1], own].concat(),
+            Self::Waves(shape) => shape.clone(),
             Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
         }
@@ -243,17 +250,17 @@ pub(crate) fn close_waves(stored: &[f32], waves: &[f32]) -> bool {
     stored.len() == waves.len() && stored.iter().zip(waves).all(close)
 }
 
-/// Every tensor of `table`, to be written in the order of the table. `waves` comes with its shape.
+/// Every tensor of `table`, to be written in the order of the table.
 pub(crate) fn entries<'a>(
     table: &[Import],
     params: &'a Params,
-    waves: Option<(&'a [f32], [usize; 3])>,
+    waves: Option<&'a [f32]>,
 ) -> Vec<Entry<'a>> {
     let entry = |Import { name, source }: &Import| {
         let name = name.clone();
         let Some(own) = source.own() else {
-            let (values, shape) = waves.expect("a table with waves has a model with waves");
-            return Entry::new(name, &shape, Values::F32(values));
+            let values = waves.expect("a table with waves has a model with waves");
+            return Entry::new(name, &source.shape(&[]), Values::F32(values));
         };
         let param = find(params, own);
         let shape = source.shape(param.shape());

@@ -13,16 +13,16 @@ use serde_json::Value;
 use tensor::Init;
 
 use super::fields::{FULL, Fields, SLIDING};
-use super::hf::Spec;
+use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
 
 pub(super) const SPEC: Spec = Spec {
     model_types: &["llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma3_text"],
-    stack,
-    table,
+    parts: Parts::Stack(stack, table),
     prefix: |_| "model.",
-    base: "Model",
+    bases: &["Model"],
+    fit: None,
 };
 
 fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
