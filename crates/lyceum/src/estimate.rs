@@ -34,12 +34,13 @@ impl Estimate {
         isa: Isa,
         text_bytes: Option<u64>,
     ) -> Result<Self, Failure> {
-        let (stack, builder) = Model::register(config)?;
+        let (architecture, builder) = Model::register(config)?;
+        let stack = architecture.stack()?;
         let n_params: usize = builder.entries().iter().map(|e| e.param.len()).sum();
         Ok(Self {
             n_params,
-            flops_per_token: flops_per_token(&stack, n_params, recipe.data.seq_len),
-            memory: Sizes::new(&stack, recipe, isa, text_bytes)?.parts(n_params as f64),
+            flops_per_token: flops_per_token(stack, n_params, recipe.data.seq_len),
+            memory: Sizes::new(stack, recipe, isa, text_bytes)?.parts(n_params as f64),
         })
     }
 
@@ -350,8 +351,9 @@ mod tests {
     #[test]
     fn a_pass_is_counted_by_what_is_asked_of_it() {
         let config = ModelConfig::Gpt2(Gpt2Config { n_layers: 2, ..Gpt2Config::fresh() });
-        let (stack, _) = Model::register(&config).expect("builds");
-        let bytes = |batch, wanted| forward_bytes(&stack, Precision::F32, [batch, 4], 10, wanted);
+        let (architecture, _) = Model::register(&config).expect("builds");
+        let stack = architecture.stack().expect("a stack");
+        let bytes = |batch, wanted| forward_bytes(stack, Precision::F32, [batch, 4], 10, wanted);
         let plain = bytes(1, (false, false));
         assert_eq!(bytes(3, (false, false)), 3 * plain);
         let (d_model, n_heads) = (stack.config().trunk.d_model, stack.config().trunk.n_heads);

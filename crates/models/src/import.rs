@@ -24,8 +24,9 @@ pub enum Source {
     /// A parameter of that name, which has that shape in files: a convolution that is a matrix
     /// here.
     Shaped(String, Vec<usize>),
-    /// The fixed table of positions: checked on reading, and then taken as it is stored.
-    Waves,
+    /// The fixed table of positions, of that shape: checked on reading, and then taken as it is
+    /// stored.
+    Waves(Vec<usize>),
 }
 
 impl Source {
@@ -36,14 +37,15 @@ impl Source {
             | Self::Rows(own, _)
             | Self::Transposed(own)
             | Self::Shaped(own, _) => Some(own),
-            Self::Waves => None,
+            Self::Waves(_) => None,
         }
     }
 
     /// The shape of the external tensor, from that of the parameter.
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
-            Self::Param(_) | Self::Waves => own.to_vec(),
+            Self::Param(_) => own.to_vec(),
+            Self::Waves(shape) => shape.clone(),
             Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
             Self::Shaped(_, shape) => shape.clone(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
@@ -261,17 +263,17 @@ pub(crate) fn close_waves(stored: &[f32], waves: &[f32]) -> bool {
     stored.len() == waves.len() && stored.iter().zip(waves).all(close)
 }
 
-/// Every tensor of `table`, to be written in the order of the table. `waves` comes with its shape.
+/// Every tensor of `table`, to be written in the order of the table.
 pub(crate) fn entries<'a>(
     table: &[Import],
     params: &'a Params,
-    waves: Option<(&'a [f32], [usize; 3])>,
+    waves: Option<&'a [f32]>,
 ) -> Vec<Entry<'a>> {
     let entry = |Import { name, source }: &Import| {
         let name = name.clone();
         let Some(own) = source.own() else {
-            let (values, shape) = waves.expect("a table with waves has a model with waves");
-            return Entry::new(name, &shape, Values::F32(values));
+            let values = waves.expect("a table with waves has a model with waves");
+            return Entry::new(name, &source.shape(&[]), Values::F32(values));
         };
         let param = find(params, own);
         let shape = source.shape(param.shape());

@@ -1,13 +1,14 @@
-//! A model: its config, its stack, its weights.
+//! A model: its config, its architecture, its weights.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use checkpoint::{Entry, Weights};
-use nn::{ConfigError, Embed};
+use nn::ConfigError;
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder};
 
+use crate::architecture::Architecture;
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::import::{self, Import};
@@ -16,12 +17,12 @@ use crate::stack::Stack;
 /// Stored tensors that nothing here is made of: worth a warning.
 pub type Unused = Vec<String>;
 
-/// A family's config, the stack it amounts to, and the weights.
+/// A family's config, the architecture it amounts to, and the weights.
 pub struct Model {
     /// The family's config.
     pub config: ModelConfig,
     /// How it computes.
-    pub stack: Stack,
+    pub architecture: Architecture,
     /// What it computes with.
     pub params: Params,
 }
@@ -35,24 +36,33 @@ impl Model {
     /// # Errors
     /// Where the config cannot be built.
     pub fn new(config: ModelConfig, seed: u64) -> Result<Self, ConfigError> {
-        let (stack, builder) = Self::register(&config)?;
-        Ok(Self { config, stack, params: builder.build(seed) })
+        let (architecture, builder) = Self::register(&config)?;
+        Ok(Self { config, architecture, params: builder.build(seed) })
     }
 
-    /// The stack, and its parameters before any memory is taken: enough to count them.
+    /// The stack of a model that is one.
+    ///
+    /// # Panics
+    /// For another architecture: what knows stacks alone refuses it first.
+    #[track_caller]
+    pub fn stack(&self) -> &Stack {
+        self.architecture.stack().expect("refused at the edge")
+    }
+
+    /// The architecture, and its parameters before any memory is taken: enough to count them.
     ///
     /// # Errors
     /// Where the config cannot be built.
-    pub fn register(config: &ModelConfig) -> Result<(Stack, ParamsBuilder), ConfigError> {
+    pub fn register(config: &ModelConfig) -> Result<(Architecture, ParamsBuilder), ConfigError> {
         Self::register_in(config, ParamsBuilder::default())
     }
 
     fn register_in(
         config: &ModelConfig,
         mut builder: ParamsBuilder,
-    ) -> Result<(Stack, ParamsBuilder), ConfigError> {
-        let stack = Stack::new(&mut builder, config.family().stack()?.check()?);
-        Ok((stack, builder))
+    ) -> Result<(Architecture, ParamsBuilder), ConfigError> {
+        let architecture = config.family().architecture()?.build(&mut builder)?;
+        Ok((architecture, builder))
     }
 
     /// The config of a model directory.
@@ -76,7 +86,11 @@ impl Model {
         let found = model_type.to_owned();
         match ModelConfig::from_json(&found, json) {
             None => Err(ModelError::UnknownModelType { path, found }),
-            Some(config) => config.map_err(json_error),
+            Some(Ok(mut config)) => {
+                config.fit(|| Weights::open(dir));
+                Ok(config)
+            }
+            Some(Err(source)) => Err(json_error(source)),
         }
     }
 
@@ -101,18 +115,17 @@ impl Model {
         let config = Self::load_config(dir)?;
         let weights = Weights::open(dir)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
-        let (stack, builder) = Self::register_in(&config, builder).map_err(config_error)?;
+        let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
         let family = config.family();
         let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
         let mut table = family.imports();
         strip(&mut table, prefix);
         import::check(&table, &weights, builder.entries())?;
-        let mut model = Self { config, stack, params: builder.build_zeroed() };
-        import::read(&table, &weights, &mut model.params, |stored| match &mut model.stack.embed {
-            Embed::Token(embed)
-                if embed.waves().is_some_and(|waves| import::close_waves(&stored, waves)) =>
-            {
-                embed.set_waves(stored);
+        let mut model = Self { config, architecture, params: builder.build_zeroed() };
+        let mut waves = model.architecture.waves_mut();
+        import::read(&table, &weights, &mut model.params, |stored| match &mut waves {
+            Some(waves) if import::close_waves(&stored, waves.values()) => {
+                waves.set(stored);
                 Ok(())
             }
             _ => Err(stored),
@@ -128,8 +141,7 @@ impl Model {
 
     /// Every tensor under its external name, to be written.
     pub fn entries(&self) -> Vec<Entry<'_>> {
-        let shape = &self.stack.config().embed;
-        let waves = self.stack.embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
+        let waves = self.architecture.waves().map(nn::Waves::values);
         let family = self.config.family();
         let mut table = family.imports();
         strip(&mut table, family.prefix().filter(|_| family.is_base()));

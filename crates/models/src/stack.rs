@@ -6,7 +6,7 @@ use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, KvCache, TokenHead,
     Transformer, TransformerConfig,
 };
-use tensor::{DType, Device, ParamsBuilder, Tape, Tensor, Var};
+use tensor::{DType, Device, Param, ParamsBuilder, Tape, Tensor, Var};
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,8 +59,17 @@ pub struct Stack {
 impl Stack {
     /// Registers every parameter.
     pub fn new(builder: &mut ParamsBuilder, config: Checked<StackConfig>) -> Self {
+        Self::sharing(builder, config, None)
+    }
+
+    /// The same; the table of tokens is `shared` where there is one already.
+    pub(crate) fn sharing(
+        builder: &mut ParamsBuilder,
+        config: Checked<StackConfig>,
+        shared: Option<&Param>,
+    ) -> Self {
         let c = config.get();
-        let embed = Embed::new(builder, &c.embed);
+        let embed = Embed::new(builder, &c.embed, shared);
         let trunk = c.trunk.clone().check().expect("a part of a checked config");
         let trunk = Transformer::new(builder, trunk);
         let table = (embed.table(), c.embed.init);

@@ -10,6 +10,8 @@ pub(crate) struct Layer {
     pub key: Tensor,
     /// `[B, K, S, H]`.
     pub value: Tensor,
+    /// Keys and values of the memory, `[B, S, 2K H]`, from when it was first read.
+    pub memory: Option<Tensor>,
 }
 
 /// The cache of a trunk.
@@ -30,7 +32,8 @@ impl KvCache {
     ) -> Self {
         let c = config.get();
         let room = || device.zeros(&[batch, c.n_kv_heads, capacity, c.d_head], dtype);
-        let layers = (0..c.n_layers).map(|_| Layer { key: room(), value: room() }).collect();
+        let layer = |_| Layer { key: room(), value: room(), memory: None };
+        let layers = (0..c.n_layers).map(layer).collect();
         Self { layers, batch, capacity, len: 0 }
     }
 
@@ -58,14 +61,17 @@ impl KvCache {
     pub fn cache_bytes(&self) -> usize {
         self.layers
             .iter()
-            .flat_map(|l| [&l.key, &l.value])
+            .flat_map(|l| [&l.key, &l.value].into_iter().chain(&l.memory))
             .map(|t| t.n_elements() * t.dtype().bytes())
             .sum()
     }
 
-    /// Forgets all but the first `len` positions.
+    /// Forgets all but the first `len` positions; at 0 the memory, too.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+        if self.len == 0 {
+            self.layers.iter_mut().for_each(|layer| layer.memory = None);
+        }
     }
 
     /// After every layer has stored `n` new positions.

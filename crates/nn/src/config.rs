@@ -145,6 +145,8 @@ pub struct TransformerConfig {
     pub cycle: Vec<LayerConfig>,
     /// Whether blocks serve several layers; none is a block a layer.
     pub sharing: Option<Sharing>,
+    /// Whether blocks also attend to a memory: those of a decoder that follows an encoder.
+    pub cross: bool,
     /// Whether queries and keys are normalized, a head at a time.
     pub qk_norm: bool,
     /// Which projections have a bias.
@@ -332,6 +334,7 @@ impl TransformerConfig {
             experts: None,
             cycle: vec![LayerConfig { pattern: Pattern::Causal, positions: AttnPositions::None }],
             sharing: None,
+            cross: false,
             qk_norm: false,
             bias: BiasConfig::all(false),
             scale: None,

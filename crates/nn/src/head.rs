@@ -28,6 +28,8 @@ pub struct TokenHeadConfig {
     pub bias: bool,
     /// A linear map, an activation and a normalization before the projection.
     pub transform: Option<(Activation, NormConfig)>,
+    /// What is multiplied with before the projection.
+    pub scale: Option<f32>,
 }
 
 /// What a head over a sequence is made of.
@@ -42,7 +44,7 @@ pub struct PooledHeadConfig {
 impl TokenHeadConfig {
     /// A plain projection.
     pub fn plain(tied: bool) -> Self {
-        Self { tied, bias: false, transform: None }
+        Self { tied, ..Self::default() }
     }
 }
 
@@ -61,6 +63,7 @@ pub struct TokenHead {
     weight: Param,
     bias: Option<Param>,
     transform: Option<(Linear, Activation, Norm)>,
+    scale: Option<f32>,
 }
 
 /// Something of the whole sequence.
@@ -96,7 +99,7 @@ impl Head {
                 } else {
                     builder.matrix("weight", [vocab_size, width], init)
                 };
-                Self::Token(TokenHead { weight, bias, transform })
+                Self::Token(TokenHead { weight, bias, transform, scale: config.scale })
             }
             HeadConfig::Pooled(config) => Self::Pooled(PooledHead {
                 dense: config
@@ -121,13 +124,14 @@ impl TokenHead {
 
     /// What is projected: `[.., D] -> [.., E]`.
     pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
-        match &self.transform {
+        let x = match &self.transform {
             None => x.clone(),
             Some((dense, f, norm)) => {
                 let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
                 norm.forward(tape, &tape.linear(x, args), tape.compute())
             }
-        }
+        };
+        self.scale.map_or_else(|| x.clone(), |by| tape.scale(&x, by))
     }
 
     /// `[.., D] -> [.., V]` in f32.

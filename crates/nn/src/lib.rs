@@ -10,6 +10,7 @@ mod block;
 mod cache;
 mod config;
 mod context;
+mod cross;
 mod dropout;
 mod embed;
 mod experts;
@@ -22,6 +23,7 @@ mod pool;
 mod relative;
 mod rope;
 mod transformer;
+mod waves;
 
 pub use cache::KvCache;
 pub use config::{
@@ -29,7 +31,7 @@ pub use config::{
     NormPlacement, Sharing, TransformerConfig, WeightInit, check_matrix, check_probability,
     check_size,
 };
-pub use context::{Call, Context, Mask, NO_POSITION};
+pub use context::{Call, Context, Mask, Memory, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
 pub use experts::ExpertsConfig;
 pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
@@ -39,3 +41,4 @@ pub use patch::{PatchConfig, PatchEmbedding};
 pub use pool::{EmbeddingHead, EmbeddingHeadConfig, Pool, ProbeConfig};
 pub use rope::{RopeConfig, RopeScaling};
 pub use transformer::Transformer;
+pub use waves::{WaveKind, Waves};

@@ -64,8 +64,14 @@ impl Transformer {
                     let cache = Some((&mut cache.layers[i], held));
                     block.forward(tape, &x, (&layer, &call), cache)
                 }
-                None if call.recompute => tape
-                    .recompute(&x, move |tape, x| block.forward(tape, &x, (&layer, &call), None)),
+                None if call.recompute => {
+                    let memory = call.memory.iter().map(|memory| &memory.hidden);
+                    let inputs: Vec<_> = [&x].into_iter().chain(memory).cloned().collect();
+                    tape.recompute(&inputs, move |tape, inputs| {
+                        let call = call.reading(inputs.get(1));
+                        block.forward(tape, &inputs[0], (&layer, &call), None)
+                    })
+                }
                 None => block.forward(tape, &x, (&layer, &call), None),
             });
         }

@@ -51,7 +51,7 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         _ => Precision::BF16,
     };
     let model = Model::new(config, 0)?;
-    let flops = estimate::flops_per_token(&model.stack, model.params.n_values(), seq_len);
+    let flops = estimate::flops_per_token(model.stack(), model.params.n_values(), seq_len);
     let step = StepConfig {
         precision,
         schedule: Schedule::Constant { peak_lr: 1e-4 },

@@ -152,7 +152,7 @@ impl Judge {
             let batch = batch(rows);
             let micro = MicroBatch::new(&batch, batch.seq_len, 0..rows.len(), None);
             let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
-            sum += NextToken { smoothing: 0.0 }.loss(&tape, &model.stack, &micro);
+            sum += NextToken { smoothing: 0.0 }.loss(&tape, model.stack(), &micro);
         }
         sum
     }

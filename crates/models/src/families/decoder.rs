@@ -14,7 +14,7 @@ use serde_json::Value;
 use tensor::Init;
 
 use super::fields::{FULL, Fields, SLIDING};
-use super::hf::Spec;
+use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
 
@@ -31,10 +31,10 @@ pub(super) const SPEC: Spec = Spec {
         "gemma",
         "gemma3_text",
     ],
-    stack,
-    table,
+    parts: Parts::Stack(stack, table),
     prefix: |_| "model.",
-    base: "Model",
+    bases: &["Model"],
+    fit: None,
 };
 
 fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {

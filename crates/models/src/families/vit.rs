@@ -9,12 +9,17 @@ use nn::{
 use tensor::{Init, Pattern};
 
 use super::fields::{Fields, activation};
-use super::hf::Spec;
+use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
 
-pub(super) const SPEC: Spec =
-    Spec { model_types: &["vit"], stack, table, prefix: |_| "vit.", base: "Model" };
+pub(super) const SPEC: Spec = Spec {
+    model_types: &["vit"],
+    parts: Parts::Stack(stack, table),
+    prefix: |_| "vit.",
+    bases: &["Model"],
+    fit: None,
+};
 
 /// How images are cut, in the words of every family that cuts them.
 pub(super) fn patches(f: &Fields, class: bool, bias: bool) -> Result<PatchConfig, ConfigError> {

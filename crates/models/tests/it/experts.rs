@@ -36,8 +36,8 @@ fn mixtral_learns_what_torch_learns() {
             let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
             let mut ctx = Context::plain(2, 17);
             (ctx.call.recompute, ctx.call.balance) = (recompute, Some(balance.clone()));
-            let hidden = model.stack.forward(&tape, &ids, [2, 17], &mut ctx);
-            let weight = model.stack.token_head().unwrap().projection();
+            let hidden = model.stack().forward(&tape, &ids, [2, 17], &mut ctx);
+            let weight = model.stack().token_head().unwrap().projection();
             let targets = targets.as_slice();
             let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
             let loss = tape.linear_cross_entropy(&hidden, args).mean().unwrap();

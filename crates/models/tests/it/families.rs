@@ -1,11 +1,11 @@
 //! The table that every law runs over: tiny models of each family, and trunks that no family has
 //! yet.
 
-use models::{Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
+use models::{Architecture, Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
     AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind, HeadConfig,
     LayerConfig, NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig,
-    TokenPositions, TransformerConfig, WeightInit,
+    TokenPositions, TransformerConfig, WaveKind, WeightInit,
 };
 use tensor::{Activation, Init, ParamsBuilder, Pattern};
 use testing::Numbers;
@@ -31,7 +31,8 @@ impl Case {
                 let mut builder = ParamsBuilder::default();
                 let stack = Stack::new(&mut builder, config.clone().check().unwrap());
                 let config = ModelConfig::Gpt2(Gpt2Config::fresh());
-                Model { config, stack, params: builder.build(7) }
+                let architecture = Architecture::Stack(Box::new(stack));
+                Model { config, architecture, params: builder.build(7) }
             }
         };
         let mut numbers = Numbers::new(3);
@@ -194,7 +195,11 @@ fn windowed() -> StackConfig {
 
 fn post_norm() -> StackConfig {
     let base = llama();
-    let embed = EmbedConfig { positions: TokenPositions::Sinusoidal, scale: 6.0, ..base.embed };
+    let embed = EmbedConfig {
+        positions: TokenPositions::Sinusoidal(WaveKind::Interleaved),
+        scale: 6.0,
+        ..base.embed
+    };
     let trunk = TransformerConfig {
         n_kv_heads: 3,
         d_head: 17,
@@ -247,7 +252,7 @@ fn biased() -> StackConfig {
     let positions = AttnPositions::RelativeBias { n_buckets: 8, max_distance: 13 };
     let trunk = TransformerConfig { cycle: cycle(Pattern::Causal, positions), ..base.trunk };
     let transform = Some((Activation::GeluErf, norm));
-    let head = TokenHeadConfig { tied: true, bias: false, transform };
+    let head = TokenHeadConfig { transform, ..TokenHeadConfig::plain(true) };
     StackConfig { embed, trunk, heads: vec![("logits", HeadConfig::Token(head))] }
 }
 

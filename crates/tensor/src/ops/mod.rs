@@ -18,6 +18,7 @@ mod relative_bias;
 mod rms_norm;
 mod rope;
 mod route;
+mod scale;
 mod select_rows;
 mod sigmoid_gate;
 #[cfg(test)]

@@ -3,12 +3,10 @@
 use ::checkpoint::{CheckpointError, Weights};
 use models::Stack;
 use nn::{Context, PatchConfig};
-use tensor::{Capture, Tape, Tensor};
+use tensor::{Tape, Tensor};
 
-use super::{Output, as_is, heads, refuse_beyond_memory};
-use crate::cli::Forward;
-use crate::commands::load::Loaded;
-use crate::environment::Env;
+use super::outputs::{Layers, Output, as_is, capture, heads};
+use super::{Pass, refuse_beyond_memory};
 use crate::estimate::forward_bytes;
 use crate::failure::Failure;
 
@@ -63,39 +61,28 @@ impl Pixels {
 ///
 /// # Errors
 /// Where they are refused, or would take more memory than there is.
-pub fn forward(
-    (stack, patches): (&Stack, PatchConfig),
-    weights: &Weights,
-    loaded: &Loaded,
-    (args, env): (&Forward, &Env),
-) -> Result<Vec<Output>, Failure> {
-    let pixels = Pixels::read(weights, patches)?;
-    super::warn_of_others(weights, &[PIXELS], (args, env));
-    let (trunk, shape) = (&stack.config().trunk, [pixels.shape[0], pixels.n_positions]);
-    let wanted = (args.hidden_states, args.attentions);
-    refuse_beyond_memory(forward_bytes(stack, loaded.precision, shape, trunk.d_model, wanted))?;
-    let wanted = [("hidden", args.hidden_states), ("attentions", args.attentions)];
-    let capture = Capture::new(wanted.iter().filter(|(_, is)| *is).map(|(name, _)| *name));
-    let device = env.device();
+pub fn forward(stack: &Stack, patches: PatchConfig, pass: &Pass) -> Result<Vec<Output>, Failure> {
+    let (loaded, trunk) = (pass.loaded, &stack.config().trunk);
+    let pixels = Pixels::read(pass.weights, patches)?;
+    pass.warn_of_others(&[PIXELS]);
+    let shape = [pixels.shape[0], pixels.n_positions];
+    let needed = forward_bytes(stack, loaded.precision, shape, trunk.d_model, pass.wanted());
+    refuse_beyond_memory(needed)?;
+    let (device, capture) = (pass.env.device(), capture(pass.wanted()));
     let tape = Tape::new(&device, &loaded.model.params, loaded.precision).with_capture(&capture);
     let mut ctx = Context::plain(shape[0], shape[1]);
     let hidden = stack.see(&tape, &pixels.tensor(&tape), &mut ctx);
     let mut outputs = heads(stack, &tape, &hidden);
     drop(tape);
     let found = capture.into_found();
-    for i in 0..trunk.n_layers {
-        if args.attentions {
-            let probabilities = &found[&format!("blocks.{i}.attn.attentions")];
-            outputs.push(as_is(format!("attentions.{i}"), probabilities));
-        }
-        if args.hidden_states {
-            let input = &found[&format!("blocks.{i}.hidden")];
-            outputs.push(as_is(format!("hidden_states.{i}"), input));
-        }
-    }
-    if args.hidden_states {
+    let layers = Layers { found: &found, path: "", n: trunk.n_layers };
+    let (hidden_states, attentions) = pass.wanted();
+    if hidden_states {
         // The last one is before the last norm, unlike that of models of tokens.
-        outputs.push(as_is(format!("hidden_states.{}", trunk.n_layers), &found["hidden"]));
+        outputs.extend(layers.hidden_states("hidden_states", &found["hidden"], as_is));
+    }
+    if attentions {
+        outputs.extend(layers.attentions("attentions", "attn"));
     }
     Ok(outputs)
 }
