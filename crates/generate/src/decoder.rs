@@ -28,7 +28,7 @@ impl<'m> Decoder<'m> {
         precision: Precision,
         shape: [usize; 2],
     ) -> Self {
-        let cache = model.stack.cache(device, precision.compute, shape);
+        let cache = model.stack().cache(device, precision.compute, shape);
         Self { model, device, precision, cache }
     }
 
@@ -67,7 +67,7 @@ impl<'m> Decoder<'m> {
         let tape = Tape::new(self.device, &self.model.params, self.precision);
         let mut ctx = Context::at(batch, self.cache.len(), len);
         ctx.cache = Some(&mut self.cache);
-        let stack = &self.model.stack;
+        let stack = self.model.stack();
         let hidden = stack.forward(&tape, &tokens.into(), [batch, len], &mut ctx);
         let last: Arc<[u32]> = (1..=batch).map(|b| (b * len - 1) as u32).collect();
         let head = stack.token_head().expect("a head over the vocabulary");
@@ -139,7 +139,7 @@ pub fn generate(
     request: &Request,
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
-    let max_len = model.stack.config().embed.max_len;
+    let max_len = model.stack().config().embed.max_len;
     let (n, prompt) = (request.n_samples, &request.prompt);
     assert!(!prompt.is_empty() && prompt.len() <= max_len, "generate: {} tokens", prompt.len());
     assert!(n > 0, "generate: no row");

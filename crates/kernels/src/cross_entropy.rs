@@ -245,7 +245,7 @@ fn bring_to_one_scale(scales: &mut [f32], sums: &[f32]) -> (f32, f32) {
 
 /// The largest of a row; minus infinity for none. A NaN may or may not be seen.
 #[inline(always)]
-fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
+pub(crate) fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
     let mut max = s.splat(f32::NEG_INFINITY);
     // Four at a time: one maximum after the other would wait for its result.
     let (fours, rest) = row.as_chunks::<{ 4 * LANES }>();
@@ -265,6 +265,6 @@ fn row_max<S: Simd>(s: S, row: &[f32]) -> f32 {
 
 /// What is subtracted from a row: its maximum, or zero where `-inf - -inf` would be NaN.
 #[inline(always)]
-fn base(max: f32) -> f32 {
+pub(crate) fn base(max: f32) -> f32 {
     if max == f32::NEG_INFINITY { 0.0 } else { max }
 }

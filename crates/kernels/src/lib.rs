@@ -32,6 +32,7 @@ pub mod rms_norm;
 pub mod roof;
 pub mod rope;
 mod simd;
+pub mod softmax;
 
 pub use element::{Element, bf16, f16};
 pub use heads::HeadRows;

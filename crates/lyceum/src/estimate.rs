@@ -34,12 +34,13 @@ impl Estimate {
         isa: Isa,
         text_bytes: Option<u64>,
     ) -> Result<Self, Failure> {
-        let (stack, builder) = Model::register(config)?;
+        let (architecture, builder) = Model::register(config)?;
+        let stack = architecture.stack()?;
         let n_params: usize = builder.entries().iter().map(|e| e.param.len()).sum();
         Ok(Self {
             n_params,
-            flops_per_token: flops_per_token(&stack, n_params, recipe.data.seq_len),
-            memory: Sizes::new(&stack, recipe, isa, text_bytes)?.parts(n_params as f64),
+            flops_per_token: flops_per_token(stack, n_params, recipe.data.seq_len),
+            memory: Sizes::new(stack, recipe, isa, text_bytes)?.parts(n_params as f64),
         })
     }
 
@@ -63,7 +64,8 @@ pub fn parameters_by(builder: &ParamsBuilder, part: impl Fn(&str) -> &str) -> Ve
 }
 
 /// ```text
-/// 6 P + 12 L D T / 2,    P without tables of positions; causal attention counted as half
+/// 6 P + 12 L D T / 2,    P without tables of positions and without the experts that a token does
+///                        not go through; causal attention counted as half
 /// ```
 ///
 /// Chowdhery et al., "`PaLM`", arXiv:2204.02311, appendix B.
@@ -73,7 +75,19 @@ pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
     let tables = if learned { embed.max_len * embed.d_model } else { 0 };
     let d_heads = trunk.n_heads * trunk.d_head;
     let attention = 6.0 * trunk.n_layers as f64 * d_heads as f64 * seq_len as f64;
-    6.0 * (n_params - tables) as f64 + attention
+    6.0 * (n_params - tables - idle_params(trunk)) as f64 + attention
+}
+
+/// Weights of experts that a token does not go through.
+fn idle_params(trunk: &TransformerConfig) -> usize {
+    let Some(experts) = &trunk.experts else { return 0 };
+    let projections = match trunk.ffn {
+        FfnKind::Plain(_) => 2,
+        FfnKind::Gated(_) => 3,
+    };
+    let each = projections * trunk.d_model * experts.d_ff;
+    let n_sparse = (0..trunk.n_layers).filter(|&i| experts.serve(trunk.block_of(i))).count();
+    n_sparse * (experts.n_experts - experts.per_token) * each
 }
 
 /// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is
@@ -96,8 +110,13 @@ pub fn forward_bytes(
 
 /// What a row of a pass that keeps nothing for a backward one takes.
 fn pass_row(trunk: &TransformerConfig, compute: f64) -> f64 {
-    let [d, f] = [trunk.d_model, trunk.d_ff].map(|n| n as f64);
-    2.0 * F32 * d + compute * (5.0 * d + 2.0 * f)
+    let [d, f] = [trunk.d_model, trunk.active_d_ff()].map(|n| n as f64);
+    2.0 * F32 * d + compute * ((5.0 + 2.0 * copies(trunk)) * d + 2.0 * f)
+}
+
+/// How often a row is copied for its experts.
+fn copies(trunk: &TransformerConfig) -> f64 {
+    trunk.experts.as_ref().map_or(0.0, |experts| experts.per_token as f64)
 }
 
 /// Bytes of an f32. Sizes are floats: none overflows, and none is larger than one holds exactly
@@ -164,7 +183,7 @@ impl<'a> Sizes<'a> {
             trunk,
             recompute: train.recompute,
             d_model: trunk.d_model as f64,
-            d_ff: trunk.d_ff as f64,
+            d_ff: trunk.active_d_ff() as f64,
             vocab_size: embed.vocab_size as f64,
             rows: train.micro_batch() as f64 * seq_len,
             step_rows: train.batch_size as f64 * seq_len,
@@ -217,7 +236,8 @@ impl<'a> Sizes<'a> {
             NormPlacement::Post => 4.0 * F32 * d,
         };
         // Mean and deviation of two norms, logsumexp of every head.
-        inside + streams + 4.0 * F32 + F32 * n_heads
+        let copies = 2.0 * copies(self.trunk) * self.compute * d;
+        inside + copies + streams + 4.0 * F32 + F32 * n_heads
     }
 
     fn activations(&self) -> f64 {
@@ -331,8 +351,9 @@ mod tests {
     #[test]
     fn a_pass_is_counted_by_what_is_asked_of_it() {
         let config = ModelConfig::Gpt2(Gpt2Config { n_layers: 2, ..Gpt2Config::fresh() });
-        let (stack, _) = Model::register(&config).expect("builds");
-        let bytes = |batch, wanted| forward_bytes(&stack, Precision::F32, [batch, 4], 10, wanted);
+        let (architecture, _) = Model::register(&config).expect("builds");
+        let stack = architecture.stack().expect("a stack");
+        let bytes = |batch, wanted| forward_bytes(stack, Precision::F32, [batch, 4], 10, wanted);
         let plain = bytes(1, (false, false));
         assert_eq!(bytes(3, (false, false)), 3 * plain);
         let (d_model, n_heads) = (stack.config().trunk.d_model, stack.config().trunk.n_heads);

@@ -27,8 +27,12 @@ pub enum Source {
     Pairs(String, Range<usize>, usize),
     /// A weight of that name, one more than ours: there it is stored about one.
     AboutOne(String),
-    /// The fixed table of positions: checked on reading, and then taken as it is stored.
-    Waves,
+    /// A parameter of that name, which has that shape in files: a convolution that is a matrix
+    /// here.
+    Shaped(String, Vec<usize>),
+    /// The fixed table of positions, of that shape: checked on reading, and then taken as it is
+    /// stored.
+    Waves(Vec<usize>),
 }
 
 impl Source {
@@ -39,15 +43,17 @@ impl Source {
             | Self::Rows(own, _)
             | Self::Transposed(own)
             | Self::Pairs(own, ..)
-            | Self::AboutOne(own) => Some(own),
-            Self::Waves => None,
+            | Self::AboutOne(own)
+            | Self::Shaped(own, _) => Some(own),
+            Self::Waves(_) => None,
         }
     }
 
     /// The shape of the external tensor, from that of the parameter.
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
-            Self::Param(_) | Self::AboutOne(_) | Self::Waves => own.to_vec(),
+            Self::Param(_) | Self::AboutOne(_) => own.to_vec(),
+            Self::Waves(shape) | Self::Shaped(_, shape) => shape.clone(),
             Self::Rows(_, rows) | Self::Pairs(_, rows, _) => [&[rows.len()], &own[1..]].concat(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
         }
@@ -129,6 +135,18 @@ impl Table {
         }
     }
 
+    /// `theirs` is the parameter `ours` in another shape of as many values.
+    pub fn shaped(&mut self, theirs: impl Into<String>, ours: &str, shape: &[usize]) {
+        let source = Source::Shaped(ours.into(), shape.into());
+        self.0.push(Import { name: theirs.into(), source });
+    }
+
+    /// `theirs` is some rows of the parameter `ours`.
+    pub fn rows(&mut self, theirs: impl Into<String>, ours: &str, rows: Range<usize>) {
+        let source = Source::Rows(ours.into(), rows);
+        self.0.push(Import { name: theirs.into(), source });
+    }
+
     /// Layers that are one here: each with the rows it has of it.
     pub fn stacked<const N: usize>(
         &mut self,
@@ -139,8 +157,7 @@ impl Table {
         let mut first = 0;
         for (name, n) in theirs {
             for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
-                let source = Source::Rows(format!("{ours}.{leaf}"), first..first + n);
-                self.0.push(Import { name: format!("{name}.{leaf}"), source });
+                self.rows(format!("{name}.{leaf}"), &format!("{ours}.{leaf}"), first..first + n);
             }
             first += n;
         }
@@ -289,18 +306,18 @@ pub(crate) fn close_waves(stored: &[f32], waves: &[f32]) -> bool {
 }
 
 /// Every tensor of `table`, to be written in the order of the table, stored as `dtype` says of name
-/// and shape. `waves` comes with its shape.
+/// and shape.
 pub(crate) fn entries<'a>(
     table: &[Import],
     params: &'a Params,
-    waves: Option<(&'a [f32], [usize; 3])>,
+    waves: Option<&'a [f32]>,
     dtype: impl Fn(&str, &[usize]) -> Stored,
 ) -> Vec<Entry<'a>> {
     let entry = |Import { name, source }: &Import| {
         let name = name.clone();
         let Some(own) = source.own() else {
-            let (values, shape) = waves.expect("a table with waves has a model with waves");
-            return Entry::new(name, &shape, Values::F32(values));
+            let values = waves.expect("a table with waves has a model with waves");
+            return Entry::new(name, &source.shape(&[]), Values::F32(values));
         };
         let param = find(params, own);
         let shape = source.shape(param.shape());

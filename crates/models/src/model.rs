@@ -1,13 +1,14 @@
-//! A model: its config, its stack, its weights.
+//! A model: its config, its architecture, its weights.
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use checkpoint::{Dtype, Entry, Stored, Weights};
-use nn::{ConfigError, Embed};
+use nn::ConfigError;
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder};
 
+use crate::architecture::Architecture;
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::gguf;
@@ -17,12 +18,12 @@ use crate::stack::Stack;
 /// Stored tensors that nothing here is made of: worth a warning.
 pub type Unused = Vec<String>;
 
-/// A family's config, the stack it amounts to, and the weights.
+/// A family's config, the architecture it amounts to, and the weights.
 pub struct Model {
     /// The family's config.
     pub config: ModelConfig,
     /// How it computes.
-    pub stack: Stack,
+    pub architecture: Architecture,
     /// What it computes with.
     pub params: Params,
 }
@@ -36,24 +37,33 @@ impl Model {
     /// # Errors
     /// Where the config cannot be built.
     pub fn new(config: ModelConfig, seed: u64) -> Result<Self, ConfigError> {
-        let (stack, builder) = Self::register(&config)?;
-        Ok(Self { config, stack, params: builder.build(seed) })
+        let (architecture, builder) = Self::register(&config)?;
+        Ok(Self { config, architecture, params: builder.build(seed) })
     }
 
-    /// The stack, and its parameters before any memory is taken: enough to count them.
+    /// The stack of a model that is one.
+    ///
+    /// # Panics
+    /// For another architecture: what knows stacks alone refuses it first.
+    #[track_caller]
+    pub fn stack(&self) -> &Stack {
+        self.architecture.stack().expect("refused at the edge")
+    }
+
+    /// The architecture, and its parameters before any memory is taken: enough to count them.
     ///
     /// # Errors
     /// Where the config cannot be built.
-    pub fn register(config: &ModelConfig) -> Result<(Stack, ParamsBuilder), ConfigError> {
+    pub fn register(config: &ModelConfig) -> Result<(Architecture, ParamsBuilder), ConfigError> {
         Self::register_in(config, ParamsBuilder::default())
     }
 
     fn register_in(
         config: &ModelConfig,
         mut builder: ParamsBuilder,
-    ) -> Result<(Stack, ParamsBuilder), ConfigError> {
-        let stack = Stack::new(&mut builder, config.family().stack()?.check()?);
-        Ok((stack, builder))
+    ) -> Result<(Architecture, ParamsBuilder), ConfigError> {
+        let architecture = config.family().architecture()?.build(&mut builder)?;
+        Ok((architecture, builder))
     }
 
     /// The config of a model directory.
@@ -88,7 +98,11 @@ impl Model {
         let found = model_type.to_owned();
         match ModelConfig::from_json(&found, json) {
             None => Err(ModelError::UnknownModelType { path, found }),
-            Some(config) => config.map_err(json_error),
+            Some(Ok(mut config)) => {
+                config.fit(|| Weights::open(dir));
+                Ok(config)
+            }
+            Some(Err(source)) => Err(json_error(source)),
         }
     }
 
@@ -117,24 +131,24 @@ impl Model {
         let weights = Weights::open(dir)?;
         let (config, is_gguf) = Self::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
-        let (stack, builder) = Self::register_in(&config, builder).map_err(config_error)?;
+        let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
         let family = config.family();
         let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
         let mut table = family.imports();
         if is_gguf {
-            table = gguf::table(table, &config, stack.config());
+            table = gguf::table(table, &config, &family.stack().map_err(config_error)?);
         } else {
             strip(&mut table, prefix);
         }
         import::check(&table, &weights, builder.entries())?;
-        let mut model = Self { config, stack, params: builder.build_zeroed() };
-        let Embed::Token(embed) = &mut model.stack.embed;
-        import::read(&table, &weights, &mut model.params, |stored| {
-            if !embed.waves().is_some_and(|waves| import::close_waves(&stored, waves)) {
-                return Err(stored);
+        let mut model = Self { config, architecture, params: builder.build_zeroed() };
+        let mut waves = model.architecture.waves_mut();
+        import::read(&table, &weights, &mut model.params, |stored| match &mut waves {
+            Some(waves) if import::close_waves(&stored, waves.values()) => {
+                waves.set(stored);
+                Ok(())
             }
-            embed.set_waves(stored);
-            Ok(())
+            _ => Err(stored),
         })?;
         let known: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let unused = weights
@@ -152,9 +166,7 @@ impl Model {
 
     /// The same, each stored as `dtype` says of its name and shape.
     pub fn entries_as(&self, dtype: impl Fn(&str, &[usize]) -> Stored) -> Vec<Entry<'_>> {
-        let Embed::Token(embed) = &self.stack.embed;
-        let shape = &self.stack.config().embed;
-        let waves = embed.waves().map(|w| (w, [shape.max_len, 1, shape.d_model]));
+        let waves = self.architecture.waves().map(nn::Waves::values);
         let family = self.config.family();
         let mut table = family.imports();
         strip(&mut table, family.prefix().filter(|_| family.is_base()));
@@ -172,7 +184,7 @@ impl Model {
         dtype: impl Fn(&str, &[usize]) -> Stored,
     ) -> Result<(Vec<(String, checkpoint::gguf::Value<'static>)>, Vec<Entry<'_>>), ConfigError>
     {
-        let stack = self.stack.config();
+        let stack = self.architecture.stack()?.config();
         let metadata = gguf::metadata(&self.config, stack)?;
         let table = gguf::table(self.config.family().imports(), &self.config, stack);
         Ok((metadata, import::entries(&table, &self.params, None, dtype)))

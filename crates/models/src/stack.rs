@@ -6,12 +6,12 @@ use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, KvCache, TokenHead,
     Transformer, TransformerConfig,
 };
-use tensor::{DType, Device, ParamsBuilder, Tape, Var};
+use tensor::{DType, Device, Param, ParamsBuilder, Tape, Tensor, Var};
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StackConfig {
-    /// How tokens come in.
+    /// How tokens or images come in.
     pub embed: EmbedConfig,
     /// The trunk.
     pub trunk: TransformerConfig,
@@ -33,18 +33,22 @@ impl StackConfig {
             return Err(ConfigError::new("d_model", problem));
         }
         for (_, head) in &self.heads {
-            if let HeadConfig::Pooled(head) = head {
-                nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
+            match head {
+                HeadConfig::Token(_) => {}
+                HeadConfig::Pooled(head) => {
+                    nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
+                }
+                HeadConfig::Embedding(head) => head.check(self.trunk.d_model)?,
             }
         }
         Ok(Checked::vouch(self))
     }
 }
 
-/// Embed, trunk, heads: GPT, BERT and their relatives.
+/// Embed, trunk, heads: GPT, BERT, `ViT` and their relatives.
 pub struct Stack {
     config: Checked<StackConfig>,
-    /// How tokens come in.
+    /// How tokens or images come in.
     pub embed: Embed,
     /// The trunk.
     pub trunk: Transformer,
@@ -55,25 +59,34 @@ pub struct Stack {
 impl Stack {
     /// Registers every parameter.
     pub fn new(builder: &mut ParamsBuilder, config: Checked<StackConfig>) -> Self {
+        Self::sharing(builder, config, None)
+    }
+
+    /// The same; the table of tokens is `shared` where there is one already.
+    pub(crate) fn sharing(
+        builder: &mut ParamsBuilder,
+        config: Checked<StackConfig>,
+        shared: Option<&Param>,
+    ) -> Self {
         let c = config.get();
-        let embed = nn::TokenEmbedding::new(builder, &c.embed);
+        let embed = Embed::new(builder, &c.embed, shared);
         let trunk = c.trunk.clone().check().expect("a part of a checked config");
         let trunk = Transformer::new(builder, trunk);
-        let table = (&embed.table, c.embed.init);
+        let table = (embed.table(), c.embed.init);
         let head = |builder: &mut ParamsBuilder, (name, head): &(&'static str, HeadConfig)| {
             builder.scope("heads", |b| {
                 b.scope(*name, |b| (*name, Head::new(b, head, c.trunk.d_model, table)))
             })
         };
         let heads = c.heads.iter().map(|config| head(builder, config)).collect();
-        Self { embed: Embed::Token(embed), trunk, heads, config }
+        Self { embed, trunk, heads, config }
     }
 
     /// The head over the vocabulary, where there is one.
     pub fn token_head(&self) -> Option<&TokenHead> {
         self.heads.iter().find_map(|(_, head)| match head {
             Head::Token(head) => Some(head),
-            Head::Pooled(_) => None,
+            Head::Pooled(_) | Head::Embedding(_) => None,
         })
     }
 
@@ -83,6 +96,10 @@ impl Stack {
     }
 
     /// `[B, T]` tokens to the last hidden state `[B, T, D]`: training, prefill and decoding alike.
+    ///
+    /// # Panics
+    /// When it reads images.
+    #[track_caller]
     pub fn forward<'a>(
         &'a self,
         tape: &Tape<'a>,
@@ -90,8 +107,19 @@ impl Stack {
         shape: [usize; 2],
         ctx: &mut Context,
     ) -> Var {
-        let Embed::Token(embed) = &self.embed;
+        let Embed::Token(embed) = &self.embed else { panic!("tokens for a model of images") };
         let x = embed.forward(tape, ids, shape, &ctx.call);
+        self.trunk.forward(tape, x, ctx)
+    }
+
+    /// `[B, C, H, W]` pixels to the last hidden state `[B, T, D]`, in a call of T positions.
+    ///
+    /// # Panics
+    /// When it reads tokens.
+    #[track_caller]
+    pub fn see<'a>(&'a self, tape: &Tape<'a>, pixels: &Tensor, ctx: &mut Context) -> Var {
+        let Embed::Patch(embed) = &self.embed else { panic!("images for a model of tokens") };
+        let x = embed.forward(tape, pixels, &ctx.call);
         self.trunk.forward(tape, x, ctx)
     }
 

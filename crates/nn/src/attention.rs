@@ -44,22 +44,28 @@ pub(crate) struct Attention {
     residual: Dropout,
 }
 
+/// How projections to `d_projected` start, and the one back.
+pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearInit, LinearInit) {
+    match config.init {
+        WeightInit::Gpt2 { std } => {
+            let residual = std / (2.0 * config.n_layers as f32).sqrt();
+            (LinearInit::normal(std), LinearInit::normal(residual))
+        }
+        WeightInit::Torch => {
+            let bound = (6.0 / (config.d_model + d_projected) as f32).sqrt();
+            let xavier = LinearInit { weight: Init::Uniform { bound }, bias: Init::Zeros };
+            let d_heads = config.n_heads * config.d_head;
+            (xavier, LinearInit { bias: Init::Zeros, ..LinearInit::torch(d_heads) })
+        }
+    }
+}
+
 impl Attention {
     pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
         let TransformerConfig { d_model, n_heads, n_kv_heads, d_head, .. } = *config;
         let d_qkv = config.d_query_key_value();
         let d_heads = n_heads * d_head;
-        let (qkv_init, out_init) = match config.init {
-            WeightInit::Gpt2 { std } => {
-                let residual = std / (2.0 * config.n_layers as f32).sqrt();
-                (LinearInit::normal(std), LinearInit::normal(residual))
-            }
-            WeightInit::Torch => {
-                let bound = (6.0 / (d_model + d_qkv) as f32).sqrt();
-                let xavier = LinearInit { weight: Init::Uniform { bound }, bias: Init::Zeros };
-                (xavier, LinearInit { bias: Init::Zeros, ..LinearInit::torch(d_heads) })
-            }
-        };
+        let (qkv_init, out_init) = inits(config, d_qkv);
         builder.scope("attn", |b| {
             let (in_bias, out_bias) = (config.bias.query_key_value, config.bias.output);
             Self {

@@ -1,4 +1,5 @@
-//! One block: attention, then the feed-forward network, each around the residual stream.
+//! One block: attention, perhaps attention on a memory, then the feed-forward network, each around
+//! the residual stream.
 
 use tensor::{DType, ParamsBuilder, Tape, Var};
 
@@ -6,12 +7,14 @@ use crate::attention::{Attention, Layer};
 use crate::cache;
 use crate::config::{NormPlacement, TransformerConfig};
 use crate::context::Call;
+use crate::cross::Cross;
 use crate::ffn::Ffn;
 use crate::norm::{Norm, NormConfig};
 
 pub(crate) struct Block {
     attn_norm: Norms,
     attn: Attention,
+    cross: Option<(Norms, Cross)>,
     ffn_norm: Norms,
     ffn: Ffn,
 }
@@ -50,12 +53,16 @@ impl Norms {
 }
 
 impl Block {
-    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
+    /// Block `i`.
+    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig, i: usize) -> Self {
         Self {
             attn_norm: Norms::new(builder, "attn_norm", config),
             attn: Attention::new(builder, config),
+            cross: config
+                .cross
+                .then(|| (Norms::new(builder, "cross_norm", config), Cross::new(builder, config))),
             ffn_norm: Norms::new(builder, "ffn_norm", config),
-            ffn: Ffn::new(builder, config),
+            ffn: Ffn::new(builder, config, i),
         }
     }
 
@@ -66,13 +73,20 @@ impl Block {
         tape: &Tape,
         x: &Var,
         (layer, call): (&Layer, &Call),
-        cache: Option<(&mut cache::Layer, usize)>,
+        mut cache: Option<(&mut cache::Layer, usize)>,
     ) -> Var {
-        let x = tape.scope("attn", None, || {
+        let mut x = tape.scope("attn", None, || {
+            let cache = cache.as_mut().map(|(layer, held)| (&mut **layer, *held));
             self.attn_norm.around(tape, x, |y, residual| {
                 self.attn.forward(tape, y, residual, (layer, call), cache)
             })
         });
+        if let Some((norm, cross)) = &self.cross {
+            let cache = cache.map(|(layer, _)| layer);
+            x = tape.scope("cross", None, || {
+                norm.around(tape, &x, |y, residual| cross.forward(tape, y, residual, call, cache))
+            });
+        }
         tape.scope("ffn", None, || {
             let forward =
                 |y: &Var, residual: Option<&Var>| self.ffn.forward(tape, y, residual, call);

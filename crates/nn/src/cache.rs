@@ -10,6 +10,8 @@ pub(crate) struct Layer {
     pub key: Tensor,
     /// `[B, K, S, H]`.
     pub value: Tensor,
+    /// Keys and values of the memory, `[B, S, 2K H]`, from when it was first read.
+    pub memory: Option<Tensor>,
 }
 
 /// The cache of a trunk.
@@ -29,7 +31,8 @@ impl KvCache {
     ) -> Self {
         let c = config.get();
         let room = || device.zeros(&[batch, c.n_kv_heads, capacity, c.d_head], dtype);
-        let layers = (0..c.n_layers).map(|_| Layer { key: room(), value: room() }).collect();
+        let layer = |_| Layer { key: room(), value: room(), memory: None };
+        let layers = (0..c.n_layers).map(layer).collect();
         Self { layers, batch, len: 0 }
     }
 
@@ -66,13 +69,18 @@ impl KvCache {
             to
         };
         let layers = self.layers.iter();
-        let layers = layers.map(|l| Layer { key: copy(&l.key), value: copy(&l.value) }).collect();
+        let layers = layers
+            .map(|l| Layer { key: copy(&l.key), value: copy(&l.value), memory: None })
+            .collect();
         Self { layers, batch, len: self.len }
     }
 
-    /// Forgets all but the first `len` positions.
+    /// Forgets all but the first `len` positions; at 0 the memory, too.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
+        if self.len == 0 {
+            self.layers.iter_mut().for_each(|layer| layer.memory = None);
+        }
     }
 
     /// After every layer has stored `n` new positions.

@@ -2,6 +2,7 @@
 
 use tensor::{Activation, Pattern};
 
+use crate::experts::ExpertsConfig;
 use crate::rope::RopeConfig;
 
 /// Which normalization.
@@ -138,10 +139,14 @@ pub struct TransformerConfig {
     pub final_norm: bool,
     /// Which feed-forward network.
     pub ffn: FfnKind,
+    /// Several of them, of which a token goes through a few; none is one for all.
+    pub experts: Option<ExpertsConfig>,
     /// Pattern and positions of layer 0, 1 and so on; begins anew where it ends.
     pub cycle: Vec<LayerConfig>,
     /// Whether blocks serve several layers; none is a block a layer.
     pub sharing: Option<Sharing>,
+    /// Whether blocks also attend to a memory: those of a decoder that follows an encoder.
+    pub cross: bool,
     /// Whether queries and keys are normalized, a head at a time.
     pub qk_norm: bool,
     /// Which projections have a bias.
@@ -260,6 +265,9 @@ impl TransformerConfig {
             return Err(ConfigError::new("n_kv_heads", problem));
         }
         self.check_cycle()?;
+        if let Some(experts) = &self.experts {
+            experts.check(&self)?;
+        }
         if let Some(Sharing { n_groups, n_blocks }) = self.sharing {
             check_size("n_groups", n_groups)?;
             check_size("n_blocks", n_blocks)?;
@@ -323,8 +331,10 @@ impl TransformerConfig {
             placement: NormPlacement::Pre,
             final_norm: true,
             ffn: FfnKind::Gated(Activation::Silu),
+            experts: None,
             cycle: vec![LayerConfig { pattern: Pattern::Causal, positions: AttnPositions::None }],
             sharing: None,
+            cross: false,
             qk_norm: false,
             bias: BiasConfig::all(false),
             scale: None,
@@ -349,6 +359,13 @@ impl TransformerConfig {
             let n = self.n_layers / n_blocks;
             layer / n_blocks * n_groups / n * n_blocks + layer % n_blocks
         })
+    }
+
+    /// The widest middle that a token goes through in a block: that of all its experts together.
+    pub fn active_d_ff(&self) -> usize {
+        let Some(experts) = &self.experts else { return self.d_ff };
+        let has_dense = (0..self.n_blocks()).any(|i| !experts.serve(i));
+        experts.active_d_ff().max(if has_dense { self.d_ff } else { 0 })
     }
 
     /// Width of the packed query, key and value projection.

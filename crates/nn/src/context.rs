@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::Rng;
+use tensor::{Balance, Rng, Var};
 
 use crate::cache::KvCache;
 
@@ -21,6 +21,21 @@ pub struct Mask {
 /// row before that of position 0.
 pub const NO_POSITION: u32 = u32::MAX;
 
+/// What cross-attention reads: an encoder's last hidden state.
+#[derive(Clone)]
+pub struct Memory {
+    /// `[B, S, D]`.
+    pub hidden: Var,
+    /// `[B, S]`: 0 for padding; none is no padding.
+    pub segments: Option<Arc<[u32]>>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "Memory {:?}", self.hidden.value().shape())
+    }
+}
+
 /// The part of a [`Context`] that a recomputed block needs again.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -31,10 +46,24 @@ pub struct Call {
     /// `[B * T]` each: which row of the embedding's further tables a token adds, where it has such
     /// tables; the first where nothing is said.
     pub types: Vec<Option<Arc<[u32]>>>,
+    /// What cross-attention reads, where the trunk has such.
+    pub memory: Option<Memory>,
     /// Present in training: dropout is keyed by it. None drops nothing.
     pub rng: Option<Rng>,
     /// Keep only each block's input and run the block again in backward.
     pub recompute: bool,
+    /// Gathers how evenly tokens are spread over experts, and sends back the gradient of that.
+    pub balance: Option<Balance>,
+}
+
+impl Call {
+    /// The same, whose memory is `hidden`.
+    pub(crate) fn reading(&self, hidden: Option<&Var>) -> Self {
+        let hidden = hidden.cloned();
+        let memory = self.memory.clone().zip(hidden);
+        let memory = memory.map(|(memory, hidden)| Memory { hidden, ..memory });
+        Self { memory, ..self.clone() }
+    }
 }
 
 /// What one call needs. Borrowed, and gone when the call returns.
@@ -56,7 +85,8 @@ impl Context<'_> {
         let row = start as u32..(start + len) as u32;
         let positions = (0..batch).flat_map(|_| row.clone()).collect();
         let (mask, types) = (Mask::default(), Vec::new());
-        let call = Call { mask, positions, types, rng: None, recompute: false };
+        let (memory, rng, recompute, balance) = (None, None, false, None);
+        let call = Call { mask, positions, types, memory, rng, recompute, balance };
         Self { call, cache: None }
     }
 }

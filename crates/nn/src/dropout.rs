@@ -22,6 +22,16 @@ impl Dropout {
         Some(DropSite { p: self.p, site: self.site, rng })
     }
 
+    /// `residual + dropout(x)` in f32; without a residual, the second alone.
+    pub fn add_to(&self, tape: &Tape, residual: Option<&Var>, x: Var, call: &Call) -> Var {
+        match (self.site(call), residual) {
+            (None, None) => x,
+            (None, Some(to)) => tape.add(to, &x),
+            (Some(site), Some(to)) => tape.dropout_add(to, &x, site),
+            (Some(site), None) => tape.dropout(&x, site),
+        }
+    }
+
     /// Drops from `x`.
     pub fn forward(&self, tape: &Tape, x: Var, call: &Call) -> Var {
         match self.site(call) {

@@ -1,6 +1,6 @@
-//! From tokens to the residual stream.
+//! From tokens or images to the residual stream.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
 
@@ -9,6 +9,8 @@ use crate::context::Call;
 use crate::dropout::Dropout;
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
+use crate::patch::{PatchConfig, PatchEmbedding};
+use crate::waves::{WaveKind, Waves};
 
 /// Where a token embedding's positions come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,13 +19,15 @@ pub enum TokenPositions {
     None,
     /// A learned table.
     Learned,
-    /// Fixed waves. Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.5.
-    Sinusoidal,
+    /// Fixed waves.
+    Sinusoidal(WaveKind),
 }
 
-/// What a token embedding is made of.
+/// What an embedding of tokens is made of; or one of images, which has no vocabulary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbedConfig {
+    /// How images are cut, where those come in; none is tokens.
+    pub patches: Option<PatchConfig>,
     /// `V`.
     pub vocab_size: usize,
     /// `D`.
@@ -54,6 +58,7 @@ impl EmbedConfig {
     /// Tokens alone, to write the differences of a family over.
     pub fn base(vocab_size: usize, d_model: usize, max_len: usize) -> Self {
         Self {
+            patches: None,
             vocab_size,
             d_model,
             d_embed: None,
@@ -69,6 +74,12 @@ impl EmbedConfig {
         }
     }
 
+    /// Images, cut into patches.
+    pub fn of_images(patches: PatchConfig, d_model: usize) -> Self {
+        let positions = TokenPositions::Learned;
+        Self { patches: Some(patches), positions, ..Self::base(0, d_model, 0) }
+    }
+
     /// Width of the tables.
     pub fn width(&self) -> usize {
         self.d_embed.unwrap_or(self.d_model)
@@ -79,6 +90,11 @@ impl EmbedConfig {
     /// # Errors
     /// With the first field that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
+        if let Some(patches) = &self.patches {
+            check_size("hidden_size", self.d_model)?;
+            patches.check(self.d_model)?;
+            return check_probability("embed_dropout", self.dropout);
+        }
         check_size("vocab_size", self.vocab_size)?;
         check_size("max_len", self.max_len)?;
         check_size("d_embed", self.width())?;
@@ -96,6 +112,42 @@ impl EmbedConfig {
 pub enum Embed {
     /// Tokens.
     Token(TokenEmbedding),
+    /// Images.
+    Patch(PatchEmbedding),
+}
+
+impl Embed {
+    /// Registers the parameters; the table of tokens is `shared` where there is one already.
+    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
+        match config.patches {
+            None => Self::Token(TokenEmbedding::new(builder, config, shared)),
+            Some(patches) => Self::Patch(PatchEmbedding::new(builder, config, patches)),
+        }
+    }
+
+    /// The table of tokens `[V, D]`, where there are tokens.
+    pub fn table(&self) -> Option<&Param> {
+        match self {
+            Self::Token(embed) => Some(&embed.table),
+            Self::Patch(_) => None,
+        }
+    }
+
+    /// The fixed waves, if that is where positions come from.
+    pub fn waves(&self) -> Option<&Waves> {
+        match self {
+            Self::Token(embed) => embed.sinusoidal.as_ref(),
+            Self::Patch(_) => None,
+        }
+    }
+
+    /// The same, to be set.
+    pub fn waves_mut(&mut self) -> Option<&mut Waves> {
+        match self {
+            Self::Token(embed) => embed.sinusoidal.as_mut(),
+            Self::Patch(_) => None,
+        }
+    }
 }
 
 /// A table of tokens and, perhaps, of positions and types.
@@ -112,16 +164,9 @@ pub struct TokenEmbedding {
     project: Option<Linear>,
 }
 
-/// Fixed waves `[max_len, D]`, made when they are first asked for.
-struct Waves {
-    max_len: usize,
-    d_model: usize,
-    values: OnceLock<Vec<f32>>,
-}
-
 impl TokenEmbedding {
-    /// Registers the tables.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig) -> Self {
+    /// Registers the tables; that of tokens is `shared` where there is one already.
+    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
         let (d, n) = (config.width(), config.max_len);
         let (first, init) = (config.first_position, config.init);
         let types = |b: &mut ParamsBuilder| {
@@ -133,33 +178,21 @@ impl TokenEmbedding {
             Linear::new(b, "project", [width, config.d_model], true, start)
         };
         builder.scope("embed", |b| Self {
-            table: b.matrix("tokens", [config.vocab_size, d], init),
+            table: shared
+                .cloned()
+                .unwrap_or_else(|| b.matrix("tokens", [config.vocab_size, d], init)),
             learned: (config.positions == TokenPositions::Learned)
                 .then(|| (b.param("positions", &[first + n, d], init), first as u32)),
-            sinusoidal: (config.positions == TokenPositions::Sinusoidal).then(|| Waves {
-                max_len: n,
-                d_model: d,
-                values: OnceLock::new(),
-            }),
+            sinusoidal: match config.positions {
+                TokenPositions::Sinusoidal(kind) => Some(Waves::new(kind, [n, d])),
+                TokenPositions::None | TokenPositions::Learned => None,
+            },
             types: types(b),
             scale: config.scale,
             norm: config.norm.map(|norm| Norm::new(b, "norm", norm)),
             dropout: Dropout::new(b, "output", config.dropout),
             project: config.d_embed.map(|width| project(b, width)),
         })
-    }
-
-    /// The fixed waves `[max_len, D]`, if that is where positions come from.
-    pub fn waves(&self) -> Option<&[f32]> {
-        self.sinusoidal.as_ref().map(Waves::values)
-    }
-
-    /// Takes the waves as they are stored: a stored table differs from ours in the last bits of its
-    /// exponentials, and far out that is 2e-4.
-    pub fn set_waves(&mut self, stored: Vec<f32>) {
-        if let Some(waves) = &mut self.sinusoidal {
-            waves.values = stored.into();
-        }
     }
 
     /// `[B, T]` tokens to `[B, T, D]` in f32.
@@ -174,8 +207,7 @@ impl TokenEmbedding {
                 x = tape.embedding_add(&x, table, &at);
             }
             if let Some(waves) = &self.sinusoidal {
-                let shape = x.value().shape();
-                x = tape.add(&x, &rows(tape, waves.values(), shape, &call.positions));
+                x = waves.add(tape, &x, &call.positions);
             }
             for (i, table) in self.types.iter().enumerate() {
                 let given = call.types.get(i).cloned().flatten();
@@ -191,60 +223,5 @@ impl TokenEmbedding {
                 Some(project) => tape.linear(&x, project.args(DType::F32)),
             }
         })
-    }
-}
-
-impl Waves {
-    fn values(&self) -> &[f32] {
-        self.values.get_or_init(|| sinusoidal(self.max_len, self.d_model))
-    }
-}
-
-fn rows(tape: &Tape, waves: &[f32], shape: &[usize], positions: &[u32]) -> Var {
-    let mut out = tape.device().empty(shape, DType::F32);
-    let (_, d) = out.rows();
-    let rows = out.as_mut_slice::<f32>().chunks_exact_mut(d);
-    for (row, &at) in rows.zip(positions) {
-        row.copy_from_slice(&waves[at as usize * d..][..d]);
-    }
-    Var::constant(out)
-}
-
-/// ```text
-/// pe[t, 2i] = sin(t w_i),    pe[t, 2i + 1] = cos(t w_i),    w_i = exp(2i * -ln(10000) / D)
-/// ```
-///
-/// In f32, with the roundings of the usual tensor code, so that an exported table is almost equal:
-/// exponentials differ between mathematics libraries in their last bit.
-fn sinusoidal(max_len: usize, d_model: usize) -> Vec<f32> {
-    let step = -(10_000.0_f64.ln()) / d_model as f64;
-    let mut table = vec![0.0; max_len * d_model];
-    for (t, row) in table.chunks_exact_mut(d_model).enumerate() {
-        for (i, pair) in row.chunks_mut(2).enumerate() {
-            let frequency = ((2 * i) as f32 * step as f32).exp();
-            let angle = f64::from(t as f32 * frequency);
-            pair[0] = angle.sin() as f32;
-            if let Some(odd) = pair.get_mut(1) {
-                *odd = angle.cos() as f32;
-            }
-        }
-    }
-    table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::sinusoidal;
-
-    #[test]
-    fn waves_begin_at_zero_and_turn_ever_slower() {
-        let table = sinusoidal(3, 4);
-        let (fast, slow) = (1.0_f64, 0.01_f64);
-        let expected = [0.0, 1.0, 2.0]
-            .into_iter()
-            .flat_map(|t| [(fast * t).sin(), (fast * t).cos(), (slow * t).sin(), (slow * t).cos()]);
-        for (found, expected) in table.iter().zip(expected) {
-            assert!((f64::from(*found) - expected).abs() < 1e-7, "{table:?}");
-        }
     }
 }

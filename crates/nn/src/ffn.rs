@@ -1,14 +1,23 @@
 //! The feed-forward network.
 
-use tensor::{LinearArgs, ParamsBuilder, Tape, Var};
+use tensor::{DType, LinearArgs, ParamsBuilder, Tape, Var};
 
 use crate::config::{FfnKind, TransformerConfig, WeightInit};
 use crate::context::Call;
 use crate::dropout::Dropout;
+use crate::experts::Experts;
 use crate::linear::{Linear, LinearInit};
 
+/// The feed-forward network of one block.
+pub(crate) enum Ffn {
+    /// The same for every token.
+    Dense(Dense),
+    /// Several, of which a token goes through a few.
+    Sparse(Experts),
+}
+
 /// Two projections and what is between them.
-pub(crate) struct Ffn {
+pub(crate) struct Dense {
     kind: FfnKind,
     /// `[F, D]`, or `[2F, D]` as gate and up.
     up: Linear,
@@ -17,32 +26,66 @@ pub(crate) struct Ffn {
     output: Dropout,
 }
 
+/// How what goes up and what comes down starts.
+pub(crate) fn starts(config: &TransformerConfig, d_ff: usize) -> [LinearInit; 2] {
+    match config.init {
+        WeightInit::Gpt2 { std } => {
+            let residual = std / (2.0 * config.n_layers as f32).sqrt();
+            [LinearInit::normal(std), LinearInit::normal(residual)]
+        }
+        WeightInit::Torch => [LinearInit::torch(config.d_model), LinearInit::torch(d_ff)],
+    }
+}
+
+/// Name and width of what goes up.
+pub(crate) fn up(kind: FfnKind, d_ff: usize) -> (&'static str, usize) {
+    match kind {
+        FfnKind::Plain(_) => ("up", d_ff),
+        FfnKind::Gated(_) => ("gate_up", 2 * d_ff),
+    }
+}
+
 impl Ffn {
-    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
-        let TransformerConfig { d_model, d_ff, ffn, .. } = *config;
-        let (up_init, down_init) = match config.init {
-            WeightInit::Gpt2 { std } => {
-                let residual = std / (2.0 * config.n_layers as f32).sqrt();
-                (LinearInit::normal(std), LinearInit::normal(residual))
-            }
-            WeightInit::Torch => (LinearInit::torch(d_model), LinearInit::torch(d_ff)),
-        };
-        let (name, d_up) = match ffn {
-            FfnKind::Plain(_) => ("up", d_ff),
-            FfnKind::Gated(_) => ("gate_up", 2 * d_ff),
-        };
-        let bias = config.bias.ffn;
-        builder.scope("ffn", |b| Self {
-            kind: ffn,
-            up: Linear::new(b, name, [d_model, d_up], bias, up_init),
-            down: Linear::new(b, "down", [d_ff, d_model], bias, down_init),
-            middle: Dropout::new(b, "middle", config.dropout.ffn),
-            output: Dropout::new(b, "output", config.dropout.residual),
+    /// That of block `i`.
+    pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig, i: usize) -> Self {
+        builder.scope("ffn", |b| match &config.experts {
+            Some(experts) if experts.serve(i) => Self::Sparse(Experts::new(b, config, experts)),
+            _ => Self::Dense(Dense::new(b, config, config.d_ff)),
         })
     }
 
     /// `residual + f(x)`.
     pub fn forward(&self, tape: &Tape, x: &Var, residual: Option<&Var>, call: &Call) -> Var {
+        match self {
+            Self::Dense(dense) => {
+                let middle = dense.middle(tape, x, call);
+                dense.down.add_to(tape, residual, &middle, (&dense.output, call))
+            }
+            Self::Sparse(experts) => experts.forward(tape, x, residual, call),
+        }
+    }
+}
+
+impl Dense {
+    pub fn new(b: &mut ParamsBuilder, config: &TransformerConfig, d_ff: usize) -> Self {
+        let TransformerConfig { d_model, ffn, .. } = *config;
+        let ((name, d_up), [up_init, down_init]) = (up(ffn, d_ff), starts(config, d_ff));
+        let bias = config.bias.ffn;
+        Self {
+            kind: ffn,
+            up: Linear::new(b, name, [d_model, d_up], bias, up_init),
+            down: Linear::new(b, "down", [d_ff, d_model], bias, down_init),
+            middle: Dropout::new(b, "middle", config.dropout.ffn),
+            output: Dropout::new(b, "output", config.dropout.residual),
+        }
+    }
+
+    /// `f(x)` in f32, of which nothing is dropped.
+    pub fn forward(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
+        tape.linear(&self.middle(tape, x, call), self.down.args(DType::F32))
+    }
+
+    fn middle(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
         let middle = match self.kind {
             FfnKind::Plain(f) => {
                 let args = self.up.args(tape.compute());
@@ -50,7 +93,6 @@ impl Ffn {
             }
             FfnKind::Gated(f) => tape.gated_activation(&self.up.forward(tape, x), f),
         };
-        let middle = self.middle.forward(tape, middle, call);
-        self.down.add_to(tape, residual, &middle, (&self.output, call))
+        self.middle.forward(tape, middle, call)
     }
 }

@@ -6,6 +6,7 @@ use tensor::{Activation, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Va
 
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
+use crate::pool::{EmbeddingHead, EmbeddingHeadConfig};
 
 /// Which head.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +15,8 @@ pub enum HeadConfig {
     Token(TokenHeadConfig),
     /// Something of the whole sequence.
     Pooled(PooledHeadConfig),
+    /// A vector of the whole sequence, to be held against others.
+    Embedding(EmbeddingHeadConfig),
 }
 
 /// What a head over the vocabulary is made of.
@@ -25,6 +28,8 @@ pub struct TokenHeadConfig {
     pub bias: bool,
     /// A linear map, an activation and a normalization before the projection.
     pub transform: Option<(Activation, NormConfig)>,
+    /// What is multiplied with before the projection.
+    pub scale: Option<f32>,
 }
 
 /// What a head over a sequence is made of.
@@ -39,7 +44,7 @@ pub struct PooledHeadConfig {
 impl TokenHeadConfig {
     /// A plain projection.
     pub fn plain(tied: bool) -> Self {
-        Self { tied, bias: false, transform: None }
+        Self { tied, ..Self::default() }
     }
 }
 
@@ -49,6 +54,8 @@ pub enum Head {
     Token(TokenHead),
     /// Something of the whole sequence.
     Pooled(PooledHead),
+    /// A vector of the whole sequence.
+    Embedding(EmbeddingHead),
 }
 
 /// A score for every token of the vocabulary.
@@ -56,6 +63,7 @@ pub struct TokenHead {
     weight: Param,
     bias: Option<Param>,
     transform: Option<(Linear, Activation, Norm)>,
+    scale: Option<f32>,
 }
 
 /// Something of the whole sequence.
@@ -66,16 +74,20 @@ pub struct PooledHead {
 
 impl Head {
     /// Registers the parameters of a head on a stream of width `d_model`; `table` is the
-    /// embedding's `[V, E]`, and `init` how it starts.
+    /// embedding's `[V, E]`, and `init` how that starts.
+    ///
+    /// # Panics
+    /// For a head over the vocabulary where there is none.
     pub fn new(
         builder: &mut ParamsBuilder,
         config: &HeadConfig,
         d_model: usize,
-        (table, init): (&Param, Init),
+        (table, init): (Option<&Param>, Init),
     ) -> Self {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         match config {
             HeadConfig::Token(config) => {
+                let table = table.expect("a head over a vocabulary");
                 let &[vocab_size, width] = table.shape() else { panic!("{:?}", table.shape()) };
                 let transform = config.transform.map(|(f, norm)| {
                     let dense = Linear::new(builder, "dense", [d_model, width], true, start);
@@ -87,7 +99,7 @@ impl Head {
                 } else {
                     builder.matrix("weight", [vocab_size, width], init)
                 };
-                Self::Token(TokenHead { weight, bias, transform })
+                Self::Token(TokenHead { weight, bias, transform, scale: config.scale })
             }
             HeadConfig::Pooled(config) => Self::Pooled(PooledHead {
                 dense: config
@@ -97,6 +109,9 @@ impl Head {
                     .n_classes
                     .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
             }),
+            HeadConfig::Embedding(config) => {
+                Self::Embedding(EmbeddingHead::new(builder, config, d_model, init))
+            }
         }
     }
 }
@@ -109,13 +124,14 @@ impl TokenHead {
 
     /// What is projected: `[.., D] -> [.., E]`.
     pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
-        match &self.transform {
+        let x = match &self.transform {
             None => x.clone(),
             Some((dense, f, norm)) => {
                 let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
                 norm.forward(tape, &tape.linear(x, args), tape.compute())
             }
-        }
+        };
+        self.scale.map_or_else(|| x.clone(), |by| tape.scale(&x, by))
     }
 
     /// `[.., D] -> [.., V]` in f32.

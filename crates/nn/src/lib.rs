@@ -10,15 +10,20 @@ mod block;
 mod cache;
 mod config;
 mod context;
+mod cross;
 mod dropout;
 mod embed;
+mod experts;
 mod ffn;
 mod head;
 mod linear;
 mod norm;
+mod patch;
+mod pool;
 mod relative;
 mod rope;
 mod transformer;
+mod waves;
 
 pub use cache::KvCache;
 pub use config::{
@@ -26,10 +31,14 @@ pub use config::{
     NormPlacement, Sharing, TransformerConfig, WeightInit, check_matrix, check_probability,
     check_size,
 };
-pub use context::{Call, Context, Mask, NO_POSITION};
+pub use context::{Call, Context, Mask, Memory, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
+pub use experts::ExpertsConfig;
 pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};
+pub use patch::{PatchConfig, PatchEmbedding};
+pub use pool::{EmbeddingHead, EmbeddingHeadConfig, Pool, ProbeConfig};
 pub use rope::{RopeConfig, RopeScaling};
 pub use transformer::Transformer;
+pub use waves::{WaveKind, Waves};

@@ -67,10 +67,9 @@ impl Linear {
         (dropout, call): (&Dropout, &Call),
     ) -> Var {
         let args = self.args(DType::F32);
-        match (dropout.site(call), residual) {
-            (None, residual) => tape.linear(x, LinearArgs { residual, ..args }),
-            (Some(site), Some(to)) => tape.dropout_add(to, &tape.linear(x, args), site),
-            (Some(site), None) => tape.dropout(&tape.linear(x, args), site),
+        match dropout.site(call) {
+            None => tape.linear(x, LinearArgs { residual, ..args }),
+            Some(_) => dropout.add_to(tape, residual, tape.linear(x, args), call),
         }
     }
 }

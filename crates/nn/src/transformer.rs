@@ -35,7 +35,7 @@ impl Transformer {
         let init = Init::Normal { std: (c.d_model as f32).sqrt().recip() };
         let relative = n_buckets.map(|n| builder.param("relative_bias", &[n, c.n_heads], init));
         let block = |i: usize, builder: &mut ParamsBuilder| {
-            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c))
+            builder.scope(format!("blocks.{i}"), |b| Block::new(b, c, i))
         };
         let blocks = (0..c.n_blocks()).map(|i| block(i, builder)).collect();
         let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", NormConfig::of(c)));
@@ -50,7 +50,7 @@ impl Transformer {
 
     /// `[B, T, D] -> [B, T, D]`: training, prefill and decoding alike.
     ///
-    /// Offers `hidden`, each layer's input, to a capture.
+    /// Offers `hidden`, each layer's input and what the last one makes of it, to a capture.
     pub fn forward<'a>(&'a self, tape: &Tape<'a>, mut x: Var, ctx: &mut Context) -> Var {
         let kinds = self.kinds(&ctx.call);
         for i in 0..self.config.get().n_layers {
@@ -64,14 +64,21 @@ impl Transformer {
                     let cache = Some((&mut cache.layers[i], held));
                     block.forward(tape, &x, (&layer, &call), cache)
                 }
-                None if call.recompute => tape
-                    .recompute(&x, move |tape, x| block.forward(tape, &x, (&layer, &call), None)),
+                None if call.recompute => {
+                    let memory = call.memory.iter().map(|memory| &memory.hidden);
+                    let inputs: Vec<_> = [&x].into_iter().chain(memory).cloned().collect();
+                    tape.recompute(&inputs, move |tape, inputs| {
+                        let call = call.reading(inputs.get(1));
+                        block.forward(tape, &inputs[0], (&layer, &call), None)
+                    })
+                }
                 None => block.forward(tape, &x, (&layer, &call), None),
             });
         }
         if let Some(cache) = &mut ctx.cache {
             cache.advance(x.value().shape()[1]);
         }
+        tape.capture("hidden", x.value());
         match &self.final_norm {
             None => x,
             Some(norm) => {
@@ -105,10 +112,12 @@ impl Transformer {
         cycle.map(kind).collect()
     }
 
-    /// The call as a layer sees it: where blocks are shared, what it drops is its own.
+    /// The call as a layer sees it: where blocks are shared, what it drops is its own, and so is
+    /// what its router does.
     fn call_of(&self, layer: usize, call: &Call) -> Call {
         let shared = self.config.get().sharing.is_some();
         let rng = call.rng.map(|rng| if shared { rng.in_layer(layer) } else { rng });
-        Call { rng, ..call.clone() }
+        let balance = call.balance.as_ref().map(|balance| balance.in_layer(layer));
+        Call { rng, balance, ..call.clone() }
     }
 }

@@ -2,7 +2,7 @@
 
 use models::Stack;
 use nn::Context;
-use tensor::{CrossEntropyArgs, Loss, Tape};
+use tensor::{Balance, CrossEntropyArgs, Loss, NO_TARGET, Tape};
 
 use crate::micro_batch::MicroBatch;
 use crate::objective::Objective;
@@ -14,9 +14,21 @@ pub struct NextToken {
     pub smoothing: f32,
 }
 
+impl NextToken {
+    /// What keeps tokens spread over experts, where there are any: its gradient is that of a mean
+    /// times the targets, as that of the sum beside it; the loss that is told is without it.
+    fn balance(stack: &Stack, batch: &MicroBatch) -> Option<Balance> {
+        let experts = stack.config().trunk.experts.as_ref()?;
+        let n_targets = batch.targets.iter().filter(|&&target| target != NO_TARGET).count();
+        let kept = batch.call.mask.segments.clone();
+        Some(Balance::new(experts.balance * n_targets as f32, kept))
+    }
+}
+
 impl Objective for NextToken {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
         let mut ctx = Context { call: batch.call.clone(), cache: None };
+        ctx.call.balance = Self::balance(stack, batch).filter(|_| tape.is_recording());
         let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
         let head = stack.token_head().expect("a head over the vocabulary");
         tape.scope("head", None, || {

@@ -266,27 +266,30 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// Runs `f` without saving anything but `x`, and again, recording, when the gradient comes
+    /// Runs `f` without saving anything but `inputs`, and again, recording, when the gradient comes
     /// back.
     ///
     /// Same bits as without: the same ops run on the same values, and randomness is keyed, not
     /// drawn. Chen et al., "Training Deep Nets with Sublinear Memory Cost", arXiv:1604.06174.
-    pub fn recompute(&self, x: &Var, f: impl Fn(&Tape<'a>, Var) -> Var + 'a) -> Var {
+    pub fn recompute(&self, inputs: &[Var], f: impl Fn(&Tape<'a>, &[Var]) -> Var + 'a) -> Var {
         if !self.recording {
-            return f(self, x.clone());
+            return f(self, inputs);
         }
         let path = self.path.borrow().clone();
         let silent = Tape::from_env(self.env, false, path.clone());
-        let value = f(&silent, Var::constant(x.value.clone())).into_value();
-        let (env, saved, slot) = (self.env, x.value.clone(), x.slot);
+        let constants: Vec<_> = inputs.iter().map(|x| Var::constant(x.value.clone())).collect();
+        let value = f(&silent, &constants).into_value();
+        let (env, saved) = (self.env, inputs.to_vec());
         self.finish("recompute", value, move |sweep, d_out| {
             let inner = Tape::from_env(env, true, path);
-            let x = inner.input(saved);
-            let y = f(&inner, x.clone());
+            let inputs: Vec<_> = saved.iter().map(|x| inner.input(x.value.clone())).collect();
+            let y = f(&inner, &inputs);
             inner.seed(&y, d_out);
             drop(y);
-            if let [Some(dx)] = inner.gradients(&[x]).as_slice() {
-                sweep.give(slot, dx.clone());
+            for (x, dx) in saved.into_iter().zip(inner.gradients(&inputs)) {
+                if let Some(dx) = dx {
+                    sweep.give(x.slot, dx);
+                }
             }
         })
     }

@@ -32,7 +32,7 @@ pub fn evaluate(
         let rows = rows?;
         let micro = MicroBatch::new(&rows, rows.seq_len, 0..rows.n_rows(), None);
         let tape = Tape::new(device, &model.params, precision);
-        loss += objective.loss(&tape, &model.stack, &micro);
+        loss += objective.loss(&tape, model.stack(), &micro);
     }
     Ok(Evaluation { loss, bits_per_byte: bits_per_byte(loss, store.n_text_bytes()) })
 }

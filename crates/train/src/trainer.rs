@@ -154,7 +154,7 @@ impl<'o> Trainer<'o> {
     /// Adds the gradients of one micro-batch.
     fn accumulate(&self, micro: &MicroBatch) -> Loss {
         let tape = self.tape();
-        let loss = self.objective.loss(&tape, &self.model.stack, micro);
+        let loss = self.objective.loss(&tape, self.model.stack(), micro);
         tape.backward();
         loss
     }
@@ -201,7 +201,7 @@ impl<'o> Trainer<'o> {
         for micro in self.micro_batches(batch) {
             let found = Cell::new(None);
             let tape = self.tape().with_checks(&found);
-            self.objective.loss(&tape, &self.model.stack, &micro);
+            self.objective.loss(&tape, self.model.stack(), &micro);
             tape.backward();
             at = found.take();
             if at.is_some() {

@@ -13,7 +13,7 @@ use crate::families::cases;
 
 fn prompt(model: &Model, n: usize) -> Vec<u32> {
     let mut numbers = Numbers::new(8);
-    (0..n).map(|_| numbers.below(model.stack.config().embed.vocab_size) as u32).collect()
+    (0..n).map(|_| numbers.below(model.stack().config().embed.vocab_size) as u32).collect()
 }
 
 fn request(prompt: &[u32]) -> Request {
@@ -44,9 +44,9 @@ fn full_pass(model: &Model, precision: Precision, ids: &[u32]) -> Vec<f32> {
     let tape = Tape::new(&device, &model.params, precision);
     let shared: Arc<[u32]> = ids.into();
     let mut ctx = Context::plain(1, ids.len());
-    let hidden = model.stack.forward(&tape, &shared, [1, ids.len()], &mut ctx);
+    let hidden = model.stack().forward(&tape, &shared, [1, ids.len()], &mut ctx);
     let logits = model
-        .stack
+        .stack()
         .token_head()
         .expect("a head over the vocabulary")
         .logits(&tape, &hidden)
@@ -190,7 +190,7 @@ fn a_row_that_ended_does_not_disturb_the_others() {
 fn the_caller_the_length_and_the_context_end_a_row() {
     let case = &cases()[1];
     let model = case.model();
-    let max_len = model.stack.config().embed.max_len;
+    let max_len = model.stack().config().embed.max_len;
     let device = Device::cpu(Isa::detect());
     let at = (&model, &device, Precision::F32);
     let base = request(&prompt(&model, 5));

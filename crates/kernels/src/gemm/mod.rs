@@ -72,15 +72,33 @@ pub fn gemm<A: Element, B: Element, C: Element>(
     b: Mat<'_, B>,
     epilogue: Epilogue<'_, C>,
 ) {
+    let rows = c.dims()[0];
+    gemm_among(isa, multiply, rows, c, a, b, epilogue);
+}
+
+/// As [`gemm`], for some of `rows` rows: a row has the bits that it has in any other part of them.
+///
+/// # Panics
+/// When shapes disagree, or this CPU cannot run `isa`.
+#[track_caller]
+pub fn gemm_among<A: Element, B: Element, C: Element>(
+    isa: Isa,
+    multiply: Multiply,
+    rows: usize,
+    c: MatMut<'_, C>,
+    a: Mat<'_, A>,
+    b: Mat<'_, B>,
+    epilogue: Epilogue<'_, C>,
+) {
     let ([m, n], a_dims, b_dims) = (c.dims(), a.dims(), b.dims());
     assert!(
-        a_dims == [m, b_dims[0]] && b_dims[1] == n,
-        "gemm: [{m}, {n}] = {a_dims:?} x {b_dims:?}"
+        a_dims == [m, b_dims[0]] && b_dims[1] == n && m <= rows,
+        "gemm: [{m}, {n}] = {a_dims:?} x {b_dims:?}, of {rows} rows"
     );
     let kernel = Kernel::new(isa, multiply);
     let out = Output::new(c, epilogue);
     let (a, b) = (a.row_lines(), b.col_lines());
-    if few::applies(a, b) {
+    if rows <= few::ROWS_MAX && few::applies(a, b) {
         few::run(kernel, a, b, &out);
     } else {
         driver::run(kernel, a, b, &out);

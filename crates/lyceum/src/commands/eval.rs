@@ -156,7 +156,7 @@ impl Judge {
         let batch = batch(windows);
         let micro = MicroBatch::new(&batch, batch.seq_len, 0..windows.len(), None);
         let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
-        NextToken { smoothing: 0.0 }.loss(&tape, &model.stack, &micro)
+        NextToken { smoothing: 0.0 }.loss(&tape, model.stack(), &micro)
     }
 }
 

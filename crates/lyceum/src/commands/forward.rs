@@ -1,25 +1,47 @@
 //! `lyceum forward`: one forward pass, tensors in, tensors out, under the names of `transformers`.
 
+mod encoder_decoder;
+mod images;
 mod inputs;
+mod outputs;
+mod stack;
 
 use std::path::Path;
 
 use ::checkpoint::weights::save_file;
 use ::checkpoint::{Entry, OsDisk, Values, Weights};
-use models::{ModelConfig, Stack};
-use nn::{Context, Head, Mask};
-use tensor::{Capture, Tape, Tensor, Var};
+use models::Architecture;
 
-use self::inputs::Inputs;
 use super::load::Loaded;
 use crate::cli::Forward;
 use crate::environment::Env;
-use crate::estimate::forward_bytes;
 use crate::failure::{Exit, Failure};
 use crate::machine;
 
-/// A tensor to be written: name, shape, values.
-type Output = (String, Vec<usize>, Vec<f32>);
+/// What a pass is made with.
+struct Pass<'a> {
+    loaded: &'a Loaded,
+    /// The file of the inputs.
+    weights: &'a Weights,
+    args: &'a Forward,
+    env: &'a Env,
+}
+
+impl Pass<'_> {
+    /// Hidden states and attentions, which need not be given out.
+    fn wanted(&self) -> (bool, bool) {
+        (self.args.hidden_states, self.args.attentions)
+    }
+
+    /// Says how many tensors of the file are none of `known`.
+    fn warn_of_others(&self, known: &[&str]) {
+        let n = self.weights.names().filter(|name| !known.contains(name)).count();
+        if n > 0 {
+            let name = self.args.inputs.display();
+            self.env.warn(&format!("{n} tensors of `{name}` are no inputs of this model"));
+        }
+    }
+}
 
 /// Runs the model once over the inputs.
 ///
@@ -27,23 +49,16 @@ type Output = (String, Vec<usize>, Vec<f32>);
 /// Where inputs or model are refused, or the outputs cannot be written: whole or not at all.
 pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     refuse_same_file(&args.inputs, &args.outputs)?;
-    let loaded = Loaded::open(&args.model, args.precision, env)?;
-    let weights = Weights::open(&args.inputs)?;
-    let (inputs, n_unread) = Inputs::read(&weights, &loaded)?;
-    if n_unread > 0 {
-        let name = args.inputs.display();
-        env.warn(&format!("{n_unread} tensors of `{name}` are no inputs of this model"));
-    }
-    let wanted = (args.hidden_states, args.attentions);
-    let stack = &loaded.model.stack;
-    let width = match stack.token_head() {
-        Some(_) if !is_seed(&loaded) => loaded.vocab_size(),
-        _ => stack.config().trunk.d_model,
+    let loaded = &Loaded::open(&args.model, args.precision, env)?;
+    let weights = &Weights::open(&args.inputs)?;
+    let pass = Pass { loaded, weights, args, env };
+    let outputs = match &loaded.model.architecture {
+        Architecture::Stack(stack) => match stack.config().embed.patches {
+            Some(patches) => images::forward(stack, patches, &pass)?,
+            None => stack::forward(stack, &pass)?,
+        },
+        Architecture::EncoderDecoder(pair) => encoder_decoder::forward(pair, &pass)?,
     };
-    let needed = forward_bytes(stack, loaded.precision, inputs.shape, width, wanted);
-    let hint = "give fewer or shorter sequences, or ask for less with them";
-    machine::refuse_beyond_memory("the forward pass", needed, hint)?;
-    let outputs = forward(&inputs, &loaded, (args, env));
     let entries: Vec<Entry> = outputs
         .iter()
         .map(|(name, shape, values)| Entry::new(name, shape, Values::F32(values)))
@@ -65,70 +80,7 @@ fn refuse_same_file(inputs: &Path, outputs: &Path) -> Result<(), Failure> {
     }
 }
 
-fn forward(inputs: &Inputs, loaded: &Loaded, (args, env): (&Forward, &Env)) -> Vec<Output> {
-    let wanted = [("hidden", args.hidden_states), ("attentions", args.attentions)];
-    let capture = Capture::new(wanted.iter().filter(|(_, is)| *is).map(|(name, _)| *name));
-    let device = env.device();
-    let model = &loaded.model;
-    let tape = Tape::new(&device, &model.params, loaded.precision).with_capture(&capture);
-    let [batch, len] = inputs.shape;
-    let mut ctx = Context::plain(batch, len);
-    ctx.call.mask = Mask { segments: inputs.mask.clone(), keys_only: true };
-    ctx.call.types.clone_from(&inputs.types);
-    if let Some(positions) = &inputs.positions {
-        ctx.call.positions = positions.clone();
-    }
-    let hidden = model.stack.forward(&tape, &inputs.ids, inputs.shape, &mut ctx);
-    let is_seed = is_seed(loaded);
-    let mut outputs = if is_seed {
-        vec![time_first("output".into(), hidden.value())]
-    } else {
-        heads(&model.stack, &tape, &hidden)
-    };
-    drop(tape);
-    let found = capture.into_found();
-    let n_layers = model.stack.config().trunk.n_layers;
-    if args.hidden_states {
-        // The last block's own output is not among them: what follows is after the final norm.
-        let inner = (0..n_layers).map(|i| &found[&format!("blocks.{i}.hidden")]);
-        let write = if is_seed { time_first } else { as_is };
-        let all = inner.chain([hidden.value()]).enumerate();
-        outputs.extend(all.map(|(i, x)| write(format!("hidden_states.{i}"), x)));
-    }
-    if args.attentions {
-        let of_layer = |i: usize| &found[&format!("blocks.{i}.attn.attentions")];
-        outputs.extend((0..n_layers).map(|i| as_is(format!("attentions.{i}"), of_layer(i))));
-    }
-    outputs
-}
-
-fn is_seed(loaded: &Loaded) -> bool {
-    matches!(loaded.model.config, ModelConfig::Seed(_))
-}
-
-/// What every head gives, and the last hidden state where none scores anything.
-fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output> {
-    let head = |(name, head): &'a (&'static str, Head)| {
-        let out = match head {
-            Head::Token(head) => head.logits(tape, hidden),
-            Head::Pooled(head) => head.forward(tape, hidden),
-        };
-        as_is((*name).into(), out.value())
-    };
-    let is_base = stack.heads.iter().all(|(name, _)| *name == "pooler_output");
-    let last = is_base.then(|| as_is("last_hidden_state".into(), hidden.value()));
-    last.into_iter().chain(stack.heads.iter().map(head)).collect()
-}
-
-fn as_is(name: String, x: &Tensor) -> Output {
-    (name, x.shape().to_vec(), x.to_vec())
-}
-
-/// `[B, T, D]` as `[T, B, D]`.
-fn time_first(name: String, x: &Tensor) -> Output {
-    let &[batch, len, d] = x.shape() else { panic!("time_first: {:?}", x.shape()) };
-    let values = x.to_vec();
-    let rows = (0..len).flat_map(|t| (0..batch).map(move |b| (b * len + t) * d));
-    let turned = rows.flat_map(|at| values[at..at + d].iter().copied()).collect();
-    (name, vec![len, batch, d], turned)
+fn refuse_beyond_memory(needed: u64) -> Result<(), Failure> {
+    let hint = "give fewer or shorter sequences, or ask for less with them";
+    machine::refuse_beyond_memory("the forward pass", needed, hint)
 }

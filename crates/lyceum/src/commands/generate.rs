@@ -113,7 +113,7 @@ fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Ve
 
 /// The cache of all samples is what grows without bound.
 fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
-    let trunk = &loaded.model.stack.config().trunk;
+    let trunk = &loaded.model.stack().config().trunk;
     let capacity = request.capacity(loaded.max_len());
     let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, request.n_samples];
     let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;

@@ -8,7 +8,7 @@ use ::checkpoint::gguf::{Metadata, Value as Meta};
 use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
-use models::{Model, ModelConfig};
+use models::{Architecture, Model, ModelConfig, Stack};
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
 use train::report::format::{bytes, grouped};
@@ -205,10 +205,30 @@ fn model(dir: &Path) -> Result<Shown, Failure> {
 
 /// Family, sizes, and parameters by part.
 fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Failure> {
-    let (stack, builder) = Model::register(config).map_err(|source| {
+    let (architecture, builder) = Model::register(config).map_err(|source| {
         let path = dir.join("config.json");
         Failure::from(models::ModelError::Config { path, source })
     })?;
+    let facts = facts.text("family", config.family().model_type());
+    let (facts, depth) = match &architecture {
+        Architecture::Stack(stack) => (sizes(stack, "", facts), 0),
+        Architecture::EncoderDecoder(pair) => {
+            let facts = sizes(&pair.encoder, "encoder.", facts);
+            (sizes(&pair.decoder, "decoder.", facts), 1)
+        }
+    };
+    // `embed`, `blocks`, `final_norm`, `head`; below `encoder` and `decoder` where there are two.
+    let end = |name: &str| name.match_indices('.').nth(depth).map_or(name.len(), |(at, _)| at);
+    let parts = parameters_by(&builder, |name| &name[..end(name)]);
+    let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
+    let listed = parts.iter().map(|(name, n)| format!("{name} {}", grouped(*n)));
+    let listed = listed.collect::<Vec<_>>().join(", ");
+    let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
+    Ok(facts.with("parameters", by_part, listed))
+}
+
+/// The sizes of a stack, under a prefix.
+fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
     let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
     let sizes = [
         ("vocab_size", embed.vocab_size),
@@ -220,15 +240,7 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
         ("d_head", trunk.d_head),
         ("d_ff", trunk.d_ff),
     ];
-    // `embed`, `blocks`, `final_norm`, `head`.
-    let parts = parameters_by(&builder, |name| name.split('.').next().unwrap_or_default());
-    let facts = facts.text("family", config.family().model_type());
-    let facts = sizes.iter().fold(facts, |facts, &(name, n)| facts.count(name, n as u64));
-    let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
-    let listed = parts.iter().map(|(name, n)| format!("{name} {}", grouped(*n)));
-    let listed = listed.collect::<Vec<_>>().join(", ");
-    let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
-    Ok(facts.with("parameters", by_part, listed))
+    sizes.iter().fold(facts, |facts, &(name, n)| facts.count(&format!("{prefix}{name}"), n as u64))
 }
 
 fn hashes(dir: &Path) -> Result<Vec<(String, FileRecord)>, Failure> {

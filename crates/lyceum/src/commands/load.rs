@@ -89,7 +89,9 @@ impl Loaded {
             ),
             _ => error.into(),
         })?;
-        let (n, vocab_size) = (tokenizer.vocab_size(), self.vocab_size());
+        let stack = self.model.architecture.stack();
+        let vocab_size = stack.map_or(usize::MAX, |stack| stack.config().embed.vocab_size);
+        let n = tokenizer.vocab_size();
         if n > vocab_size {
             let dir = self.dir.display();
             let problem =
@@ -99,16 +101,33 @@ impl Loaded {
         Ok(tokenizer)
     }
 
-    /// Refuses a model that scores no tokens.
+    /// Refuses a model that does not score the next token of a text: what has an encoder needs
+    /// something to read, too.
     ///
     /// # Errors
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
-        if self.model.stack.token_head().is_some() {
-            return Ok(self);
+        let why = match self.model.architecture.stack() {
+            Ok(stack) if stack.token_head().is_some() => return Ok(self),
+            Ok(_) => "without a head that scores tokens",
+            Err(_) => "whose decoder reads what its encoder makes of another input",
+        };
+        let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
+        let problem = format!("`{dir}` is a `{family}` {why}");
+        Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
+    }
+
+    /// Refuses a model that is no stack on tokens.
+    ///
+    /// # Errors
+    /// With what it is.
+    pub fn reads_text(&self) -> Result<(), Failure> {
+        let stack = self.model.architecture.stack();
+        if stack.is_ok_and(|stack| matches!(stack.embed, nn::Embed::Token(_))) {
+            return Ok(());
         }
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
-        let problem = format!("`{dir}` is a `{family}` without a head that scores tokens");
+        let problem = format!("`{dir}` is a `{family}`, which does not read a text alone");
         Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
     }
 
@@ -138,12 +157,12 @@ impl Loaded {
 
     /// Tokens the model knows.
     pub fn vocab_size(&self) -> usize {
-        self.model.stack.config().embed.vocab_size
+        self.model.stack().config().embed.vocab_size
     }
 
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
-        self.model.stack.config().embed.max_len
+        self.model.stack().config().embed.max_len
     }
 }
 

@@ -22,6 +22,7 @@ use crate::failure::{Exit, Failure};
 /// Where the model, its tokenizer or a line is refused.
 pub fn run(args: &Run, env: &Env) -> Result<Exit, Failure> {
     let loaded = Loaded::open(&args.model, args.precision, env)?;
+    loaded.reads_text()?;
     let tokenizer = loaded.tokenizer()?;
     let what = What::of(&loaded, &tokenizer)?;
     let mut model = Runner { args, env, loaded: &loaded, tokenizer: &tokenizer, what };
@@ -49,12 +50,12 @@ enum What {
 
 impl What {
     fn of(loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Self, Failure> {
-        let stack = &loaded.model.stack;
+        let stack = loaded.model.stack();
         let sees_all = stack.config().trunk.layer(0).pattern == tensor::Pattern::Full;
         match stack.heads.first() {
             None => Ok(Self::Embed),
             Some((name, _)) if *name == "pooler_output" => Ok(Self::Embed),
-            Some((_, Head::Pooled(_))) => Ok(Self::Classify),
+            Some((_, Head::Pooled(_) | Head::Embedding(_))) => Ok(Self::Classify),
             Some((_, Head::Token(_))) if sees_all => {
                 let mask = tokenizer.special_ids().mask.ok_or_else(|| {
                     Failure::new("the model fills in masks, and its tokenizer has no mask token")
@@ -103,7 +104,7 @@ impl Runner<'_> {
         ctx.call.mask = Mask { segments: Some(segments), keys_only: true };
         ctx.call.types = vec![Some(padded(|e| &e.type_ids))];
         let ids = padded(|e| &e.ids);
-        let hidden = model.stack.forward(&tape, &ids, shape, &mut ctx);
+        let hidden = model.stack().forward(&tape, &ids, shape, &mut ctx);
         let out = match self.what {
             What::Embed => self.embed(&hidden, &encoded, lines),
             What::Classify => self.classify(&tape, &hidden, lines),
@@ -153,7 +154,7 @@ impl Runner<'_> {
     }
 
     fn classify<'a>(&'a self, tape: &Tape<'a>, hidden: &Var, lines: &[String]) -> String {
-        let stack = &self.loaded.model.stack;
+        let stack = self.loaded.model.stack();
         let Some((_, Head::Pooled(head))) = stack.heads.first() else { panic!("no classifier") };
         let scores = head.forward(tape, hidden).value().to_vec();
         let n = scores.len() / lines.len();
@@ -180,7 +181,7 @@ impl Runner<'_> {
     ) -> Result<String, Failure> {
         let len = hidden.value().shape()[1];
         let mut out = String::new();
-        let head = self.loaded.model.stack.token_head().expect("it fills in masks");
+        let head = self.loaded.model.stack().token_head().expect("it fills in masks");
         for (row, (encoded, line)) in encoded.iter().zip(lines).enumerate() {
             let masks = encoded.ids.iter().enumerate().filter(|(_, id)| **id == mask);
             let at: Arc<[u32]> = masks.map(|(i, _)| (row * len + i) as u32).collect();

@@ -1,27 +1,40 @@
-//! `LLaMA` and what descends from it: Mistral, Qwen, `SmolLM`, Gemma.
+//! `LLaMA` and what descends from it: Mistral, Mixtral, Qwen, `SmolLM`, Gemma.
 //!
-//! Touvron et al., "`LLaMA`", arXiv:2302.13971; Jiang et al., "Mistral 7B", arXiv:2310.06825; Yang
-//! et al., "Qwen3 Technical Report", arXiv:2505.09388; Gemma Team, "Gemma 3 Technical Report",
+//! Touvron et al., "`LLaMA`", arXiv:2302.13971; Jiang et al., "Mistral 7B", arXiv:2310.06825; Jiang
+//! et al., "Mixtral of Experts", arXiv:2401.04088; Yang et al., "Qwen2 Technical Report",
+//! arXiv:2407.10671; Yang et al., "Qwen3 Technical Report", arXiv:2505.09388; Gemma Team, "Gemma 3 Technical Report",
 //! arXiv:2503.19786.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind,
+    HeadConfig, LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig,
+    WeightInit,
 };
 use serde_json::Value;
 use tensor::Init;
 
 use super::fields::{FULL, Fields, SLIDING};
-use super::hf::Spec;
+use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
 
 pub(super) const SPEC: Spec = Spec {
-    model_types: &["llama", "mistral", "qwen2", "qwen3", "smollm3", "gemma", "gemma3_text"],
-    stack,
-    table,
+    model_types: &[
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen2",
+        "qwen2_moe",
+        "qwen3",
+        "qwen3_moe",
+        "smollm3",
+        "gemma",
+        "gemma3_text",
+    ],
+    parts: Parts::Stack(stack, table),
     prefix: |_| "model.",
-    base: "Model",
+    bases: &["Model"],
+    fit: None,
 };
 
 fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
@@ -57,8 +70,9 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         } else {
             f.activation_or("hidden_act", "silu")?
         }),
+        experts: experts(f, model_type)?,
         cycle: layers(f, n_layers, d_head)?,
-        qk_norm: is_gemma3 || model_type == "qwen3",
+        qk_norm: is_gemma3 || matches!(model_type, "qwen3" | "qwen3_moe"),
         bias: bias(f, model_type)?,
         scale,
         dropout: DropoutConfig {
@@ -77,14 +91,50 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
 fn bias(f: &Fields, model_type: &str) -> Result<BiasConfig, ConfigError> {
     let attention = f.flag_or("attention_bias", false)?;
     Ok(match model_type {
-        "mistral" => BiasConfig::all(false),
-        "qwen2" => BiasConfig { query_key_value: true, output: false, ffn: false },
+        "mistral" | "mixtral" => BiasConfig::all(false),
+        "qwen2" | "qwen2_moe" => BiasConfig {
+            query_key_value: model_type == "qwen2" || f.flag_or("qkv_bias", true)?,
+            output: false,
+            ffn: false,
+        },
         _ => BiasConfig {
             query_key_value: attention,
             output: attention,
             ffn: f.flag_or("mlp_bias", false)?,
         },
     })
+}
+
+/// The experts of a family that has them.
+fn experts(f: &Fields, model_type: &str) -> Result<Option<ExpertsConfig>, ConfigError> {
+    let balance = f.real_or("router_aux_loss_coef", 0.001)? as f32;
+    let config = match model_type {
+        "mixtral" => ExpertsConfig::base(
+            f.size_or("num_local_experts", 8)?,
+            f.size_or("num_experts_per_tok", 2)?,
+            f.size("intermediate_size")?,
+        ),
+        "qwen2_moe" | "qwen3_moe" => {
+            let is_second = model_type == "qwen2_moe";
+            let [n, k, d_ff] = if is_second { [60, 4, 1408] } else { [128, 8, 768] };
+            let n_experts = f.size_or("num_experts", f.size_or("num_local_experts", n)?)?;
+            let per_token = f.size_or("num_experts_per_tok", k)?;
+            let shared = f.size_or("shared_expert_intermediate_size", 5632)?;
+            ExpertsConfig {
+                normalise: f.flag_or("norm_topk_prob", false)?,
+                shared: is_second.then_some(shared),
+                every: f.size_or("decoder_sparse_step", 1)?,
+                dense: f.sizes("mlp_only_layers")?,
+                ..ExpertsConfig::base(
+                    n_experts,
+                    per_token,
+                    f.size_or("moe_intermediate_size", d_ff)?,
+                )
+            }
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(ExpertsConfig { balance, ..config }))
 }
 
 /// What would change the result, and is not built.
@@ -121,12 +171,13 @@ fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>
     let window = f.maybe_size("sliding_window")?.unwrap_or(4096);
     let slides = |layer: usize| -> Result<bool, ConfigError> {
         Ok(match model_type {
-            "mistral" => has_window,
+            "mistral" | "mixtral" => has_window,
+            "qwen3_moe" => f.flag_or("use_sliding_window", false)?,
             "gemma3_text" => {
                 let usual = f.size_or("_sliding_window_pattern", 6)?;
                 !(layer + 1).is_multiple_of(f.size_or("sliding_window_pattern", usual)?.max(1))
             }
-            "qwen2" | "qwen3" => {
+            "qwen2" | "qwen3" | "qwen2_moe" => {
                 f.flag_or("use_sliding_window", false)?
                     && layer >= f.size_or("max_window_layers", 28)?
             }
@@ -146,7 +197,7 @@ fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>
     (0..n_layers).map(layer).collect()
 }
 
-fn table(_: &Fields, stack: &StackConfig, table: &mut Table) {
+fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
     let trunk = &stack.trunk;
     let [q, kv] = [trunk.n_heads, trunk.n_kv_heads].map(|n| n * trunk.d_head);
     table.param("model.embed_tokens.weight", "embed.tokens");
@@ -165,13 +216,25 @@ fn table(_: &Fields, stack: &StackConfig, table: &mut Table) {
                 table.param(name, format!("{ours}.attn.{own}"));
             }
         }
-        let projection = |name: &str| format!("{theirs}.mlp.{name}_proj");
-        table.stacked(
-            [(projection("gate"), trunk.d_ff), (projection("up"), trunk.d_ff)],
-            &format!("{ours}.ffn.gate_up"),
-            trunk.bias.ffn,
-        );
-        table.layer(&projection("down"), &format!("{ours}.ffn.down"), trunk.bias.ffn);
+        let mlp = format!("{theirs}.mlp");
+        match trunk.experts.as_ref().filter(|experts| experts.serve(i)) {
+            None => dense(table, &mlp, (&format!("{ours}.ffn"), trunk.d_ff, trunk.bias.ffn)),
+            Some(experts) if f.text_or("model_type", "") == Ok("mixtral") => {
+                let theirs = format!("{theirs}.block_sparse_moe");
+                sparse(table, &theirs, (&ours, experts, trunk.d_model), ["w1", "w3", "w2"]);
+            }
+            Some(experts) => {
+                let names = ["gate_proj", "up_proj", "down_proj"];
+                sparse(table, &mlp, (&ours, experts, trunk.d_model), names);
+                if let Some(d_ff) = experts.shared {
+                    let ours = format!("{ours}.ffn");
+                    let shared = format!("{mlp}.shared_expert");
+                    dense(table, &shared, (&format!("{ours}.shared"), d_ff, false));
+                    let gate = format!("{mlp}.shared_expert_gate");
+                    table.layer(&gate, &format!("{ours}.shared_gate"), false);
+                }
+            }
+        }
         let norms: &[(&str, &str)] = match trunk.placement {
             NormPlacement::Around => &[
                 ("input_layernorm", "attn_norm"),
@@ -188,5 +251,31 @@ fn table(_: &Fields, stack: &StackConfig, table: &mut Table) {
     table.layer("model.norm", "final_norm", false);
     if let Some((_, HeadConfig::Token(TokenHeadConfig { tied: false, .. }))) = stack.heads.first() {
         table.param("lm_head.weight", "heads.logits.weight");
+    }
+}
+
+/// A gated feed-forward network of this width.
+fn dense(table: &mut Table, theirs: &str, (ours, d_ff, bias): (&str, usize, bool)) {
+    let projection = |name: &str| format!("{theirs}.{name}_proj");
+    let up = [(projection("gate"), d_ff), (projection("up"), d_ff)];
+    table.stacked(up, &format!("{ours}.gate_up"), bias);
+    table.layer(&projection("down"), &format!("{ours}.down"), bias);
+}
+
+/// A router and its experts, whose projections are called `gate`, `up` and `down`.
+fn sparse(
+    table: &mut Table,
+    theirs: &str,
+    (ours, experts, d_model): (&str, &ExpertsConfig, usize),
+    [gate, up, down]: [&str; 3],
+) {
+    table.layer(&format!("{theirs}.gate"), &format!("{ours}.ffn.router"), false);
+    let d_ff = experts.d_ff;
+    for e in 0..experts.n_experts {
+        let name = |leaf: &str| format!("{theirs}.experts.{e}.{leaf}.weight");
+        let both = format!("{ours}.ffn.experts.gate_up");
+        table.rows(name(gate), &both, 2 * e * d_ff..(2 * e + 1) * d_ff);
+        table.rows(name(up), &both, (2 * e + 1) * d_ff..(2 * e + 2) * d_ff);
+        table.rows(name(down), &format!("{ours}.ffn.experts.down"), e * d_model..(e + 1) * d_model);
     }
 }

@@ -12,16 +12,16 @@ use nn::{
 use tensor::{Activation, Init, Pattern};
 
 use super::fields::Fields;
-use super::hf::Spec;
+use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
 
 pub(super) const SPEC: Spec = Spec {
     model_types: &["bert", "roberta", "ernie", "distilbert", "albert"],
-    stack,
-    table,
+    parts: Parts::Stack(stack, table),
     prefix: |f| words(f).prefix,
-    base: "Model",
+    bases: &["Model"],
+    fit: None,
 };
 
 /// What the families call things.
@@ -222,7 +222,11 @@ fn heads(
         "roberta" | "distilbert" => Activation::GeluErf,
         _ => activation,
     };
-    let token = TokenHeadConfig { tied, bias: true, transform: Some((activation, norm)) };
+    let token = TokenHeadConfig {
+        bias: true,
+        transform: Some((activation, norm)),
+        ..TokenHeadConfig::plain(tied)
+    };
     let token = HeadConfig::Token(token);
     let pooled = |dense, n_classes| HeadConfig::Pooled(PooledHeadConfig { dense, n_classes });
     let dense = Some(if model_type == "distilbert" { Activation::Relu } else { Activation::Tanh });
@@ -287,6 +291,7 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
                     table.param(format!("{}.weight", w.projection), ours("weight"));
                 }
             }
+            HeadConfig::Embedding(_) => {}
             HeadConfig::Pooled(head) => {
                 let [dense, classes] = match *name {
                     "logits" => w.classifier,

@@ -50,6 +50,14 @@ impl Fields {
         Ok(self.maybe_size(key)?.unwrap_or(usual))
     }
 
+    /// Sizes; none where nothing is said.
+    pub fn sizes(&self, key: &'static str) -> Result<Vec<usize>> {
+        let list = |v: &Value| {
+            v.as_array()?.iter().map(|n| n.as_u64().map(|n| n as usize)).collect::<Option<_>>()
+        };
+        Ok(self.read(key, "a list of whole numbers", list)?.unwrap_or_default())
+    }
+
     /// A number that need not be there.
     pub fn maybe_real(&self, key: &'static str) -> Result<Option<f64>> {
         self.read(key, "a number", Value::as_f64)

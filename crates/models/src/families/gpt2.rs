@@ -12,6 +12,7 @@ use tensor::Init;
 
 use super::fields::activation;
 use super::{Family, fields};
+use crate::architecture::ArchitectureConfig;
 use crate::import::Import;
 use crate::stack::StackConfig;
 
@@ -154,7 +155,7 @@ impl Family for Gpt2Config {
         MODEL_TYPE
     }
 
-    fn stack(&self) -> Result<StackConfig, ConfigError> {
+    fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
         if self.scale_attn_by_inverse_layer_idx {
             let problem = "scaling by the layer's number is not supported";
             return Err(ConfigError::new("scale_attn_by_inverse_layer_idx", problem));
@@ -185,7 +186,8 @@ impl Family for Gpt2Config {
             ..TransformerConfig::base(self.n_layers, self.d_model, self.n_heads, d_ff)
         };
         let head = HeadConfig::Token(TokenHeadConfig::plain(self.tie_word_embeddings));
-        Ok(StackConfig { embed, trunk, heads: vec![("logits", head)] })
+        let heads = vec![("logits", head)];
+        Ok(ArchitectureConfig::Stack(StackConfig { embed, trunk, heads }))
     }
 
     fn imports(&self) -> Vec<Import> {

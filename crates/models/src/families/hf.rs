@@ -1,10 +1,13 @@
 //! A family of `transformers`, told by its `config.json` as it is.
 
+use checkpoint::{CheckpointError, Weights};
 use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, decoder, encoder};
+use super::{Family, bart, decoder, encoder, t5, vit};
+use crate::architecture::ArchitectureConfig;
+use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::{Import, Table};
 use crate::stack::StackConfig;
 
@@ -12,17 +15,28 @@ use crate::stack::StackConfig;
 pub struct Spec {
     /// Its values of `model_type`.
     pub model_types: &'static [&'static str],
-    /// The stack that fields amount to.
-    pub stack: fn(&Fields) -> Result<StackConfig, ConfigError>,
-    /// External names; those of the base model with `prefix` in front.
-    pub table: fn(&Fields, &StackConfig, &mut Table),
+    /// How it computes.
+    pub parts: Parts,
     /// What the base model is called inside its classes with heads.
     pub prefix: fn(&Fields) -> &'static str,
-    /// The class of the base model, without a head.
-    pub base: &'static str,
+    /// How classes of base models, without a head, end.
+    pub bases: &'static [&'static str],
+    /// Settles what the fields leave to the weights, of which it is told the names.
+    pub fit: Option<fn(&mut Fields, &dyn Fn(&str) -> bool)>,
 }
 
-const SPECS: [&Spec; 2] = [&decoder::SPEC, &encoder::SPEC];
+/// What fields amount to, and external names; those of the base model with `prefix` in front.
+pub enum Parts {
+    /// A stack.
+    Stack(fn(&Fields) -> Result<StackConfig, ConfigError>, fn(&Fields, &StackConfig, &mut Table)),
+    /// An encoder with a decoder.
+    EncoderDecoder(
+        fn(&Fields) -> Result<EncoderDecoderConfig, ConfigError>,
+        fn(&Fields, &EncoderDecoderConfig, &mut Table),
+    ),
+}
+
+const SPECS: [&Spec; 5] = [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &vit::SPEC];
 
 /// A config of such a family.
 #[derive(Clone)]
@@ -55,6 +69,14 @@ impl HfConfig {
         Some(Self { spec, model_type, fields: Fields(fields) })
     }
 
+    pub(super) fn fit(&mut self, open: impl FnOnce() -> Result<Weights, CheckpointError>) {
+        if let Some(fit) = self.spec.fit
+            && let Ok(weights) = open()
+        {
+            fit(&mut self.fields, &|name| weights.contains(name));
+        }
+    }
+
     /// Every known `model_type`.
     pub fn known() -> impl Iterator<Item = &'static str> {
         SPECS.iter().flat_map(|spec| spec.model_types).copied()
@@ -66,14 +88,24 @@ impl Family for HfConfig {
         self.model_type
     }
 
-    fn stack(&self) -> Result<StackConfig, ConfigError> {
-        (self.spec.stack)(&self.fields)
+    fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
+        Ok(match &self.spec.parts {
+            Parts::Stack(build, _) => ArchitectureConfig::Stack(build(&self.fields)?),
+            Parts::EncoderDecoder(build, _) => {
+                ArchitectureConfig::EncoderDecoder(Box::new(build(&self.fields)?))
+            }
+        })
     }
 
     fn imports(&self) -> Vec<Import> {
-        let stack = self.stack().expect("imports of a config that was built");
-        let mut table = Table::default();
-        (self.spec.table)(&self.fields, &stack, &mut table);
+        let (fields, mut table) = (&self.fields, Table::default());
+        let built = "imports of a config that was built";
+        match &self.spec.parts {
+            Parts::Stack(build, names) => names(fields, &build(fields).expect(built), &mut table),
+            Parts::EncoderDecoder(build, names) => {
+                names(fields, &build(fields).expect(built), &mut table);
+            }
+        }
         table.0
     }
 
@@ -88,12 +120,17 @@ impl Family for HfConfig {
     }
 
     fn is_base(&self) -> bool {
-        self.fields.class().is_some_and(|class| class.ends_with(self.spec.base))
+        let is = |class: &str| self.spec.bases.iter().any(|base| class.ends_with(base));
+        self.fields.class().is_some_and(is)
     }
 
     fn ignores(&self, name: &str) -> bool {
-        // Buffers that older versions stored, and copies of what is tied.
+        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies of
+        // what is tied.
         name.ends_with(".position_ids")
+            || name.ends_with(".embed_positions.weight")
+            || name.ends_with("coder.embed_tokens.weight")
+            || name.ends_with(".EncDecAttention.relative_attention_bias.weight")
             || name.ends_with(".rotary_emb.inv_freq")
             || (name == "lm_head.weight" || name.ends_with("decoder.weight"))
             || (name.ends_with("decoder.bias"))

@@ -1,12 +1,16 @@
 //! The families: each a config in its own file, what it amounts to, and its import table.
 
+mod bart;
 mod decoder;
 mod encoder;
 mod fields;
 pub mod gpt2;
 pub mod hf;
 pub mod seed;
+mod t5;
+mod vit;
 
+use checkpoint::{CheckpointError, Weights};
 use nn::ConfigError;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,6 +18,7 @@ use serde_json::Value;
 use self::gpt2::Gpt2Config;
 use self::hf::HfConfig;
 use self::seed::SeedConfig;
+use crate::architecture::ArchitectureConfig;
 use crate::import::Import;
 use crate::stack::StackConfig;
 
@@ -22,11 +27,19 @@ pub trait Family {
     /// `model_type` in `config.json`.
     fn model_type(&self) -> &'static str;
 
-    /// The stack it amounts to.
+    /// The architecture it amounts to.
     ///
     /// # Errors
     /// Where the family cannot be built so.
-    fn stack(&self) -> Result<StackConfig, ConfigError>;
+    fn architecture(&self) -> Result<ArchitectureConfig, ConfigError>;
+
+    /// The same, where that is a stack.
+    ///
+    /// # Errors
+    /// Where it is another architecture, too.
+    fn stack(&self) -> Result<StackConfig, ConfigError> {
+        self.architecture()?.into_stack()
+    }
 
     /// External names, in the order they are written.
     fn imports(&self) -> Vec<Import>;
@@ -83,6 +96,13 @@ impl ModelConfig {
                 _ => return None,
             },
         })
+    }
+
+    /// Settles what the config leaves to the weights; where there are none, nothing.
+    pub(crate) fn fit(&mut self, open: impl FnOnce() -> Result<Weights, CheckpointError>) {
+        if let Self::Hf(config) = self {
+            config.fit(open);
+        }
     }
 
     /// Every known `model_type`.

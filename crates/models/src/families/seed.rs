@@ -7,13 +7,14 @@
 
 use nn::{
     BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, NormKind,
-    NormPlacement, TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
+    NormPlacement, TokenHeadConfig, TokenPositions, TransformerConfig, WaveKind, WeightInit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tensor::{Activation, Init};
 
 use super::{Family, fields};
+use crate::architecture::ArchitectureConfig;
 use crate::import::{Import, Source};
 use crate::stack::StackConfig;
 
@@ -65,7 +66,7 @@ impl Family for SeedConfig {
         MODEL_TYPE
     }
 
-    fn stack(&self) -> Result<StackConfig, ConfigError> {
+    fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
         let Self { vocab_size, d_model, n_heads, n_layers, dropout } = *self;
         if !d_model.is_multiple_of(2) {
             let problem = format!("{d_model} is odd: positions are pairs of sine and cosine");
@@ -76,7 +77,7 @@ impl Family for SeedConfig {
             return Err(ConfigError::new("nhead", problem));
         }
         let embed = EmbedConfig {
-            positions: TokenPositions::Sinusoidal,
+            positions: TokenPositions::Sinusoidal(WaveKind::Interleaved),
             scale: (d_model as f32).sqrt(),
             init: Init::Uniform { bound: 0.1 },
             dropout,
@@ -94,12 +95,14 @@ impl Family for SeedConfig {
             ..TransformerConfig::base(n_layers, d_model, n_heads, D_FF)
         };
         let head = HeadConfig::Token(TokenHeadConfig::plain(true));
-        Ok(StackConfig { embed, trunk, heads: vec![("logits", head)] })
+        let heads = vec![("logits", head)];
+        Ok(ArchitectureConfig::Stack(StackConfig { embed, trunk, heads }))
     }
 
     fn imports(&self) -> Vec<Import> {
+        let waves = vec![MAX_LEN, 1, self.d_model];
         let mut table = vec![
-            Import { name: "pos_encoder.pe".into(), source: Source::Waves },
+            Import { name: "pos_encoder.pe".into(), source: Source::Waves(waves) },
             Import::param("encoder.weight", "embed.tokens"),
         ];
         let names = [

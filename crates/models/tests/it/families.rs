@@ -1,11 +1,11 @@
 //! The table that every law runs over: tiny models of each family, and trunks that no family has
 //! yet.
 
-use models::{Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
+use models::{Architecture, Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
-    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, LayerConfig,
-    NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig, TokenPositions,
-    TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind, HeadConfig,
+    LayerConfig, NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig,
+    TokenPositions, TransformerConfig, WaveKind, WeightInit,
 };
 use tensor::{Activation, Init, ParamsBuilder, Pattern};
 use testing::Numbers;
@@ -31,7 +31,8 @@ impl Case {
                 let mut builder = ParamsBuilder::default();
                 let stack = Stack::new(&mut builder, config.clone().check().unwrap());
                 let config = ModelConfig::Gpt2(Gpt2Config::fresh());
-                Model { config, stack, params: builder.build(7) }
+                let architecture = Architecture::Stack(Box::new(stack));
+                Model { config, architecture, params: builder.build(7) }
             }
         };
         let mut numbers = Numbers::new(3);
@@ -55,6 +56,17 @@ impl Case {
             Config::Trunk(c) => {
                 (c.embed.dropout, c.trunk.dropout) = (0.0, DropoutConfig::default());
             }
+        }
+        self
+    }
+
+    /// The same, whose tokens go to all experts: which ones they choose is not smooth.
+    #[must_use]
+    pub fn sent_everywhere(mut self) -> Self {
+        if let Config::Trunk(StackConfig { trunk, .. }) = &mut self.config
+            && let Some(experts) = &mut trunk.experts
+        {
+            experts.per_token = experts.n_experts;
         }
         self
     }
@@ -115,6 +127,7 @@ pub fn cases() -> Vec<Case> {
         trunk("post-norm rms, wide heads, sinusoidal", post_norm()),
         trunk("norms around, normalized queries, cycle of layers, shared blocks", cycled()),
         trunk("relative bias, factored embedding, types", biased()),
+        trunk("experts, one for all, a dense block", routed()),
     ]
 }
 
@@ -182,7 +195,11 @@ fn windowed() -> StackConfig {
 
 fn post_norm() -> StackConfig {
     let base = llama();
-    let embed = EmbedConfig { positions: TokenPositions::Sinusoidal, scale: 6.0, ..base.embed };
+    let embed = EmbedConfig {
+        positions: TokenPositions::Sinusoidal(WaveKind::Interleaved),
+        scale: 6.0,
+        ..base.embed
+    };
     let trunk = TransformerConfig {
         n_kv_heads: 3,
         d_head: 17,
@@ -235,6 +252,20 @@ fn biased() -> StackConfig {
     let positions = AttnPositions::RelativeBias { n_buckets: 8, max_distance: 13 };
     let trunk = TransformerConfig { cycle: cycle(Pattern::Causal, positions), ..base.trunk };
     let transform = Some((Activation::GeluErf, norm));
-    let head = TokenHeadConfig { tied: true, bias: false, transform };
+    let head = TokenHeadConfig { transform, ..TokenHeadConfig::plain(true) };
     StackConfig { embed, trunk, heads: vec![("logits", HeadConfig::Token(head))] }
+}
+
+/// Experts in all blocks but one, and one that every token goes through.
+fn routed() -> StackConfig {
+    let base = llama();
+    let experts = ExpertsConfig {
+        normalise: false,
+        shared: Some(14),
+        dense: vec![1],
+        ..ExpertsConfig::base(5, 2, 22)
+    };
+    let dropout = DropoutConfig { ffn: 0.0, ..base.trunk.dropout };
+    let trunk = TransformerConfig { experts: Some(experts), dropout, ..base.trunk };
+    StackConfig { trunk, ..base }
 }

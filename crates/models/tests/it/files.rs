@@ -237,3 +237,25 @@ fn stored_waves_are_taken_where_they_are_waves() {
         .map(|dir| Weights::open(dir).unwrap().to_f32("pos_encoder.pe").unwrap());
     assert_same_bits("pe", &again, &stored);
 }
+
+/// The table of a family is a bijection: what was read is written again, name by name.
+#[test]
+fn what_transformers_wrote_is_written_again() {
+    let experts = ["mixtral", "qwen2-moe", "qwen2-moe-mixed", "qwen3-moe", "qwen3-moe-mixed"];
+    for name in experts.iter().chain(&["vit", "vit-classifier"]) {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+        let (model, unused) = Model::load(&golden).unwrap();
+        assert_eq!(unused, [""; 0], "{name}");
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("again");
+        save(&model, &dir, MAX_SHARD_BYTES);
+        let [stored, again] = [&golden, &dir].map(|dir| Weights::open(dir).unwrap());
+        assert_eq!(stored.names().count(), again.names().count(), "{name}");
+        for tensor in stored.names() {
+            let [a, b] = [&stored, &again].map(|w| w.get(tensor).unwrap().shape.to_vec());
+            assert_eq!(a, b, "{name}: {tensor}");
+            let [a, b] = [&stored, &again].map(|w| w.to_f32(tensor).unwrap());
+            assert_same_bits(tensor, &a, &b);
+        }
+    }
+}

@@ -40,15 +40,15 @@ fn gpt2_says_what_transformers_says() {
         let device = Device::cpu(isa);
         let capture = Capture::new(["hidden"]);
         let tape = Tape::new(&device, &model.params, Precision::F32).with_capture(&capture);
-        let last = model.stack.forward(&tape, &shared, [2, 17], &mut Context::plain(2, 17));
+        let last = model.stack().forward(&tape, &shared, [2, 17], &mut Context::plain(2, 17));
         let logits = model
-            .stack
+            .stack()
             .token_head()
             .expect("a head over the vocabulary")
             .logits(&tape, &last)
             .value()
             .to_vec();
-        let weight = model.stack.token_head().expect("a head over the vocabulary").projection();
+        let weight = model.stack().token_head().expect("a head over the vocabulary").projection();
         let targets = next(&ids, 17);
         let args =
             CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing: 0.0 };
@@ -83,8 +83,9 @@ fn gpt2_learns_what_torch_learns() {
             let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
             let mut ctx = Context::plain(2, 17);
             ctx.call.recompute = recompute;
-            let hidden = model.stack.forward(&tape, &shared, [2, 17], &mut ctx);
-            let weight = model.stack.token_head().expect("a head over the vocabulary").projection();
+            let hidden = model.stack().forward(&tape, &shared, [2, 17], &mut ctx);
+            let weight =
+                model.stack().token_head().expect("a head over the vocabulary").projection();
             let targets = targets.as_slice();
             let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
             let n = tape.linear_cross_entropy(&hidden, args).n_targets as f32;
@@ -119,7 +120,7 @@ fn the_seed_model_says_what_torch_says() {
         let device = Device::cpu(isa);
         let tape = Tape::new(&device, &model.params, Precision::F32);
         let mut ctx = Context::plain(batch, len);
-        let found = model.stack.forward(&tape, &ids, [batch, len], &mut ctx).value().to_vec();
+        let found = model.stack().forward(&tape, &ids, [batch, len], &mut ctx).value().to_vec();
         let tolerance = Tolerance { abs: 2e-5, rel: 0.0 };
         assert_close(&format!("output on {isa}"), &found, &expected, tolerance);
     }
@@ -130,10 +131,7 @@ fn the_waves_are_those_of_torch() {
     let (model, _) = load("seed-tiny");
     let stored = Weights::open(&folder("seed-tiny")).unwrap().to_f32("pos_encoder.pe").unwrap();
     let fresh = Model::new(model.config.clone(), 0).unwrap();
-    let waves = |model: &Model| {
-        let nn::Embed::Token(embed) = &model.stack.embed;
-        embed.waves().unwrap().to_vec()
-    };
+    let waves = |model: &Model| model.stack().embed.waves().unwrap().values().to_vec();
     assert_close("pe", &waves(&fresh), &stored, Tolerance { abs: 2e-7, rel: 0.0 });
     assert_same_bits("pe", &waves(&model), &stored);
 }

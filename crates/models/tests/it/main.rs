@@ -1,6 +1,8 @@
 //! Laws over all families, and the numbers of other implementations.
 
 mod bounds;
+mod encoder_decoder;
+mod experts;
 #[allow(dead_code)] // Shared; what is of no use here is of use there.
 mod families;
 mod files;

@@ -15,7 +15,7 @@ pub fn device() -> Device {
 /// Tokens of the model's vocabulary.
 pub fn tokens(model: &Model, n: usize, seed: u64) -> Vec<u32> {
     let mut numbers = Numbers::new(seed);
-    (0..n).map(|_| numbers.below(model.stack.config().embed.vocab_size) as u32).collect()
+    (0..n).map(|_| numbers.below(model.stack().config().embed.vocab_size) as u32).collect()
 }
 
 /// The randomness of training, so that everything that can drop does.
@@ -57,7 +57,7 @@ pub fn hidden_with(
     let tape = Tape::new(device, &model.params, precision);
     let mut ctx = Context { call: input.call.clone(), cache };
     let ids: Arc<[u32]> = input.ids.as_slice().into();
-    model.stack.forward(&tape, &ids, input.shape, &mut ctx).value().to_vec()
+    model.stack().forward(&tape, &ids, input.shape, &mut ctx).value().to_vec()
 }
 
 /// The same in f32 and without a cache.
@@ -71,9 +71,9 @@ pub fn logits(at: (&Model, &Device, Precision), input: &Input) -> Vec<f32> {
     let tape = Tape::new(device, &model.params, precision);
     let mut ctx = Context { call: input.call.clone(), cache: None };
     let ids: Arc<[u32]> = input.ids.as_slice().into();
-    let hidden = model.stack.forward(&tape, &ids, input.shape, &mut ctx);
+    let hidden = model.stack().forward(&tape, &ids, input.shape, &mut ctx);
     model
-        .stack
+        .stack()
         .token_head()
         .expect("a head over the vocabulary")
         .logits(&tape, &hidden)
@@ -83,7 +83,7 @@ pub fn logits(at: (&Model, &Device, Precision), input: &Input) -> Vec<f32> {
 
 /// A cache in f32.
 pub fn cache(model: &Model, shape: [usize; 2]) -> KvCache {
-    model.stack.cache(&device(), DType::F32, shape)
+    model.stack().cache(&device(), DType::F32, shape)
 }
 
 /// Gradients of the summed loss, gathered over some passes.
@@ -107,8 +107,8 @@ pub fn learn_in(precision: Precision, model: &Model, parts: &[(Input, Vec<u32>)]
         let tape = Tape::recording(&device, &model.params, precision, &grads);
         let mut ctx = Context { call: input.call.clone(), cache: None };
         let ids: Arc<[u32]> = input.ids.as_slice().into();
-        let hidden = model.stack.forward(&tape, &ids, input.shape, &mut ctx);
-        let head = model.stack.token_head().expect("a head over the vocabulary");
+        let hidden = model.stack().forward(&tape, &ids, input.shape, &mut ctx);
+        let head = model.stack().token_head().expect("a head over the vocabulary");
         let hidden = head.hidden(&tape, &hidden);
         let weight = head.projection();
         let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };

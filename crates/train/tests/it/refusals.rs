@@ -126,7 +126,7 @@ struct Shallow;
 
 impl Objective for Shallow {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
-        let Embed::Token(embed) = &stack.embed;
+        let Embed::Token(embed) = &stack.embed else { panic!("tokens") };
         let x = embed.forward(tape, &batch.inputs, batch.shape, &batch.call);
         let (weight, targets) = (
             stack.token_head().expect("a head over the vocabulary").projection(),

@@ -13,7 +13,7 @@ use crate::support::{NEXT, step_config};
 
 /// Rows of 10 with some targets left out.
 pub fn batch(case: &Case, n_rows: usize) -> Batch {
-    let vocab_size = case.model().stack.config().embed.vocab_size;
+    let vocab_size = case.model().stack().config().embed.vocab_size;
     let mut numbers = Numbers::new(4);
     let mut ids = || (0..n_rows * 10).map(|_| numbers.below(vocab_size) as u32).collect();
     let (inputs, mut targets): (Vec<u32>, Vec<u32>) = (ids(), ids());
@@ -116,7 +116,7 @@ fn smoothing_is_for_training_alone() {
     let judge = |objective: &NextToken| {
         let tape = tensor::Tape::new(&device, &model.params, Precision::F32);
         let micro = tasks::MicroBatch::new(&batch, 10, 0..2, None);
-        tasks::Objective::loss(objective, &tape, &model.stack, &micro)
+        tasks::Objective::loss(objective, &tape, model.stack(), &micro)
     };
     assert_eq!(judge(&smooth), judge(&NEXT));
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use ::checkpoint::{CheckpointError, Weights};
-use models::ModelConfig;
-use nn::{NO_POSITION, TokenPositions};
+use nn::{EmbedConfig, NO_POSITION, TokenPositions};
 
-use crate::commands::load::Loaded;
 use crate::failure::Failure;
 
 /// What models of tokens read, as `transformers` calls it; types last.
-const NAMES: [&str; 5] =
+pub const TOKENS: [&str; 5] =
     ["input_ids", "attention_mask", "position_ids", "token_type_ids", "task_type_ids"];
+
+/// What decoders that follow an encoder read.
+pub const DECODER_TOKENS: [&str; 2] = ["decoder_input_ids", "decoder_attention_mask"];
 
 /// What a model is shown.
 pub struct Inputs {
@@ -35,63 +36,56 @@ struct Matrix {
 }
 
 impl Inputs {
-    /// Reads what `loaded` takes; also returns how many tensors it does not take.
+    /// Reads what a model of tokens takes, under the names `known`, in the order of [`TOKENS`].
     ///
     /// # Errors
     /// Where one is missing, of another type or shape, or out of range.
-    pub fn read(weights: &Weights, loaded: &Loaded) -> Result<(Self, usize), Failure> {
-        let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
-        let embed = &loaded.model.stack.config().embed;
-        let (known, axes): (&[&'static str], _) = if is_seed {
-            (&["src"], "[T, B]")
-        } else {
-            (&NAMES[..3 + embed.types.len()], "[B, T]")
-        };
-        let n_unread = weights.names().filter(|name| !known.contains(name)).count();
-        let ids = Matrix::read(weights, known[0], axes)?;
-        let [batch, len] = if is_seed { [ids.shape[1], ids.shape[0]] } else { ids.shape };
-        let (name, max_len) = (ids.name, loaded.max_len());
-        if batch == 0 || len == 0 {
-            let problem = format!("`{name}` has shape {:?}: there is no token in it", ids.shape);
-            return Err(Failure::new(problem));
-        }
-        // Rotary positions go on beyond the context that was trained.
-        let has_table = embed.positions != TokenPositions::None;
-        if len > max_len && has_table {
-            let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
-            return Err(Failure::new(problem).hint("cut the sequences"));
-        }
-        let mut ids = ids.below(loaded.vocab_size(), "the model knows")?;
-        if is_seed {
-            let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
-            ids = (0..batch).flat_map(row).collect();
-        }
-        let optional = |name, limit, what| -> Result<Option<Arc<[u32]>>, Failure> {
-            if !known.contains(&name) || !weights.contains(name) {
+    pub fn read(
+        weights: &Weights,
+        known: &[&'static str],
+        embed: &EmbedConfig,
+    ) -> Result<Self, Failure> {
+        let ids = Matrix::tokens(weights, known[0], "[B, T]")?;
+        let (shape, ids) = (ids.shape, ids.known_to(embed, ids.shape[1])?);
+        let optional = |at: usize, limit, what| -> Result<Option<Arc<[u32]>>, Failure> {
+            let Some(name) = known.get(at).filter(|name| weights.contains(name)) else {
                 return Ok(None);
-            }
-            let found = Matrix::beside(weights, name, [batch, len])?;
+            };
+            let found = Matrix::beside(weights, name, (known[0], shape))?;
             Ok(Some(found.below(limit, what)?.into()))
         };
-        let types = NAMES[3..].iter().zip(&embed.types);
+        let types = embed.types.iter().enumerate();
         let types: Result<_, _> =
-            types.map(|(name, &n)| optional(name, n, "the model knows types of")).collect();
+            types.map(|(i, &n)| optional(3 + i, n, "the model knows types of")).collect();
         let first = embed.first_position;
-        let positions = optional(
-            "position_ids",
-            max_len.saturating_add(first),
-            "the model knows positions of",
-        )?
-        .map(|given| given.iter().map(|at| at.wrapping_sub(first as u32)).collect())
-        .or_else(|| embed.padding.map(|padding| past_padding(&ids, len, padding)));
-        let inputs = Self {
+        let n_positions = embed.max_len.saturating_add(first);
+        let positions = optional(2, n_positions, "the model knows positions of")?
+            .map(|given| given.iter().map(|at| at.wrapping_sub(first as u32)).collect())
+            .or_else(|| embed.padding.map(|padding| past_padding(&ids, shape[1], padding)));
+        Ok(Self {
             types: types?,
             ids: ids.into(),
-            shape: [batch, len],
-            mask: optional("attention_mask", 2, "a mask is of 0 and 1, of")?,
+            shape,
+            mask: optional(1, 2, "a mask is of 0 and 1, of")?,
             positions,
-        };
-        Ok((inputs, n_unread))
+        })
+    }
+
+    /// Reads tokens `[T, B]`, alone.
+    ///
+    /// # Errors
+    /// As [`Inputs::read`].
+    pub fn time_first(
+        weights: &Weights,
+        known: &[&'static str],
+        embed: &EmbedConfig,
+    ) -> Result<Self, Failure> {
+        let ids = Matrix::tokens(weights, known[0], "[T, B]")?;
+        let [len, batch] = ids.shape;
+        let ids = ids.known_to(embed, len)?;
+        let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
+        let ids = (0..batch).flat_map(row).collect();
+        Ok(Self { ids, shape: [batch, len], mask: None, positions: None, types: Vec::new() })
     }
 }
 
@@ -123,15 +117,40 @@ impl Matrix {
         Ok(Self { name, shape: [rows, cols], values })
     }
 
+    /// Ids of tokens, of which there is one.
+    fn tokens(weights: &Weights, name: &'static str, axes: &str) -> Result<Self, Failure> {
+        let found = Self::read(weights, name, axes)?;
+        if found.shape.contains(&0) {
+            let problem = format!("`{name}` has shape {:?}: there is no token in it", found.shape);
+            return Err(Failure::new(problem));
+        }
+        Ok(found)
+    }
+
+    /// The values, which are tokens of sequences of this length.
+    fn known_to(&self, embed: &EmbedConfig, len: usize) -> Result<Vec<u32>, Failure> {
+        // Rotary positions go on beyond the context that was trained.
+        if len > embed.max_len && embed.positions != TokenPositions::None {
+            let (name, max_len) = (self.name, embed.max_len);
+            let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
+            return Err(Failure::new(problem).hint("cut the sequences"));
+        }
+        self.below(embed.vocab_size, "the model knows")
+    }
+
     /// A tensor of as many rows as the ids have; a single one stands for all.
-    fn beside(weights: &Weights, name: &'static str, shape: [usize; 2]) -> Result<Self, Failure> {
+    fn beside(
+        weights: &Weights,
+        name: &'static str,
+        (ids, shape): (&str, [usize; 2]),
+    ) -> Result<Self, Failure> {
         let mut found = Self::read(weights, name, "[B, T]")?;
         if found.shape == [1, shape[1]] {
             found.values = found.values.repeat(shape[0]);
             found.shape = shape;
         }
         if found.shape != shape {
-            let problem = format!("`{name}` has shape {:?}, `input_ids` {shape:?}", found.shape);
+            let problem = format!("`{name}` has shape {:?}, `{ids}` {shape:?}", found.shape);
             return Err(Failure::new(problem));
         }
         Ok(found)

@@ -1,0 +1,79 @@
+//! What a pass gives out.
+
+use std::collections::BTreeMap;
+
+use models::Stack;
+use nn::Head;
+use tensor::{Capture, Tape, Tensor, Var};
+
+/// A tensor to be written: name, shape, values.
+pub type Output = (String, Vec<usize>, Vec<f32>);
+
+/// What is kept of a pass: scores of routers; and, if they are wanted, hidden states, attentions.
+pub fn capture((hidden_states, attentions): (bool, bool)) -> Capture {
+    let wanted = [("router_logits", true), ("hidden", hidden_states), ("attentions", attentions)];
+    Capture::new(wanted.iter().filter(|(_, is)| *is).map(|(name, _)| *name))
+}
+
+/// What every head gives, and the last hidden state where none scores anything.
+pub fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output> {
+    let head = |(name, head): &'a (&'static str, Head)| {
+        let out = match head {
+            Head::Token(head) => head.logits(tape, hidden),
+            Head::Pooled(head) => head.forward(tape, hidden),
+            Head::Embedding(_) => unreachable!("a head of a dual encoder"),
+        };
+        as_is((*name).into(), out.value())
+    };
+    let is_base = stack.heads.iter().all(|(name, _)| *name == "pooler_output");
+    let last = is_base.then(|| as_is("last_hidden_state".into(), hidden.value()));
+    last.into_iter().chain(stack.heads.iter().map(head)).collect()
+}
+
+/// What was found in the layers of one stack.
+pub struct Layers<'a> {
+    /// Tensors by path.
+    pub found: &'a BTreeMap<String, Tensor>,
+    /// What paths of the stack begin with.
+    pub path: &'a str,
+    /// How many there are.
+    pub n: usize,
+}
+
+impl Layers<'_> {
+    /// Each layer's input as `name.0` and so on, and what the last gave, `last`: the last block's
+    /// own output is not among them, what follows is after the final norm.
+    pub fn hidden_states(
+        &self,
+        name: &str,
+        last: &Tensor,
+        write: fn(String, &Tensor) -> Output,
+    ) -> Vec<Output> {
+        let inner = (0..self.n).map(|i| self.at(i, "hidden"));
+        let all = inner.chain([last]).enumerate();
+        all.map(|(i, x)| write(format!("{name}.{i}"), x)).collect()
+    }
+
+    /// The probabilities of each layer's attention at `place`, as `name.0` and so on.
+    pub fn attentions(&self, name: &str, place: &str) -> Vec<Output> {
+        let of_layer = |i| self.at(i, &format!("{place}.attentions"));
+        (0..self.n).map(|i| as_is(format!("{name}.{i}"), of_layer(i))).collect()
+    }
+
+    /// The scores of every router, numbered as `transformers` does: without layers that have none.
+    pub fn router_logits(&self) -> Vec<Output> {
+        let path = |i| format!("{}blocks.{i}.ffn.router_logits", self.path);
+        let routers = (0..self.n).filter_map(|i| self.found.get(&path(i)));
+        let router = |(i, logits)| as_is(format!("router_logits.{i}"), logits);
+        routers.enumerate().map(router).collect()
+    }
+
+    fn at(&self, layer: usize, what: &str) -> &Tensor {
+        &self.found[&format!("{}blocks.{layer}.{what}", self.path)]
+    }
+}
+
+/// A tensor under its name.
+pub fn as_is(name: String, x: &Tensor) -> Output {
+    (name, x.shape().to_vec(), x.to_vec())
+}

@@ -1,0 +1,84 @@
+//! How a model computes: the architectures, a closed set.
+
+use nn::{ConfigError, Waves};
+use tensor::ParamsBuilder;
+
+use crate::encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
+use crate::stack::{Stack, StackConfig};
+
+/// What an architecture is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ArchitectureConfig {
+    /// Embed, one trunk, heads.
+    Stack(StackConfig),
+    /// One that reads, and one that writes what it makes of it.
+    EncoderDecoder(Box<EncoderDecoderConfig>),
+}
+
+/// How a model computes.
+pub enum Architecture {
+    /// Embed, one trunk, heads.
+    Stack(Box<Stack>),
+    /// One that reads, and one that writes what it makes of it.
+    EncoderDecoder(Box<EncoderDecoder>),
+}
+
+impl ArchitectureConfig {
+    /// Checks it and registers every parameter.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn build(self, builder: &mut ParamsBuilder) -> Result<Architecture, ConfigError> {
+        Ok(match self {
+            Self::Stack(c) => Architecture::Stack(Box::new(Stack::new(builder, c.check()?))),
+            Self::EncoderDecoder(c) => {
+                let pair = EncoderDecoder::new(builder, c.check()?);
+                Architecture::EncoderDecoder(Box::new(pair))
+            }
+        })
+    }
+
+    /// The stack.
+    ///
+    /// # Errors
+    /// Where it is another architecture.
+    pub fn into_stack(self) -> Result<StackConfig, ConfigError> {
+        match self {
+            Self::Stack(stack) => Ok(stack),
+            Self::EncoderDecoder(_) => Err(no_stack()),
+        }
+    }
+}
+
+impl Architecture {
+    /// The stack, where it is one.
+    ///
+    /// # Errors
+    /// Where it is another architecture.
+    pub fn stack(&self) -> Result<&Stack, ConfigError> {
+        match self {
+            Self::Stack(stack) => Ok(stack),
+            Self::EncoderDecoder(_) => Err(no_stack()),
+        }
+    }
+
+    /// What positions are made of that a file may hold.
+    pub(crate) fn waves(&self) -> Option<&Waves> {
+        match self {
+            Self::Stack(stack) => stack.embed.waves(),
+            Self::EncoderDecoder(pair) => pair.encoder.embed.waves(),
+        }
+    }
+
+    /// The same, to be set.
+    pub(crate) fn waves_mut(&mut self) -> Option<&mut Waves> {
+        match self {
+            Self::Stack(stack) => stack.embed.waves_mut(),
+            Self::EncoderDecoder(pair) => pair.encoder.embed.waves_mut(),
+        }
+    }
+}
+
+fn no_stack() -> ConfigError {
+    ConfigError::new("model_type", "is of an encoder with a decoder; a single trunk is needed here")
+}

@@ -1,0 +1,227 @@
+//! Laws of encoders with decoders, over the models that `transformers` wrote.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use checkpoint::{Origin, OsDisk, StagedDir, Weights, weights};
+use models::{Architecture, EncoderDecoder, Model};
+use nn::{Context, KvCache, Memory};
+use tensor::{CrossEntropyArgs, DType, Grads, Precision, Tape};
+use testing::{Tolerance, assert_close, assert_same_bits};
+
+use crate::pass::{DROPPING, Input, device, max_error};
+
+const OF_TOKENS: [&str; 6] = ["t5", "t5-v1-1", "bart", "bart-scaled", "marian", "marian-apart"];
+/// As in `masks`: hidden states are of the order of one.
+const STATES: f32 = 2e-5;
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn load(name: &str) -> Model {
+    let (model, unused) = Model::load(&folder(name)).unwrap();
+    assert_eq!(unused, [""; 0], "{name}");
+    model
+}
+
+fn pair(model: &Model) -> &EncoderDecoder {
+    match &model.architecture {
+        Architecture::EncoderDecoder(pair) => pair,
+        Architecture::Stack(_) => panic!("a stack"),
+    }
+}
+
+fn ids(io: &Weights, name: &str) -> Vec<u32> {
+    io.to_i64(name).unwrap().into_iter().map(|id| id as u32).collect()
+}
+
+/// Tokens that every vocabulary has.
+fn tokens(n: usize, step: usize) -> Vec<u32> {
+    (0..n).map(|i| (i * step % 60) as u32 + 3).collect()
+}
+
+fn encode<'a>(pair: &'a EncoderDecoder, tape: &Tape<'a>, input: &Input) -> Memory {
+    let ids: Arc<[u32]> = input.ids.as_slice().into();
+    pair.encode(tape, &ids, input.shape, input.call.clone())
+}
+
+/// The decoder's last hidden state of what follows `memory`.
+fn decode<'a>(
+    pair: &'a EncoderDecoder,
+    tape: &Tape<'a>,
+    memory: &Memory,
+    input: &Input,
+    cache: Option<&mut KvCache>,
+) -> Vec<f32> {
+    let ids: Arc<[u32]> = input.ids.as_slice().into();
+    let mut ctx = Context { call: input.call.clone(), cache };
+    ctx.call.memory = Some(memory.clone());
+    pair.decode(tape, &ids, input.shape, &mut ctx).value().to_vec()
+}
+
+/// Gradients of the summed loss of `labels`, whose number is also given.
+fn learn(model: &Model, (source, target): (&Input, &Input), labels: &[u32]) -> (Grads, f64, u64) {
+    let (device, pair) = (device(), pair(model));
+    let grads = RefCell::new(Grads::new(&model.params));
+    let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
+    let memory = encode(pair, &tape, source);
+    let ids: Arc<[u32]> = target.ids.as_slice().into();
+    let mut ctx = Context { call: target.call.clone(), cache: None };
+    ctx.call.memory = Some(memory);
+    let hidden = pair.decode(&tape, &ids, target.shape, &mut ctx);
+    let head = pair.decoder.token_head().expect("a head over the vocabulary");
+    let (weight, hidden) = (head.projection(), head.hidden(&tape, &hidden));
+    let args = CrossEntropyArgs { weight, targets: labels, row_weights: None, smoothing: 0.0 };
+    let loss = tape.linear_cross_entropy(&hidden, args);
+    tape.backward();
+    (grads.into_inner(), loss.sum, loss.n_targets)
+}
+
+#[test]
+fn t5_learns_what_torch_learns() {
+    let model = load("t5");
+    let io = Weights::open(&folder("t5").join("call-grad.safetensors")).unwrap();
+    for recompute in [false, true] {
+        let input = |name| {
+            let mut input = Input::plain(&ids(&io, name), 2);
+            input.call.recompute = recompute;
+            input
+        };
+        let (source, target) = (input("input_ids"), input("decoder_input_ids"));
+        let (grads, sum, n) = learn(&model, (&source, &target), &ids(&io, "labels"));
+        let loss = [(sum / n as f64) as f32];
+        assert_close("loss", &loss, &io.to_f32("loss").unwrap(), Tolerance::both(1e-5));
+        for import in model.config.family().imports() {
+            let expected = io.to_f32(&format!("grad.{}", import.name)).unwrap();
+            let own = import.source.own().expect("a parameter");
+            let param = &model.params.find(own).unwrap().param;
+            let found: Vec<f32> = grads.get(param).unwrap().iter().map(|g| g / n as f32).collect();
+            let found = import.source.external(param, &found);
+            let scale = expected.iter().fold(0.0_f64, |m, g| m.max(f64::from(g.abs())));
+            let tolerance = Tolerance { abs: 1e-5 * scale + 1e-7, rel: 1e-4 };
+            assert_close(&import.name, &found, &expected, tolerance);
+        }
+    }
+}
+
+#[test]
+fn every_parameter_is_written_by_backward() {
+    for name in OF_TOKENS {
+        let model = load(name);
+        let mut bits = Vec::new();
+        for recompute in [false, true] {
+            let input = |n, step| {
+                let mut input = Input::plain(&tokens(n, step), 2).with_rng(DROPPING);
+                input.call.recompute = recompute;
+                input
+            };
+            let (grads, ..) = learn(&model, (&input(18, 7), &input(10, 11)), &tokens(10, 13));
+            let mut unwritten = grads.unwritten(&model.params);
+            // The scores' bias is fixed in these families.
+            unwritten.retain(|name| *name != "decoder.heads.logits.bias");
+            assert_eq!(unwritten, [""; 0], "{name}");
+            bits.push(grads.values().to_vec());
+        }
+        assert_same_bits(name, &bits[1], &bits[0]);
+    }
+}
+
+#[test]
+fn padding_of_what_is_read_changes_nothing() {
+    for name in OF_TOKENS {
+        let (model, device) = (load(name), device());
+        let pair = pair(&model);
+        let tape = Tape::new(&device, &model.params, Precision::F32);
+        let (source, target) = (tokens(18, 7), Input::plain(&tokens(10, 11), 2));
+        let memory = encode(pair, &tape, &Input::plain(&source, 2));
+        let expected = decode(pair, &tape, &memory, &target, None);
+        for at in [0, 2, 5] {
+            let cell = |i: usize| {
+                let column = (i % 14).checked_sub(at).filter(|column| *column < 9)?;
+                Some((source[i / 14 * 9 + column], column as u32))
+            };
+            let cells: Vec<_> = (0..28).map(cell).collect();
+            let shown: Vec<u32> = cells.iter().map(|c| c.map_or(5, |(id, _)| id)).collect();
+            let segments: Vec<u32> = cells.iter().map(|c| u32::from(c.is_some())).collect();
+            let positions: Vec<u32> = cells.iter().map(|c| c.map_or(0, |(_, at)| at)).collect();
+            let padded = Input::plain(&shown, 2).with_segments(&segments, &positions);
+            let memory = encode(pair, &tape, &padded);
+            let found = decode(pair, &tape, &memory, &target, None);
+            let error = max_error(&found, &expected);
+            assert!(error < STATES, "{name}, padded from {at}: {error}");
+        }
+    }
+}
+
+#[test]
+fn cached_decoding_at_any_split_equals_the_full_pass() {
+    const LEN: usize = 8;
+    for name in OF_TOKENS {
+        let (model, device) = (load(name), device());
+        let pair = pair(&model);
+        let d_model = pair.config().decoder.trunk.d_model;
+        let tape = Tape::new(&device, &model.params, Precision::F32);
+        let segments = [1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1];
+        let positions = [0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 3, 4, 5, 6];
+        let source = Input::plain(&tokens(14, 7), 2).with_segments(&segments, &positions);
+        let memory = encode(pair, &tape, &source);
+        let ids = tokens(2 * LEN, 11);
+        let full = decode(pair, &tape, &memory, &Input::plain(&ids, 2), None);
+        let mut cache = pair.decoder.cache(&device, DType::F32, [2, LEN]);
+        for ends in [vec![LEN], vec![3, 4, LEN], (1..=LEN).collect()] {
+            cache.truncate(0);
+            assert!(cache.is_empty());
+            let mut start = 0;
+            for end in ends {
+                let part = [&ids[start..end], &ids[LEN + start..LEN + end]].concat();
+                let mut input = Input::plain(&part, 2);
+                input.call = Context::at(2, start, end - start).call;
+                let found = decode(pair, &tape, &memory, &input, Some(&mut cache));
+                let rows = |b: usize| &full[(b * LEN + start) * d_model..(b * LEN + end) * d_model];
+                let error = max_error(&found, &[rows(0), rows(1)].concat());
+                assert!(error < STATES, "{name}, {start} to {end}: {error}");
+                start = end;
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_saved_is_what_was_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in OF_TOKENS {
+        let (model, path) = (load(name), dir.path().join(name));
+        let mut staged = StagedDir::begin(&OsDisk, &path).unwrap();
+        weights::save(&mut staged, "model", &model.entries(), u64::MAX).unwrap();
+        staged.commit(Origin::default()).unwrap();
+        let [found, expected] = [&path, &folder(name)].map(|dir| Weights::open(dir).unwrap());
+        let names = |weights: &Weights| {
+            let mut names: Vec<_> = weights.names().map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&found), names(&expected), "{name}");
+        for tensor in expected.names() {
+            let shape = |weights: &Weights| weights.get(tensor).unwrap().shape.to_vec();
+            assert_eq!(shape(&found), shape(&expected), "{name}: {tensor}");
+            let [found, expected] = [&found, &expected].map(|w| w.to_f32(tensor).unwrap());
+            assert_same_bits(tensor, &found, &expected);
+        }
+    }
+}
+
+#[test]
+fn an_older_config_is_the_same_model() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["t5", "t5-v1-1"] {
+        let here = folder(name);
+        fs::copy(here.join("config.v4.json"), dir.path().join("config.json")).unwrap();
+        fs::copy(here.join("model.safetensors"), dir.path().join("model.safetensors")).unwrap();
+        let architecture =
+            |dir: &Path| Model::load_config(dir).unwrap().family().architecture().unwrap();
+        assert_eq!(architecture(dir.path()), architecture(&here), "{name}");
+    }
+}
