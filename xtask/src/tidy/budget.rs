@@ -7,7 +7,8 @@ use super::File;
 use crate::source::Source;
 
 const MAX_ENGINE: usize = 9_000;
-/// What it is, and may not outgrow: the aim is 15 000.
+/// What it is, and may not outgrow. The first capability was to be 15 000, and is 19 000; the
+/// families, formats and tokenizers of others are the rest.
 const MAX_PRODUCT: usize = 27_000;
 /// Above this a crate asks for a split.
 const MAX_CRATE: usize = 10_000;
@@ -105,8 +106,8 @@ mod tests {
 
     #[test]
     fn over_budget_is_a_problem() {
-        let budget = count(&[file("crates/kernels/src/a.rs", 8_001)]);
-        let problem = "kernels and tensor: 8001 lines of code, at most 8000";
+        let budget = count(&[file("crates/kernels/src/a.rs", MAX_ENGINE + 1)]);
+        let problem = "kernels and tensor: 9001 lines of code, at most 9000";
         assert_eq!(budget.problems(), [problem]);
     }
 }
