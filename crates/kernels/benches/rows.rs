@@ -14,8 +14,10 @@ use kernels::attention::{self, AttnShape, AttnSpec, Pattern, Qkv, QkvGrads, Save
 use kernels::dropout::{self, Dropout};
 use kernels::gemm::{Multiply, Write};
 use kernels::layer_norm::{self, NormGrads, RowStats};
-use kernels::rope::{self, Direction, Pairing, RopeRows, RopeTable};
-use kernels::{Element, Isa, bf16, cross_entropy, embedding, philox, reduce, rms_norm, roof};
+use kernels::rope::{self, Direction, Pairing, RopeTable};
+use kernels::{
+    Element, HeadRows, Isa, bf16, cross_entropy, embedding, philox, reduce, rms_norm, roof,
+};
 
 const ROWS: usize = 2048;
 const D_MODEL: usize = 512;
@@ -151,7 +153,7 @@ impl Bench {
         self.run("dropout", Work::Bytes(4 * n), || dropout::forward(isa, &mut y, &dy, dropout));
         let table = RopeTable::new(ROWS, 64, 1e4, Pairing::Halves);
         let positions: Vec<u32> = (0..ROWS as u32).collect();
-        let rows = RopeRows { row_stride: D_MODEL, offset: 0, n_heads: 8, d_head: 64 };
+        let rows = HeadRows { row_stride: D_MODEL, offset: 0, n_heads: 8, d_head: 64 };
         self.run("rope", Work::Bytes(4 * n), || {
             rope::rotate(isa, &mut y, rows, &table, &positions, Direction::Forward);
         });

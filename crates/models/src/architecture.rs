@@ -8,6 +8,7 @@ use crate::stack::{Stack, StackConfig};
 
 /// What an architecture is made of.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // One a model.
 pub enum ArchitectureConfig {
     /// Embed, one trunk, heads.
     Stack(StackConfig),

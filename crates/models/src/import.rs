@@ -240,14 +240,18 @@ pub(crate) fn read(
                 values.copy_from_slice(&arranged);
             }
             if matches!(source, Source::AboutOne(_)) {
-                values.iter_mut().for_each(|w| *w -= 1.0);
+                for w in values {
+                    *w -= 1.0;
+                }
             }
         }
     }
     for (own, parts) in frozen {
         let param = find(params, own).clone();
         let mut whole = Frozen::default();
-        parts.into_values().for_each(|(dtype, bytes)| whole.push(dtype, bytes));
+        for (dtype, bytes) in parts.into_values() {
+            whole.push(dtype, bytes);
+        }
         params.freeze(&param, whole);
     }
     Ok(())

@@ -173,8 +173,8 @@ impl Model {
         import::entries(&table, &self.params, waves, dtype)
     }
 
-    /// What a GGUF file says of this model, its tokenizer left out, and every tensor under the names
-    /// of GGUF, stored as `dtype` says of name and shape.
+    /// What a GGUF file says of this model, its tokenizer left out, and every tensor under the
+    /// names of GGUF, stored as `dtype` says of name and shape.
     ///
     /// # Errors
     /// Where GGUF has no words for the family.

@@ -79,7 +79,7 @@ impl Stack {
             })
         };
         let heads = c.heads.iter().map(|config| head(builder, config)).collect();
-        Self { embed, trunk, heads, config }
+        Self { config, embed, trunk, heads }
     }
 
     /// The head over the vocabulary, where there is one.

@@ -9,6 +9,7 @@ use crate::experts::Experts;
 use crate::linear::{Linear, LinearInit};
 
 /// The feed-forward network of one block.
+#[allow(clippy::large_enum_variant)] // One a block.
 pub(crate) enum Ffn {
     /// The same for every token.
     Dense(Dense),

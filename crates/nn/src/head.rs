@@ -49,6 +49,7 @@ impl TokenHeadConfig {
 }
 
 /// How things go out: a closed set.
+#[allow(clippy::large_enum_variant)] // A few a model.
 pub enum Head {
     /// A score for every token of the vocabulary.
     Token(TokenHead),

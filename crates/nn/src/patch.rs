@@ -34,6 +34,9 @@ pub struct PatchConfig {
     pub bias: bool,
 }
 
+/// Rows or columns that a new one is made of, with their weights.
+type Weighted = [(usize, f32); 4];
+
 impl PatchConfig {
     /// Rows and columns of patches with learned positions.
     fn side(&self) -> usize {
@@ -98,8 +101,7 @@ impl PatchConfig {
         let class = class.map(|i| (0, if i == 0 { 1.0 } else { 0.0 }));
         let [down, across] =
             [rows, cols].map(|n| (0..n).map(|i| cubic(i, n, side)).collect::<Vec<_>>());
-        let place = |(y, x): (&[(usize, f32); 4], &[(usize, f32); 4])| {
-            let (y, x) = (*y, *x);
+        let place = |(&y, &x): (&Weighted, &Weighted)| {
             y.into_iter().flat_map(move |(row, a)| {
                 x.into_iter().map(move |(col, b)| (first + (row * side + col) as u32, a * b))
             })

@@ -111,13 +111,12 @@ impl EmbeddingHead {
             Pool::Last => vec![len - 1; batch],
             Pool::End(end) => rows(ids.expect("pool: tokens"), end_of, end),
         };
-        let mut y = match &self.probe {
-            Some(probe) => probe.forward(tape, x, call),
-            None => {
-                let rows: Arc<[u32]> =
-                    at.iter().enumerate().map(|(b, at)| (b * len + at) as u32).collect();
-                tape.select_rows(x, &rows)
-            }
+        let mut y = if let Some(probe) = &self.probe {
+            probe.forward(tape, x, call)
+        } else {
+            let rows: Arc<[u32]> =
+                at.iter().enumerate().map(|(b, at)| (b * len + at) as u32).collect();
+            tape.select_rows(x, &rows)
         };
         if let Some(norm) = &self.norm {
             y = norm.forward(tape, &y, DType::F32);

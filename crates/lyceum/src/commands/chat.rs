@@ -70,7 +70,7 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
         let request = Request {
             prompt: talk.prompt(&loaded)?,
             max_tokens: args.max_tokens,
-            sampling: sampling.clone(),
+            sampling,
             seed: args.seed.wrapping_add(talk.messages.len() as u64),
             end: loaded.end(&tokenizer),
             n_samples: 1,

@@ -121,17 +121,14 @@ fn to_gguf(loaded: &Loaded, dtypes: &Dtypes, target: &Path) -> Result<(), Failur
     let name = loaded.dir.file_stem().unwrap_or_default().to_string_lossy();
     metadata.push(("general.name".into(), Meta::Str(&name)));
     let told;
-    match dtypes.weights.metadata() {
+    if let Some(source) = dtypes.weights.metadata() {
         // As it was.
-        Some(source) => {
-            let keys = source.keys().filter(|key| key.starts_with("tokenizer."));
-            metadata.extend(keys.filter_map(|key| Some((key.to_owned(), source.get(key)?))));
-        }
-        None => {
-            let tokenizer = loaded.tokenizer()?;
-            told = (tokenizer.to_gguf(loaded.vocab_size())?, tokenizer.chat_source()?);
-            metadata.extend(tokenizer_metadata(&told.0, told.1.as_deref()));
-        }
+        let keys = source.keys().filter(|key| key.starts_with("tokenizer."));
+        metadata.extend(keys.filter_map(|key| Some((key.to_owned(), source.get(key)?))));
+    } else {
+        let tokenizer = loaded.tokenizer()?;
+        told = (tokenizer.to_gguf(loaded.vocab_size())?, tokenizer.chat_source()?);
+        metadata.extend(tokenizer_metadata(&told.0, told.1.as_deref()));
     }
     let metadata: Vec<(&str, Meta)> =
         metadata.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();

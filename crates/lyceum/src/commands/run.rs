@@ -146,7 +146,9 @@ impl Runner<'_> {
             }
             if !self.args.no_normalize {
                 let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-                vector.iter_mut().for_each(|x| *x /= length);
+                for x in &mut vector {
+                    *x /= length;
+                }
             }
             let _ = writeln!(out, "{}", json!({ "text": line, "embedding": vector }));
         }
@@ -166,8 +168,8 @@ impl Runner<'_> {
         let mut out = String::new();
         for (scores, line) in scores.chunks_exact(n).zip(lines) {
             let likely = likeliest(scores, self.args.top);
-            let named = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
-            self.say(&mut out, line, named);
+            let named: Vec<_> = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
+            self.say(&mut out, line, &named);
         }
         out
     }
@@ -195,15 +197,15 @@ impl Runner<'_> {
             for scores in logits.chunks_exact(logits.len() / at.len()) {
                 let token = |i: usize| self.tokenizer.decode(&[i as u32]).unwrap_or_default();
                 let likely = likeliest(scores, self.args.top);
-                let named = likely.into_iter().map(|(i, p)| (token(i), p)).collect();
-                self.say(&mut out, line, named);
+                let named: Vec<_> = likely.into_iter().map(|(i, p)| (token(i), p)).collect();
+                self.say(&mut out, line, &named);
             }
         }
         Ok(out)
     }
 
     /// One line of what is likely.
-    fn say(&self, out: &mut String, line: &str, named: Vec<(String, f32)>) {
+    fn say(&self, out: &mut String, line: &str, named: &[(String, f32)]) {
         if self.args.json {
             let named: Vec<Value> =
                 named.iter().map(|(name, p)| json!({ "name": name, "p": p })).collect();

@@ -17,6 +17,7 @@ const RXNMAPPER: &str =
 const AKIKI: &str = "akiki-0.0.6/akiki/models";
 
 /// A file or folder of a package; says so and gives nothing where it was not fetched.
+#[allow(clippy::print_stderr)] // A test that is skipped says so.
 fn asset(name: &str) -> Option<PathBuf> {
     let folder = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = || folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")));

@@ -29,9 +29,10 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
 fn worst(found: &Weights, expected: &Weights, name: &str) -> f32 {
     let shapes = [found, expected].map(|w| w.get(name).expect("there").shape.to_vec());
     assert_eq!(shapes[0], shapes[1], "{name}");
-    let of = match expected.contains("decoder_input_ids") && !name.starts_with("encoder_") {
-        true => "decoder_attention_mask",
-        false => "attention_mask",
+    let of = if expected.contains("decoder_input_ids") && !name.starts_with("encoder_") {
+        "decoder_attention_mask"
+    } else {
+        "attention_mask"
     };
     let mask = expected
         .contains(of)

@@ -55,10 +55,8 @@ const DECODER: Side = Side {
 fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
     let (d_model, vocab_size) = (f.size("d_model")?, f.size("vocab_size")?);
     let shared = f.flag_or("share_encoder_decoder_embeddings", true)?;
-    let decoder_vocab_size = match shared {
-        true => vocab_size,
-        false => f.size_or("decoder_vocab_size", vocab_size)?,
-    };
+    let decoder_vocab_size =
+        if shared { vocab_size } else { f.size_or("decoder_vocab_size", vocab_size)? };
     let init = Init::Normal { std: f.real_or("init_std", 0.02)? as f32 };
     let scale = if f.flag_or("scale_embedding", false)? { (d_model as f32).sqrt() } else { 1.0 };
     let is_marian = f.text_or("model_type", "bart")? == "marian";
@@ -66,17 +64,16 @@ fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
         let norm = NormConfig { kind: NORM, eps: NORM_EPS, width: d_model };
         let base = EmbedConfig::base(vocab_size, d_model, f.size("max_position_embeddings")?);
         let base = EmbedConfig { scale, init, dropout: f.real_or("dropout", 0.1)? as f32, ..base };
-        Ok(match is_marian {
-            true => {
-                let positions = TokenPositions::Sinusoidal(WaveKind::Halves);
-                EmbedConfig { positions, ..base }
-            }
-            false => EmbedConfig {
+        Ok(if is_marian {
+            let positions = TokenPositions::Sinusoidal(WaveKind::Halves);
+            EmbedConfig { positions, ..base }
+        } else {
+            EmbedConfig {
                 positions: TokenPositions::Learned,
                 first_position: FIRST_POSITION,
                 norm: Some(norm),
                 ..base
-            },
+            }
         })
     };
     let encoder =

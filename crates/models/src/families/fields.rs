@@ -189,7 +189,7 @@ impl Fields {
     ) -> Result<Vec<LayerConfig>> {
         let types = match self.get("layer_types") {
             None => vec![usual],
-            Some(value) => self.layer_types(n_layers, value)?,
+            Some(value) => Self::layer_types(n_layers, value)?,
         };
         let layer = |(i, layer_type): (usize, &&'static str)| {
             let pattern = match *layer_type {
@@ -201,7 +201,7 @@ impl Fields {
         types.iter().enumerate().map(layer).collect()
     }
 
-    fn layer_types(&self, n_layers: usize, value: &Value) -> Result<Vec<&'static str>> {
+    fn layer_types(n_layers: usize, value: &Value) -> Result<Vec<&'static str>> {
         let of = |value: &Value| match value.as_str() {
             Some(FULL) => Ok(FULL),
             Some(SLIDING) => Ok(SLIDING),

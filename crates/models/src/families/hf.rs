@@ -22,8 +22,11 @@ pub struct Spec {
     /// How classes of base models, without a head, end.
     pub bases: &'static [&'static str],
     /// Settles what the fields leave to the weights, of which it is told the names.
-    pub fit: Option<fn(&mut Fields, &dyn Fn(&str) -> bool)>,
+    pub fit: Option<Fit>,
 }
+
+/// Changes fields by what tensors there are.
+type Fit = fn(&mut Fields, &dyn Fn(&str) -> bool);
 
 /// What fields amount to, and external names; those of the base model with `prefix` in front.
 pub enum Parts {
@@ -125,8 +128,8 @@ impl Family for HfConfig {
     }
 
     fn ignores(&self, name: &str) -> bool {
-        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies of
-        // what is tied.
+        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies
+        // of what is tied.
         name.ends_with(".position_ids")
             || name.ends_with(".embed_positions.weight")
             || name.ends_with("coder.embed_tokens.weight")

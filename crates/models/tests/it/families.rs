@@ -16,6 +16,7 @@ pub struct Case {
     pub config: Config,
 }
 
+#[allow(clippy::large_enum_variant)] // One a case.
 pub enum Config {
     Family(ModelConfig),
     /// What the trunk offers and no family uses.

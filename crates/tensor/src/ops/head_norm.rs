@@ -4,8 +4,8 @@
 //! y[.., n] = x[.., n] * rstd(x[.., n]) * (offset + w),    rstd(x) = 1 / sqrt(mean(x^2) + eps)
 //! ```
 //!
-//! Shapes: `x`, `y` `[.., (heads) * H]`; `w` `[H]` for queries, another for keys; what is neither is
-//! copied. Henry et al., "Query-Key Normalization for Transformers", arXiv:2010.04245.
+//! Shapes: `x`, `y` `[.., (heads) * H]`; `w` `[H]` for queries, another for keys; what is neither
+//! is copied. Henry et al., "Query-Key Normalization for Transformers", arXiv:2010.04245.
 
 use kernels::{HeadRows, head_norm};
 
@@ -63,7 +63,9 @@ impl Tape<'_> {
                     head_norm::backward(device.isa, dx, sweep.grads().zeroed(w), dy, x, saved);
                 }
             });
-            runs.iter().for_each(|(_, w, _)| sweep.wrote(w));
+            for (_, w, _) in &runs {
+                sweep.wrote(w);
+            }
             sweep.give(x.slot, dx);
         })
     }

@@ -61,9 +61,10 @@ impl Tape<'_> {
             {
                 let mut grads = sweep.grads();
                 let dw = grads.zeroed(&w);
+                let weight = shifted(params, &w, offset);
                 by_dtype!(dy.dtype(), G => rms_norm::backward(
                     device.isa, dx.as_mut_slice::<f32>(), dw, dy.as_slice::<G>(),
-                    x.value.as_slice::<f32>(), &shifted(params, &w, offset), rstd.as_slice::<f32>(), write,
+                    x.value.as_slice::<f32>(), &weight, rstd.as_slice::<f32>(), write,
                 ));
             }
             sweep.wrote(&w);

@@ -18,9 +18,10 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, stack.config());
     let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
     let known = if is_seed { &["src"] } else { &TOKENS[..3 + config.embed.types.len()] };
-    let inputs = match is_seed {
-        true => Inputs::time_first(pass.weights, known, &config.embed)?,
-        false => Inputs::read(pass.weights, known, &config.embed)?,
+    let inputs = if is_seed {
+        Inputs::time_first(pass.weights, known, &config.embed)?
+    } else {
+        Inputs::read(pass.weights, known, &config.embed)?
     };
     pass.warn_of_others(known);
     let width = match stack.token_head() {
@@ -43,9 +44,10 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
         ctx.call.positions = positions;
     }
     let hidden = stack.forward(&tape, &inputs.ids, inputs.shape, &mut ctx);
-    let (mut outputs, write): (_, fn(String, &Tensor) -> Output) = match is_seed {
-        true => (vec![time_first("output".into(), hidden.value())], time_first),
-        false => (heads(stack, &tape, &hidden), as_is),
+    let (mut outputs, write): (_, fn(String, &Tensor) -> Output) = if is_seed {
+        (vec![time_first("output".into(), hidden.value())], time_first)
+    } else {
+        (heads(stack, &tape, &hidden), as_is)
     };
     drop(tape);
     let found = capture.into_found();
