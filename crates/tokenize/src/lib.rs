@@ -24,4 +24,4 @@ pub use cut::safe_cut;
 pub use error::TokenizeError;
 pub use stream::DecodeStream;
 pub use tokenizer::Tokenizer;
-pub use train::{END_OF_TEXT, MIN_VOCAB_SIZE};
+pub use train::{END_OF_TEXT, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE};

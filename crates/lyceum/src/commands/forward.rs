@@ -44,6 +44,10 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     let hint = "give fewer or shorter sequences, or ask for less with them";
     machine::refuse_beyond_memory("the forward pass", needed, hint)?;
     let outputs = forward(&inputs, &loaded, (args, env));
+    let is_finite = |(_, _, values): &&Output| values.iter().all(|x| x.is_finite());
+    if let Some((name, ..)) = outputs.iter().find(|output| !is_finite(output)) {
+        env.warn(&format!("not all values of `{name}` are finite: look at weights and inputs"));
+    }
     let entries: Vec<Entry> = outputs
         .iter()
         .map(|(name, shape, values)| Entry::new(name, shape, Values::F32(values)))

@@ -44,29 +44,31 @@ impl Inputs {
         let (name, max_len) = (ids.name, loaded.max_len());
         if batch == 0 || len == 0 {
             let problem = format!("`{name}` has shape {:?}: there is no token in it", ids.shape);
-            return Err(Failure::new(problem));
+            return Err(Failure::new(problem).hint("give one token at least"));
         }
         if len > max_len {
             let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
             return Err(Failure::new(problem).hint("cut the sequences"));
         }
-        let mut ids = ids.below(loaded.vocab_size(), "the model knows")?;
+        let (knows, vocab_size) = ("the model knows", loaded.vocab_size());
+        let mut ids = ids.below(vocab_size, &format!("{knows} 0 to {}", vocab_size - 1))?;
         if is_seed {
             let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
             ids = (0..batch).flat_map(row).collect();
         }
-        let optional = |name, limit, what| -> Result<Option<Arc<[u32]>>, Failure> {
+        let optional = |name, limit, what: &str| -> Result<Option<Arc<[u32]>>, Failure> {
             if !known.contains(&name) || !weights.contains(name) {
                 return Ok(None);
             }
             let found = Matrix::beside(weights, name, [batch, len])?;
             Ok(Some(found.below(limit, what)?.into()))
         };
+        let positions = format!("{knows} positions of 0 to {}", max_len - 1);
         let inputs = Self {
             ids: ids.into(),
             shape: [batch, len],
-            mask: optional("attention_mask", 2, "a mask is of 0 and 1, of")?,
-            positions: optional("position_ids", max_len, "the model knows positions of")?,
+            mask: optional("attention_mask", 2, "a mask is of 0 and 1")?,
+            positions: optional("position_ids", max_len, &positions)?,
         };
         Ok((inputs, n_unread))
     }
@@ -84,7 +86,7 @@ impl Matrix {
         })?;
         let &[rows, cols] = view.shape else {
             let problem = format!("`{name}` has shape {:?}, expected {axes}", view.shape);
-            return Err(Failure::new(problem));
+            return Err(Failure::new(problem).hint("a single sequence has a batch of 1"));
         };
         let values = weights.to_i64(name)?;
         Ok(Self { name, shape: [rows, cols], values })
@@ -99,19 +101,21 @@ impl Matrix {
         }
         if found.shape != shape {
             let problem = format!("`{name}` has shape {:?}, `input_ids` {shape:?}", found.shape);
-            return Err(Failure::new(problem));
+            return Err(
+                Failure::new(problem).hint("give as many rows and columns as there are ids")
+            );
         }
         Ok(found)
     }
 
-    /// The values, each in `0..limit`.
-    fn below(&self, limit: usize, what: &str) -> Result<Vec<u32>, Failure> {
+    /// The values, each in `0..limit`, which is what `expected` says.
+    fn below(&self, limit: usize, expected: &str) -> Result<Vec<u32>, Failure> {
         let in_range = |x: &i64| usize::try_from(*x).is_ok_and(|x| x < limit);
         if let Some(at) = self.values.iter().position(|x| !in_range(x)) {
             let (name, cols) = (self.name, self.shape[1]);
             let (row, col, value) = (at / cols, at % cols, self.values[at]);
-            let problem = format!("`{name}`[{row}, {col}] is {value}, {what} 0 to {}", limit - 1);
-            return Err(Failure::new(problem));
+            let problem = format!("`{name}`[{row}, {col}] is {value}, {expected}");
+            return Err(Failure::new(problem).hint("were the inputs made for another model?"));
         }
         Ok(self.values.iter().map(|&x| x as u32).collect())
     }
