@@ -156,11 +156,12 @@ impl CheckpointError {
             Self::NoCheckpoint { .. } => {
                 "continue the run with `--resume`: its first checkpoint is yet to come"
             }
-            Self::Read { .. }
-            | Self::Json { .. }
-            | Self::MissingTensor { .. }
-            | Self::Dtype { .. }
-            | Self::Shape { .. } => return None,
+            Self::Json { .. } => "it was changed or cut short: write or fetch it again",
+            Self::MissingTensor { .. } | Self::Shape { .. } => {
+                "the weights are of another model than `config.json` tells: fetch both again"
+            }
+            Self::Dtype { .. } => "store it in a type that is expected",
+            Self::Read { .. } => return None,
         };
         Some(hint.to_owned())
     }

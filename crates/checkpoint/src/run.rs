@@ -282,7 +282,6 @@ fn is_unused(path: &Path) -> Result<bool, CheckpointError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
         Err(error) => return Err(CheckpointError::read(path)(error)),
     };
     for entry in entries {

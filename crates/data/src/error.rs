@@ -124,7 +124,7 @@ pub enum DataError {
         found: String,
     },
     /// Not enough tokens for one window.
-    #[error("the corpus has {n_tokens} tokens, one window of seq_len = {seq_len} needs {needed}")]
+    #[error("the text has {n_tokens} tokens, one window of seq_len = {seq_len} needs {needed}")]
     TooFewTokens {
         /// Tokens there are.
         n_tokens: u64,
@@ -177,16 +177,16 @@ impl DataError {
             }
             Self::NoFiles { .. } => {
                 "a folder is searched for .txt, .text, .md, .jsonl, .ndjson and .parquet, also .gz \
-                and .zst; set `format` to read every file"
+                and .zst; set `data.read.format` to read every file"
             }
             Self::Empty { .. } => "name a file with text in it",
-            Self::Utf8 { file, utf16, .. } => {
+            Self::Utf8 { utf16, .. } => {
                 let (what, from) = if *utf16 {
                     ("it looks like UTF-16:", "UTF-16")
                 } else {
                     ("convert it first, such as", "LATIN1")
                 };
-                return Some(format!("{what} `iconv -f {from} -t UTF-8 {file} > utf8.txt`"));
+                return Some(format!("{what} `iconv -f {from} -t UTF-8 FILE > utf8.txt`"));
             }
             Self::Binary { .. } => "only text is read; extract the text first",
             Self::Compressed { .. } => "the download may be incomplete: fetch it again",
@@ -202,15 +202,20 @@ impl DataError {
             }
             Self::OtherTokenizer { .. } => "use the tokenizer it was made with, or build it again",
             Self::TooFewTokens { n_tokens, needed, seq_len } => {
-                match (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens)) {
-                    0 => "add text: there is nothing to predict",
-                    fits => return Some(format!("`seq_len = {fits}` would do, or add text")),
+                let fits = (*seq_len as u64).saturating_sub(needed.saturating_sub(*n_tokens));
+                // A shorter window would not do, or nothing could be learned from it.
+                if *n_tokens >= 16 && fits >= 16 {
+                    return Some(format!("`data.seq_len={fits}` would do, or add text"));
                 }
+                "add text: this is too little to learn from"
             }
             Self::Cursor { .. } => "the checkpoint belongs to other data or another `seq_len`",
             Self::CompressedParquet { .. } => "save it as a file, decompressed",
             Self::Tokenize(error) => return error.hint(),
-            Self::Io { .. } | Self::Parquet { .. } | Self::Config { .. } => return None,
+            Self::Parquet { .. } => {
+                "fetch it again; or write it again, uncompressed or in snappy, gzip or zstd"
+            }
+            Self::Io { .. } | Self::Config { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -111,6 +111,16 @@ impl Source {
         let entries = list::list(paths, options.format)?.entries;
         Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
+
+    /// How many files in its folders are not read: of another format, or links that are not
+    /// followed.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn n_skipped(&self) -> Result<usize, DataError> {
+        let Self::Paths { paths, options } = self else { return Ok(0) };
+        Ok(list::list(paths, options.format)?.n_skipped)
+    }
 }
 
 /// The documents of a [`Source`].

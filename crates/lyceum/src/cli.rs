@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::PrecisionArg;
@@ -111,7 +112,7 @@ pub struct RecipeArgs {
     /// The recipe: a TOML file, or `austen` (the default), `tang`, `seed`, which are in the binary
     #[arg(value_name = "RECIPE")]
     pub name: Option<String>,
-    /// Set a key of the recipe, such as `train.steps=100`; may be repeated
+    /// Set a key of the recipe, such as `train.steps=100`; may be repeated, the last counts
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 }
@@ -157,7 +158,7 @@ pub struct Generate {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// End where this text would come (it is not printed); may be repeated
-    #[arg(long = "stop", value_name = "TEXT")]
+    #[arg(long = "stop", value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub stops: Vec<String>,
     /// How many continuations
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
@@ -230,7 +231,7 @@ Examples:
 A `gpt2` reads `input_ids` [B, T] and, if they are there, `attention_mask` [B, T] and
 `position_ids` [B, T]; it writes `logits` [B, T, V], `hidden_states.0` .. [B, T, D] and
 `attentions.0` .. [B, N, T, T]. A `seed_transformer` reads `src` [T, B] and writes `output`
-[T, B, D]. Integers are I64 or I32. What is computed at a masked position means nothing.";
+[T, B, D]. Of integers any type will do. What is computed at a masked position means nothing.";
 
 /// Options of `forward`.
 #[derive(Args, Debug)]
@@ -307,7 +308,7 @@ pub enum RunsCommand {
 const PLAN_EXAMPLES: &str = "\
 Examples:
   lyceum plan
-  lyceum plan recipe.toml --set train.batch=16";
+  lyceum plan recipe.toml --set train.batch_size=16";
 
 /// Options of `plan` and `verify`.
 #[derive(Args, Debug)]
@@ -379,8 +380,8 @@ Examples:
   lyceum completions zsh > ~/.zfunc/_lyceum
   lyceum completions fish > ~/.config/fish/completions/lyceum.fish";
 
-/// More threads than any machine has, and fewer than would exhaust one.
-const MAX_THREADS: usize = 4096;
+/// More threads than any machine has; many more do nothing but wait for each other.
+const MAX_THREADS: usize = 1024;
 
 /// A number of threads.
 ///
@@ -401,6 +402,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+    use crate::recipe::Recipe;
 
     #[test]
     fn the_declaration_is_consistent() {
@@ -415,5 +417,61 @@ mod tests {
             command.get_name() != "man" && !help.contains("lyceum ")
         });
         assert_eq!(without.map(clap::Command::get_name).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    /// The words of a line of a shell, up to a pipe, a redirection or a comment.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![];
+        for (i, part) in line.split('"').enumerate() {
+            if i % 2 == 1 {
+                words.push(part.to_owned());
+                continue;
+            }
+            for word in part.split_whitespace() {
+                if ["|", ">", "#"].contains(&word) {
+                    return words;
+                }
+                words.push(word.to_owned());
+            }
+        }
+        words
+    }
+
+    /// Where a line of a shell calls this program.
+    fn call(line: &str) -> Option<&str> {
+        let at = line.find("lyceum ")?;
+        let before = line[..at].trim_start();
+        let calls = before.is_empty() || before.ends_with("| ") || before.starts_with("LYCEUM_");
+        calls.then_some(&line[at..])
+    }
+
+    #[test]
+    fn every_example_is_a_command_and_its_keys_are_a_recipes() {
+        let helps = [PRETRAIN_EXAMPLES, GENERATE_EXAMPLES, EVAL_EXAMPLES, FORWARD_EXAMPLES];
+        let more = [INSPECT_EXAMPLES, RUNS_EXAMPLES, PLAN_EXAMPLES, VERIFY_EXAMPLES];
+        let rest = [DOCTOR_EXAMPLES, BENCH_EXAMPLES, COMPLETIONS_EXAMPLES];
+        let readmes =
+            [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")];
+        let mut n_sets = 0;
+        for text in helps.iter().chain(&more).chain(&rest).chain(&readmes) {
+            let text = text.replace("\\\n", " ").replace("cargo run --release --", "lyceum");
+            for line in text.lines().filter_map(call) {
+                let cli =
+                    Cli::try_parse_from(words(line)).unwrap_or_else(|e| panic!("{line}: {e}"));
+                let sets = match cli.command {
+                    Command::Pretrain(args) => args.recipe.set,
+                    Command::Plan(args) | Command::Verify(args) => args.recipe.set,
+                    _ => vec![],
+                };
+                n_sets += sets.len();
+                Recipe::load("seed", &sets).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+            }
+        }
+        assert_eq!(n_sets, 6);
+        for readme in readmes {
+            let recipe = readme.split("```toml\n").nth(1).and_then(|text| text.split("```").next());
+            let recipe = Recipe::parse(recipe.expect("one"), "README", &[]).expect("parses");
+            assert!(recipe.check().is_ok());
+        }
     }
 }

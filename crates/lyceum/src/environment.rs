@@ -36,6 +36,8 @@ pub enum Log {
 /// What every command shares.
 #[derive(Clone, Debug)]
 pub struct Env {
+    /// What this program was called by.
+    pub program: PathBuf,
     /// The instruction set that computes.
     pub isa: Isa,
     /// Threads that compute.
@@ -70,6 +72,7 @@ impl Env {
             .or_else(|| dir("XDG_CACHE_HOME").map(|dir| dir.join("lyceum")))
             .or_else(|| dir("HOME").map(|dir| dir.join(".cache/lyceum")));
         Ok(Self {
+            program: env::args_os().next().map_or_else(|| "lyceum".into(), PathBuf::from),
             isa: text("LYCEUM_ISA").map_or(Ok(Isa::detect()), |value| parse_isa(&value))?,
             n_threads: global.threads.or(threads).unwrap_or_else(cores),
             log: if global.quiet { Log::Warn } else { log },
@@ -137,12 +140,12 @@ fn parse_isa(value: &str) -> Result<Isa, Failure> {
 
 fn parse_threads(value: &str) -> Result<usize, Failure> {
     let refused = |expected| Failure::new(format!("`LYCEUM_THREADS` is `{value}`, {expected}"));
-    n_threads(value).map_err(refused)
+    n_threads(value).map_err(|expected| refused(expected).hint("unset it, or give `--threads`"))
 }
 
 fn parse_log(value: &str) -> Result<Log, Failure> {
     let message = format!("`LYCEUM_LOG` is `{value}`, expected warn, info or debug");
-    Log::from_str(value, false).map_err(|_| Failure::new(message))
+    Log::from_str(value, false).map_err(|_| Failure::new(message).hint("unset it for `info`"))
 }
 
 #[cfg(test)]
@@ -174,7 +177,7 @@ mod tests {
             ("LYCEUM_DEVICE", "cuda", "hint: unset it, or set it to `cpu`; `cuda` is not in this"),
             ("LYCEUM_ISA", "sse9", "`LYCEUM_ISA` is `sse9`: there is no such path"),
             ("LYCEUM_ISA", "AVX2", "hint: this CPU runs `portable`"),
-            ("LYCEUM_THREADS", "0", "`LYCEUM_THREADS` is `0`, expected a number from 1 to 4096"),
+            ("LYCEUM_THREADS", "0", "`LYCEUM_THREADS` is `0`, expected a number from 1 to 1024"),
             ("LYCEUM_THREADS", "two", "`two`"),
             ("LYCEUM_LOG", "loud", "expected warn, info or debug"),
         ] {

@@ -47,7 +47,7 @@ impl Failure {
             }
             source = cause.source();
         }
-        failure.hint = hint.or_else(|| not_found(error));
+        failure.hint = hint.or_else(|| hint_of_system(error).map(str::to_owned));
         failure
     }
 
@@ -116,15 +116,20 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
     }
 }
 
-fn not_found(error: &(dyn Error + 'static)) -> Option<String> {
-    let mut at = Some(error);
-    while let Some(error) = at {
-        if error.downcast_ref().is_some_and(|e: &io::Error| e.kind() == io::ErrorKind::NotFound) {
-            return Some("check the path; a relative one starts at the current directory".into());
-        }
-        at = error.source();
-    }
-    None
+/// What to do about what the system said, where that is known.
+fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let Some(system) = error.downcast_ref::<io::Error>() else {
+        return hint_of_system(error.source()?);
+    };
+    Some(match system.kind() {
+        NotFound => "check the path; a relative one starts at the current directory",
+        PermissionDenied => "ask its owner for the right, or give a path that you may use",
+        IsADirectory => "name a file: this is a directory",
+        NotADirectory => "a file is where a directory is needed: give another path",
+        InvalidData => "it is not UTF-8 text: is it the right file?",
+        _ => return None,
+    })
 }
 
 /// Of standard output: commands read and write files through errors that name them.
@@ -159,7 +164,9 @@ with_hints! {
 
 impl From<generate::SamplingError> for Failure {
     fn from(error: generate::SamplingError) -> Self {
-        Self::of(&error, None)
+        let flag = error.field.replace('_', "-");
+        Self::new(format!("`--{flag}` is {}, expected {}", error.value, error.expected))
+            .hint("change it, or leave it out: `lyceum generate --help` tells what it does")
     }
 }
 

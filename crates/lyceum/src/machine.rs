@@ -28,9 +28,9 @@ pub struct Machine {
 /// Memory this process may still take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// The smaller of what the machine has available and what the control group leaves.
+    /// The least of what the machine has available, and what the limits of the process leave.
     pub available_bytes: u64,
-    /// Which of the two it is: [`MACHINE`] or [`CONTROL_GROUP`].
+    /// Which it is: [`MACHINE`], [`CONTROL_GROUP`] or [`ADDRESS_SPACE`].
     pub bound: &'static str,
 }
 
@@ -38,12 +38,16 @@ pub struct Memory {
 pub const MACHINE: &str = "machine";
 /// The limit of a control group is (a container, a systemd slice, a batch job).
 pub const CONTROL_GROUP: &str = "control group";
+/// The limit of the process's addresses is (`ulimit -v`).
+pub const ADDRESS_SPACE: &str = "address space";
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&bytes(self.available_bytes))?;
-        let is_group = self.bound == CONTROL_GROUP;
-        f.write_str(if is_group { " (limit of the control group)" } else { "" })
+        match self.bound {
+            MACHINE => Ok(()),
+            bound => write!(f, " (limit of the {bound})"),
+        }
     }
 }
 
@@ -79,8 +83,7 @@ pub fn refuse_beyond_memory(what: &str, needed_bytes: u64, hint: &str) -> Result
     let Some(memory) = memory().filter(|memory| needed_bytes > memory.available_bytes) else {
         return Ok(());
     };
-    let (needed, available) = (needed_bytes >> 20, memory.available_bytes >> 20);
-    let problem = format!("{what} needs {needed} MiB of memory, {available} are available");
+    let problem = format!("{what} needs {} of memory, available: {memory}", bytes(needed_bytes));
     Err(Failure::new(problem).hint(hint))
 }
 
@@ -123,14 +126,23 @@ impl Roots {
         let machine = meminfo.and_then(|text| kib(&text, "MemAvailable"));
         let machine = machine.map(|bytes| (bytes, MACHINE));
         let group = self.control_group().map(|bytes| (bytes, CONTROL_GROUP));
-        let (available_bytes, bound) =
-            machine.into_iter().chain(group).min_by_key(|(bytes, _)| *bytes)?;
+        let addresses = self.address_space().map(|bytes| (bytes, ADDRESS_SPACE));
+        let bounds = machine.into_iter().chain(group).chain(addresses);
+        let (available_bytes, bound) = bounds.min_by_key(|(bytes, _)| *bytes)?;
         Some(Memory { available_bytes, bound })
     }
 
     /// A field of `/proc/self/status` that is a size.
     fn status(&self, field: &str) -> Option<u64> {
         kib(&fs::read_to_string(self.proc.join("self/status")).ok()?, field)
+    }
+
+    /// What the limit of the process's addresses leaves.
+    fn address_space(&self) -> Option<u64> {
+        let limits = fs::read_to_string(self.proc.join("self/limits")).ok()?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
+        let limit = line.split_whitespace().next()?.parse::<u64>().ok()?;
+        Some(limit.saturating_sub(self.status("VmSize").unwrap_or(0)))
     }
 
     /// What the tightest of the groups this process is in leaves, version 1 or 2.

@@ -7,7 +7,7 @@
 //! machine      what the program runs on
 //! estimate     what a run or a pass takes
 //! recipe       everything a run is made of
-//! stop         Ctrl-C and SIGTERM
+//! stop         Ctrl-C, SIGTERM and SIGHUP
 //! progress     how a training run stands, on standard error
 //! commands     one file a command
 //! ```
@@ -26,6 +26,7 @@ mod recipe;
 mod stop;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 
@@ -34,7 +35,13 @@ use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let ended = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(asked) if asked.use_stderr() => asked.exit(),
+        // Printing nothing more says whether all of it could be written.
+        Err(help) => help.print().map_err(Failure::from).and_then(|()| commands::print("")),
+    };
+    match ended {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
             failure.print(environment::stderr_color());
@@ -54,5 +61,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
     pool.context(format!("failed to start {n} threads"))
         .map_err(|failure| failure.hint("ask for fewer with `--threads`"))?
-        .install(|| commands::run(&cli.command, &env))
+        .install(|| {
+            let began = Instant::now();
+            let ended = commands::run(&cli.command, &env);
+            env.debug(|| format!("ended after {:.2?}", began.elapsed()));
+            ended
+        })
 }

@@ -87,6 +87,12 @@ impl Progress {
         }
     }
 
+    /// The bar, where there is one: what another thread says goes above it.
+    pub fn bar(&self) -> Option<ProgressBar> {
+        let View::Bar(bar) = &self.view else { return None };
+        Some(bar.clone())
+    }
+
     /// Takes the bar away; what was said stays.
     pub fn finish(&self) {
         if let View::Bar(bar) = &self.view {

@@ -13,6 +13,7 @@ use data::BatchConfig;
 use models::ModelConfig;
 use nn::ConfigError;
 use serde::{Deserialize, Serialize};
+use tokenize::{MAX_VOCAB_SIZE, MIN_VOCAB_SIZE};
 use toml::Table;
 
 pub use self::override_::differences;
@@ -70,6 +71,7 @@ impl From<ConfigError> for Failure {
             "max_len" => "data.seq_len".to_owned(),
             // As the family's own config has it.
             "nhead" => "model.n_heads".to_owned(),
+            field if field.ends_with("dropout") => "model.dropout".to_owned(),
             field => format!("model.{field}"),
         };
         refused(&field, error.problem)
@@ -111,6 +113,10 @@ impl Recipe {
             _ => std::fs::read_to_string(path)
                 .context(format!("failed to read recipe `{}`", path.display()))?,
         };
+        if toml::from_str::<Table>(&text).is_ok_and(|table| table.is_empty()) {
+            let problem = format!("recipe `{name}` is empty");
+            return Err(Failure::new(problem).hint(override_::SECTIONS));
+        }
         Self::parse(&text, name, sets)
     }
 
@@ -125,8 +131,15 @@ impl Recipe {
         let mut table: Table = toml::from_str(text).map_err(explain)?;
         for set in sets {
             override_::apply(&mut table, set)?;
+            // One by one, so that a message can name the one at fault.
+            let explain = |error| override_::explain(&error, &format!("--set {set}"));
+            let _: Self = table.clone().try_into().map_err(explain)?;
         }
-        table.try_into().map_err(|e| override_::explain(&e, "--set"))
+        let mut recipe: Self = table.try_into().map_err(explain)?;
+        // Which text it is, is stored: one of the program, or the user's own.
+        let data = &mut recipe.data;
+        data.corpus = data.paths.is_empty().then(|| data.corpus.unwrap_or_default());
+        Ok(recipe)
     }
 
     /// Everything that can be wrong with single values, before anything is read or built.
@@ -141,11 +154,16 @@ impl Recipe {
         let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
         let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
         let share = |x: f32| (0.0..1.0).contains(&x);
-        let saves = train.checkpoint_every;
+        let (saves, vocab_size) = (train.checkpoint_every, self.tokenizer.vocab_size);
+        let is_made = self.tokenizer.path.is_none();
+        let fits_vocab = !is_made || (MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size);
+        let (micro_batch, of_batch) = (train.micro_batch, "at most `train.batch_size`");
         let some = |n: u64| (1..=1 << 40).contains(&n);
-        let values: [(_, &dyn Display, _, _); 15] = [
+        let values: [(_, &dyn Display, _, _); 17] = [
             ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "in [1, 2^40]"),
             ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
+            ("train.micro_batch", &micro_batch, micro_batch <= train.batch_size, of_batch),
+            ("tokenizer.vocab_size", &vocab_size, fits_vocab, "in [257, 2^20]"),
             ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
             ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
             ("train.steps", &train.steps, some(train.steps), "in [1, 2^40]"),
@@ -170,6 +188,13 @@ impl Recipe {
             let failure = refused("optim", error);
             hint.into_iter().fold(failure, Failure::hint)
         })
+    }
+
+    /// What is set and does nothing, which a person should know.
+    pub fn without_effect(&self) -> Option<&'static str> {
+        let ModelSection { depth, n_layers, d_model, n_heads, .. } = self.model;
+        let all = depth.is_some() && n_layers.is_some() && d_model.is_some() && n_heads.is_some();
+        all.then_some("`model.depth` has no effect: every size is set")
     }
 
     /// How the data comes.

@@ -43,7 +43,9 @@ impl ModelError {
             Self::Constant { .. } => {
                 Some("the table of positions is fixed: were the weights changed by hand?".into())
             }
-            Self::Json { .. } | Self::Config { .. } => None,
+            Self::Json { .. } | Self::Config { .. } => {
+                Some("fetch `config.json` again, or correct it".into())
+            }
         }
     }
 }

@@ -18,7 +18,8 @@ pub const END_OF_TEXT: &str = "<|endoftext|>";
 /// The 256 bytes and [`END_OF_TEXT`].
 pub const MIN_VOCAB_SIZE: usize = 257;
 
-const MAX_VOCAB_SIZE: usize = 1 << 20;
+/// The largest that is trained.
+pub const MAX_VOCAB_SIZE: usize = 1 << 20;
 
 /// A pair that is seen once is no regularity.
 const MIN_FREQUENCY: u64 = 2;

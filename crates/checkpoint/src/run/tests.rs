@@ -249,9 +249,13 @@ fn a_directory_of_something_else_is_left_alone() {
     fs::write(&notes, "mine").unwrap();
     let error = RunDir::resume(temp.path()).err().unwrap();
     assert!(matches!(error, CheckpointError::NotARun { .. }), "{error}");
-    for path in [temp.path(), &notes] {
-        let error = RunDir::create(path).err().unwrap();
-        assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
+    let error = RunDir::create(temp.path()).err().unwrap();
+    assert!(matches!(error, CheckpointError::Exists { .. }), "{error}");
+    for path in [notes.clone(), notes.join("run")] {
+        let CheckpointError::Read { source, .. } = RunDir::create(&path).err().unwrap() else {
+            panic!("a file is no directory");
+        };
+        assert_eq!(source.kind(), io::ErrorKind::NotADirectory);
     }
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 1);
 }

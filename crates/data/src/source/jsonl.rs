@@ -12,8 +12,9 @@ use crate::error::quoted;
 /// A line is held whole; a longer one is no line of text.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-const HINT_LINES: &str = "JSONL is one JSON object a line; a text file is `format = \"text\"`";
-const HINT_FIELD: &str = "name the field that holds the text with `field`";
+const HINT_LINES: &str =
+    "JSONL is one JSON object a line; a text file is `data.read.format = \"text\"`";
+const HINT_FIELD: &str = "name the field that holds the text with `data.read.field`";
 const HINT_LENGTH: &str = "is it one JSON object a line?";
 
 /// What is wrong with a line, and what to do about it.

@@ -10,7 +10,7 @@ use crate::DataError;
 const DEPTH_MAX: usize = 64;
 
 /// The files of a source in the order they are read, and how many of its folders' are not: those of
-/// unknown format, and links to folders.
+/// unknown format, and links to folders or to nothing.
 #[derive(Default)]
 pub(super) struct Listing {
     pub entries: Vec<Entry>,
@@ -59,6 +59,10 @@ fn walk(
     }
     paths.sort();
     for path in paths {
+        if path.is_symlink() && !path.exists() {
+            listing.n_skipped += 1;
+            continue;
+        }
         let metadata = fs::metadata(&path).map_err(DataError::io("open", &path))?;
         let known = format.or_else(|| format_of(&path));
         match known {

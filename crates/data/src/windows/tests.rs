@@ -231,15 +231,19 @@ fn refused(lens: &[usize], seq_len: usize, mode: Mode) -> DataError {
 
 #[test]
 fn a_corpus_shorter_than_a_window_says_what_would_fit() {
-    let error = refused(&[9], 16, Mode::Stream);
-    let expected = "the corpus has 10 tokens, one window of seq_len = 16 needs 16";
+    let error = refused(&[29], 36, Mode::Stream);
+    let expected = "the text has 30 tokens, one window of seq_len = 36 needs 36";
     assert_eq!(error.to_string(), expected);
-    assert_eq!(error.hint().unwrap(), "`seq_len = 10` would do, or add text");
-    batches(&store(&[9], true), config(1, 10, Mode::Stream));
+    assert_eq!(error.hint().unwrap(), "`data.seq_len=30` would do, or add text");
+    batches(&store(&[29], true), config(1, 30, Mode::Stream));
     let without_end =
-        Batches::new(store(&[10], false), config(1, 10, Mode::Stream), Cursor::default());
-    assert_eq!(without_end.unwrap_err().hint().unwrap(), "`seq_len = 9` would do, or add text");
-    batches(&store(&[10], false), config(1, 9, Mode::Stream));
+        Batches::new(store(&[30], false), config(1, 30, Mode::Stream), Cursor::default());
+    let hint = without_end.unwrap_err().hint().unwrap();
+    assert_eq!(hint, "`data.seq_len=29` would do, or add text");
+    batches(&store(&[30], false), config(1, 29, Mode::Stream));
+    // Windows of a few tokens teach nothing: they are not suggested.
+    let hint = refused(&[9], 256, Mode::Stream).hint().unwrap();
+    assert_eq!(hint, "add text: this is too little to learn from");
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn empty_and_one_token_corpora_are_refused() {
         let one = Batches::new(store(&[1], false), config(1, 1, mode), Cursor::default());
         let error = one.unwrap_err();
         assert!(matches!(error, DataError::TooFewTokens { n_tokens: 1, .. }), "{error}");
-        assert_eq!(error.hint().unwrap(), "add text: there is nothing to predict");
+        assert_eq!(error.hint().unwrap(), "add text: this is too little to learn from");
         assert!(EvalBatches::new(store(&[], true), 1, 4, mode).is_err());
     }
     let singles =

@@ -56,6 +56,8 @@ fn problems(machine: &Machine, disk_free: Option<u64>, env: &Env) -> Vec<(String
     let (best, isa, granted) = (Isa::detect(), env.isa, machine.n_threads);
     let little = |n: Option<u64>| n.filter(|&n| n < LITTLE).map(bytes);
     let memory = little(machine.memory.map(|memory| memory.available_bytes));
+    let cache = env.cache_dir.iter().flat_map(|dir| dir.ancestors());
+    let in_the_way = cache.filter(|path| path.exists()).take(1).find(|path| !path.is_dir());
     let found = [
         cfg!(debug_assertions).then(|| {
             let problem = "this is a debug build: everything is several times slower";
@@ -76,6 +78,10 @@ fn problems(machine: &Machine, disk_free: Option<u64>, env: &Env) -> Vec<(String
             let hint = "end other programs, or raise the limit of the control group; \
                         `lyceum plan` says what a recipe needs";
             (format!("{memory} of memory are available"), hint)
+        }),
+        in_the_way.map(|path| {
+            let problem = format!("`{}`, for what is built once, is no directory", path.display());
+            (problem, "set `LYCEUM_CACHE` to a directory, or unset it")
         }),
         little(disk_free).map(|disk| {
             let hint = "free some space, or put runs elsewhere with `--out`";

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use ::data::{Batch, IGNORED, ReadOptions, Source};
 use serde_json::{Value, json};
 use tasks::{MicroBatch, NextToken, Objective, bits_per_byte};
-use tensor::{Device, Loss, Tape};
+use tensor::{Loss, Tape};
 use tokenize::Tokenizer;
 use train::report::format::grouped;
 
 use super::load::Loaded;
+use super::pretrain::corpus::warn_of_skipped;
 use super::show;
 use super::table::Table;
 use crate::cli::Eval;
@@ -37,7 +38,7 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
     }
     let tokenizer = loaded.tokenizer()?;
     let end = loaded.end(&tokenizer);
-    let judge = Judge { loaded, tokenizer, end, stride, device: env.device() };
+    let judge = Judge { loaded, tokenizer, end, stride, env };
     let head = ["file", "bytes", "tokens", "bits/byte", "nats/token", "perplexity"];
     let (mut total, mut table, mut files) = (Score::default(), Table::new(&head), vec![]);
     for path in &args.files {
@@ -65,12 +66,13 @@ struct Score {
     loss: Loss,
     /// Bytes of the tokens that were predicted.
     n_bytes: u64,
+    n_windows: usize,
 }
 
 impl Score {
     /// A row of `table`, and an object.
     fn add_to(self, table: &mut Table, name: &str) -> Value {
-        let Self { loss, n_bytes } = self;
+        let Self { loss, n_bytes, .. } = self;
         let nats = loss.mean().unwrap_or(f64::NAN);
         let bits = bits_per_byte(loss, n_bytes).unwrap_or(f64::NAN);
         table.row(&[
@@ -92,22 +94,23 @@ impl Score {
 }
 
 /// The model that predicts.
-struct Judge {
+struct Judge<'e> {
     loaded: Loaded,
     tokenizer: Tokenizer,
     /// Stands before a document.
     end: Option<u32>,
     stride: usize,
-    device: Device,
+    env: &'e Env,
 }
 
-impl Judge {
+impl Judge<'_> {
     fn file(&self, path: &Path) -> Result<Score, Failure> {
         let source = if path == Path::new("-") {
             Source::Stdin
         } else {
             Source::Paths { paths: vec![PathBuf::from(path)], options: ReadOptions::default() }
         };
+        warn_of_skipped(&source, self.env)?;
         let (mut score, mut text, mut waiting) = (Score::default(), String::new(), vec![]);
         for document in source.open()? {
             let document = document?;
@@ -120,16 +123,32 @@ impl Judge {
                 for window in windows(&ids, self.loaded.max_len(), self.stride) {
                     waiting.push(window);
                     if waiting.len() == self.rows() {
-                        score.loss += self.loss(&waiting);
+                        self.judge(&waiting, &mut score, path)?;
                         waiting.clear();
                     }
                 }
             }
         }
         if !waiting.is_empty() {
-            score.loss += self.loss(&waiting);
+            self.judge(&waiting, &mut score, path)?;
         }
         Ok(score)
+    }
+
+    /// Adds how well `windows` are predicted.
+    fn judge(&self, windows: &[Window], to: &mut Score, path: &Path) -> Result<(), Failure> {
+        let loss = self.loss(windows);
+        if !loss.sum.is_finite() {
+            let is_at_fault = |window| !self.loss(std::slice::from_ref(window)).sum.is_finite();
+            let first = to.n_windows + windows.iter().position(is_at_fault).unwrap_or(0) + 1;
+            let (path, loss) = (path.display(), loss.sum);
+            let problem = format!("the loss of window {first} of `{path}` is {loss}");
+            let hint = "a weight is not finite, or bf16 holds too little: try `--precision f32`";
+            return Err(Failure::new(problem).hint(hint));
+        }
+        to.loss += loss;
+        to.n_windows += windows.len();
+        Ok(())
     }
 
     /// What is read of a document, and the bytes of what is predicted: without a token that begins
@@ -155,7 +174,8 @@ impl Judge {
         let model = &self.loaded.model;
         let batch = batch(windows);
         let micro = MicroBatch::new(&batch, batch.seq_len, 0..windows.len(), None);
-        let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
+        let device = self.env.device();
+        let tape = Tape::new(&device, &model.params, self.loaded.precision);
         NextToken { smoothing: 0.0 }.loss(&tape, model.stack(), &micro)
     }
 }

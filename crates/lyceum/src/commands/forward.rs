@@ -59,6 +59,10 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
         },
         Architecture::EncoderDecoder(pair) => encoder_decoder::forward(pair, &pass)?,
     };
+    let is_finite = |(_, _, values): &&outputs::Output| values.iter().all(|x| x.is_finite());
+    if let Some((name, ..)) = outputs.iter().find(|output| !is_finite(output)) {
+        env.warn(&format!("not all values of `{name}` are finite: look at weights and inputs"));
+    }
     let entries: Vec<Entry> = outputs
         .iter()
         .map(|(name, shape, values)| Entry::new(name, shape, Values::F32(values)))

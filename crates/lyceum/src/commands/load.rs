@@ -56,10 +56,10 @@ impl Loaded {
     pub fn open(path: &Path, precision: PrecisionArg, env: &Env) -> Result<Self, Failure> {
         let began = Instant::now();
         let resolved = checkpoint::resolve(path)?;
-        for skipped in &resolved.skipped {
-            env.warn(&format!("{skipped}; an earlier checkpoint is used"));
-        }
         let dir = resolved.dir;
+        for skipped in &resolved.skipped {
+            env.warn(&format!("{skipped}; `{}` is used", dir.display()));
+        }
         let (model, unused) = Model::load_frozen(&dir)?;
         if let [first, ..] = &unused[..] {
             let n = unused.len();

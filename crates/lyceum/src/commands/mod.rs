@@ -58,7 +58,10 @@ fn show(json: bool, (text, value): Shown) -> Result<Exit, Failure> {
 }
 
 /// Text on standard output.
-fn print(text: &str) -> Result<Exit, Failure> {
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn print(text: &str) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()?;

@@ -28,6 +28,7 @@ const READ_BYTES: u64 = 64 << 20;
 /// Where the recipe is refused, or its text is not there.
 pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
     let recipe = Recipe::asked(args)?;
+    recipe.without_effect().into_iter().for_each(|what| env.warn(what));
     let text_bytes = corpus::text_bytes(&recipe)?;
     let config = pretrain::asked_model(&recipe)?;
     let estimate = |recipe: &Recipe| Estimate::new(&config, recipe, env.isa, text_bytes);
@@ -41,7 +42,10 @@ pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
     let smaller = available_bytes.filter(|most| needed > *most);
     let smaller = smaller.and_then(|most| largest(&recipe, |recipe| fits_into(recipe, most)));
 
-    let facts = arithmetic(&recipe, &config, &estimate, text(&recipe, text_bytes, env)?)?;
+    let text = text(&recipe, text_bytes, env)?;
+    let too_few = text.1.filter(|n| *n < recipe.data.seq_len as u64);
+    let verdict = verdict(fits, smaller) + &too_few.map_or_else(String::new, too_little_text);
+    let facts = arithmetic(&recipe, &config, &estimate, text)?;
     let precision = recipe.train.precision(env.isa)?;
     let (peak, share) = (pretrain::peak_gflops(env, precision), share_of_peak(&config)?);
     let precision = precision.compute;
@@ -76,8 +80,9 @@ pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
             "precision": precision.to_string(),
             "share_of_peak": share,
             "checkpoints_kept": n_kept,
+            "enough_text": text.1.map(|_| too_few.is_none()),
         }))
-        .section("fits", (verdict(fits, smaller), fits.into()))
+        .section("fits", (verdict, fits.into()))
         .end())
 }
 
@@ -127,7 +132,7 @@ fn arithmetic(
 fn verdict(fits: Option<bool>, micro_batch_that_fits: Option<usize>) -> String {
     match (fits, micro_batch_that_fits) {
         (None, _) => "whether it fits is unknown\n".to_owned(),
-        (Some(true), _) => "it fits\n".to_owned(),
+        (Some(true), _) => "it fits into memory\n".to_owned(),
         (_, Some(n)) => {
             format!("it does not fit\n  hint: it does with `--set train.micro_batch={n}`\n")
         }
@@ -135,6 +140,11 @@ fn verdict(fits: Option<bool>, micro_batch_that_fits: Option<usize>) -> String {
               `--set train.recompute=true`\n"
             .to_owned(),
     }
+}
+
+fn too_little_text(n_tokens: u64) -> String {
+    let n = compact(n_tokens as f64);
+    format!("the text does not fill a window: about {n} tokens\n  hint: lower `data.seq_len`\n")
 }
 
 /// Steps of wide models are nearly all matrix products; in narrow ones what moves memory counts.
@@ -166,15 +176,22 @@ fn text(
     env: &Env,
 ) -> Result<(Option<u64>, Option<u64>), Failure> {
     if recipe.data.is_stdin() {
+        env.warn("standard input is not read by a plan: how much text there is, it cannot know");
         return Ok((None, None));
     }
     let source = corpus::source(recipe, Path::new(""))?;
+    corpus::warn_of_skipped(&source, env)?;
     let sample = corpus::first_texts(&source, SAMPLE_BYTES)?;
     let n_bytes = n_bytes.map_or_else(|| counted(&source), |n| Ok(Some(n)))?;
     env.say("counting tokens in a sample of the text ..");
     let tokenizer = corpus::tokenizer_of(recipe, &sample)?;
+    let n_sampled = sample.iter().map(String::len).sum::<usize>();
+    // All of the text: a run will find no more in it.
+    if n_sampled < SAMPLE_BYTES && recipe.tokenizer.path.is_none() {
+        corpus::warn_of_fewer(&tokenizer, recipe.tokenizer.vocab_size, env);
+    }
     let tokens: usize = tokenizer.encode_batch(&sample)?.iter().map(Vec::len).sum();
-    let a_token = sample.iter().map(String::len).sum::<usize>() as f64 / tokens.max(1) as f64;
+    let a_token = n_sampled as f64 / tokens.max(1) as f64;
     let trained = 1.0 - recipe.data.validation_fraction;
     Ok((n_bytes, n_bytes.map(|n| (n as f64 * trained / a_token) as u64)))
 }
@@ -197,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_to_fit_is_not_said_to() {
-        assert_eq!(verdict(Some(true), None), "it fits\n");
+        assert_eq!(verdict(Some(true), None), "it fits into memory\n");
         assert_eq!(verdict(None, None), "whether it fits is unknown\n");
         assert!(verdict(Some(false), Some(2)).contains("train.micro_batch=2"));
     }

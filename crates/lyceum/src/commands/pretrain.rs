@@ -28,14 +28,17 @@ use crate::machine;
 use crate::recipe::{self, Recipe};
 use crate::stop;
 
+const STOPPING: &str = "stopping after this step; again to stop at once";
+
 /// Trains what the recipe says, from the start or where the run stands.
 ///
 /// # Errors
 /// Where recipe, data, memory or run directory refuse; nothing is half-written then.
 pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
-    let stop = stop::flag().context("no handler")?;
     let (recipe, out) = resolve(args, env)?;
+    let stop = stop::flag(on_second_signal(&out, env)).context("no handler")?;
     recipe.check()?;
+    recipe.without_effect().into_iter().for_each(|what| env.warn(what));
     let step = step_config(&recipe, env)?;
     let is_prepared = corpus::is_prepared(&recipe, &out);
     let text_bytes = if is_prepared { Some(0) } else { corpus::text_bytes(&recipe)? };
@@ -52,6 +55,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
+    env.say(&format!("text: {}", corpus::origin(&recipe.data)));
     let ended_early = || {
         let left = if fresh.remove() { "was made" } else { "is lost, `--resume` goes on" };
         env.warn(&format!("stopped before the first step: nothing {left}"));
@@ -89,7 +93,9 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         env.warn(&format!("`train.sample_every` has no effect: {why}"));
     }
     observer.intro(&recipe, &estimate, &corpora);
-    let ended = run.go(&stop, &mut observer);
+    let bar = observer.progress.bar();
+    let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
+    let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
     observer.progress.finish();
     let ended = ended?;
     summary::write(&out, &run, (env, ended, &mut observer))?;
@@ -97,6 +103,18 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
+}
+
+/// Says what is left in `out` by a run that ends at once.
+fn on_second_signal(out: &Path, env: &Env) -> impl Fn() + Send + use<> {
+    let (out, env) = (out.to_owned(), env.clone());
+    move || {
+        let saved = RunDir::open(&out).and_then(|run| run.checkpoints()).unwrap_or_default();
+        env.say(&saved.last().map_or_else(
+            || "stopped at once: there is no checkpoint yet".to_owned(),
+            |newest| format!("stopped at once: `--resume` goes on from step {}", newest.step),
+        ));
+    }
 }
 
 /// The recipe as it will be stored, and the run directory.
@@ -162,8 +180,15 @@ pub(super) fn estimated(
     text_bytes: Option<u64>,
 ) -> Result<Estimate, Failure> {
     let estimate = Estimate::new(config, recipe, env.isa, text_bytes)?;
-    let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
-    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)?;
+    // Weights, their gradients, and two moments of each.
+    let fixed = (estimate.n_params as u64).saturating_mul(16);
+    let is_too_large = machine::memory().is_some_and(|memory| fixed > memory.available_bytes);
+    let (what, hint) = if is_too_large {
+        ("recipe: `model`", "take a smaller model: its weights and moments alone do not fit")
+    } else {
+        ("recipe: `train`", "lower `train.micro_batch`, or set `train.recompute=true`")
+    };
+    machine::refuse_beyond_memory(what, estimate.total_bytes(), hint)?;
     Ok(estimate)
 }
 
@@ -202,8 +227,10 @@ pub(super) fn origin(env: &Env) -> Origin {
 }
 
 fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
+    let from = started.from.as_ref();
+    let used = from.map_or_else(String::new, |from| format!("; step {} is used", from.step));
     for skipped in &started.skipped {
-        env.warn(&format!("passed over: {skipped}"));
+        env.warn(&format!("passed over: {skipped}{used}"));
     }
     for dropped in &started.dropped {
         env.warn(&format!("cut off, as what comes after the checkpoint is: {dropped}"));

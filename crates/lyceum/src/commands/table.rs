@@ -1,6 +1,7 @@
 //! Columns of text, and facts for people and programs.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use train::report::format::grouped;
@@ -143,6 +144,14 @@ fn elided(cell: String) -> String {
         Some((at, _)) => format!("{}..", &cell[..at]),
         None => cell,
     }
+}
+
+/// `path` as one word of a shell.
+pub fn shell_word(path: &Path) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "_-./+:@%,=".contains(c);
+    let text = path.to_string_lossy();
+    let text = if text.starts_with('-') { format!("./{text}") } else { text.into_owned() };
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// `text` without what would steer a terminal: names in files and what models write are not ours

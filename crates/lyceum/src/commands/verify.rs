@@ -45,7 +45,7 @@ struct Verdict {
 /// Where the recipe is refused, or a law does not hold.
 pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
     let recipe = Recipe::asked(&args.recipe)?;
-    let stop = stop::flag().context("no handler")?;
+    let stop = stop::flag(|| ()).context("no handler")?;
     let dir = TempDir::new().context("failed to make a temporary directory")?;
     // More than once, for it is written to meanwhile; what cannot be removed stays.
     let clean = || {

@@ -54,6 +54,22 @@ fn the_tightest_group_above_the_process_bounds_and_page_cache_is_free() {
 }
 
 #[test]
+fn a_limit_of_addresses_bounds() {
+    let (_dir, roots) = roots("");
+    let write = |name, text: String| fs::write(roots.proc.join("self").join(name), text).unwrap();
+    write("status", "VmSize:  1048576 kB\n".to_owned());
+    write("limits", "Max address space     unlimited   unlimited    bytes\n".to_owned());
+    assert_eq!(roots.memory().map(|memory| memory.bound), Some(MACHINE));
+    write(
+        "limits",
+        format!("Limit Soft\nMax address space     {}   unlimited    bytes\n", 3 * GIB),
+    );
+    let memory = roots.memory().expect("known");
+    assert_eq!(memory, Memory { available_bytes: 2 * GIB, bound: ADDRESS_SPACE });
+    assert_eq!(memory.to_string(), "2.00 GiB (limit of the address space)");
+}
+
+#[test]
 fn version_1_bounds_too() {
     let (_dir, roots) = roots("9:name=systemd:/\n4:cpu,memory:/job\n0::/\n");
     let dir = roots.cgroup.join("memory");

@@ -6,6 +6,10 @@ use toml::{Table, Value};
 
 use crate::failure::Failure;
 
+/// What a recipe is made of.
+pub const SECTIONS: &str =
+    "a recipe is TOML with the sections model, tokenizer, data, task, optim, train and eval";
+
 /// Puts one `section.key=value` into `table`; what is no TOML value is a string.
 pub fn apply(table: &mut Table, given: &str) -> Result<(), Failure> {
     let malformed = || {
@@ -24,7 +28,13 @@ pub fn apply(table: &mut Table, given: &str) -> Result<(), Failure> {
         at = section.as_table_mut().ok_or_else(malformed)?;
     }
     let value = value.trim();
-    at.insert(last.into(), value.parse().unwrap_or_else(|_| Value::String(value.into())));
+    let read = value.parse::<Value>();
+    let digits = value.trim_start_matches(['-', '+']);
+    if read.is_err() && !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()) {
+        return Err(Failure::new(format!("`--set {given}`: TOML has no such number"))
+            .hint("whole numbers end at 2^63 - 1, and do not begin with 0"));
+    }
+    at.insert(last.into(), read.unwrap_or_else(|_| Value::String(value.into())));
     Ok(())
 }
 
@@ -41,10 +51,24 @@ pub fn explain(error: &toml::de::Error, origin: &str) -> Failure {
             .map(|(_, k)| k.to_owned()),
         _ => None,
     };
-    let sections = "a recipe is TOML with the sections model, tokenizer, data, task, optim, train \
-                    and eval";
-    let hint = nearest.map_or(sections.to_owned(), |nearest| format!("did you mean `{nearest}`?"));
+    let expected = message.strip_prefix("invalid ").and_then(|text| text.split_once("expected "));
+    let hint = match (nearest, expected) {
+        (Some(nearest), _) => format!("did you mean `{nearest}`?"),
+        (None, Some((_, expected))) => format!("it takes {}", in_words(expected)),
+        (None, None) if message.starts_with("unknown variant") => "take one of those".to_owned(),
+        (None, None) => SECTIONS.to_owned(),
+    };
     Failure::new(format!("recipe `{origin}`: {}", error.to_string().trim_end())).hint(hint)
+}
+
+/// A type as people know it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u64" | "usize" => "a whole number of 0 or more",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list, such as `[\"a.txt\", \"b.txt\"]`",
+        other => other,
+    }
 }
 
 /// Every key that `tables` do not agree on, with its value in each; none where it is unset.

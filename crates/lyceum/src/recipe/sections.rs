@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use data::{Corpus, Mode, ReadOptions};
 use models::{Gpt2Config, ModelConfig, SeedConfig};
 use optim::{AdamWConfig, Schedule};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use tensor::{Isa, Precision};
 
 use super::refused;
@@ -30,6 +30,7 @@ pub struct ModelSection {
     /// Width of the feed-forward network.
     pub d_ff: Option<usize>,
     /// Dropout, everywhere the family has it.
+    #[serde(serialize_with = "shortest")]
     pub dropout: f32,
 }
 
@@ -74,10 +75,11 @@ impl ModelSection {
 
     fn gpt2(&self, vocab: usize, max_len: usize, end: Option<u32>) -> Result<Gpt2Config, Failure> {
         let base = match (&self.preset, self.depth) {
-            (Some(_), Some(_)) => {
-                return Err(refused("model.depth", "`model.preset` sets every size already"));
+            (Some(name), Some(_)) if Gpt2Config::preset(name).is_some() => {
+                let problem = "`model.depth` sets every size too: take one of the two out";
+                return Err(refused("model.preset", problem));
             }
-            (Some(name), None) => Gpt2Config::preset(name).ok_or_else(|| {
+            (Some(name), _) => Gpt2Config::preset(name).ok_or_else(|| {
                 let known = "gpt2, gpt2-medium, gpt2-large, gpt2-xl";
                 refused("model.preset", format!("`{name}` is not one of {known}"))
             })?,
@@ -115,6 +117,12 @@ impl ModelSection {
     }
 }
 
+/// An f32 by its own shortest digits, not those of the f64 it is.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
+fn shortest<S: Serializer>(x: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(x.to_string().parse().expect("a float is written as one"))
+}
+
 /// How text becomes tokens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -135,8 +143,8 @@ impl Default for TokenizerSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataSection {
-    /// A corpus in the program, where no paths are given.
-    pub corpus: Corpus,
+    /// A corpus in the program, where no paths are given: `austen` (the default) or `tang`.
+    pub corpus: Option<Corpus>,
     /// Files and folders; `-` is standard input.
     pub paths: Vec<PathBuf>,
     /// Tokens of a window.
@@ -152,7 +160,7 @@ pub struct DataSection {
 impl Default for DataSection {
     fn default() -> Self {
         Self {
-            corpus: Corpus::Austen,
+            corpus: None,
             paths: vec![],
             seq_len: 256,
             mode: Mode::Stream,
@@ -174,6 +182,7 @@ impl DataSection {
 #[serde(default, deny_unknown_fields)]
 pub struct TaskSection {
     /// Label smoothing, in `[0, 1)`.
+    #[serde(serialize_with = "shortest")]
     pub label_smoothing: f32,
 }
 
@@ -196,8 +205,10 @@ pub struct OptimSection {
     /// The shape of the learning rate.
     pub schedule: ScheduleKind,
     /// The highest learning rate.
+    #[serde(serialize_with = "shortest")]
     pub peak_lr: f32,
     /// The learning rate at the end.
+    #[serde(serialize_with = "shortest")]
     pub last_lr: f32,
     /// Steps going up.
     pub warmup_steps: u64,
@@ -206,12 +217,16 @@ pub struct OptimSection {
     /// The mean gradient is scaled down to this length.
     pub max_grad_norm: f64,
     /// Decay of the first moment.
+    #[serde(serialize_with = "shortest")]
     pub beta1: f32,
     /// Decay of the second moment.
+    #[serde(serialize_with = "shortest")]
     pub beta2: f32,
     /// Added to the root of the second moment.
+    #[serde(serialize_with = "shortest")]
     pub eps: f32,
     /// Decay of matrices, times the learning rate.
+    #[serde(serialize_with = "shortest")]
     pub weight_decay: f32,
 }
 

@@ -32,15 +32,16 @@ fn the_surface_is_frozen() {
 
 #[test]
 fn usage_errors_are_2() {
-    let cases: [&[&str]; 9] = [
+    let cases: [&[&str]; 10] = [
         &[],
         &["pretrian"],
         &["generate"],
         &["generate", "m", "--temprature", "1"],
         &["generate", "m", "--prompt", "a", "--prompt-file", "b"],
         &["generate", "m", "--greedy", "--top-k", "3"],
+        &["generate", "m", "--stop", ""],
         &["doctor", "--threads", "0"],
-        &["doctor", "--threads", "4097"],
+        &["doctor", "--threads", "1025"],
         &["runs", "compare", "only-one"],
     ];
     for args in cases {
@@ -62,7 +63,11 @@ fn a_variable_that_cannot_be_followed_is_refused() {
         ),
         ("LYCEUM_ISA", "neon", "error: `LYCEUM_ISA` is `neon`: there is no such path\n\nhint: "),
         ("LYCEUM_THREADS", "-1", "error: `LYCEUM_THREADS` is `-1`, expected a number"),
-        ("LYCEUM_LOG", "all", "error: `LYCEUM_LOG` is `all`, expected warn, info or debug\n"),
+        (
+            "LYCEUM_LOG",
+            "all",
+            "error: `LYCEUM_LOG` is `all`, expected warn, info or debug\n\nhint: ",
+        ),
     ] {
         let output = lyceum(&["runs"]).env(name, value).output().expect("runs");
         let stderr = String::from_utf8(output.stderr).expect("text");
@@ -90,4 +95,8 @@ fn a_closed_pipe_ends_quietly() {
     let output = child.wait_with_output().expect("ends");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a full device");
+    let ended = lyceum(&["--help"]).stdout(full).output().expect("runs");
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("failed to write to standard output"));
 }

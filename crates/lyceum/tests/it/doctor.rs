@@ -23,4 +23,7 @@ fn a_lower_path_is_named_as_a_problem() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("isa                     portable"), "{text}");
     assert!(text.contains("hint: "), "{text}");
+    let output = lyceum(&["doctor"]).env("LYCEUM_CACHE", "/dev/null/x").output().expect("runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.contains("is no directory\n  hint: set `LYCEUM_CACHE`"), "{text}");
 }

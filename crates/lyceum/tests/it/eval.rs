@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{TEXT, arg, model, run, run_with_stdin};
+use crate::fixture::{TEXT, arg, model, model_copy, run, run_with_stdin, write_ids};
 
 #[test]
 fn the_figures_agree_with_each_other() {
@@ -40,6 +40,32 @@ fn more_context_is_counted_for_the_same_tokens() {
         run_with_stdin(&args, TEXT.repeat(4).as_bytes()).json()["n_tokens"].clone()
     };
     assert_eq!(n_tokens("1"), n_tokens("32"));
+}
+
+/// A copy of the tiny model in which one weight is NaN.
+fn model_with_nan() -> tempfile::TempDir {
+    let dir = model_copy();
+    let path = dir.path().join("model.safetensors");
+    let mut bytes = fs::read(&path).expect("read");
+    let at = bytes.len() - 4;
+    bytes[at..].copy_from_slice(&f32::NAN.to_le_bytes());
+    fs::write(&path, bytes).expect("written");
+    dir
+}
+
+#[test]
+fn what_is_not_finite_is_not_a_result() {
+    let dir = model_with_nan();
+    let stderr = run_with_stdin(&["eval", &arg(dir.path()), "-"], TEXT.as_bytes()).refused();
+    assert!(stderr.contains("the loss of window 1 of `-` is NaN"), "{stderr}");
+    assert!(stderr.contains("hint: a weight is not finite"), "{stderr}");
+    let (inputs, out) = (dir.path().join("in"), dir.path().join("out"));
+    write_ids(&inputs, &[("input_ids", &[1, 2], &[1, 2])]);
+    let args = ["--inputs", &arg(&inputs), "--outputs", &arg(&out)];
+    let ran = run(&[&["forward", &arg(dir.path())], &args[..]].concat());
+    assert!(ran.stderr.contains("warning: not all values of `logits`"), "{}", ran.stderr);
+    ran.done();
+    assert!(out.exists());
 }
 
 #[test]

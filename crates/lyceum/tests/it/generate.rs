@@ -121,14 +121,15 @@ fn a_prompt_longer_than_the_context_is_refused_with_figures() {
 #[test]
 fn impossible_sampling_is_refused() {
     for (args, field) in [
-        (["--top-p", "1.5"], "top_p"),
-        (["--top-k", "0"], "top_k"),
-        (["--min-p", "NaN"], "min_p"),
-        (["--temperature", "inf"], "temperature"),
-        (["--repetition-penalty", "0"], "repetition_penalty"),
+        (["--top-p", "1.5"], "--top-p"),
+        (["--top-k", "0"], "--top-k"),
+        (["--min-p", "NaN"], "--min-p"),
+        (["--temperature", "inf"], "--temperature"),
+        (["--repetition-penalty", "0"], "--repetition-penalty"),
     ] {
         let stderr = generate(&args).refused();
-        assert!(stderr.contains(field), "{stderr}");
+        assert!(stderr.contains(&format!("`{field}` is ")), "{stderr}");
+        assert!(stderr.contains("hint: "), "{stderr}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Ended from outside at any moment, a run goes on as if nothing had been.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -31,8 +32,11 @@ fn signal(child: &Child, name: &str) {
 }
 
 #[test]
-fn ctrl_c_and_sigterm_save_and_a_resume_goes_on() {
-    for name in ["INT", "TERM"] {
+fn ctrl_c_sigterm_and_sighup_save_and_a_resume_goes_on() {
+    // Under `nohup` this process ignores the last, and so do its children.
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let hangs_up = !status.contains("SigIgn:\t0000000000000001");
+    for name in ["INT", "TERM", "HUP"].into_iter().take(if hangs_up { 3 } else { 2 }) {
         let lab = Lab::new();
         // Long enough to be interrupted, and then shortened again by nobody: the schedule is level.
         let mut child = start(&lab, "a", &["--set", "train.steps=100000"]);
@@ -87,13 +91,20 @@ fn ctrl_c_ends_the_preparation_of_data_at_once() {
 #[test]
 fn a_second_signal_leaves_at_once() {
     let lab = Lab::new();
-    // A step takes far longer than a signal: both come before it ends. Two kinds, for two of one
-    // kind may come as one.
+    // A step takes far longer than a signal: both come before it ends.
     let sets = ["--set", "train.batch_size=8192", "--set", "train.micro_batch=64"];
-    let mut child = start(&lab, "a", &sets);
+    let mut command = lyceum(&lab.args("a", &sets));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
     wait_for_a_step(&lab.path("a"));
-    let kill = format!("kill -INT {0}; kill -TERM {0}", child.id());
-    Command::new("sh").args(["-c", &kill]).status().expect("runs");
+    signal(&child, "INT");
+    let mut lines =
+        BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    // The echo of the first is not a second.
+    signal(&child, "INT");
+    assert!(lines.any(|line| line == "stopping after this step; again to stop at once"));
+    sleep(Duration::from_millis(200));
+    signal(&child, "INT");
+    assert_eq!(lines.last().as_deref(), Some("stopped at once: there is no checkpoint yet"));
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     assert_eq!(lab.checkpoints("a"), Vec::<String>::new());
     let sets = [&["--resume", "--set", "train.max_hours=1e-9"], &sets[..]].concat();

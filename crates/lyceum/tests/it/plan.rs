@@ -49,6 +49,36 @@ fn a_plan_refuses_what_pretrain_does() {
 }
 
 #[test]
+fn a_plan_says_what_pretrain_would_not_find_in_the_text() {
+    let lab = Lab::new();
+    let sets = ["--set", "data.seq_len=30000", "--set", "tokenizer.vocab_size=100000"];
+    let ran = run(&plan(&lab, &sets));
+    assert!(ran.stderr.contains("the text gives"), "{}", ran.stderr);
+    let text = ran.done();
+    assert!(text.contains("the text does not fill a window: about "), "{text}");
+    let json = |more: &[&str]| run(&plan(&lab, &[more, &["--json"]].concat())).json();
+    assert_eq!(json(&sets)["enough_text"], false);
+    assert_eq!(json(&[])["enough_text"], true);
+    let stdin = run(&plan(&lab, &["--set", "data.paths=[\"-\"]"]));
+    assert!(stdin.stderr.contains("standard input is not read by a plan"), "{}", stdin.stderr);
+}
+
+#[test]
+fn memory_is_bounded_by_the_limit_of_addresses() {
+    let lab = Lab::new();
+    let command = format!("ulimit -v 1000000; exec \"$@\" {}", "--set train.batch_size=16384");
+    let args = [arg(env!("CARGO_BIN_EXE_lyceum")), "pretrain".into(), arg(lab.path("recipe.toml"))];
+    let more = ["--set", "train.micro_batch=0", "--set", "data.seq_len=64", "--threads", "1"];
+    let more = more.iter().map(|&word| word.to_owned());
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &command, "sh"]).args(args).args(more).current_dir(lab.path(""));
+    let output = shell.output().expect("runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("(limit of the address space)"), "{stderr}");
+}
+
+#[test]
 fn the_memory_of_the_plan_is_what_the_run_uses() {
     let lab = Lab::new();
     let sizes = ["model.d_model=128", "data.seq_len=128", "train.batch_size=64"];

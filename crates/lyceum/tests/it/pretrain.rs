@@ -101,13 +101,21 @@ fn refusals(lab: &Lab) -> Vec<(Vec<String>, Vec<&'static str>)> {
     vec![
         (data("missing.txt"), vec!["failed to open", "missing.txt", "hint: check the path"]),
         (data("empty.txt"), vec!["empty.txt", "holds no text", "hint: name a file"]),
-        (data("one.txt"), vec!["tokens", "hint: "]),
+        (data("one.txt"), vec!["the text has 0 tokens, one", "hint: add text: this is too"]),
         (data("latin.txt"), vec!["latin.txt` is not UTF-8 at byte 6", "hint: convert"]),
         (data("binary.txt"), vec!["is a binary file: byte 3 is NUL", "hint: only text"]),
         (data("short.gz"), vec!["cannot be decompressed", "hint: the download"]),
         (sets(&["train.stpes=3"]), vec!["unknown field `stpes`", "hint: did you mean `steps`?"]),
         (sets(&["trian.steps=3"]), vec!["`trian`", "hint: did you mean `train`?"]),
-        (sets(&["train.steps=many"]), vec!["steps", "hint: a recipe is TOML"]),
+        (sets(&["train.steps=many"]), vec!["`train.steps`", "hint: it takes a whole number"]),
+        (sets(&["train.steps=9300000000000000000"]), vec!["no such number", "hint: whole numbers"]),
+        (sets(&["model.dropout=1"]), vec!["`model.dropout`", "hint: "]),
+        (sets(&["model.preset=foo", "model.depth=2"]), vec!["`foo` is not one of", "hint: "]),
+        (
+            sets(&["model.preset=gpt2", "model.depth=2"]),
+            vec!["`model.depth` sets every size too", "hint: "],
+        ),
+        (sets(&["train.micro_batch=5"]), vec!["`train.micro_batch`: 5 is not at most", "hint: "]),
         (sets(&["steps"]), vec!["`--set steps`", "hint: for instance"]),
         (sets(&["train.batch_size=0"]), vec!["`train.batch_size`", "hint: change it"]),
         (sets(&["optim.peak_lr=-1"]), vec!["`peak_lr` is -1", "hint: peaks"]),
@@ -122,22 +130,26 @@ fn refusals(lab: &Lab) -> Vec<(Vec<String>, Vec<&'static str>)> {
             sets(&["model.family=seed_transformer", "model.d_model=31", "model.n_heads=1"]),
             vec!["31 is odd", "hint: change it"],
         ),
-        (sets(&["data.seq_len=100000"]), vec!["one window of seq_len = 100000", "hint: `seq_len"]),
+        (
+            sets(&["data.seq_len=100000"]),
+            vec!["one window of seq_len = 100000", "hint: `data.seq_len"],
+        ),
         (
             sets(&["data.validation_fraction=0.9"]),
             vec!["0.9 is not in [0, 0.5]", "hint: change it"],
         ),
-        (sets(&["tokenizer.vocab_size=3"]), vec!["3", "hint: "]),
+        (sets(&["tokenizer.vocab_size=3"]), vec!["`tokenizer.vocab_size`: 3 is not", "hint: "]),
+        (sets(&["tokenizer.vocab_size=2000000"]), vec!["2000000 is not in [257", "hint: "]),
         (sets(&["tokenizer.path=nowhere"]), vec!["nowhere", "hint: "]),
         (sets(&["train.precision=int8"]), vec!["`int8` is not one of auto", "hint: change it"]),
         (
             sets(&["model.n_layers=4000", "model.d_model=8192"]),
-            vec!["MiB of memory", "are available", "hint: "],
+            vec!["`model` needs 46.9 TiB of memory, available: ", "hint: take a smaller model"],
         ),
-        (sets(&["train.batch_size=10000000000"]), vec!["MiB of memory", "hint: "]),
+        (sets(&["train.batch_size=10000000000"]), vec!["of memory", "hint: "]),
         (
             sets(&["train.batch_size=100000000", "train.micro_batch=0"]),
-            vec!["MiB of memory", "hint: lower `train.micro_batch`"],
+            vec!["of memory", "hint: lower `train.micro_batch`"],
         ),
     ]
 }
@@ -153,8 +165,53 @@ fn what_is_refused_says_why_and_leaves_nothing() {
         }
         assert!(!lab.path("runs").exists(), "{sets:?} left a directory");
     }
+    for name in ["text.txt", "text.txt/a/b"] {
+        let stderr = refusal(lab.pretrain(name, &[]));
+        assert!(stderr.contains("hint: a file is where a directory is needed"), "{stderr}");
+    }
     // Nothing stands in the way of the next try.
     lab.pretrain("runs/a", &["--set", "train.steps=1"]).done();
+}
+
+#[test]
+fn what_is_no_recipe_is_refused_with_what_is_there() {
+    let lab = Lab::new();
+    fs::write(lab.path("latin.toml"), b"# \xe9\n").expect("written");
+    fs::write(lab.path("empty.toml"), "# nothing\n").expect("written");
+    for (name, parts) in [
+        ("", ["failed to read recipe", "hint: name a file"]),
+        ("latin.toml", ["failed to read recipe", "hint: it is not UTF-8"]),
+        ("empty.toml", ["is empty", "hint: a recipe is TOML with the sections"]),
+    ] {
+        let stderr = refusal(run(&["plan", &arg(lab.path(name))]));
+        assert!(parts.iter().all(|part| stderr.contains(part)), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn a_run_says_what_it_reads_and_what_it_did_not_get() {
+    let lab = Lab::new();
+    fs::create_dir(lab.path("my texts")).expect("made");
+    fs::copy(lab.path("text.txt"), lab.path("my texts/a.txt")).expect("copied");
+    fs::write(lab.path("my texts/b.png"), "x").expect("written");
+    let paths = format!("data.paths=[{:?}]", lab.path("my texts"));
+    let vocab = "tokenizer.vocab_size=100000";
+    let sets = ["--set", &paths, "--set", vocab, "--set", "optim.peak_lr=1e-4"];
+    let sizes = ["--set", "train.steps=1", "--set", "model.depth=2"];
+    let ran = lab.pretrain("my run", &[&sets[..], &sizes].concat());
+    let out = lab.path("my run");
+    for part in [
+        format!("text: {}\n", lab.path("my texts").display()),
+        "1 files in the folders are not read".to_owned(),
+        "a vocabulary of 100000 was asked for, the text gives".to_owned(),
+        "`model.depth` has no effect".to_owned(),
+        format!("{} generate '{}' --prompt", env!("CARGO_BIN_EXE_lyceum"), out.display()),
+    ] {
+        assert!(ran.stderr.contains(&part), "no `{part}` in\n{}", ran.stderr);
+    }
+    ran.done();
+    let stored = fs::read_to_string(out.join("recipe.toml")).expect("there");
+    assert!(stored.contains("peak_lr = 0.0001\n") && !stored.contains("corpus"), "{stored}");
 }
 
 #[test]
@@ -205,6 +262,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     let ran = lab.pretrain("a", &["--quiet", "--resume", "--set", &steps]);
     assert!(ran.stderr.contains("warning: passed over: damaged checkpoint"), "{}", ran.stderr);
     assert!(ran.stderr.contains("step-9"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("; step 6 is used"), "{}", ran.stderr);
     ran.done();
     assert_eq!(lab.metrics("a"), expected());
     // The moments too.

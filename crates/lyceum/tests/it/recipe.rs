@@ -32,7 +32,7 @@ impl Lab {
     fn recipe(&self) -> String {
         format!(
             "[model]\nn_layers = 2\nd_model = 32\nn_heads = 2\ndropout = 0.1\n\n\
-             [tokenizer]\nvocab_size = 320\n\n\
+             [tokenizer]\nvocab_size = 290\n\n\
              [data]\npaths = ['{}']\nseq_len = 16\nvalidation_fraction = 0.1\n\n\
              [optim]\nschedule = \"constant\"\n\n\
              [train]\nsteps = {STEPS}\nbatch_size = 4\nmicro_batch = 2\nprecision = \"f32\"\n\

@@ -7,7 +7,8 @@
 //!
 //! Shapes: packed `[B, T, (N + 2K) H]` as `q | k | v`; a memory `[B, S, 2K H]` as `k | v` beside
 //! queries `[B, T, N H]`; `y` `[B, T, N H]`; a cache holds keys and values `[B, K, S, H]`. Vaswani
-//! et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; tiling after Dao, "FlashAttention-2", arXiv:2307.08691.
+//! et al., "Attention Is All You Need", arXiv:1706.03762, eq. 1; tiling after Dao,
+//! "FlashAttention-2", arXiv:2307.08691.
 
 use std::sync::Arc;
 

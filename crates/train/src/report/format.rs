@@ -1,9 +1,10 @@
 //! Numbers and texts as people read them; also what the progress line is made of.
 
-/// `x` with three significant digits and a factor: `45.2k`, `1.20M`, `3.00e-4`.
+/// `x` with three significant digits and a factor: `45.2k`, `1.20M`, `3.00e-4`; small whole
+/// numbers as they are.
 pub fn compact(x: f64) -> String {
     const FACTORS: [(f64, &str); 4] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    if !x.is_finite() {
+    if !x.is_finite() || (x.fract() == 0.0 && x.abs() < 999.5) {
         return x.to_string();
     }
     // From where three digits would round up to the next factor.
@@ -100,7 +101,7 @@ mod tests {
                 .into();
         assert_eq!(
             compacted.join(" "),
-            "0.00 3.00e-4 0.042 0.500 1.00 10.0 100 999 1.00k 45.2k 1.20M -3.00G"
+            "0 3.00e-4 0.042 0.500 1 10.0 100 999 1.00k 45.2k 1.20M -3.00G"
         );
         assert_eq!(compact(f64::NAN), "NaN");
         assert_eq!([7, 1000, 1_234_567].map(grouped).join(","), "7,1\u{a0}000,1\u{a0}234\u{a0}567");

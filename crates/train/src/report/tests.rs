@@ -237,7 +237,7 @@ fn totals_fall_back_on_the_rows_and_measured_energy_names_its_scope() {
     facts.totals.energy = Energy::Measured { joules: 7200.0, since_step: 0 };
     let seen = text(&render(&facts));
     assert!(seen.contains("80.0 %") && seen.contains("600 MiB"), "{seen}");
-    assert!(seen.contains("2.00 Wh\nwhole CPU packages, 1.17e0 J a token"), "{seen}");
+    assert!(seen.contains("2 Wh\nwhole CPU packages, 1.17e0 J a token"), "{seen}");
     facts.totals.energy = Energy::Measured { joules: 7200.0, since_step: 2 };
     assert!(text(&render(&facts)).contains("whole CPU packages, since step 2"));
 }

@@ -47,7 +47,7 @@ impl Inputs {
     ) -> Result<Self, Failure> {
         let ids = Matrix::tokens(weights, known[0], "[B, T]")?;
         let (shape, ids) = (ids.shape, ids.known_to(embed, ids.shape[1])?);
-        let optional = |at: usize, limit, what| -> Result<Option<Arc<[u32]>>, Failure> {
+        let optional = |at: usize, limit, what: &str| -> Result<Option<Arc<[u32]>>, Failure> {
             let Some(name) = known.get(at).filter(|name| weights.contains(name)) else {
                 return Ok(None);
             };
@@ -55,18 +55,19 @@ impl Inputs {
             Ok(Some(found.below(limit, what)?.into()))
         };
         let types = embed.types.iter().enumerate();
-        let types: Result<_, _> =
-            types.map(|(i, &n)| optional(3 + i, n, "the model knows types of")).collect();
+        let type_of = |n: usize| format!("the model knows types of 0 to {}", n - 1);
+        let types: Result<_, _> = types.map(|(i, &n)| optional(3 + i, n, &type_of(n))).collect();
         let first = embed.first_position;
         let n_positions = embed.max_len.saturating_add(first);
-        let positions = optional(2, n_positions, "the model knows positions of")?
+        let of = format!("the model knows positions of 0 to {}", n_positions - 1);
+        let positions = optional(2, n_positions, &of)?
             .map(|given| given.iter().map(|at| at.wrapping_sub(first as u32)).collect())
             .or_else(|| embed.padding.map(|padding| past_padding(&ids, shape[1], padding)));
         Ok(Self {
             types: types?,
             ids: ids.into(),
             shape,
-            mask: optional(1, 2, "a mask is of 0 and 1, of")?,
+            mask: optional(1, 2, "a mask is of 0 and 1")?,
             positions,
         })
     }
@@ -111,7 +112,7 @@ impl Matrix {
         })?;
         let &[rows, cols] = view.shape else {
             let problem = format!("`{name}` has shape {:?}, expected {axes}", view.shape);
-            return Err(Failure::new(problem));
+            return Err(Failure::new(problem).hint("a single sequence has a batch of 1"));
         };
         let values = weights.to_i64(name)?;
         Ok(Self { name, shape: [rows, cols], values })
@@ -122,7 +123,7 @@ impl Matrix {
         let found = Self::read(weights, name, axes)?;
         if found.shape.contains(&0) {
             let problem = format!("`{name}` has shape {:?}: there is no token in it", found.shape);
-            return Err(Failure::new(problem));
+            return Err(Failure::new(problem).hint("give one token at least"));
         }
         Ok(found)
     }
@@ -135,7 +136,7 @@ impl Matrix {
             let problem = format!("`{name}` has {len} positions, the model knows {max_len}");
             return Err(Failure::new(problem).hint("cut the sequences"));
         }
-        self.below(embed.vocab_size, "the model knows")
+        self.below(embed.vocab_size, &format!("the model knows 0 to {}", embed.vocab_size - 1))
     }
 
     /// A tensor of as many rows as the ids have; a single one stands for all.
@@ -151,19 +152,21 @@ impl Matrix {
         }
         if found.shape != shape {
             let problem = format!("`{name}` has shape {:?}, `{ids}` {shape:?}", found.shape);
-            return Err(Failure::new(problem));
+            return Err(
+                Failure::new(problem).hint("give as many rows and columns as there are ids")
+            );
         }
         Ok(found)
     }
 
-    /// The values, each in `0..limit`.
-    fn below(&self, limit: usize, what: &str) -> Result<Vec<u32>, Failure> {
+    /// The values, each in `0..limit`, which is what `expected` says.
+    fn below(&self, limit: usize, expected: &str) -> Result<Vec<u32>, Failure> {
         let in_range = |x: &i64| usize::try_from(*x).is_ok_and(|x| x < limit);
         if let Some(at) = self.values.iter().position(|x| !in_range(x)) {
             let (name, cols) = (self.name, self.shape[1]);
             let (row, col, value) = (at / cols, at % cols, self.values[at]);
-            let problem = format!("`{name}`[{row}, {col}] is {value}, {what} 0 to {}", limit - 1);
-            return Err(Failure::new(problem));
+            let problem = format!("`{name}`[{row}, {col}] is {value}, {expected}");
+            return Err(Failure::new(problem).hint("were the inputs made for another model?"));
         }
         Ok(self.values.iter().map(|&x| x as u32).collect())
     }

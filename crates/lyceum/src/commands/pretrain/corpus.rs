@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    DataError, Document, EvalBatches, Format, Source, Store, build, spool, train_tokenizer,
+    Batches, Cursor, DataError, Document, EvalBatches, Format, Source, Store, build, spool,
+    train_tokenizer,
 };
 use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
@@ -44,12 +45,16 @@ impl Corpora {
         std::fs::create_dir_all(&tokenizer_dir)
             .context(format!("failed to write `{}`", tokenizer_dir.display()))?;
         let source = source(recipe, &dir)?;
+        warn_of_skipped(&source, env)?;
         let made = tokenizer_dir.join("tokenizer.json").exists().then_some(&tokenizer_dir);
         let tokenizer = if let Some(path) = made.or(recipe.tokenizer.path.as_ref()) {
             Tokenizer::load(path)?
         } else {
-            env.say(&format!("training a vocabulary of {}", recipe.tokenizer.vocab_size));
-            train_tokenizer(&source, recipe.tokenizer.vocab_size)?
+            let asked = recipe.tokenizer.vocab_size;
+            env.say(&format!("training a vocabulary of {asked}"));
+            let tokenizer = train_tokenizer(&source, asked)?;
+            warn_of_fewer(&tokenizer, asked, env);
+            tokenizer
         };
         // `tokenizer.json`, the first, is written last: where it is, its companions are.
         for (name, bytes) in tokenizer.files()?.into_iter().rev() {
@@ -78,7 +83,12 @@ impl Corpora {
         if let Some(store) = &validation {
             // Found out now, not at the first evaluation.
             let (rows, data) = (recipe.eval.batch_size, &recipe.data);
-            EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode)
+            let judged = EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode);
+            if judged.is_err() {
+                // What is too short as a whole is not helped by another share.
+                Batches::new(Arc::clone(&train), recipe.batches(), Cursor::default())?;
+            }
+            judged
                 .context(format!("the validation text has {} tokens", store.n_tokens()))
                 .map_err(|failure| failure.hint(TOO_LITTLE))?;
         }
@@ -93,12 +103,39 @@ pub fn is_prepared(recipe: &Recipe, run: &Path) -> bool {
     has(TRAIN) && (!judged || has(VALIDATION))
 }
 
+/// Where the text of a recipe comes from, for people.
+pub fn origin(data: &DataSection) -> String {
+    let paths: Vec<_> = data.paths.iter().map(|path| path.display().to_string()).collect();
+    let corpus = data.corpus.unwrap_or_default();
+    if paths.is_empty() { format!("`{corpus}`, in the program") } else { paths.join(", ") }
+}
+
+/// Says how many files in the folders of `source` are not read.
+///
+/// # Errors
+/// Where a path cannot be read.
+pub fn warn_of_skipped(source: &Source, env: &Env) -> Result<(), DataError> {
+    let n = source.n_skipped()?;
+    if n > 0 {
+        env.warn(&format!("{n} files in the folders are not read: of another format, or links"));
+    }
+    Ok(())
+}
+
+/// Says where a text has not as many tokens as a vocabulary was to have.
+pub fn warn_of_fewer(tokenizer: &Tokenizer, asked: usize, env: &Env) {
+    let found = tokenizer.vocab_size();
+    if found < asked {
+        env.warn(&format!("a vocabulary of {asked} was asked for, the text gives {found}"));
+    }
+}
+
 /// The text that a recipe names. Standard input is kept in `dir`, for it can be read but once: a
 /// run that was killed before its tokens were written finds it there.
 pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
     let DataSection { corpus, paths, read, .. } = recipe.data.clone();
     if paths.is_empty() {
-        return Ok(Source::Embedded(corpus));
+        return Ok(Source::Embedded(corpus.unwrap_or_default()));
     }
     if !recipe.data.is_stdin() {
         let is_read_once =

@@ -9,6 +9,7 @@ use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
 use train::{Ended, Run};
 
 use super::observer::RunObserver;
+use crate::commands::table::shell_word;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
@@ -40,7 +41,7 @@ pub fn write(
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
     let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
-    let next = next_commands(out, ended, state.step);
+    let next = next_commands(&env.program, out, (ended, state.step));
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
         Ended::Finished => "finished".into(),
@@ -77,14 +78,31 @@ pub fn write(
     Ok(())
 }
 
-fn next_commands(out: &Path, ended: Ended, step: u64) -> Vec<Named<'static>> {
-    let out = out.display();
-    let resume = format!("lyceum pretrain --out {out} --resume");
+/// Commands to be pasted, of the program as it was called.
+fn next_commands(program: &Path, out: &Path, (ended, step): (Ended, u64)) -> Vec<Named<'static>> {
+    let [program, out] = [program, out].map(shell_word);
+    let resume = format!("{program} pretrain --out {out} --resume");
     match ended {
         Ended::Finished => vec![
-            ("write with it", format!("lyceum generate {out} --prompt \"It was\"")),
+            ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
             ("train it longer", format!("{resume} --set train.steps={}", step * 2)),
         ],
         _ => vec![("go on", resume)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_suggested_can_be_pasted() {
+        let command = |program: &str, out: &str| {
+            next_commands(Path::new(program), Path::new(out), (Ended::Interrupted, 3))[0].1.clone()
+        };
+        assert_eq!(command("lyceum", "runs/a-1"), "lyceum pretrain --out runs/a-1 --resume");
+        assert_eq!(command("t r/lyceum", "-a"), "'t r/lyceum' pretrain --out ./-a --resume");
+        let out = "'it'\\''s $HOME'";
+        assert_eq!(command("l", "it's $HOME"), format!("l pretrain --out {out} --resume"));
     }
 }
