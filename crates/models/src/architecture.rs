@@ -3,6 +3,7 @@
 use nn::{ConfigError, Waves};
 use tensor::ParamsBuilder;
 
+use crate::dual_encoder::{DualEncoder, DualEncoderConfig};
 use crate::encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
 use crate::stack::{Stack, StackConfig};
 
@@ -13,6 +14,8 @@ pub enum ArchitectureConfig {
     Stack(StackConfig),
     /// One that reads, and one that writes what it makes of it.
     EncoderDecoder(Box<EncoderDecoderConfig>),
+    /// One for texts and one for images.
+    DualEncoder(Box<DualEncoderConfig>),
 }
 
 /// How a model computes.
@@ -21,6 +24,8 @@ pub enum Architecture {
     Stack(Box<Stack>),
     /// One that reads, and one that writes what it makes of it.
     EncoderDecoder(Box<EncoderDecoder>),
+    /// One for texts and one for images.
+    DualEncoder(Box<DualEncoder>),
 }
 
 impl ArchitectureConfig {
@@ -35,6 +40,9 @@ impl ArchitectureConfig {
                 let pair = EncoderDecoder::new(builder, c.check()?);
                 Architecture::EncoderDecoder(Box::new(pair))
             }
+            Self::DualEncoder(c) => {
+                Architecture::DualEncoder(Box::new(DualEncoder::new(builder, c.check()?)))
+            }
         })
     }
 
@@ -45,7 +53,7 @@ impl ArchitectureConfig {
     pub fn into_stack(self) -> Result<StackConfig, ConfigError> {
         match self {
             Self::Stack(stack) => Ok(stack),
-            Self::EncoderDecoder(_) => Err(no_stack()),
+            Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
 }
@@ -58,7 +66,7 @@ impl Architecture {
     pub fn stack(&self) -> Result<&Stack, ConfigError> {
         match self {
             Self::Stack(stack) => Ok(stack),
-            Self::EncoderDecoder(_) => Err(no_stack()),
+            Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
 
@@ -67,6 +75,7 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves(),
+            Self::DualEncoder(_) => None,
         }
     }
 
@@ -75,10 +84,11 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves_mut(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves_mut(),
+            Self::DualEncoder(_) => None,
         }
     }
 }
 
 fn no_stack() -> ConfigError {
-    ConfigError::new("model_type", "is of an encoder with a decoder; a single trunk is needed here")
+    ConfigError::new("model_type", "has more than one trunk; a single one is needed here")
 }

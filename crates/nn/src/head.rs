@@ -55,7 +55,7 @@ pub enum Head {
     /// Something of the whole sequence.
     Pooled(PooledHead),
     /// A vector of the whole sequence.
-    Embedding(EmbeddingHead),
+    Embedding(Box<EmbeddingHead>),
 }
 
 /// A score for every token of the vocabulary.
@@ -110,7 +110,7 @@ impl Head {
                     .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
             }),
             HeadConfig::Embedding(config) => {
-                Self::Embedding(EmbeddingHead::new(builder, config, d_model, init))
+                Self::Embedding(Box::new(EmbeddingHead::new(builder, config, d_model, init)))
             }
         }
     }

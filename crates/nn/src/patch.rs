@@ -94,25 +94,27 @@ impl PatchConfig {
         if [rows, cols] == [side, side] {
             return (0..first + (side * side) as u32).map(|row| (row, 1.0)).collect();
         }
-        let class = (0..16).take(if self.class { 16 } else { 0 });
-        let class = class.map(|i| (0, if i == 0 { 1.0 } else { 0.0 }));
-        let [down, across] =
-            [rows, cols].map(|n| (0..n).map(|i| cubic(i, n, side)).collect::<Vec<_>>());
-        let place = |(y, x): (&[(usize, f32); 4], &[(usize, f32); 4])| {
-            let (y, x) = (*y, *x);
+        // That of the class token stands for itself, fifteen times in vain.
+        let class = (0..16 * first).map(|i| (0, if i == 0 { 1.0 } else { 0.0 }));
+        let points = |n: usize| (0..n).map(|i| cubic(i, n, side)).collect::<Vec<_>>();
+        let (down, across) = (points(rows), points(cols));
+        let places = down.iter().flat_map(|y| across.iter().map(move |x| (*y, *x)));
+        let place = |(y, x): (Taps, Taps)| {
             y.into_iter().flat_map(move |(row, a)| {
                 x.into_iter().map(move |(col, b)| (first + (row * side + col) as u32, a * b))
             })
         };
-        let places = down.iter().flat_map(|y| across.iter().map(move |x| (y, x)));
         class.chain(places.flat_map(place)).collect()
     }
 }
 
+/// Four points along a side, and their weights.
+type Taps = [(usize, f32); 4];
+
 /// The four of `from` points around point `i` of `to`, and their weights, as PyTorch has them.
 /// Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 29(6), 1981,
 /// eq. 15 with a = -3/4.
-fn cubic(i: usize, to: usize, from: usize) -> [(usize, f32); 4] {
+fn cubic(i: usize, to: usize, from: usize) -> Taps {
     const A: f32 = -0.75;
     let at = (i as f32 + 0.5) * (from as f32 / to as f32) - 0.5;
     let (floor, t) = (at.floor(), at - at.floor());

@@ -1,5 +1,6 @@
 //! `lyceum forward`: one forward pass, tensors in, tensors out, under the names of `transformers`.
 
+mod dual_encoder;
 mod encoder_decoder;
 mod images;
 mod inputs;
@@ -58,6 +59,7 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
             None => stack::forward(stack, &pass)?,
         },
         Architecture::EncoderDecoder(pair) => encoder_decoder::forward(pair, &pass)?,
+        Architecture::DualEncoder(pair) => dual_encoder::forward(pair, &pass)?,
     };
     let entries: Vec<Entry> = outputs
         .iter()

@@ -170,8 +170,11 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
             let facts = sizes(&pair.encoder, "encoder.", facts);
             (sizes(&pair.decoder, "decoder.", facts), 1)
         }
+        Architecture::DualEncoder(pair) => {
+            (sizes(&pair.vision, "vision.", sizes(&pair.text, "text.", facts)), 1)
+        }
     };
-    // `embed`, `blocks`, `final_norm`, `head`; below `encoder` and `decoder` where there are two.
+    // `embed`, `blocks`, `final_norm`, `head`; below those of two stacks.
     let end = |name: &str| name.match_indices('.').nth(depth).map_or(name.len(), |(at, _)| at);
     let parts = parameters_by(&builder, |name| &name[..end(name)]);
     let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
@@ -194,7 +197,9 @@ fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
         ("d_head", trunk.d_head),
         ("d_ff", trunk.d_ff),
     ];
-    sizes.iter().fold(facts, |facts, &(name, n)| facts.count(&format!("{prefix}{name}"), n as u64))
+    // A model of images has no vocabulary.
+    let sizes = sizes.iter().filter(|(_, n)| *n > 0);
+    sizes.fold(facts, |facts, &(name, n)| facts.count(&format!("{prefix}{name}"), n as u64))
 }
 
 fn hashes(dir: &Path) -> Result<Vec<(String, FileRecord)>, Failure> {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use kernels::Isa;
-use models::Model;
+use models::{Architecture, Model};
 use tensor::Precision;
 use tokenize::{TokenizeError, Tokenizer};
 
@@ -99,10 +99,14 @@ impl Loaded {
     /// # Errors
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
-        let why = match self.model.architecture.stack() {
-            Ok(stack) if stack.token_head().is_some() => return Ok(self),
-            Ok(_) => "without a head that scores tokens",
-            Err(_) => "whose decoder reads what its encoder makes of another input",
+        let why = match &self.model.architecture {
+            Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
+            Architecture::Stack(_) | Architecture::DualEncoder(_) => {
+                "without a head that scores tokens"
+            }
+            Architecture::EncoderDecoder(_) => {
+                "whose decoder reads what its encoder makes of another input"
+            }
         };
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
         let problem = format!("`{dir}` is a `{family}` {why}");

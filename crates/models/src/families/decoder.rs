@@ -2,8 +2,8 @@
 //!
 //! Touvron et al., "`LLaMA`", arXiv:2302.13971; Jiang et al., "Mistral 7B", arXiv:2310.06825; Jiang
 //! et al., "Mixtral of Experts", arXiv:2401.04088; Yang et al., "Qwen2 Technical Report",
-//! arXiv:2407.10671; Yang et al., "Qwen3 Technical Report", arXiv:2505.09388; Gemma Team, "Gemma 3 Technical Report",
-//! arXiv:2503.19786.
+//! arXiv:2407.10671; Yang et al., "Qwen3 Technical Report", arXiv:2505.09388; Gemma Team, "Gemma 3
+//! Technical Report", arXiv:2503.19786.
 
 use nn::{
     AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind,

@@ -5,8 +5,9 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, bart, decoder, encoder, t5, vit};
+use super::{Family, bart, decoder, dual, encoder, t5, vit};
 use crate::architecture::ArchitectureConfig;
+use crate::dual_encoder::DualEncoderConfig;
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::{Import, Table};
 use crate::stack::StackConfig;
@@ -34,9 +35,15 @@ pub enum Parts {
         fn(&Fields) -> Result<EncoderDecoderConfig, ConfigError>,
         fn(&Fields, &EncoderDecoderConfig, &mut Table),
     ),
+    /// One for texts and one for images.
+    DualEncoder(
+        fn(&Fields) -> Result<DualEncoderConfig, ConfigError>,
+        fn(&Fields, &DualEncoderConfig, &mut Table),
+    ),
 }
 
-const SPECS: [&Spec; 5] = [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &vit::SPEC];
+const SPECS: [&Spec; 6] =
+    [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &vit::SPEC, &dual::SPEC];
 
 /// A config of such a family.
 #[derive(Clone)]
@@ -94,6 +101,9 @@ impl Family for HfConfig {
             Parts::EncoderDecoder(build, _) => {
                 ArchitectureConfig::EncoderDecoder(Box::new(build(&self.fields)?))
             }
+            Parts::DualEncoder(build, _) => {
+                ArchitectureConfig::DualEncoder(Box::new(build(&self.fields)?))
+            }
         })
     }
 
@@ -103,6 +113,9 @@ impl Family for HfConfig {
         match &self.spec.parts {
             Parts::Stack(build, names) => names(fields, &build(fields).expect(built), &mut table),
             Parts::EncoderDecoder(build, names) => {
+                names(fields, &build(fields).expect(built), &mut table);
+            }
+            Parts::DualEncoder(build, names) => {
                 names(fields, &build(fields).expect(built), &mut table);
             }
         }

@@ -2,6 +2,7 @@
 
 mod bart;
 mod decoder;
+mod dual;
 mod encoder;
 mod fields;
 pub mod gpt2;

@@ -9,6 +9,7 @@ mod files;
 mod fresh;
 mod golden;
 mod gradients;
+mod images;
 mod masks;
 mod pass;
 mod same_bits;

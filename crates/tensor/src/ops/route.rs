@@ -55,8 +55,12 @@ impl Routing {
     /// By counting: `chosen` is `[R * k]`.
     fn new(chosen: &[u32], n_experts: usize, per_token: usize) -> Self {
         let mut starts = vec![0; n_experts + 1];
-        chosen.iter().for_each(|&e| starts[e as usize + 1] += 1);
-        (0..n_experts).for_each(|e| starts[e + 1] += starts[e]);
+        for &e in chosen {
+            starts[e as usize + 1] += 1;
+        }
+        for e in 0..n_experts {
+            starts[e + 1] += starts[e];
+        }
         let mut next = starts.clone();
         let (mut choices, mut pairs) = (vec![0; chosen.len()], vec![0; chosen.len()]);
         for (choice, &e) in chosen.iter().enumerate() {
@@ -137,7 +141,9 @@ impl Balance {
         let rows = p.chunks_exact(n_experts).zip(chosen.chunks_exact(per_token));
         for (_, (p, chosen)) in rows.enumerate().filter(|(row, _)| self.keeps(*row)) {
             spread.n += 1.0;
-            chosen.iter().for_each(|&e| spread.chosen[e as usize] += 1.0);
+            for &e in chosen {
+                spread.chosen[e as usize] += 1.0;
+            }
             spread.probability.iter_mut().zip(p).for_each(|(sum, &p)| *sum += f64::from(p));
         }
         self.lock().insert(self.layer, spread);

@@ -58,7 +58,7 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
 }
 
 /// The call in which the inputs are shown: at positions `0..T`, padded or not.
-fn call(inputs: &Inputs) -> Call {
+pub fn call(inputs: &Inputs) -> Call {
     let [batch, len] = inputs.shape;
     let mask = Mask { segments: inputs.mask.clone(), keys_only: true };
     Call { mask, ..Context::plain(batch, len).call }
