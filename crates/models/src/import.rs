@@ -21,8 +21,8 @@ pub enum Source {
     Rows(String, Range<usize>),
     /// A parameter of that name, whose external form is its transpose.
     Transposed(String),
-    /// A parameter of that name, a vector, whose external form is a matrix of one row.
-    Row(String),
+    /// A parameter of that name, which has another shape outside.
+    Shaped(String, Vec<usize>),
     /// The fixed table of positions, of that shape: checked on reading, and then taken as it is
     /// stored.
     Waves(Vec<usize>),
@@ -32,9 +32,10 @@ impl Source {
     /// The parameter.
     pub fn own(&self) -> Option<&str> {
         match self {
-            Self::Param(own) | Self::Rows(own, _) | Self::Transposed(own) | Self::Row(own) => {
-                Some(own)
-            }
+            Self::Param(own)
+            | Self::Rows(own, _)
+            | Self::Transposed(own)
+            | Self::Shaped(own, _) => Some(own),
             Self::Waves(_) => None,
         }
     }
@@ -43,8 +44,7 @@ impl Source {
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
             Self::Param(_) => own.to_vec(),
-            Self::Row(_) => [&[1], own].concat(),
-            Self::Waves(shape) => shape.clone(),
+            Self::Shaped(_, shape) | Self::Waves(shape) => shape.clone(),
             Self::Rows(_, rows) => [&[rows.len()], &own[1..]].concat(),
             Self::Transposed(_) => own.iter().rev().copied().collect(),
         }
@@ -113,8 +113,13 @@ impl Table {
         ours: &str,
         bias: bool,
     ) {
+        self.stacked_with(theirs.map(|(name, n)| (name, n, bias)), ours);
+    }
+
+    /// The same, where some have a bias and that of others is zero.
+    pub fn stacked_with<const N: usize>(&mut self, theirs: [(String, usize, bool); N], ours: &str) {
         let mut first = 0;
-        for (name, n) in theirs {
+        for (name, n, bias) in theirs {
             for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
                 let source = Source::Rows(format!("{ours}.{leaf}"), first..first + n);
                 self.0.push(Import { name: format!("{name}.{leaf}"), source });

@@ -1,8 +1,8 @@
 //! Whole models: how things come in, one trunk, how they go out; and the families as presets.
 //!
 //! The map: [`Stack`] is embed, trunk and heads, [`EncoderDecoder`] two of them; a family (a file
-//! under `families`) is a config of its own, the [`ArchitectureConfig`] it amounts to, and an import
-//! table of external names, used both ways. [`Model`] is a family's config with a built
+//! under `families`) is a config of its own, the [`ArchitectureConfig`] it amounts to, and an
+//! import table of external names, used both ways. [`Model`] is a family's config with a built
 //! architecture and its weights, loaded from a directory or fresh.
 
 mod architecture;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nn::{
-    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, KvCache, TokenHead,
-    Transformer, TransformerConfig,
+    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, Input, KvCache,
+    TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
 };
-use tensor::{DType, Device, Param, ParamsBuilder, Tape, Var};
+use tensor::{DType, Device, Init, Param, ParamsBuilder, Tape, Var};
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,17 +27,32 @@ impl StackConfig {
     pub fn check(self) -> Result<Checked<Self>, ConfigError> {
         self.embed.check()?;
         self.trunk.clone().check()?;
-        if self.embed.d_model != self.trunk.d_model {
-            let (embed, trunk) = (self.embed.d_model, self.trunk.d_model);
+        let (embed, trunk) = (self.embed.d_model(), self.trunk.d_model);
+        if embed != trunk {
             let problem = format!("{embed} in the embedding and {trunk} in the trunk");
             return Err(ConfigError::new("d_model", problem));
         }
         for (_, head) in &self.heads {
-            if let HeadConfig::Pooled(head) = head {
-                nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
+            match head {
+                HeadConfig::Pooled(head) => {
+                    nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
+                }
+                HeadConfig::Token(_) if self.embed.tokens().is_none() => {
+                    return Err(ConfigError::new("heads", "there is no vocabulary to score"));
+                }
+                HeadConfig::Token(_) => {}
             }
         }
         Ok(Checked::vouch(self))
+    }
+
+    /// How tokens come in.
+    ///
+    /// # Panics
+    /// Where something else comes in.
+    #[track_caller]
+    pub fn tokens(&self) -> &TokenEmbedConfig {
+        self.embed.tokens().expect("a stack that reads tokens")
     }
 }
 
@@ -65,17 +80,18 @@ impl Stack {
         shared: Option<&Param>,
     ) -> Self {
         let c = config.get();
-        let embed = nn::TokenEmbedding::new(builder, &c.embed, shared);
+        let embed = Embed::new(builder, &c.embed, shared);
         let trunk = c.trunk.clone().check().expect("a part of a checked config");
         let trunk = Transformer::new(builder, trunk);
-        let table = (&embed.table, c.embed.init);
+        let init = c.embed.tokens().map_or(Init::Normal { std: 0.02 }, |tokens| tokens.init);
+        let table = (embed.table(), init);
         let head = |builder: &mut ParamsBuilder, (name, head): &(&'static str, HeadConfig)| {
             builder.scope("heads", |b| {
                 b.scope(*name, |b| (*name, Head::new(b, head, c.trunk.d_model, table)))
             })
         };
         let heads = c.heads.iter().map(|config| head(builder, config)).collect();
-        Self { embed: Embed::Token(embed), trunk, heads, config }
+        Self { config, embed, trunk, heads }
     }
 
     /// The head over the vocabulary, where there is one.
@@ -99,8 +115,12 @@ impl Stack {
         shape: [usize; 2],
         ctx: &mut Context,
     ) -> Var {
-        let Embed::Token(embed) = &self.embed;
-        let x = embed.forward(tape, ids, shape, &ctx.call);
+        self.read(tape, Input::Tokens(ids, shape), ctx)
+    }
+
+    /// The same of whatever comes in.
+    pub fn read<'a>(&'a self, tape: &Tape<'a>, input: Input, ctx: &mut Context) -> Var {
+        let x = self.embed.forward(tape, input, &ctx.call);
         self.trunk.forward(tape, x, ctx)
     }
 

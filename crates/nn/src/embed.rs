@@ -1,9 +1,10 @@
-//! From tokens to the residual stream.
+//! From what comes in to the residual stream.
 
 use std::sync::Arc;
 
-use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
+use tensor::{DType, Init, Param, ParamsBuilder, Tape, Tensor, Var};
 
+use crate::audio::{AudioConfig, AudioStem};
 use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
@@ -24,7 +25,7 @@ pub enum TokenPositions {
 
 /// What a token embedding is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EmbedConfig {
+pub struct TokenEmbedConfig {
     /// `V`.
     pub vocab_size: usize,
     /// `D`.
@@ -51,7 +52,7 @@ pub struct EmbedConfig {
     pub dropout: f32,
 }
 
-impl EmbedConfig {
+impl TokenEmbedConfig {
     /// Tokens alone, to write the differences of a family over.
     pub fn base(vocab_size: usize, d_model: usize, max_len: usize) -> Self {
         Self {
@@ -93,29 +94,128 @@ impl EmbedConfig {
     }
 }
 
+/// How things come in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EmbedConfig {
+    /// Tokens.
+    Token(TokenEmbedConfig),
+    /// Sound.
+    Audio(AudioConfig),
+}
+
+impl EmbedConfig {
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Token(tokens) => tokens.check(),
+            Self::Audio(audio) => audio.check(),
+        }
+    }
+
+    /// `D`.
+    pub fn d_model(&self) -> usize {
+        match self {
+            Self::Token(tokens) => tokens.d_model,
+            Self::Audio(audio) => audio.d_model,
+        }
+    }
+
+    /// Positions below this.
+    pub fn max_len(&self) -> usize {
+        match self {
+            Self::Token(tokens) => tokens.max_len,
+            Self::Audio(audio) => audio.max_len,
+        }
+    }
+
+    /// How tokens come in, where it is tokens that do.
+    pub fn tokens(&self) -> Option<&TokenEmbedConfig> {
+        match self {
+            Self::Token(tokens) => Some(tokens),
+            Self::Audio(_) => None,
+        }
+    }
+}
+
+impl From<TokenEmbedConfig> for EmbedConfig {
+    fn from(config: TokenEmbedConfig) -> Self {
+        Self::Token(config)
+    }
+}
+
+impl From<AudioConfig> for EmbedConfig {
+    fn from(config: AudioConfig) -> Self {
+        Self::Audio(config)
+    }
+}
+
 /// How things come in: a closed set.
 pub enum Embed {
     /// Tokens.
     Token(TokenEmbedding),
+    /// Sound.
+    Audio(AudioStem),
+}
+
+/// What comes in.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// Tokens `[B, T]`, and these sizes.
+    Tokens(&'a Arc<[u32]>, [usize; 2]),
+    /// The spectrum of a sound `[B, S, C]` in f32, frame by frame.
+    Frames(&'a Tensor),
 }
 
 impl Embed {
-    /// The table of tokens `[V, D]`.
-    pub fn table(&self) -> &Param {
-        let Self::Token(embed) = self;
-        &embed.table
+    /// Registers the parameters; the table of tokens is `shared` where there is one already.
+    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
+        match config {
+            EmbedConfig::Token(c) => Self::Token(TokenEmbedding::new(builder, c, shared)),
+            EmbedConfig::Audio(c) => Self::Audio(AudioStem::new(builder, c)),
+        }
+    }
+
+    /// To `[B, T, D]` in f32.
+    ///
+    /// # Panics
+    /// When something else comes in than it is made for.
+    #[track_caller]
+    pub fn forward(&self, tape: &Tape, input: Input, call: &Call) -> Var {
+        match (self, input) {
+            (Self::Token(embed), Input::Tokens(ids, shape)) => {
+                embed.forward(tape, ids, shape, call)
+            }
+            (Self::Audio(stem), Input::Frames(frames)) => stem.forward(tape, frames, call),
+            (Self::Token(_), _) => panic!("embed: tokens are expected"),
+            (Self::Audio(_), _) => panic!("embed: frames are expected"),
+        }
+    }
+
+    /// The table of tokens `[V, D]`, where there is one.
+    pub fn table(&self) -> Option<&Param> {
+        match self {
+            Self::Token(embed) => Some(&embed.table),
+            Self::Audio(_) => None,
+        }
     }
 
     /// The fixed waves, if that is where positions come from.
     pub fn waves(&self) -> Option<&Waves> {
-        let Self::Token(embed) = self;
-        embed.sinusoidal.as_ref()
+        match self {
+            Self::Token(embed) => embed.sinusoidal.as_ref(),
+            Self::Audio(stem) => Some(&stem.waves),
+        }
     }
 
     /// The same, to be set.
     pub fn waves_mut(&mut self) -> Option<&mut Waves> {
-        let Self::Token(embed) = self;
-        embed.sinusoidal.as_mut()
+        match self {
+            Self::Token(embed) => embed.sinusoidal.as_mut(),
+            Self::Audio(stem) => Some(&mut stem.waves),
+        }
     }
 }
 
@@ -135,7 +235,11 @@ pub struct TokenEmbedding {
 
 impl TokenEmbedding {
     /// Registers the tables; that of tokens is `shared` where there is one already.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
+    pub fn new(
+        builder: &mut ParamsBuilder,
+        config: &TokenEmbedConfig,
+        shared: Option<&Param>,
+    ) -> Self {
         let (d, n) = (config.width(), config.max_len);
         let (first, init) = (config.first_position, config.init);
         let types = |b: &mut ParamsBuilder| {

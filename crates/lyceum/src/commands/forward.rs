@@ -1,6 +1,7 @@
 //! `lyceum forward`: one forward pass, tensors in, tensors out, under the names of `transformers`.
 
 mod encoder_decoder;
+mod frames;
 mod inputs;
 mod outputs;
 mod stack;

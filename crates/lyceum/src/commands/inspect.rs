@@ -183,7 +183,7 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
 
 /// The sizes of a stack, under a prefix.
 fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
-    let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
+    let (embed, trunk) = (stack.config().tokens(), &stack.config().trunk);
     let sizes = [
         ("vocab_size", embed.vocab_size),
         ("max_len", embed.max_len),

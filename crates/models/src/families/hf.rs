@@ -5,7 +5,7 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, bart, decoder, encoder, t5};
+use super::{Family, bart, decoder, encoder, t5, whisper};
 use crate::architecture::ArchitectureConfig;
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::{Import, Table};
@@ -22,8 +22,11 @@ pub struct Spec {
     /// How classes of base models, without a head, end.
     pub bases: &'static [&'static str],
     /// Settles what the fields leave to the weights, of which it is told the names.
-    pub fit: Option<fn(&mut Fields, &dyn Fn(&str) -> bool)>,
+    pub fit: Option<Fit>,
 }
+
+/// Told which names the weights have.
+pub type Fit = fn(&mut Fields, &dyn Fn(&str) -> bool);
 
 /// What fields amount to, and external names; those of the base model with `prefix` in front.
 pub enum Parts {
@@ -36,7 +39,7 @@ pub enum Parts {
     ),
 }
 
-const SPECS: [&Spec; 4] = [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC];
+const SPECS: [&Spec; 5] = [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &whisper::SPEC];
 
 /// A config of such a family.
 #[derive(Clone)]
@@ -90,7 +93,7 @@ impl Family for HfConfig {
 
     fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
         Ok(match &self.spec.parts {
-            Parts::Stack(build, _) => ArchitectureConfig::Stack(build(&self.fields)?),
+            Parts::Stack(build, _) => ArchitectureConfig::Stack(Box::new(build(&self.fields)?)),
             Parts::EncoderDecoder(build, _) => {
                 ArchitectureConfig::EncoderDecoder(Box::new(build(&self.fields)?))
             }
@@ -125,14 +128,16 @@ impl Family for HfConfig {
     }
 
     fn ignores(&self, name: &str) -> bool {
-        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies of
-        // what is tied.
+        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies
+        // of what is tied.
         name.ends_with(".position_ids")
             || name.ends_with(".embed_positions.weight")
             || name.ends_with("coder.embed_tokens.weight")
             || name.ends_with(".EncDecAttention.relative_attention_bias.weight")
             || name.ends_with(".rotary_emb.inv_freq")
-            || (name == "lm_head.weight" || name.ends_with("decoder.weight"))
+            || (name == "lm_head.weight"
+                || name == "proj_out.weight"
+                || name.ends_with("decoder.weight"))
             || (name.ends_with("decoder.bias"))
     }
 

@@ -8,6 +8,7 @@ pub mod gpt2;
 pub mod hf;
 pub mod seed;
 mod t5;
+mod whisper;
 
 use checkpoint::{CheckpointError, Weights};
 use nn::ConfigError;

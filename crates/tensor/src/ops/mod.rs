@@ -17,9 +17,11 @@ mod scale;
 mod select_rows;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unfold;
 
 pub use attention::{AttentionArgs, KeyValues, Projected};
 pub use dropout::DropSite;
 pub use linear::LinearArgs;
 pub use linear_cross_entropy::{CrossEntropyArgs, Loss, NO_TARGET};
 pub use rms_norm::RmsNormArgs;
+pub use unfold::UnfoldArgs;
