@@ -11,7 +11,7 @@ use crate::stack::{Stack, StackConfig};
 #[derive(Clone, Debug, PartialEq)]
 pub enum ArchitectureConfig {
     /// Embed, one trunk, heads.
-    Stack(StackConfig),
+    Stack(Box<StackConfig>),
     /// One that reads, and one that writes what it makes of it.
     EncoderDecoder(Box<EncoderDecoderConfig>),
     /// One for texts and one for images.
@@ -52,7 +52,7 @@ impl ArchitectureConfig {
     /// Where it is another architecture.
     pub fn into_stack(self) -> Result<StackConfig, ConfigError> {
         match self {
-            Self::Stack(stack) => Ok(stack),
+            Self::Stack(stack) => Ok(*stack),
             Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nn::{Checked, ConfigError, Context, Head, HeadConfig};
+use nn::{Checked, ConfigError, Context, Head, HeadConfig, Input};
 use tensor::{Init, Param, Params, ParamsBuilder, Tape, Tensor, Var};
 
 use crate::stack::{Stack, StackConfig};
@@ -38,7 +38,7 @@ impl DualEncoderConfig {
     pub fn check(self) -> Result<Checked<Self>, ConfigError> {
         self.text.clone().check()?;
         self.vision.clone().check()?;
-        if self.text.embed.patches.is_some() || self.vision.embed.patches.is_none() {
+        if self.text.embed.tokens().is_none() || self.vision.embed.patches().is_none() {
             return Err(ConfigError::new("text_config", "one tower reads text, one sees images"));
         }
         match [&self.text, &self.vision].map(width) {
@@ -118,7 +118,7 @@ impl DualEncoder {
     /// `[B, C, H, W]` pixels.
     pub fn see<'a>(&'a self, tape: &Tape<'a>, pixels: &Tensor, ctx: &mut Context) -> Seen {
         tape.scope("vision", None, || {
-            let hidden = self.vision.see(tape, pixels, ctx);
+            let hidden = self.vision.read(tape, Input::Pixels(pixels), ctx);
             let embeds = embeds(&self.vision, tape, &hidden, (None, ctx));
             Seen { hidden, embeds }
         })

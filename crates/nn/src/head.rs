@@ -74,10 +74,10 @@ pub struct PooledHead {
 
 impl Head {
     /// Registers the parameters of a head on a stream of width `d_model`; `table` is the
-    /// embedding's `[V, E]`, and `init` how that starts.
+    /// embedding's `[V, E]`, where there is one, and `init` how weights start.
     ///
     /// # Panics
-    /// For a head over the vocabulary where there is none.
+    /// When a head over the vocabulary follows an embedding that has none.
     pub fn new(
         builder: &mut ParamsBuilder,
         config: &HeadConfig,
@@ -87,7 +87,7 @@ impl Head {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         match config {
             HeadConfig::Token(config) => {
-                let table = table.expect("a head over a vocabulary");
+                let table = table.expect("a head over the vocabulary: there is no vocabulary");
                 let &[vocab_size, width] = table.shape() else { panic!("{:?}", table.shape()) };
                 let transform = config.transform.map(|(f, norm)| {
                     let dense = Linear::new(builder, "dense", [d_model, width], true, start);

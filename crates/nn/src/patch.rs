@@ -12,15 +12,14 @@ use std::sync::Arc;
 
 use tensor::{DType, Init, Param, ParamsBuilder, PatchArgs, Tape, Tensor, Var};
 
-use crate::config::{ConfigError, check_matrix, check_size};
+use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
-use crate::embed::EmbedConfig;
 use crate::linear::{Linear, LinearInit};
-use crate::norm::Norm;
+use crate::norm::{Norm, NormConfig};
 
-/// How images are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an embedding of images is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PatchConfig {
     /// Channels of a pixel, C.
     pub n_channels: usize,
@@ -32,6 +31,14 @@ pub struct PatchConfig {
     pub class: bool,
     /// Whether the projection has a bias.
     pub bias: bool,
+    /// `D`.
+    pub d_model: usize,
+    /// Normalizes the sum.
+    pub norm: Option<NormConfig>,
+    /// How weights start.
+    pub init: Init,
+    /// Probability of dropping from the sum.
+    pub dropout: f32,
 }
 
 impl PatchConfig {
@@ -50,7 +57,14 @@ impl PatchConfig {
         self.n_channels * self.patch * self.patch
     }
 
-    pub(crate) fn check(&self, d_model: usize) -> Result<(), ConfigError> {
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let d_model = self.d_model;
+        check_size("hidden_size", d_model)?;
+        check_probability("embed_dropout", self.dropout)?;
         check_size("num_channels", self.n_channels)?;
         check_size("image_size", self.image)?;
         check_size("patch_size", self.patch)?;
@@ -137,23 +151,18 @@ pub struct PatchEmbedding {
 
 impl PatchEmbedding {
     /// Registers the parameters.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, patches: PatchConfig) -> Self {
+    pub fn new(builder: &mut ParamsBuilder, config: PatchConfig) -> Self {
         let (d, init) = (config.d_model, config.init);
-        let n = patches.n_positions([patches.image; 2]);
+        let n = config.n_positions([config.image; 2]);
         let start = LinearInit { weight: init, bias: Init::Zeros };
         builder.scope("embed", |b| Self {
-            config: patches,
-            project: Linear::new(b, "patches", [patches.width(), d], patches.bias, start),
-            class: patches.class.then(|| b.param("class", &[d], init)),
+            config,
+            project: Linear::new(b, "patches", [config.width(), d], config.bias, start),
+            class: config.class.then(|| b.param("class", &[d], init)),
             positions: b.param("positions", &[n, d], init),
             norm: config.norm.map(|norm| Norm::new(b, "norm", norm)),
             dropout: Dropout::new(b, "output", config.dropout),
         })
-    }
-
-    /// How images are cut.
-    pub fn config(&self) -> PatchConfig {
-        self.config
     }
 
     /// `[B, C, H, W]` in f32 to `[B, T, D]` in f32.
@@ -180,8 +189,17 @@ mod tests {
     use super::*;
     use tensor::{Device, Isa, Precision};
 
-    const CONFIG: PatchConfig =
-        PatchConfig { n_channels: 2, image: 4, patch: 2, class: true, bias: false };
+    const CONFIG: PatchConfig = PatchConfig {
+        n_channels: 2,
+        image: 4,
+        patch: 2,
+        class: true,
+        bias: false,
+        d_model: 3,
+        norm: None,
+        init: Init::Zeros,
+        dropout: 0.0,
+    };
 
     #[test]
     fn a_patch_is_its_channels_line_by_line() {

@@ -2,6 +2,7 @@
 
 mod dual_encoder;
 mod encoder_decoder;
+mod frames;
 mod images;
 mod inputs;
 mod outputs;
@@ -54,7 +55,7 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     let weights = &Weights::open(&args.inputs)?;
     let pass = Pass { loaded, weights, args, env };
     let outputs = match &loaded.model.architecture {
-        Architecture::Stack(stack) => match stack.config().embed.patches {
+        Architecture::Stack(stack) => match stack.config().embed.patches() {
             Some(patches) => images::forward(stack, patches, &pass)?,
             None => stack::forward(stack, &pass)?,
         },

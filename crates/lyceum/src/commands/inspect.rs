@@ -8,6 +8,7 @@ use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights};
 use ::data::Store;
 use models::{Architecture, Model, ModelConfig, Stack};
+use nn::EmbedConfig;
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
 use train::report::format::{bytes, grouped};
@@ -187,9 +188,14 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
 /// The sizes of a stack, under a prefix.
 fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
     let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
+    let input = match embed {
+        EmbedConfig::Token(tokens) => ("vocab_size", tokens.vocab_size),
+        EmbedConfig::Audio(audio) => ("n_channels", audio.n_channels),
+        EmbedConfig::Patch(patches) => ("n_channels", patches.n_channels),
+    };
     let sizes = [
-        ("vocab_size", embed.vocab_size),
-        ("max_len", embed.max_len),
+        input,
+        ("max_len", embed.max_len()),
         ("n_layers", trunk.n_layers),
         ("d_model", trunk.d_model),
         ("n_heads", trunk.n_heads),
@@ -197,9 +203,7 @@ fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
         ("d_head", trunk.d_head),
         ("d_ff", trunk.d_ff),
     ];
-    // A model of images has no vocabulary.
-    let sizes = sizes.iter().filter(|(_, n)| *n > 0);
-    sizes.fold(facts, |facts, &(name, n)| facts.count(&format!("{prefix}{name}"), n as u64))
+    sizes.iter().fold(facts, |facts, &(name, n)| facts.count(&format!("{prefix}{name}"), n as u64))
 }
 
 fn hashes(dir: &Path) -> Result<Vec<(String, FileRecord)>, Failure> {

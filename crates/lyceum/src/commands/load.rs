@@ -122,12 +122,12 @@ impl Loaded {
 
     /// Tokens the model knows.
     pub fn vocab_size(&self) -> usize {
-        self.model.stack().config().embed.vocab_size
+        self.model.stack().config().tokens().vocab_size
     }
 
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
-        self.model.stack().config().embed.max_len
+        self.model.stack().config().tokens().max_len
     }
 }
 

@@ -6,8 +6,8 @@
 //! Technical Report", arXiv:2503.19786.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind,
-    HeadConfig, LayerConfig, NormKind, NormPlacement, RopeScaling, TokenHeadConfig,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, ExpertsConfig, FfnKind, HeadConfig,
+    LayerConfig, NormKind, NormPlacement, RopeScaling, TokenEmbedConfig, TokenHeadConfig,
     TransformerConfig, WeightInit,
 };
 use serde_json::Value;
@@ -50,10 +50,10 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let d_head = f.d_head([d_model, n_heads], usual)?;
     let std = f.real_or("initializer_range", 0.02)? as f32;
     let cycle = layers(f, n_layers, d_head)?;
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         scale: if is_gemma { (d_model as f32).sqrt() } else { 1.0 },
         init: Init::Normal { std },
-        ..EmbedConfig::base(f.size("vocab_size")?, d_model, max_len(f, &cycle)?)
+        ..TokenEmbedConfig::base(f.size("vocab_size")?, d_model, max_len(f, &cycle)?)
     };
     let scale = match f.maybe_real("query_pre_attn_scalar")? {
         Some(scalar) if is_gemma3 => Some(scalar.powf(-0.5) as f32),
@@ -86,7 +86,11 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let tied = f.flag_or("tie_word_embeddings", is_gemma)?;
     let is_base = f.class().is_some_and(|class| class.ends_with("Model"));
     let head = ("logits", HeadConfig::Token(TokenHeadConfig::plain(tied)));
-    Ok(StackConfig { embed, trunk, heads: if is_base { Vec::new() } else { vec![head] } })
+    Ok(StackConfig {
+        embed: embed.into(),
+        trunk,
+        heads: if is_base { Vec::new() } else { vec![head] },
+    })
 }
 
 /// Positions of a text whose angles adapt to its length, whatever that is.

@@ -4,8 +4,8 @@
 //! arXiv:2103.00020; Zhai et al., "Sigmoid Loss for Language Image Pre-Training", arXiv:2303.15343.
 
 use nn::{
-    ConfigError, DropoutConfig, EmbedConfig, EmbeddingHeadConfig, HeadConfig, LayerConfig,
-    NormConfig, NormKind, PatchConfig, Pool, ProbeConfig, TokenPositions, TransformerConfig,
+    ConfigError, DropoutConfig, EmbeddingHeadConfig, HeadConfig, LayerConfig, NormConfig, NormKind,
+    PatchConfig, Pool, ProbeConfig, TokenEmbedConfig, TokenPositions, TransformerConfig,
 };
 use serde_json::json;
 use tensor::{Init, Pattern};
@@ -83,10 +83,6 @@ fn pair(f: &Fields) -> Result<DualEncoderConfig, ConfigError> {
     })
 }
 
-fn init(f: &Fields) -> Result<Init, ConfigError> {
-    Ok(Init::Normal { std: f.real_or("initializer_range", 0.02)? as f32 })
-}
-
 fn head(config: EmbeddingHeadConfig) -> Vec<(&'static str, HeadConfig)> {
     vec![(EMBEDS, HeadConfig::Embedding(config))]
 }
@@ -95,10 +91,10 @@ fn head(config: EmbeddingHeadConfig) -> Vec<(&'static str, HeadConfig)> {
 fn text(f: &Fields, clip: bool, width: usize) -> Result<StackConfig, ConfigError> {
     let trunk = trunk(f, if clip { Pattern::Causal } else { Pattern::Full })?;
     let (vocab_size, max_len) = (f.size("vocab_size")?, f.size("max_position_embeddings")?);
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         positions: TokenPositions::Learned,
-        init: init(f)?,
-        ..EmbedConfig::base(vocab_size, trunk.d_model, max_len)
+        init: Init::Normal { std: f.real_or("initializer_range", 0.02)? as f32 },
+        ..TokenEmbedConfig::base(vocab_size, trunk.d_model, max_len)
     };
     // Configs of old say 2, whatever the id is: there the end has the largest id.
     let end = f.maybe_size("eos_token_id")?.filter(|&id| id != 2).map(|id| id as u32);
@@ -108,7 +104,11 @@ fn text(f: &Fields, clip: bool, width: usize) -> Result<StackConfig, ConfigError
         (Pool::Last, (f.size_or("projection_size", trunk.d_model)?, true))
     };
     let project = Some(project);
-    Ok(StackConfig { embed, heads: head(EmbeddingHeadConfig { pool, norm: None, project }), trunk })
+    Ok(StackConfig {
+        embed: embed.into(),
+        heads: head(EmbeddingHeadConfig { pool, norm: None, project }),
+        trunk,
+    })
 }
 
 /// What sees images: CLIP's has a class token, `SigLIP`'s a query behind the last norm.
@@ -116,11 +116,7 @@ fn vision(f: &Fields, clip: bool, width: usize) -> Result<StackConfig, ConfigErr
     let trunk = TransformerConfig { final_norm: !clip, ..trunk(f, Pattern::Full)? };
     let (kind, eps) = (NormKind::LayerNorm, trunk.norm_eps);
     let norm = clip.then_some(NormConfig { kind, eps, width: trunk.d_model });
-    let embed = EmbedConfig {
-        init: init(f)?,
-        norm,
-        ..EmbedConfig::of_images(vit::patches(f, clip, !clip)?, trunk.d_model)
-    };
+    let embed = PatchConfig { norm, ..vit::patches(f, clip, !clip)? };
     let (pool, project) = if clip {
         (Pool::First, Some((width, false)))
     } else {
@@ -135,7 +131,11 @@ fn vision(f: &Fields, clip: bool, width: usize) -> Result<StackConfig, ConfigErr
         };
         (Pool::Probe(probe), None)
     };
-    Ok(StackConfig { embed, heads: head(EmbeddingHeadConfig { pool, norm, project }), trunk })
+    Ok(StackConfig {
+        embed: embed.into(),
+        heads: head(EmbeddingHeadConfig { pool, norm, project }),
+        trunk,
+    })
 }
 
 fn table(f: &Fields, pair: &DualEncoderConfig, table: &mut Table) {
@@ -153,7 +153,9 @@ fn table(f: &Fields, pair: &DualEncoderConfig, table: &mut Table) {
     let project = if clip { "text_projection" } else { "text_model.head" };
     table.layer(project, "text.heads.embeds.project", !clip);
 
-    let Some(PatchConfig { n_channels, patch, .. }) = pair.vision.embed.patches else { return };
+    let Some(PatchConfig { n_channels, patch, .. }) = pair.vision.embed.patches().copied() else {
+        return;
+    };
     let (vision, d) = ("vision_model.embeddings", pair.vision.trunk.d_model);
     let shape = [d, n_channels, patch, patch];
     let projection = format!("{vision}.patch_embedding");

@@ -5,7 +5,7 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, bart, decoder, dual, encoder, t5, vit};
+use super::{Family, bart, decoder, dual, encoder, t5, vit, whisper};
 use crate::architecture::ArchitectureConfig;
 use crate::dual_encoder::DualEncoderConfig;
 use crate::encoder_decoder::EncoderDecoderConfig;
@@ -23,8 +23,11 @@ pub struct Spec {
     /// How classes of base models, without a head, end.
     pub bases: &'static [&'static str],
     /// Settles what the fields leave to the weights, of which it is told the names.
-    pub fit: Option<fn(&mut Fields, &dyn Fn(&str) -> bool)>,
+    pub fit: Option<Fit>,
 }
+
+/// Told which names the weights have.
+pub type Fit = fn(&mut Fields, &dyn Fn(&str) -> bool);
 
 /// What fields amount to, and external names; those of the base model with `prefix` in front.
 pub enum Parts {
@@ -42,8 +45,15 @@ pub enum Parts {
     ),
 }
 
-const SPECS: [&Spec; 6] =
-    [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &vit::SPEC, &dual::SPEC];
+const SPECS: [&Spec; 7] = [
+    &decoder::SPEC,
+    &encoder::SPEC,
+    &t5::SPEC,
+    &bart::SPEC,
+    &whisper::SPEC,
+    &vit::SPEC,
+    &dual::SPEC,
+];
 
 /// A config of such a family.
 #[derive(Clone)]
@@ -97,7 +107,7 @@ impl Family for HfConfig {
 
     fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
         Ok(match &self.spec.parts {
-            Parts::Stack(build, _) => ArchitectureConfig::Stack(build(&self.fields)?),
+            Parts::Stack(build, _) => ArchitectureConfig::Stack(Box::new(build(&self.fields)?)),
             Parts::EncoderDecoder(build, _) => {
                 ArchitectureConfig::EncoderDecoder(Box::new(build(&self.fields)?))
             }
@@ -138,14 +148,16 @@ impl Family for HfConfig {
     }
 
     fn ignores(&self, name: &str) -> bool {
-        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies of
-        // what is tied.
+        // Buffers that older versions stored, what no layer but the first of T5 reads, and copies
+        // of what is tied.
         name.ends_with(".position_ids")
             || name.ends_with(".embed_positions.weight")
             || name.ends_with("coder.embed_tokens.weight")
             || name.ends_with(".EncDecAttention.relative_attention_bias.weight")
             || name.ends_with(".rotary_emb.inv_freq")
-            || (name == "lm_head.weight" || name.ends_with("decoder.weight"))
+            || (name == "lm_head.weight"
+                || name == "proj_out.weight"
+                || name.ends_with("decoder.weight"))
             || (name.ends_with("decoder.bias"))
     }
 

@@ -10,6 +10,7 @@ pub mod hf;
 pub mod seed;
 mod t5;
 mod vit;
+mod whisper;
 
 use checkpoint::{CheckpointError, Weights};
 use nn::ConfigError;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use models::{Architecture, Model};
-use nn::{Context, Head};
+use nn::{Context, Head, Input};
 use tensor::{Grads, Precision, Tape, Tensor, Var};
 use testing::{Numbers, assert_same_bits, same_for_any_threads};
 
@@ -29,7 +29,7 @@ fn given<'a>(model: &'a Model, tape: &Tape<'a>, recompute: bool) -> Vec<Var> {
     };
     match &model.architecture {
         Architecture::Stack(stack) => {
-            let hidden = stack.see(tape, &pixels, &mut context(16));
+            let hidden = stack.read(tape, Input::Pixels(&pixels), &mut context(16));
             let heads = stack.heads.iter().map(|(_, head)| match head {
                 Head::Pooled(head) => head.forward(tape, &hidden),
                 _ => panic!("a head of a model of images"),
@@ -37,7 +37,7 @@ fn given<'a>(model: &'a Model, tape: &Tape<'a>, recompute: bool) -> Vec<Var> {
             heads.collect()
         }
         Architecture::DualEncoder(pair) => {
-            let patches = pair.vision.config().embed.patches.unwrap();
+            let patches = pair.vision.config().embed.patches().unwrap();
             let len = patches.n_positions([13, 20]);
             // All positions of the text: its table is written in full, and read in full.
             let mut numbers = Numbers::new(2);

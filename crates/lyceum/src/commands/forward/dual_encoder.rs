@@ -19,8 +19,8 @@ use crate::failure::Failure;
 pub fn forward(pair: &DualEncoder, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, pair.config());
     let known = &TOKENS[..3];
-    let texts = Inputs::read(pass.weights, known, &config.text.embed)?;
-    let patches = config.vision.embed.patches.expect("a tower that sees");
+    let texts = Inputs::read(pass.weights, known, config.text.tokens())?;
+    let patches = config.vision.embed.patches().expect("a tower that sees");
     let pixels = Pixels::read(pass.weights, patches)?;
     pass.warn_of_others(&[known, &[PIXELS]].concat());
     let images = [pixels.shape[0], pixels.n_positions];
@@ -33,7 +33,7 @@ pub fn forward(pair: &DualEncoder, pass: &Pass) -> Result<Vec<Output>, Failure> 
 
     let (device, capture) = (pass.env.device(), capture(pass.wanted()));
     let tape = Tape::new(&device, &loaded.model.params, loaded.precision).with_capture(&capture);
-    let mut ctx = Context { call: call(&texts), cache: None };
+    let mut ctx = Context { call: call(texts.shape, texts.mask.clone()), cache: None };
     if let Some(positions) = &texts.positions {
         ctx.call.positions = positions.clone();
     }
