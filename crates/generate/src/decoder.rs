@@ -139,7 +139,7 @@ pub fn generate(
     request: &Request,
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
-    let max_len = model.stack().config().embed.max_len;
+    let max_len = model.stack().config().tokens().max_len;
     let (n, prompt) = (request.n_samples, &request.prompt);
     assert!(!prompt.is_empty() && prompt.len() <= max_len, "generate: {} tokens", prompt.len());
     assert!(n > 0, "generate: no row");

@@ -4,7 +4,7 @@
 //! of the chunked head, packed operands, and what the preparation of text leaves behind. Buffers
 //! that are freed stay with their pool, so parts that are never alive together still add up.
 
-use models::{Model, ModelConfig, Stack, StackConfig};
+use models::{Model, ModelConfig, Stack};
 use nn::{FfnKind, NormPlacement, TransformerConfig};
 use tensor::{CrossEntropyArgs, DType, Isa, ParamsBuilder, Precision};
 
@@ -70,7 +70,7 @@ pub fn parameters_by(builder: &ParamsBuilder, part: impl Fn(&str) -> &str) -> Ve
 ///
 /// Chowdhery et al., "`PaLM`", arXiv:2204.02311, appendix B.
 pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
-    let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
+    let (embed, trunk) = (stack.config().tokens(), &stack.config().trunk);
     let learned = embed.positions == nn::TokenPositions::Learned;
     let tables = if learned { embed.max_len * embed.d_model } else { 0 };
     let d_heads = trunk.n_heads * trunk.d_head;
@@ -168,7 +168,7 @@ impl<'a> Sizes<'a> {
         isa: Isa,
         text_bytes: Option<u64>,
     ) -> Result<Self, Failure> {
-        let StackConfig { trunk, embed, .. } = stack.config();
+        let (trunk, embed) = (&stack.config().trunk, stack.config().tokens());
         let Recipe { data, train, eval, .. } = recipe;
         let (precision, fraction) = (train.precision(isa)?, data.validation_fraction);
         let (seq_len, text_bytes) =

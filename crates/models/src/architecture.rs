@@ -3,6 +3,7 @@
 use nn::{ConfigError, Waves};
 use tensor::ParamsBuilder;
 
+use crate::dual_encoder::{DualEncoder, DualEncoderConfig};
 use crate::encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
 use crate::stack::{Stack, StackConfig};
 
@@ -11,9 +12,11 @@ use crate::stack::{Stack, StackConfig};
 #[allow(clippy::large_enum_variant)] // One a model.
 pub enum ArchitectureConfig {
     /// Embed, one trunk, heads.
-    Stack(StackConfig),
+    Stack(Box<StackConfig>),
     /// One that reads, and one that writes what it makes of it.
     EncoderDecoder(Box<EncoderDecoderConfig>),
+    /// One for texts and one for images.
+    DualEncoder(Box<DualEncoderConfig>),
 }
 
 /// How a model computes.
@@ -22,6 +25,8 @@ pub enum Architecture {
     Stack(Box<Stack>),
     /// One that reads, and one that writes what it makes of it.
     EncoderDecoder(Box<EncoderDecoder>),
+    /// One for texts and one for images.
+    DualEncoder(Box<DualEncoder>),
 }
 
 impl ArchitectureConfig {
@@ -36,6 +41,9 @@ impl ArchitectureConfig {
                 let pair = EncoderDecoder::new(builder, c.check()?);
                 Architecture::EncoderDecoder(Box::new(pair))
             }
+            Self::DualEncoder(c) => {
+                Architecture::DualEncoder(Box::new(DualEncoder::new(builder, c.check()?)))
+            }
         })
     }
 
@@ -45,8 +53,8 @@ impl ArchitectureConfig {
     /// Where it is another architecture.
     pub fn into_stack(self) -> Result<StackConfig, ConfigError> {
         match self {
-            Self::Stack(stack) => Ok(stack),
-            Self::EncoderDecoder(_) => Err(no_stack()),
+            Self::Stack(stack) => Ok(*stack),
+            Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
 }
@@ -59,7 +67,7 @@ impl Architecture {
     pub fn stack(&self) -> Result<&Stack, ConfigError> {
         match self {
             Self::Stack(stack) => Ok(stack),
-            Self::EncoderDecoder(_) => Err(no_stack()),
+            Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
 
@@ -68,6 +76,7 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves(),
+            Self::DualEncoder(_) => None,
         }
     }
 
@@ -76,10 +85,11 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves_mut(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves_mut(),
+            Self::DualEncoder(_) => None,
         }
     }
 }
 
 fn no_stack() -> ConfigError {
-    ConfigError::new("model_type", "is of an encoder with a decoder; a single trunk is needed here")
+    ConfigError::new("model_type", "has more than one trunk; a single one is needed here")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nn::{Call, Checked, ConfigError, Context, Memory};
+use nn::{Call, Checked, ConfigError, Context, Input, Memory};
 use tensor::{ParamsBuilder, Tape, Var};
 
 use crate::stack::{Stack, StackConfig};
@@ -35,7 +35,8 @@ impl EncoderDecoderConfig {
         if encoder.trunk.cross || !decoder.trunk.cross || !encoder.heads.is_empty() {
             return Err(ConfigError::new("cross", "a decoder alone reads a memory and has heads"));
         }
-        let [one, other] = [encoder, decoder].map(|c| [c.embed.vocab_size, c.embed.width()]);
+        let table = |stack: &StackConfig| stack.embed.tokens().map(|c| [c.vocab_size, c.width()]);
+        let [one, other] = [encoder, decoder].map(table);
         if self.shared && one != other {
             let problem =
                 format!("one table is {one:?} in the encoder and {other:?} in the decoder");
@@ -45,7 +46,7 @@ impl EncoderDecoderConfig {
     }
 }
 
-/// An encoder and a decoder: T5, BART, Marian.
+/// An encoder and a decoder: T5, BART, Marian, Whisper.
 pub struct EncoderDecoder {
     config: Checked<EncoderDecoderConfig>,
     /// What reads.
@@ -71,17 +72,11 @@ impl EncoderDecoder {
         self.config.get()
     }
 
-    /// `[B, S]` tokens to what the decoder reads, `[B, S, D]`.
-    pub fn encode<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        ids: &Arc<[u32]>,
-        shape: [usize; 2],
-        call: Call,
-    ) -> Memory {
+    /// What comes in to what the decoder reads, `[B, S, D]`.
+    pub fn encode<'a>(&'a self, tape: &Tape<'a>, input: Input, call: Call) -> Memory {
         let segments = call.mask.segments.clone();
         let mut ctx = Context { call, cache: None };
-        let forward = || self.encoder.forward(tape, ids, shape, &mut ctx);
+        let forward = || self.encoder.read(tape, input, &mut ctx);
         Memory { hidden: tape.scope("encoder", None, forward), segments }
     }
 

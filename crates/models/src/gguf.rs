@@ -5,7 +5,10 @@
 
 use checkpoint::Weights;
 use checkpoint::gguf::Value as Meta;
-use nn::{AttnPositions, ConfigError, HeadConfig, NormKind, RopeScaling, TokenHeadConfig};
+use nn::{
+    AttnPositions, ConfigError, HeadConfig, NormKind, RopeScaling, TokenEmbedConfig,
+    TokenHeadConfig,
+};
 use serde_json::{Map, Value, json};
 
 use crate::families::ModelConfig;
@@ -158,7 +161,7 @@ pub(crate) fn metadata(
         ("general.alignment".to_owned(), Meta::U32(32)),
     ];
     let mut set = |key: &str, value| all.push((format!("{architecture}.{key}"), value));
-    set("context_length", size(stack.embed.max_len));
+    set("context_length", size(stack.tokens().max_len));
     set("embedding_length", size(trunk.d_model));
     set("block_count", size(trunk.n_layers));
     set("feed_forward_length", size(trunk.d_ff));
@@ -167,7 +170,7 @@ pub(crate) fn metadata(
     set("attention.key_length", size(trunk.d_head));
     set("attention.value_length", size(trunk.d_head));
     set("attention.layer_norm_rms_epsilon", Meta::F32(trunk.norm_eps));
-    set("vocab_size", size(stack.embed.vocab_size));
+    set("vocab_size", size(stack.tokens().vocab_size));
     for layer in &trunk.cycle {
         let unwritten = |what: &str| ConfigError::new("rope", format!("{what} is not written"));
         match (layer.pattern, layer.positions) {
@@ -209,11 +212,11 @@ fn refuse_unsaid(all: &[(String, Meta<'static>)], stack: &StackConfig) -> Result
         "blk.0.ffn_down.bias" => bias.ffn,
         _ => false,
     };
-    let vocab_size = stack.embed.vocab_size;
+    let vocab_size = stack.tokens().vocab_size;
     let mut read = config(&Said { metadata: &get, has: &has, vocab_size })?.family().stack()?;
     read.trunk.init = stack.trunk.init;
     read.trunk.dropout = stack.trunk.dropout;
-    read.embed.init = stack.embed.init;
+    read.embed = TokenEmbedConfig { init: stack.tokens().init, ..read.tokens().clone() }.into();
     let layers =
         |s: &StackConfig| (0..s.trunk.n_layers).map(|i| s.trunk.layer(i)).collect::<Vec<_>>();
     if layers(&read) != layers(stack) {

@@ -154,8 +154,13 @@ impl Table {
         ours: &str,
         bias: bool,
     ) {
+        self.stacked_with(theirs.map(|(name, n)| (name, n, bias)), ours);
+    }
+
+    /// The same, where some have a bias and that of others is zero.
+    pub fn stacked_with<const N: usize>(&mut self, theirs: [(String, usize, bool); N], ours: &str) {
         let mut first = 0;
-        for (name, n) in theirs {
+        for (name, n, bias) in theirs {
             for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
                 self.rows(format!("{name}.{leaf}"), &format!("{ours}.{leaf}"), first..first + n);
             }

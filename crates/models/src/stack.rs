@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use nn::{
-    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, KvCache, TokenHead,
-    Transformer, TransformerConfig,
+    Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, Input, KvCache,
+    TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
 };
-use tensor::{DType, Device, Param, ParamsBuilder, Tape, Tensor, Var};
+use tensor::{DType, Device, Param, ParamsBuilder, Tape, Var};
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,21 +27,33 @@ impl StackConfig {
     pub fn check(self) -> Result<Checked<Self>, ConfigError> {
         self.embed.check()?;
         self.trunk.clone().check()?;
-        if self.embed.d_model != self.trunk.d_model {
-            let (embed, trunk) = (self.embed.d_model, self.trunk.d_model);
+        let (embed, trunk) = (self.embed.d_model(), self.trunk.d_model);
+        if embed != trunk {
             let problem = format!("{embed} in the embedding and {trunk} in the trunk");
             return Err(ConfigError::new("d_model", problem));
         }
         for (_, head) in &self.heads {
             match head {
-                HeadConfig::Token(_) => {}
                 HeadConfig::Pooled(head) => {
                     nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
                 }
                 HeadConfig::Embedding(head) => head.check(self.trunk.d_model)?,
+                HeadConfig::Token(_) if self.embed.tokens().is_none() => {
+                    return Err(ConfigError::new("heads", "there is no vocabulary to score"));
+                }
+                HeadConfig::Token(_) => {}
             }
         }
         Ok(Checked::vouch(self))
+    }
+
+    /// How tokens come in.
+    ///
+    /// # Panics
+    /// Where something else comes in.
+    #[track_caller]
+    pub fn tokens(&self) -> &TokenEmbedConfig {
+        self.embed.tokens().expect("a stack that reads tokens")
     }
 }
 
@@ -72,7 +84,7 @@ impl Stack {
         let embed = Embed::new(builder, &c.embed, shared);
         let trunk = c.trunk.clone().check().expect("a part of a checked config");
         let trunk = Transformer::new(builder, trunk);
-        let table = (embed.table(), c.embed.init);
+        let table = (embed.table(), c.embed.init());
         let head = |builder: &mut ParamsBuilder, (name, head): &(&'static str, HeadConfig)| {
             builder.scope("heads", |b| {
                 b.scope(*name, |b| (*name, Head::new(b, head, c.trunk.d_model, table)))
@@ -107,19 +119,12 @@ impl Stack {
         shape: [usize; 2],
         ctx: &mut Context,
     ) -> Var {
-        let Embed::Token(embed) = &self.embed else { panic!("tokens for a model of images") };
-        let x = embed.forward(tape, ids, shape, &ctx.call);
-        self.trunk.forward(tape, x, ctx)
+        self.read(tape, Input::Tokens(ids, shape), ctx)
     }
 
-    /// `[B, C, H, W]` pixels to the last hidden state `[B, T, D]`, in a call of T positions.
-    ///
-    /// # Panics
-    /// When it reads tokens.
-    #[track_caller]
-    pub fn see<'a>(&'a self, tape: &Tape<'a>, pixels: &Tensor, ctx: &mut Context) -> Var {
-        let Embed::Patch(embed) = &self.embed else { panic!("images for a model of tokens") };
-        let x = embed.forward(tape, pixels, &ctx.call);
+    /// The same of whatever comes in.
+    pub fn read<'a>(&'a self, tape: &Tape<'a>, input: Input, ctx: &mut Context) -> Var {
+        let x = self.embed.forward(tape, input, &ctx.call);
         self.trunk.forward(tape, x, ctx)
     }
 

@@ -1,9 +1,10 @@
-//! From tokens or images to the residual stream.
+//! From what comes in to the residual stream.
 
 use std::sync::Arc;
 
-use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
+use tensor::{DType, Init, Param, ParamsBuilder, Tape, Tensor, Var};
 
+use crate::audio::{AudioConfig, AudioStem};
 use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
@@ -23,11 +24,9 @@ pub enum TokenPositions {
     Sinusoidal(WaveKind),
 }
 
-/// What an embedding of tokens is made of; or one of images, which has no vocabulary.
+/// What a token embedding is made of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct EmbedConfig {
-    /// How images are cut, where those come in; none is tokens.
-    pub patches: Option<PatchConfig>,
+pub struct TokenEmbedConfig {
     /// `V`.
     pub vocab_size: usize,
     /// `D`.
@@ -54,11 +53,10 @@ pub struct EmbedConfig {
     pub dropout: f32,
 }
 
-impl EmbedConfig {
+impl TokenEmbedConfig {
     /// Tokens alone, to write the differences of a family over.
     pub fn base(vocab_size: usize, d_model: usize, max_len: usize) -> Self {
         Self {
-            patches: None,
             vocab_size,
             d_model,
             d_embed: None,
@@ -74,12 +72,6 @@ impl EmbedConfig {
         }
     }
 
-    /// Images, cut into patches.
-    pub fn of_images(patches: PatchConfig, d_model: usize) -> Self {
-        let positions = TokenPositions::Learned;
-        Self { patches: Some(patches), positions, ..Self::base(0, d_model, 0) }
-    }
-
     /// Width of the tables.
     pub fn width(&self) -> usize {
         self.d_embed.unwrap_or(self.d_model)
@@ -90,11 +82,6 @@ impl EmbedConfig {
     /// # Errors
     /// With the first field that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if let Some(patches) = &self.patches {
-            check_size("hidden_size", self.d_model)?;
-            patches.check(self.d_model)?;
-            return check_probability("embed_dropout", self.dropout);
-        }
         check_size("vocab_size", self.vocab_size)?;
         check_size("max_len", self.max_len)?;
         check_size("d_embed", self.width())?;
@@ -108,28 +95,146 @@ impl EmbedConfig {
     }
 }
 
+/// How things come in.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EmbedConfig {
+    /// Tokens.
+    Token(TokenEmbedConfig),
+    /// Sound.
+    Audio(AudioConfig),
+    /// Images.
+    Patch(PatchConfig),
+}
+
+impl EmbedConfig {
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Token(tokens) => tokens.check(),
+            Self::Audio(audio) => audio.check(),
+            Self::Patch(patches) => patches.check(),
+        }
+    }
+
+    /// `D`.
+    pub fn d_model(&self) -> usize {
+        match self {
+            Self::Token(tokens) => tokens.d_model,
+            Self::Audio(audio) => audio.d_model,
+            Self::Patch(patches) => patches.d_model,
+        }
+    }
+
+    /// Positions below this; of images, those of the size of training.
+    pub fn max_len(&self) -> usize {
+        match self {
+            Self::Token(tokens) => tokens.max_len,
+            Self::Audio(audio) => audio.max_len,
+            Self::Patch(patches) => patches.n_positions([patches.image; 2]),
+        }
+    }
+
+    /// How tokens come in, where it is tokens that do.
+    pub fn tokens(&self) -> Option<&TokenEmbedConfig> {
+        match self {
+            Self::Token(tokens) => Some(tokens),
+            Self::Audio(_) | Self::Patch(_) => None,
+        }
+    }
+
+    /// How images come in, where it is images that do.
+    pub fn patches(&self) -> Option<&PatchConfig> {
+        match self {
+            Self::Patch(patches) => Some(patches),
+            Self::Token(_) | Self::Audio(_) => None,
+        }
+    }
+
+    /// How its weights start.
+    pub fn init(&self) -> Init {
+        match self {
+            Self::Token(tokens) => tokens.init,
+            Self::Audio(audio) => audio.init,
+            Self::Patch(patches) => patches.init,
+        }
+    }
+}
+
+impl From<TokenEmbedConfig> for EmbedConfig {
+    fn from(config: TokenEmbedConfig) -> Self {
+        Self::Token(config)
+    }
+}
+
+impl From<AudioConfig> for EmbedConfig {
+    fn from(config: AudioConfig) -> Self {
+        Self::Audio(config)
+    }
+}
+
+impl From<PatchConfig> for EmbedConfig {
+    fn from(config: PatchConfig) -> Self {
+        Self::Patch(config)
+    }
+}
+
 /// How things come in: a closed set.
 pub enum Embed {
     /// Tokens.
     Token(TokenEmbedding),
+    /// Sound.
+    Audio(AudioStem),
     /// Images.
     Patch(PatchEmbedding),
+}
+
+/// What comes in.
+#[derive(Clone, Copy)]
+pub enum Input<'a> {
+    /// Tokens `[B, T]`, and these sizes.
+    Tokens(&'a Arc<[u32]>, [usize; 2]),
+    /// The spectrum of a sound `[B, S, C]` in f32, frame by frame.
+    Frames(&'a Tensor),
+    /// The pixels of images `[B, C, H, W]` in f32.
+    Pixels(&'a Tensor),
 }
 
 impl Embed {
     /// Registers the parameters; the table of tokens is `shared` where there is one already.
     pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
-        match config.patches {
-            None => Self::Token(TokenEmbedding::new(builder, config, shared)),
-            Some(patches) => Self::Patch(PatchEmbedding::new(builder, config, patches)),
+        match config {
+            EmbedConfig::Token(c) => Self::Token(TokenEmbedding::new(builder, c, shared)),
+            EmbedConfig::Audio(c) => Self::Audio(AudioStem::new(builder, c)),
+            EmbedConfig::Patch(c) => Self::Patch(PatchEmbedding::new(builder, *c)),
         }
     }
 
-    /// The table of tokens `[V, D]`, where there are tokens.
+    /// To `[B, T, D]` in f32.
+    ///
+    /// # Panics
+    /// When something else comes in than it is made for.
+    #[track_caller]
+    pub fn forward(&self, tape: &Tape, input: Input, call: &Call) -> Var {
+        match (self, input) {
+            (Self::Token(embed), Input::Tokens(ids, shape)) => {
+                embed.forward(tape, ids, shape, call)
+            }
+            (Self::Audio(stem), Input::Frames(frames)) => stem.forward(tape, frames, call),
+            (Self::Patch(embed), Input::Pixels(pixels)) => embed.forward(tape, pixels, call),
+            (Self::Token(_), _) => panic!("embed: tokens are expected"),
+            (Self::Audio(_), _) => panic!("embed: frames are expected"),
+            (Self::Patch(_), _) => panic!("embed: pixels are expected"),
+        }
+    }
+
+    /// The table of tokens `[V, D]`, where there is one.
     pub fn table(&self) -> Option<&Param> {
         match self {
             Self::Token(embed) => Some(&embed.table),
-            Self::Patch(_) => None,
+            Self::Audio(_) | Self::Patch(_) => None,
         }
     }
 
@@ -137,6 +242,7 @@ impl Embed {
     pub fn waves(&self) -> Option<&Waves> {
         match self {
             Self::Token(embed) => embed.sinusoidal.as_ref(),
+            Self::Audio(stem) => Some(&stem.waves),
             Self::Patch(_) => None,
         }
     }
@@ -145,6 +251,7 @@ impl Embed {
     pub fn waves_mut(&mut self) -> Option<&mut Waves> {
         match self {
             Self::Token(embed) => embed.sinusoidal.as_mut(),
+            Self::Audio(stem) => Some(&mut stem.waves),
             Self::Patch(_) => None,
         }
     }
@@ -166,7 +273,11 @@ pub struct TokenEmbedding {
 
 impl TokenEmbedding {
     /// Registers the tables; that of tokens is `shared` where there is one already.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
+    pub fn new(
+        builder: &mut ParamsBuilder,
+        config: &TokenEmbedConfig,
+        shared: Option<&Param>,
+    ) -> Self {
         let (d, n) = (config.width(), config.max_len);
         let (first, init) = (config.first_position, config.init);
         let types = |b: &mut ParamsBuilder| {

@@ -14,7 +14,7 @@ pub(crate) enum Ffn {
     /// The same for every token.
     Dense(Dense),
     /// Several, of which a token goes through a few.
-    Sparse(Experts),
+    Sparse(Box<Experts>),
 }
 
 /// Two projections and what is between them.
@@ -50,7 +50,9 @@ impl Ffn {
     /// That of block `i`.
     pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig, i: usize) -> Self {
         builder.scope("ffn", |b| match &config.experts {
-            Some(experts) if experts.serve(i) => Self::Sparse(Experts::new(b, config, experts)),
+            Some(experts) if experts.serve(i) => {
+                Self::Sparse(Box::new(Experts::new(b, config, experts)))
+            }
             _ => Self::Dense(Dense::new(b, config, config.d_ff)),
         })
     }

@@ -56,7 +56,7 @@ pub enum Head {
     /// Something of the whole sequence.
     Pooled(PooledHead),
     /// A vector of the whole sequence.
-    Embedding(EmbeddingHead),
+    Embedding(Box<EmbeddingHead>),
 }
 
 /// A score for every token of the vocabulary.
@@ -75,10 +75,10 @@ pub struct PooledHead {
 
 impl Head {
     /// Registers the parameters of a head on a stream of width `d_model`; `table` is the
-    /// embedding's `[V, E]`, and `init` how that starts.
+    /// embedding's `[V, E]`, where there is one, and `init` how weights start.
     ///
     /// # Panics
-    /// For a head over the vocabulary where there is none.
+    /// When a head over the vocabulary follows an embedding that has none.
     pub fn new(
         builder: &mut ParamsBuilder,
         config: &HeadConfig,
@@ -88,7 +88,7 @@ impl Head {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         match config {
             HeadConfig::Token(config) => {
-                let table = table.expect("a head over a vocabulary");
+                let table = table.expect("a head over the vocabulary: there is no vocabulary");
                 let &[vocab_size, width] = table.shape() else { panic!("{:?}", table.shape()) };
                 let transform = config.transform.map(|(f, norm)| {
                     let dense = Linear::new(builder, "dense", [d_model, width], true, start);
@@ -111,7 +111,7 @@ impl Head {
                     .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
             }),
             HeadConfig::Embedding(config) => {
-                Self::Embedding(EmbeddingHead::new(builder, config, d_model, init))
+                Self::Embedding(Box::new(EmbeddingHead::new(builder, config, d_model, init)))
             }
         }
     }

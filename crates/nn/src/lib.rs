@@ -6,6 +6,7 @@
 //! it out. No files, no text, no loss and no clock here. Axes: the legend of the crate `tensor`.
 
 mod attention;
+mod audio;
 mod block;
 mod cache;
 mod config;
@@ -25,6 +26,7 @@ mod rope;
 mod transformer;
 mod waves;
 
+pub use audio::{AudioConfig, AudioStem};
 pub use cache::KvCache;
 pub use config::{
     AttnPositions, BiasConfig, Checked, ConfigError, DropoutConfig, FfnKind, LayerConfig, NormKind,
@@ -32,7 +34,7 @@ pub use config::{
     check_size,
 };
 pub use context::{Call, Context, Mask, Memory, NO_POSITION};
-pub use embed::{Embed, EmbedConfig, TokenEmbedding, TokenPositions};
+pub use embed::{Embed, EmbedConfig, Input, TokenEmbedConfig, TokenEmbedding, TokenPositions};
 pub use experts::ExpertsConfig;
 pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
 pub use linear::Linear;

@@ -12,15 +12,14 @@ use std::sync::Arc;
 
 use tensor::{DType, Init, Param, ParamsBuilder, PatchArgs, Tape, Tensor, Var};
 
-use crate::config::{ConfigError, check_matrix, check_size};
+use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
-use crate::embed::EmbedConfig;
 use crate::linear::{Linear, LinearInit};
-use crate::norm::Norm;
+use crate::norm::{Norm, NormConfig};
 
-/// How images are cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What an embedding of images is made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PatchConfig {
     /// Channels of a pixel, C.
     pub n_channels: usize,
@@ -32,10 +31,15 @@ pub struct PatchConfig {
     pub class: bool,
     /// Whether the projection has a bias.
     pub bias: bool,
+    /// `D`.
+    pub d_model: usize,
+    /// Normalizes the sum.
+    pub norm: Option<NormConfig>,
+    /// How weights start.
+    pub init: Init,
+    /// Probability of dropping from the sum.
+    pub dropout: f32,
 }
-
-/// Rows or columns that a new one is made of, with their weights.
-type Weighted = [(usize, f32); 4];
 
 impl PatchConfig {
     /// Rows and columns of patches with learned positions.
@@ -53,7 +57,14 @@ impl PatchConfig {
         self.n_channels * self.patch * self.patch
     }
 
-    pub(crate) fn check(&self, d_model: usize) -> Result<(), ConfigError> {
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let d_model = self.d_model;
+        check_size("hidden_size", d_model)?;
+        check_probability("embed_dropout", self.dropout)?;
         check_size("num_channels", self.n_channels)?;
         check_size("image_size", self.image)?;
         check_size("patch_size", self.patch)?;
@@ -97,24 +108,27 @@ impl PatchConfig {
         if [rows, cols] == [side, side] {
             return (0..first + (side * side) as u32).map(|row| (row, 1.0)).collect();
         }
-        let class = (0..16).take(if self.class { 16 } else { 0 });
-        let class = class.map(|i| (0, if i == 0 { 1.0 } else { 0.0 }));
-        let [down, across] =
-            [rows, cols].map(|n| (0..n).map(|i| cubic(i, n, side)).collect::<Vec<_>>());
-        let place = |(&y, &x): (&Weighted, &Weighted)| {
+        // That of the class token stands for itself, fifteen times in vain.
+        let class = (0..16 * first).map(|i| (0, if i == 0 { 1.0 } else { 0.0 }));
+        let points = |n: usize| (0..n).map(|i| cubic(i, n, side)).collect::<Vec<_>>();
+        let (down, across) = (points(rows), points(cols));
+        let places = down.iter().flat_map(|y| across.iter().map(move |x| (*y, *x)));
+        let place = |(y, x): (Taps, Taps)| {
             y.into_iter().flat_map(move |(row, a)| {
                 x.into_iter().map(move |(col, b)| (first + (row * side + col) as u32, a * b))
             })
         };
-        let places = down.iter().flat_map(|y| across.iter().map(move |x| (y, x)));
         class.chain(places.flat_map(place)).collect()
     }
 }
 
+/// Four points along a side, and their weights.
+type Taps = [(usize, f32); 4];
+
 /// The four of `from` points around point `i` of `to`, and their weights, as PyTorch has them.
 /// Keys, "Cubic Convolution Interpolation for Digital Image Processing", IEEE TASSP 29(6), 1981,
 /// eq. 15 with a = -3/4.
-fn cubic(i: usize, to: usize, from: usize) -> [(usize, f32); 4] {
+fn cubic(i: usize, to: usize, from: usize) -> Taps {
     const A: f32 = -0.75;
     let at = (i as f32 + 0.5) * (from as f32 / to as f32) - 0.5;
     let (floor, t) = (at.floor(), at - at.floor());
@@ -137,23 +151,18 @@ pub struct PatchEmbedding {
 
 impl PatchEmbedding {
     /// Registers the parameters.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, patches: PatchConfig) -> Self {
+    pub fn new(builder: &mut ParamsBuilder, config: PatchConfig) -> Self {
         let (d, init) = (config.d_model, config.init);
-        let n = patches.n_positions([patches.image; 2]);
+        let n = config.n_positions([config.image; 2]);
         let start = LinearInit { weight: init, bias: Init::Zeros };
         builder.scope("embed", |b| Self {
-            config: patches,
-            project: Linear::new(b, "patches", [patches.width(), d], patches.bias, start),
-            class: patches.class.then(|| b.param("class", &[d], init)),
+            config,
+            project: Linear::new(b, "patches", [config.width(), d], config.bias, start),
+            class: config.class.then(|| b.param("class", &[d], init)),
             positions: b.param("positions", &[n, d], init),
             norm: config.norm.map(|norm| Norm::new(b, "norm", norm)),
             dropout: Dropout::new(b, "output", config.dropout),
         })
-    }
-
-    /// How images are cut.
-    pub fn config(&self) -> PatchConfig {
-        self.config
     }
 
     /// `[B, C, H, W]` in f32 to `[B, T, D]` in f32.
@@ -180,8 +189,17 @@ mod tests {
     use super::*;
     use tensor::{Device, Isa, Precision};
 
-    const CONFIG: PatchConfig =
-        PatchConfig { n_channels: 2, image: 4, patch: 2, class: true, bias: false };
+    const CONFIG: PatchConfig = PatchConfig {
+        n_channels: 2,
+        image: 4,
+        patch: 2,
+        class: true,
+        bias: false,
+        d_model: 3,
+        norm: None,
+        init: Init::Zeros,
+        dropout: 0.0,
+    };
 
     #[test]
     fn a_patch_is_its_channels_line_by_line() {

@@ -103,19 +103,15 @@ impl EmbeddingHead {
     /// When the place depends on tokens and there are none.
     pub fn forward(&self, tape: &Tape, x: &Var, ids: Option<&[u32]>, call: &Call) -> Var {
         let &[batch, len, _] = x.value().shape() else { panic!("pool: {:?}", x.value().shape()) };
-        let rows = |ids: &'_ [u32], at: fn(&[u32], Option<u32>) -> usize, end| -> Vec<usize> {
-            ids.chunks_exact(len).map(|row| at(row, end)).collect()
-        };
-        let at = match self.pool {
-            Pool::First | Pool::Probe(_) => vec![0; batch],
-            Pool::Last => vec![len - 1; batch],
-            Pool::End(end) => rows(ids.expect("pool: tokens"), end_of, end),
+        let at = |row: usize| match self.pool {
+            Pool::First | Pool::Probe(_) => 0,
+            Pool::Last => len - 1,
+            Pool::End(end) => end_of(&ids.expect("pool: tokens")[row * len..][..len], end),
         };
         let mut y = if let Some(probe) = &self.probe {
             probe.forward(tape, x, call)
         } else {
-            let rows: Arc<[u32]> =
-                at.iter().enumerate().map(|(b, at)| (b * len + at) as u32).collect();
+            let rows: Arc<[u32]> = (0..batch).map(|row| (row * len + at(row)) as u32).collect();
             tape.select_rows(x, &rows)
         };
         if let Some(norm) = &self.norm {

@@ -30,7 +30,7 @@ pub use kernels::attention::Pattern;
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
     AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, Loss, NO_TARGET,
-    PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing,
+    PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing, UnfoldArgs,
 };
 pub use params::{Entry, Grads, Init, Param, Params, ParamsBuilder};
 pub use pool::{Pool, PoolStats};

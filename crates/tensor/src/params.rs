@@ -19,6 +19,11 @@ pub enum Init {
     Zeros,
     /// All one.
     Ones,
+    /// All the same.
+    Constant {
+        /// That.
+        value: f32,
+    },
     /// Normal around zero.
     Normal {
         /// Standard deviation.
@@ -168,6 +173,7 @@ impl ParamsBuilder {
             match init {
                 Init::Zeros => {}
                 Init::Ones => values.fill(1.0),
+                Init::Constant { value } => values.fill(value),
                 Init::Normal { std } => fill_normal(values, key, 0.0, std),
                 Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
             }

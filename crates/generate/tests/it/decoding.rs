@@ -13,7 +13,7 @@ use crate::families::cases;
 
 fn prompt(model: &Model, n: usize) -> Vec<u32> {
     let mut numbers = Numbers::new(8);
-    (0..n).map(|_| numbers.below(model.stack().config().embed.vocab_size) as u32).collect()
+    (0..n).map(|_| numbers.below(model.stack().config().tokens().vocab_size) as u32).collect()
 }
 
 fn request(prompt: &[u32]) -> Request {
@@ -190,7 +190,7 @@ fn a_row_that_ended_does_not_disturb_the_others() {
 fn the_caller_the_length_and_the_context_end_a_row() {
     let case = &cases()[1];
     let model = case.model();
-    let max_len = model.stack().config().embed.max_len;
+    let max_len = model.stack().config().tokens().max_len;
     let device = Device::cpu(Isa::detect());
     let at = (&model, &device, Precision::F32);
     let base = request(&prompt(&model, 5));

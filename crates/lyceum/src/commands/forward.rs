@@ -1,6 +1,8 @@
 //! `lyceum forward`: one forward pass, tensors in, tensors out, under the names of `transformers`.
 
+mod dual_encoder;
 mod encoder_decoder;
+mod frames;
 mod images;
 mod inputs;
 mod outputs;
@@ -53,11 +55,12 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
     let weights = &Weights::open(&args.inputs)?;
     let pass = Pass { loaded, weights, args, env };
     let outputs = match &loaded.model.architecture {
-        Architecture::Stack(stack) => match stack.config().embed.patches {
+        Architecture::Stack(stack) => match stack.config().embed.patches() {
             Some(patches) => images::forward(stack, patches, &pass)?,
             None => stack::forward(stack, &pass)?,
         },
         Architecture::EncoderDecoder(pair) => encoder_decoder::forward(pair, &pass)?,
+        Architecture::DualEncoder(pair) => dual_encoder::forward(pair, &pass)?,
     };
     let is_finite = |(_, _, values): &&outputs::Output| values.iter().all(|x| x.is_finite());
     if let Some((name, ..)) = outputs.iter().find(|output| !is_finite(output)) {

@@ -9,6 +9,7 @@ use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
 use models::{Architecture, Model, ModelConfig, Stack};
+use nn::EmbedConfig;
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
 use train::report::format::{bytes, grouped};
@@ -216,8 +217,11 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
             let facts = sizes(&pair.encoder, "encoder.", facts);
             (sizes(&pair.decoder, "decoder.", facts), 1)
         }
+        Architecture::DualEncoder(pair) => {
+            (sizes(&pair.vision, "vision.", sizes(&pair.text, "text.", facts)), 1)
+        }
     };
-    // `embed`, `blocks`, `final_norm`, `head`; below `encoder` and `decoder` where there are two.
+    // `embed`, `blocks`, `final_norm`, `head`; below those of two stacks.
     let end = |name: &str| name.match_indices('.').nth(depth).map_or(name.len(), |(at, _)| at);
     let parts = parameters_by(&builder, |name| &name[..end(name)]);
     let facts = facts.count("n_parameters", parts.iter().map(|(_, n)| n).sum());
@@ -230,9 +234,14 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
 /// The sizes of a stack, under a prefix.
 fn sizes(stack: &Stack, prefix: &str, facts: Facts) -> Facts {
     let (embed, trunk) = (&stack.config().embed, &stack.config().trunk);
+    let input = match embed {
+        EmbedConfig::Token(tokens) => ("vocab_size", tokens.vocab_size),
+        EmbedConfig::Audio(audio) => ("n_channels", audio.n_channels),
+        EmbedConfig::Patch(patches) => ("n_channels", patches.n_channels),
+    };
     let sizes = [
-        ("vocab_size", embed.vocab_size),
-        ("max_len", embed.max_len),
+        input,
+        ("max_len", embed.max_len()),
         ("n_layers", trunk.n_layers),
         ("d_model", trunk.d_model),
         ("n_heads", trunk.n_heads),

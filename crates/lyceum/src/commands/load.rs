@@ -7,7 +7,7 @@ use checkpoint::gguf::{Metadata, Value as Meta};
 use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use kernels::Isa;
-use models::Model;
+use models::{Architecture, Model};
 use tensor::Precision;
 use tokenize::{ChatTemplate, GgufVocab, TokenizeError, Tokenizer};
 
@@ -90,7 +90,7 @@ impl Loaded {
             _ => error.into(),
         })?;
         let stack = self.model.architecture.stack();
-        let vocab_size = stack.map_or(usize::MAX, |stack| stack.config().embed.vocab_size);
+        let vocab_size = stack.map_or(usize::MAX, |stack| stack.config().tokens().vocab_size);
         let n = tokenizer.vocab_size();
         if n > vocab_size {
             let dir = self.dir.display();
@@ -107,10 +107,14 @@ impl Loaded {
     /// # Errors
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
-        let why = match self.model.architecture.stack() {
-            Ok(stack) if stack.token_head().is_some() => return Ok(self),
-            Ok(_) => "without a head that scores tokens",
-            Err(_) => "whose decoder reads what its encoder makes of another input",
+        let why = match &self.model.architecture {
+            Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
+            Architecture::Stack(_) | Architecture::DualEncoder(_) => {
+                "without a head that scores tokens"
+            }
+            Architecture::EncoderDecoder(_) => {
+                "whose decoder reads what its encoder makes of another input"
+            }
         };
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
         let problem = format!("`{dir}` is a `{family}` {why}");
@@ -157,12 +161,12 @@ impl Loaded {
 
     /// Tokens the model knows.
     pub fn vocab_size(&self) -> usize {
-        self.model.stack().config().embed.vocab_size
+        self.model.stack().config().tokens().vocab_size
     }
 
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
-        self.model.stack().config().embed.max_len
+        self.model.stack().config().tokens().max_len
     }
 }
 

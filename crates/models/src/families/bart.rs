@@ -4,8 +4,8 @@
 //! Junczys-Dowmunt et al., "Marian: Fast Neural Machine Translation in C++", arXiv:1804.00344.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormConfig, NormKind, NormPlacement, TokenHeadConfig, TokenPositions,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, LayerConfig,
+    NormConfig, NormKind, NormPlacement, TokenEmbedConfig, TokenHeadConfig, TokenPositions,
     TransformerConfig, WaveKind, WeightInit,
 };
 use tensor::{Init, Pattern};
@@ -31,21 +31,21 @@ const NORM_EPS: f32 = 1e-5;
 const FIRST_POSITION: usize = 2;
 
 /// Half of a pair: what its fields begin with, and who sees whom.
-struct Side {
+pub(super) struct Side {
     layers: &'static str,
     heads: &'static str,
     ffn: &'static str,
     pattern: Pattern,
 }
 
-const ENCODER: Side = Side {
+pub(super) const ENCODER: Side = Side {
     layers: "encoder_layers",
     heads: "encoder_attention_heads",
     ffn: "encoder_ffn_dim",
     pattern: Pattern::Full,
 };
 
-const DECODER: Side = Side {
+pub(super) const DECODER: Side = Side {
     layers: "decoder_layers",
     heads: "decoder_attention_heads",
     ffn: "decoder_ffn_dim",
@@ -55,38 +55,42 @@ const DECODER: Side = Side {
 fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
     let (d_model, vocab_size) = (f.size("d_model")?, f.size("vocab_size")?);
     let shared = f.flag_or("share_encoder_decoder_embeddings", true)?;
-    let decoder_vocab_size =
-        if shared { vocab_size } else { f.size_or("decoder_vocab_size", vocab_size)? };
+    let own = f.maybe_size("decoder_vocab_size")?.filter(|_| !shared);
+    let decoder_vocab_size = own.unwrap_or(vocab_size);
     let init = Init::Normal { std: f.real_or("init_std", 0.02)? as f32 };
     let scale = if f.flag_or("scale_embedding", false)? { (d_model as f32).sqrt() } else { 1.0 };
     let is_marian = f.text_or("model_type", "bart")? == "marian";
     let embed = |vocab_size| -> Result<_, ConfigError> {
         let norm = NormConfig { kind: NORM, eps: NORM_EPS, width: d_model };
-        let base = EmbedConfig::base(vocab_size, d_model, f.size("max_position_embeddings")?);
-        let base = EmbedConfig { scale, init, dropout: f.real_or("dropout", 0.1)? as f32, ..base };
-        Ok(if is_marian {
+        let base = TokenEmbedConfig::base(vocab_size, d_model, f.size("max_position_embeddings")?);
+        let base =
+            TokenEmbedConfig { scale, init, dropout: f.real_or("dropout", 0.1)? as f32, ..base };
+        if is_marian {
             let positions = TokenPositions::Sinusoidal(WaveKind::Halves);
-            EmbedConfig { positions, ..base }
-        } else {
-            EmbedConfig {
-                positions: TokenPositions::Learned,
-                first_position: FIRST_POSITION,
-                norm: Some(norm),
-                ..base
-            }
+            return Ok(TokenEmbedConfig { positions, ..base });
+        }
+        Ok(TokenEmbedConfig {
+            positions: TokenPositions::Learned,
+            first_position: FIRST_POSITION,
+            norm: Some(norm),
+            ..base
         })
     };
-    let encoder =
-        StackConfig { embed: embed(vocab_size)?, trunk: trunk(f, &ENCODER)?, heads: Vec::new() };
+    let encoder = StackConfig {
+        embed: embed(vocab_size)?.into(),
+        trunk: trunk(f, &ENCODER)?,
+        heads: Vec::new(),
+    };
     let decoder = StackConfig {
-        embed: embed(decoder_vocab_size)?,
+        embed: embed(decoder_vocab_size)?.into(),
         trunk: TransformerConfig { cross: true, ..trunk(f, &DECODER)? },
         heads: heads(f)?,
     };
     Ok(EncoderDecoderConfig { encoder, decoder, shared })
 }
 
-fn trunk(f: &Fields, side: &Side) -> Result<TransformerConfig, ConfigError> {
+/// The trunk of a side.
+pub(super) fn trunk(f: &Fields, side: &Side) -> Result<TransformerConfig, ConfigError> {
     let (d_model, n_heads) = (f.size("d_model")?, f.size(side.heads)?);
     let base = TransformerConfig::base(f.size(side.layers)?, d_model, n_heads, f.size(side.ffn)?);
     Ok(TransformerConfig {
@@ -132,19 +136,20 @@ fn table(_: &Fields, pair: &EncoderDecoderConfig, table: &mut Table) {
         if !pair.shared {
             table.param(theirs("embed_tokens.weight"), format!("{side}.embed.tokens"));
         }
-        if stack.embed.positions == TokenPositions::Learned {
+        if stack.tokens().positions == TokenPositions::Learned {
             table.param(theirs("embed_positions.weight"), format!("{side}.embed.positions"));
         }
-        if stack.embed.norm.is_some() {
+        if stack.tokens().norm.is_some() {
             table.layer(&theirs("layernorm_embedding"), &format!("{side}.embed.norm"), true);
         }
         for i in 0..stack.trunk.n_layers {
             let theirs = theirs(&format!("layers.{i}"));
-            block(&theirs, &format!("{side}.blocks.{i}"), &stack.trunk, table);
+            let names = Names { theirs: &theirs, ours: &format!("{side}.blocks.{i}") };
+            block(names, &stack.trunk, true, table);
         }
     }
     if let Some((_, HeadConfig::Token(head))) = pair.decoder.heads.first() {
-        let shape = [1, pair.decoder.embed.vocab_size];
+        let shape = [1, pair.decoder.tokens().vocab_size];
         table.shaped("final_logits_bias", "decoder.heads.logits.bias", &shape);
         if !head.tied {
             table.param("lm_head.weight", "decoder.heads.logits.weight");
@@ -152,10 +157,25 @@ fn table(_: &Fields, pair: &EncoderDecoderConfig, table: &mut Table) {
     }
 }
 
-fn block(theirs: &str, ours: &str, trunk: &TransformerConfig, table: &mut Table) {
+/// What a block is called.
+pub(super) struct Names<'a> {
+    pub theirs: &'a str,
+    pub ours: &'a str,
+}
+
+/// Names inside a block; `key_bias` is whether keys have one.
+pub(super) fn block(
+    Names { theirs, ours }: Names,
+    trunk: &TransformerConfig,
+    key_bias: bool,
+    table: &mut Table,
+) {
     let d = trunk.d_model;
-    let [q, k, v] = ["q", "k", "v"].map(|name| (format!("{theirs}.self_attn.{name}_proj"), d));
-    table.stacked([q, k, v], &format!("{ours}.attn.query_key_value"), true);
+    let part = |attn: &str, name: &str| {
+        (format!("{theirs}.{attn}.{name}_proj"), d, key_bias || name != "k")
+    };
+    let packed = ["q", "k", "v"].map(|name| part("self_attn", name));
+    table.stacked_with(packed, &format!("{ours}.attn.query_key_value"));
     let mut layers = vec![
         ("self_attn.out_proj", "attn.output"),
         ("self_attn_layer_norm", "attn_norm"),
@@ -164,8 +184,8 @@ fn block(theirs: &str, ours: &str, trunk: &TransformerConfig, table: &mut Table)
         ("final_layer_norm", "ffn_norm"),
     ];
     if trunk.cross {
-        let [k, v] = ["k", "v"].map(|name| (format!("{theirs}.encoder_attn.{name}_proj"), d));
-        table.stacked([k, v], &format!("{ours}.cross.key_value"), true);
+        let packed = ["k", "v"].map(|name| part("encoder_attn", name));
+        table.stacked_with(packed, &format!("{ours}.cross.key_value"));
         layers.extend([
             ("encoder_attn.q_proj", "cross.query"),
             ("encoder_attn.out_proj", "cross.output"),

@@ -6,8 +6,8 @@
 //! Technical Report", arXiv:2503.19786.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind,
-    HeadConfig, LayerConfig, NormKind, NormPlacement, TokenHeadConfig, TransformerConfig,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, ExpertsConfig, FfnKind, HeadConfig,
+    LayerConfig, NormKind, NormPlacement, TokenEmbedConfig, TokenHeadConfig, TransformerConfig,
     WeightInit,
 };
 use serde_json::Value;
@@ -49,10 +49,10 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     };
     let d_head = f.d_head([d_model, n_heads], usual)?;
     let std = f.real_or("initializer_range", 0.02)? as f32;
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         scale: if is_gemma { (d_model as f32).sqrt() } else { 1.0 },
         init: Init::Normal { std },
-        ..EmbedConfig::base(f.size("vocab_size")?, d_model, f.size("max_position_embeddings")?)
+        ..TokenEmbedConfig::base(f.size("vocab_size")?, d_model, f.size("max_position_embeddings")?)
     };
     let scale = match f.maybe_real("query_pre_attn_scalar")? {
         Some(scalar) if is_gemma3 => Some(scalar.powf(-0.5) as f32),
@@ -85,7 +85,11 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let tied = f.flag_or("tie_word_embeddings", is_gemma)?;
     let is_base = f.class().is_some_and(|class| class.ends_with("Model"));
     let head = ("logits", HeadConfig::Token(TokenHeadConfig::plain(tied)));
-    Ok(StackConfig { embed, trunk, heads: if is_base { Vec::new() } else { vec![head] } })
+    Ok(StackConfig {
+        embed: embed.into(),
+        trunk,
+        heads: if is_base { Vec::new() } else { vec![head] },
+    })
 }
 
 fn bias(f: &Fields, model_type: &str) -> Result<BiasConfig, ConfigError> {

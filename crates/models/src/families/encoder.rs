@@ -5,9 +5,9 @@
 //! "ALBERT", arXiv:1909.11942.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormConfig, NormKind, NormPlacement, PooledHeadConfig, Sharing, TokenHeadConfig,
-    TokenPositions, TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, LayerConfig,
+    NormConfig, NormKind, NormPlacement, PooledHeadConfig, Sharing, TokenEmbedConfig,
+    TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
 };
 use tensor::{Activation, Init, Pattern};
 
@@ -172,7 +172,7 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     if model_type == "ernie" && f.flag_or("use_task_id", false)? {
         types.push(f.size_or("task_type_vocab_size", 3)?);
     }
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         d_embed,
         positions: TokenPositions::Learned,
         first_position: first,
@@ -181,7 +181,7 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         norm: Some(norm(width)),
         init: Init::Normal { std },
         dropout,
-        ..EmbedConfig::base(f.size("vocab_size")?, d_model, max_len.saturating_sub(first))
+        ..TokenEmbedConfig::base(f.size("vocab_size")?, d_model, max_len.saturating_sub(first))
     };
     let n_blocks = f.size_or("inner_group_num", 1)?;
     let n_groups = f.size_or("num_hidden_groups", 1)?;
@@ -207,7 +207,7 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         ..TransformerConfig::base(n_layers, d_model, n_heads, f.size(w.d_ff)?)
     };
     let heads = heads(f, activation, norm(width))?;
-    Ok(StackConfig { embed, trunk, heads })
+    Ok(StackConfig { embed: embed.into(), trunk, heads })
 }
 
 /// The heads of the class that was saved.
@@ -253,11 +253,11 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
     table.param(base("embeddings.word_embeddings.weight"), "embed.tokens");
     table.param(base("embeddings.position_embeddings.weight"), "embed.positions");
     let names = ["token_type_embeddings", "task_type_embeddings"];
-    for (i, name) in names.iter().take(stack.embed.types.len()).enumerate() {
+    for (i, name) in names.iter().take(stack.tokens().types.len()).enumerate() {
         table.param(base(&format!("embeddings.{name}.weight")), format!("embed.types.{i}"));
     }
     table.layer(&base("embeddings.LayerNorm"), "embed.norm", true);
-    if stack.embed.d_embed.is_some() {
+    if stack.tokens().d_embed.is_some() {
         table.layer(&base("encoder.embedding_hidden_mapping_in"), "embed.project", true);
     }
     let n_blocks = trunk.sharing.map_or(1, |sharing| sharing.n_blocks);

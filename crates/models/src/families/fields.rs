@@ -87,8 +87,19 @@ impl Fields {
     }
 
     /// A part that has fields of its own.
-    fn part(&self, key: &'static str) -> Result<Option<Self>> {
+    pub fn part(&self, key: &'static str) -> Result<Option<Self>> {
         self.read(key, "an object", |v| v.as_object().cloned().map(Self))
+    }
+
+    /// With the fields of an object where nothing is said.
+    #[must_use]
+    pub fn filled(mut self, usual: Value) -> Self {
+        if let Value::Object(usual) = usual {
+            for (key, value) in usual {
+                self.0.entry(key).or_insert(value);
+            }
+        }
+        self
     }
 
     /// The class that was saved: the first of `architectures`.

@@ -3,7 +3,7 @@
 //! Radford et al., "Language Models are Unsupervised Multitask Learners" (OpenAI, 2019).
 
 use nn::{
-    BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, NormKind,
+    BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, NormKind, TokenEmbedConfig,
     TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
 };
 use serde::{Deserialize, Serialize};
@@ -164,11 +164,11 @@ impl Family for Gpt2Config {
             let problem = format!("{} does not divide d_model = {}", self.n_heads, self.d_model);
             return Err(ConfigError::new("n_heads", problem));
         }
-        let embed = EmbedConfig {
+        let embed = TokenEmbedConfig {
             positions: TokenPositions::Learned,
             init: Init::Normal { std: self.initializer_range },
             dropout: self.embed_dropout,
-            ..EmbedConfig::base(self.vocab_size, self.d_model, self.max_len)
+            ..TokenEmbedConfig::base(self.vocab_size, self.d_model, self.max_len)
         };
         let d_ff = self.d_ff.unwrap_or(self.d_model.saturating_mul(4));
         let trunk = TransformerConfig {
@@ -187,7 +187,7 @@ impl Family for Gpt2Config {
         };
         let head = HeadConfig::Token(TokenHeadConfig::plain(self.tie_word_embeddings));
         let heads = vec![("logits", head)];
-        Ok(ArchitectureConfig::Stack(StackConfig { embed, trunk, heads }))
+        Ok(ArchitectureConfig::Stack(Box::new(StackConfig { embed: embed.into(), trunk, heads })))
     }
 
     fn imports(&self) -> Vec<Import> {
@@ -263,7 +263,7 @@ mod tests {
         let c = config.stack().expect("a preset");
         let (d, f) = (c.trunk.d_model, c.trunk.d_ff);
         let block = 4 * d + 3 * d * (d + 1) + d * (d + 1) + f * (d + 1) + d * (f + 1);
-        (c.embed.vocab_size + c.embed.max_len) * d + c.trunk.n_layers * block + 2 * d
+        (c.tokens().vocab_size + c.tokens().max_len) * d + c.trunk.n_layers * block + 2 * d
     }
 
     #[test]

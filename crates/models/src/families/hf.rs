@@ -5,8 +5,9 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, bart, decoder, encoder, t5, vit};
+use super::{Family, bart, decoder, dual, encoder, t5, vit, whisper};
 use crate::architecture::ArchitectureConfig;
+use crate::dual_encoder::DualEncoderConfig;
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::{Import, Table};
 use crate::stack::StackConfig;
@@ -25,8 +26,8 @@ pub struct Spec {
     pub fit: Option<Fit>,
 }
 
-/// Changes fields by what tensors there are.
-type Fit = fn(&mut Fields, &dyn Fn(&str) -> bool);
+/// Told which names the weights have.
+pub type Fit = fn(&mut Fields, &dyn Fn(&str) -> bool);
 
 /// What fields amount to, and external names; those of the base model with `prefix` in front.
 pub enum Parts {
@@ -37,9 +38,22 @@ pub enum Parts {
         fn(&Fields) -> Result<EncoderDecoderConfig, ConfigError>,
         fn(&Fields, &EncoderDecoderConfig, &mut Table),
     ),
+    /// One for texts and one for images.
+    DualEncoder(
+        fn(&Fields) -> Result<DualEncoderConfig, ConfigError>,
+        fn(&Fields, &DualEncoderConfig, &mut Table),
+    ),
 }
 
-const SPECS: [&Spec; 5] = [&decoder::SPEC, &encoder::SPEC, &t5::SPEC, &bart::SPEC, &vit::SPEC];
+const SPECS: [&Spec; 7] = [
+    &decoder::SPEC,
+    &encoder::SPEC,
+    &t5::SPEC,
+    &bart::SPEC,
+    &whisper::SPEC,
+    &vit::SPEC,
+    &dual::SPEC,
+];
 
 /// A config of such a family.
 #[derive(Clone)]
@@ -93,9 +107,12 @@ impl Family for HfConfig {
 
     fn architecture(&self) -> Result<ArchitectureConfig, ConfigError> {
         Ok(match &self.spec.parts {
-            Parts::Stack(build, _) => ArchitectureConfig::Stack(build(&self.fields)?),
+            Parts::Stack(build, _) => ArchitectureConfig::Stack(Box::new(build(&self.fields)?)),
             Parts::EncoderDecoder(build, _) => {
                 ArchitectureConfig::EncoderDecoder(Box::new(build(&self.fields)?))
+            }
+            Parts::DualEncoder(build, _) => {
+                ArchitectureConfig::DualEncoder(Box::new(build(&self.fields)?))
             }
         })
     }
@@ -106,6 +123,9 @@ impl Family for HfConfig {
         match &self.spec.parts {
             Parts::Stack(build, names) => names(fields, &build(fields).expect(built), &mut table),
             Parts::EncoderDecoder(build, names) => {
+                names(fields, &build(fields).expect(built), &mut table);
+            }
+            Parts::DualEncoder(build, names) => {
                 names(fields, &build(fields).expect(built), &mut table);
             }
         }
@@ -135,7 +155,9 @@ impl Family for HfConfig {
             || name.ends_with("coder.embed_tokens.weight")
             || name.ends_with(".EncDecAttention.relative_attention_bias.weight")
             || name.ends_with(".rotary_emb.inv_freq")
-            || (name == "lm_head.weight" || name.ends_with("decoder.weight"))
+            || (name == "lm_head.weight"
+                || name == "proj_out.weight"
+                || name.ends_with("decoder.weight"))
             || (name.ends_with("decoder.bias"))
     }
 

@@ -2,6 +2,7 @@
 
 mod bart;
 mod decoder;
+mod dual;
 mod encoder;
 mod fields;
 pub mod gpt2;
@@ -9,6 +10,7 @@ pub mod hf;
 pub mod seed;
 mod t5;
 mod vit;
+mod whisper;
 
 use checkpoint::{CheckpointError, Weights};
 use nn::ConfigError;

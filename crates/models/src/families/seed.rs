@@ -6,8 +6,8 @@
 //! and adds nothing to what is saved.
 
 use nn::{
-    BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, NormKind,
-    NormPlacement, TokenHeadConfig, TokenPositions, TransformerConfig, WaveKind, WeightInit,
+    BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, NormKind, NormPlacement,
+    TokenEmbedConfig, TokenHeadConfig, TokenPositions, TransformerConfig, WaveKind, WeightInit,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -76,12 +76,12 @@ impl Family for SeedConfig {
             let problem = format!("{n_heads} does not divide d_model = {d_model}");
             return Err(ConfigError::new("nhead", problem));
         }
-        let embed = EmbedConfig {
+        let embed = TokenEmbedConfig {
             positions: TokenPositions::Sinusoidal(WaveKind::Interleaved),
             scale: (d_model as f32).sqrt(),
             init: Init::Uniform { bound: 0.1 },
             dropout,
-            ..EmbedConfig::base(vocab_size, d_model, MAX_LEN)
+            ..TokenEmbedConfig::base(vocab_size, d_model, MAX_LEN)
         };
         let trunk = TransformerConfig {
             norm: NormKind::LayerNorm,
@@ -96,7 +96,7 @@ impl Family for SeedConfig {
         };
         let head = HeadConfig::Token(TokenHeadConfig::plain(true));
         let heads = vec![("logits", head)];
-        Ok(ArchitectureConfig::Stack(StackConfig { embed, trunk, heads }))
+        Ok(ArchitectureConfig::Stack(Box::new(StackConfig { embed: embed.into(), trunk, heads })))
     }
 
     fn imports(&self) -> Vec<Import> {

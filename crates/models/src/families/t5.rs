@@ -6,7 +6,7 @@
 
 use nn::{
     AttnPositions, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig, LayerConfig,
-    TokenHeadConfig, TransformerConfig, WeightInit,
+    TokenEmbedConfig, TokenHeadConfig, TransformerConfig, WeightInit,
 };
 use serde_json::json;
 use tensor::{Init, Pattern};
@@ -44,11 +44,11 @@ fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
     let n_layers = f.size("num_layers")?;
     let std = f.real_or("initializer_factor", 1.0)? as f32 * (d_model as f32).sqrt().recip();
     let dropout = f.real_or("dropout_rate", 0.1)? as f32;
-    let embed = EmbedConfig {
+    let embed = EmbedConfig::Token(TokenEmbedConfig {
         init: Init::Normal { std },
         dropout,
-        ..EmbedConfig::base(f.size("vocab_size")?, d_model, MAX_LEN)
-    };
+        ..TokenEmbedConfig::base(f.size("vocab_size")?, d_model, MAX_LEN)
+    });
     let positions = AttnPositions::RelativeBias {
         n_buckets: f.size_or("relative_attention_num_buckets", 32)?,
         max_distance: f.size_or("relative_attention_max_distance", 128)?,

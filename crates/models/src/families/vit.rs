@@ -3,8 +3,8 @@
 //! Dosovitskiy et al., "An Image is Worth 16x16 Words", arXiv:2010.11929.
 
 use nn::{
-    AttnPositions, BiasConfig, ConfigError, DropoutConfig, EmbedConfig, FfnKind, HeadConfig,
-    LayerConfig, NormKind, PatchConfig, PooledHeadConfig, TransformerConfig, WeightInit,
+    AttnPositions, BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, LayerConfig,
+    NormKind, PatchConfig, PooledHeadConfig, TransformerConfig, WeightInit,
 };
 use tensor::{Init, Pattern};
 
@@ -21,14 +21,19 @@ pub(super) const SPEC: Spec = Spec {
     fit: None,
 };
 
-/// How images are cut, in the words of every family that cuts them.
+/// How images come in, in the words of every family that cuts them.
 pub(super) fn patches(f: &Fields, class: bool, bias: bool) -> Result<PatchConfig, ConfigError> {
+    let std = f.real_or("initializer_range", 0.02)? as f32;
     Ok(PatchConfig {
         n_channels: f.size_or("num_channels", 3)?,
         image: f.size_or("image_size", 224)?,
         patch: f.size_or("patch_size", 16)?,
         class,
         bias,
+        d_model: f.size("hidden_size")?,
+        norm: None,
+        init: Init::Normal { std },
+        dropout: 0.0,
     })
 }
 
@@ -58,12 +63,8 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         dropout: DropoutConfig { residual, attention, ffn: 0.0 },
         ..base
     };
-    let embed = EmbedConfig {
-        init: Init::Normal { std: f.real_or("initializer_range", 0.02)? as f32 },
-        dropout: residual,
-        ..EmbedConfig::of_images(patches(f, true, true)?, trunk.d_model)
-    };
-    Ok(StackConfig { embed, heads: vec![head(f, trunk.d_model)?], trunk })
+    let embed = PatchConfig { dropout: residual, ..patches(f, true, true)? };
+    Ok(StackConfig { embed: embed.into(), heads: vec![head(f, trunk.d_model)?], trunk })
 }
 
 fn head(f: &Fields, d_model: usize) -> Result<(&'static str, HeadConfig), ConfigError> {
@@ -88,8 +89,8 @@ fn head(f: &Fields, d_model: usize) -> Result<(&'static str, HeadConfig), Config
 
 fn table(_: &Fields, stack: &StackConfig, table: &mut Table) {
     let (trunk, d) = (&stack.trunk, stack.trunk.d_model);
-    let Some(patches) = stack.embed.patches else { return };
-    let PatchConfig { n_channels, image, patch, .. } = patches;
+    let Some(patches) = stack.embed.patches() else { return };
+    let PatchConfig { n_channels, image, patch, .. } = *patches;
     table.shaped("vit.embeddings.cls_token", "embed.class", &[1, 1, d]);
     let positions = [1, patches.n_positions([image; 2]), d];
     table.shaped("vit.embeddings.position_embeddings", "embed.positions", &positions);

@@ -3,8 +3,8 @@
 
 use models::{Architecture, Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
-    AttnPositions, BiasConfig, DropoutConfig, EmbedConfig, ExpertsConfig, FfnKind, HeadConfig,
-    LayerConfig, NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenHeadConfig,
+    AttnPositions, BiasConfig, DropoutConfig, ExpertsConfig, FfnKind, HeadConfig, LayerConfig,
+    NormConfig, NormKind, NormPlacement, RopeConfig, Sharing, TokenEmbedConfig, TokenHeadConfig,
     TokenPositions, TransformerConfig, WaveKind, WeightInit,
 };
 use tensor::{Activation, Init, ParamsBuilder, Pattern};
@@ -55,7 +55,8 @@ impl Case {
             Config::Family(ModelConfig::Seed(c)) => c.dropout = 0.0,
             Config::Family(ModelConfig::Hf(_)) => unreachable!("without dropout as it is"),
             Config::Trunk(c) => {
-                (c.embed.dropout, c.trunk.dropout) = (0.0, DropoutConfig::default());
+                c.embed = TokenEmbedConfig { dropout: 0.0, ..c.tokens().clone() }.into();
+                c.trunk.dropout = DropoutConfig::default();
             }
         }
         self
@@ -164,7 +165,8 @@ fn rope(theta: f64, d_rot: usize) -> AttnPositions {
 }
 
 fn llama() -> StackConfig {
-    let embed = EmbedConfig { init: Init::Normal { std: 0.3 }, ..EmbedConfig::base(67, 36, 40) };
+    let embed =
+        TokenEmbedConfig { init: Init::Normal { std: 0.3 }, ..TokenEmbedConfig::base(67, 36, 40) };
     let trunk = TransformerConfig {
         n_kv_heads: 2,
         cycle: cycle(Pattern::Causal, rope(10_000.0, 6)),
@@ -172,7 +174,7 @@ fn llama() -> StackConfig {
         init: WeightInit::Gpt2 { std: 0.15 },
         ..TransformerConfig::base(3, 36, 6, 50)
     };
-    StackConfig { embed, trunk, heads: untied() }
+    StackConfig { embed: embed.into(), trunk, heads: untied() }
 }
 
 /// Keys a query of the windowed case sees; its two layers reach twice as far.
@@ -196,10 +198,10 @@ fn windowed() -> StackConfig {
 
 fn post_norm() -> StackConfig {
     let base = llama();
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         positions: TokenPositions::Sinusoidal(WaveKind::Interleaved),
         scale: 6.0,
-        ..base.embed
+        ..base.tokens().clone()
     };
     let trunk = TransformerConfig {
         n_kv_heads: 3,
@@ -213,7 +215,7 @@ fn post_norm() -> StackConfig {
         ..base.trunk
     };
     let heads = vec![("logits", HeadConfig::Token(TokenHeadConfig::plain(true)))];
-    StackConfig { embed, trunk, heads }
+    StackConfig { embed: embed.into(), trunk, heads }
 }
 
 /// Norms around each sublayer, normalized queries and keys, two kinds of layers, shared blocks.
@@ -242,19 +244,19 @@ fn cycled() -> StackConfig {
 fn biased() -> StackConfig {
     let base = llama();
     let norm = NormConfig { kind: NormKind::LayerNorm, eps: 1e-5, width: 14 };
-    let embed = EmbedConfig {
+    let embed = TokenEmbedConfig {
         d_embed: Some(14),
         positions: TokenPositions::Learned,
         types: vec![3, 2],
         norm: Some(norm),
         dropout: 0.1,
-        ..base.embed
+        ..base.tokens().clone()
     };
     let positions = AttnPositions::RelativeBias { n_buckets: 8, max_distance: 13 };
     let trunk = TransformerConfig { cycle: cycle(Pattern::Causal, positions), ..base.trunk };
     let transform = Some((Activation::GeluErf, norm));
     let head = TokenHeadConfig { transform, ..TokenHeadConfig::plain(true) };
-    StackConfig { embed, trunk, heads: vec![("logits", HeadConfig::Token(head))] }
+    StackConfig { embed: embed.into(), trunk, heads: vec![("logits", HeadConfig::Token(head))] }
 }
 
 /// Experts in all blocks but one, and one that every token goes through.

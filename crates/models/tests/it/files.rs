@@ -242,7 +242,7 @@ fn stored_waves_are_taken_where_they_are_waves() {
 #[test]
 fn what_transformers_wrote_is_written_again() {
     let experts = ["mixtral", "qwen2-moe", "qwen2-moe-mixed", "qwen3-moe", "qwen3-moe-mixed"];
-    for name in experts.iter().chain(&["vit", "vit-classifier"]) {
+    for name in experts.iter().chain(&["vit", "vit-classifier", "clip", "siglip"]) {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
         let (model, unused) = Model::load(&golden).unwrap();
         assert_eq!(unused, [""; 0], "{name}");

@@ -37,7 +37,7 @@ fn is_stack(model: &Model) -> bool {
 }
 
 fn some_ids(model: &Model) -> Input {
-    let vocab_size = model.stack().config().embed.vocab_size as u32;
+    let vocab_size = model.stack().config().tokens().vocab_size as u32;
     let ids: Vec<u32> = (0..18).map(|i| 3 + i * 7 % (vocab_size - 3)).collect();
     Input::plain(&ids, 2)
 }

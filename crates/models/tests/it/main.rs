@@ -10,6 +10,7 @@ mod foreign;
 mod fresh;
 mod golden;
 mod gradients;
+mod images;
 mod masks;
 mod pass;
 mod same_bits;

@@ -31,7 +31,7 @@ fn padded(ids: &[u32], at: usize, garbage: u32) -> Input {
 fn padding_changes_nothing() {
     for case in cases() {
         let model = case.model();
-        let d_model = model.stack().config().embed.d_model;
+        let d_model = model.stack().config().tokens().d_model;
         let ids = tokens(&model, 2 * 9, 1);
         let targets = tokens(&model, 2 * 9, 2);
         let plain = Input::plain(&ids, 2);
@@ -61,7 +61,7 @@ fn padding_changes_nothing() {
 fn packed_documents_are_as_if_alone() {
     for case in cases() {
         let model = case.model();
-        let d_model = model.stack().config().embed.d_model;
+        let d_model = model.stack().config().tokens().d_model;
         let lens = [5_usize, 1, 7];
         let ids = tokens(&model, 13, 1);
         let targets = tokens(&model, 13, 2);
@@ -113,7 +113,7 @@ fn decodes_at_any_split(case: &Case, precision: Precision, bound: f32) {
     const LEN: usize = 12;
     let (model, device) = (case.model(), device());
     let at = (&model, &device, precision);
-    let d_model = model.stack().config().embed.d_model;
+    let d_model = model.stack().config().tokens().d_model;
     let ids = tokens(&model, 2 * LEN, 1);
     let full = hidden_with(at, &Input::plain(&ids, 2), None);
     let mut splits: Vec<Vec<usize>> = (1..LEN).map(|at| vec![at, LEN]).collect();
@@ -144,7 +144,7 @@ fn a_cache_knows_padding_and_documents() {
     let positions = [0, 0, 0, 1, 2, 3, 4, 5, 0, 1, 2, 0, 1, 2, 3, 4];
     for case in cases() {
         let (model, device) = (case.model(), device());
-        let d_model = model.stack().config().embed.d_model;
+        let d_model = model.stack().config().tokens().d_model;
         let ids = tokens(&model, 2 * 8, 1);
         let full = hidden(&model, &Input::plain(&ids, 2).with_segments(&segments, &positions));
         let mut cache = cache(&model, [2, 8]);

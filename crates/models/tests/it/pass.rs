@@ -15,7 +15,7 @@ pub fn device() -> Device {
 /// Tokens of the model's vocabulary.
 pub fn tokens(model: &Model, n: usize, seed: u64) -> Vec<u32> {
     let mut numbers = Numbers::new(seed);
-    (0..n).map(|_| numbers.below(model.stack().config().embed.vocab_size) as u32).collect()
+    (0..n).map(|_| numbers.below(model.stack().config().tokens().vocab_size) as u32).collect()
 }
 
 /// The randomness of training, so that everything that can drop does.

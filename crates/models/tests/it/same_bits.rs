@@ -10,12 +10,12 @@ use models::{Gpt2Config, Model, ModelConfig};
 fn the_future_changes_nothing() {
     for case in cases() {
         let model = case.model();
-        let d_model = model.stack().config().embed.d_model;
+        let d_model = model.stack().config().tokens().d_model;
         let ids = tokens(&model, 2 * 14, 1);
         let before = hidden(&model, &Input::plain(&ids, 2));
         for at in [0, 5, 13] {
             let mut changed = ids.clone();
-            let vocab_size = model.stack().config().embed.vocab_size as u32;
+            let vocab_size = model.stack().config().tokens().vocab_size as u32;
             changed[14 + at] = (changed[14 + at] + 1) % vocab_size;
             let after = hidden(&model, &Input::plain(&changed, 2));
             let split = (14 + at) * d_model;
@@ -38,10 +38,10 @@ fn a_window_forgets_what_is_behind_it() {
     let case = cases().into_iter().find(|case| case.name.starts_with("window")).unwrap();
     let model = case.model();
     let config = model.stack().config();
-    let (d_model, n_layers) = (config.embed.d_model, config.trunk.n_layers);
+    let (d_model, n_layers) = (config.tokens().d_model, config.trunk.n_layers);
     let ids = tokens(&model, 14, 1);
     let mut changed = ids.clone();
-    changed[0] = (changed[0] + 1) % config.embed.vocab_size as u32;
+    changed[0] = (changed[0] + 1) % config.tokens().vocab_size as u32;
     let [before, after] = [ids, changed].map(|ids| hidden(&model, &Input::plain(&ids, 1)));
     let reach = n_layers * (WINDOW - 1);
     assert_ne!(before[reach * d_model], after[reach * d_model], "reaches {reach} positions");
@@ -53,7 +53,7 @@ fn a_window_forgets_what_is_behind_it() {
 fn rows_of_a_batch_do_not_see_each_other() {
     for case in cases() {
         let model = case.model();
-        let d_model = model.stack().config().embed.d_model;
+        let d_model = model.stack().config().tokens().d_model;
         let rows: Vec<Vec<u32>> = (0..4).map(|seed| tokens(&model, 11, seed)).collect();
         let of = |batch: [usize; 3]| {
             let ids: Vec<u32> = batch.iter().flat_map(|&row| rows[row].clone()).collect();
@@ -96,7 +96,7 @@ fn the_number_of_threads_changes_nothing() {
     let mut models: Vec<Model> = cases().iter().map(Case::model).collect();
     models.push(Model::new(large, 1).unwrap());
     for model in &models {
-        let len = model.stack().config().embed.max_len.min(80);
+        let len = model.stack().config().tokens().max_len.min(80);
         let ids = tokens(model, 4 * len, 1);
         let targets = tokens(model, 4 * len, 2);
         let parts = [(Input::plain(&ids, 4).with_rng(DROPPING), targets)];

@@ -23,6 +23,7 @@ mod select_rows;
 mod sigmoid_gate;
 #[cfg(test)]
 pub(crate) mod testing;
+mod unfold;
 
 pub use attention::{AttentionArgs, KeyValues, Projected};
 pub use dropout::DropSite;
@@ -31,3 +32,4 @@ pub use linear_cross_entropy::{CrossEntropyArgs, Loss, NO_TARGET};
 pub use patches::PatchArgs;
 pub use rms_norm::RmsNormArgs;
 pub use route::{Balance, RouteArgs, Routing};
+pub use unfold::UnfoldArgs;

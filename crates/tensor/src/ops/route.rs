@@ -58,7 +58,9 @@ impl Routing {
         for &e in chosen {
             starts[e as usize + 1] += 1;
         }
-        (0..n_experts).for_each(|e| starts[e + 1] += starts[e]);
+        for e in 0..n_experts {
+            starts[e + 1] += starts[e];
+        }
         let mut next = starts.clone();
         let (mut choices, mut pairs) = (vec![0; chosen.len()], vec![0; chosen.len()]);
         for (choice, &e) in chosen.iter().enumerate() {

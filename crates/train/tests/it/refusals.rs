@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use checkpoint::RunDir;
 use models::{Model, Stack};
-use nn::{Context, Embed};
+use nn::{Context, Input};
 use tasks::{MicroBatch, NextToken, Objective};
 use tensor::{CrossEntropyArgs, Loss, NotFinite, Tape};
 use testing::assert_same_bits;
@@ -126,8 +126,8 @@ struct Shallow;
 
 impl Objective for Shallow {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
-        let Embed::Token(embed) = &stack.embed else { panic!("tokens") };
-        let x = embed.forward(tape, &batch.inputs, batch.shape, &batch.call);
+        let input = Input::Tokens(&batch.inputs, batch.shape);
+        let x = stack.embed.forward(tape, input, &batch.call);
         let (weight, targets) = (
             stack.token_head().expect("a head over the vocabulary").projection(),
             batch.targets.as_slice(),

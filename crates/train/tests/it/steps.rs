@@ -13,7 +13,7 @@ use crate::support::{NEXT, step_config};
 
 /// Rows of 10 with some targets left out.
 pub fn batch(case: &Case, n_rows: usize) -> Batch {
-    let vocab_size = case.model().stack().config().embed.vocab_size;
+    let vocab_size = case.model().stack().config().tokens().vocab_size;
     let mut numbers = Numbers::new(4);
     let mut ids = || (0..n_rows * 10).map(|_| numbers.below(vocab_size) as u32).collect();
     let (inputs, mut targets): (Vec<u32>, Vec<u32>) = (ids(), ids());

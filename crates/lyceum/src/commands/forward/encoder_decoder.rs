@@ -1,9 +1,12 @@
 //! The pass of an encoder, and of the decoder that reads what it gave.
 
+use std::sync::Arc;
+
 use models::EncoderDecoder;
-use nn::{Call, Context, Mask};
+use nn::{AudioStem, Call, Context, EmbedConfig, Input, Mask};
 use tensor::Tape;
 
+use super::frames::{FRAMES, Frames};
 use super::inputs::{DECODER_TOKENS, Inputs, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
@@ -16,26 +19,48 @@ use crate::failure::Failure;
 /// Where inputs are refused, or would take more memory than there is.
 pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, pair.config());
-    let (read, written) = (&TOKENS[..2], &DECODER_TOKENS[..]);
-    let source = Inputs::read(pass.weights, read, &config.encoder.embed)?;
-    let target = Inputs::read(pass.weights, written, &config.decoder.embed)?;
+    let written = &DECODER_TOKENS[..];
+    let (read, source) = match &config.encoder.embed {
+        EmbedConfig::Token(tokens) => {
+            let inputs = Inputs::read(pass.weights, &TOKENS[..2], tokens)?;
+            (&TOKENS[..2], Source::Tokens(inputs))
+        }
+        EmbedConfig::Audio(audio) => {
+            (&[FRAMES][..], Source::Frames(Frames::read(pass.weights, audio)?))
+        }
+        EmbedConfig::Patch(_) => unreachable!("no family has a decoder behind images"),
+    };
+    let target = Inputs::read(pass.weights, written, config.decoder.tokens())?;
     pass.warn_of_others(&[read, written].concat());
-    if source.shape[0] != target.shape[0] {
-        let [source, target] = [source.shape, target.shape];
-        let problem = format!("`input_ids` has shape {source:?}, `decoder_input_ids` {target:?}");
+    let shape = source.shape();
+    if shape[0] != target.shape[0] {
+        let (source, target) = (shape[0], target.shape[0]);
+        let problem = format!("`{}` has {source} rows, `decoder_input_ids` {target}", read[0]);
         return Err(Failure::new(problem));
     }
     let (hidden_states, attentions) = pass.wanted();
     let bytes =
         |stack, shape, width| forward_bytes(stack, loaded.precision, shape, width, pass.wanted());
-    let needed = bytes(&pair.encoder, source.shape, config.encoder.trunk.d_model)
-        .saturating_add(bytes(&pair.decoder, target.shape, config.decoder.embed.vocab_size));
+    let needed = bytes(&pair.encoder, shape, config.encoder.trunk.d_model).saturating_add(bytes(
+        &pair.decoder,
+        target.shape,
+        config.decoder.tokens().vocab_size,
+    ));
     refuse_beyond_memory(needed)?;
 
     let (device, capture) = (pass.env.device(), capture(pass.wanted()));
     let tape = Tape::new(&device, &loaded.model.params, loaded.precision).with_capture(&capture);
-    let memory = pair.encode(&tape, &source.ids, source.shape, call(&source));
-    let mut ctx = Context { call: call(&target), cache: None };
+    let memory = match &source {
+        Source::Tokens(tokens) => {
+            let input = Input::Tokens(&tokens.ids, tokens.shape);
+            pair.encode(&tape, input, call(shape, tokens.mask.clone()))
+        }
+        Source::Frames(frames) => {
+            let frames = device.tensor(&frames.shape, &frames.values);
+            pair.encode(&tape, Input::Frames(&frames), call(shape, None))
+        }
+    };
+    let mut ctx = Context { call: call(target.shape, target.mask), cache: None };
     ctx.call.memory = Some(memory.clone());
     let hidden = pair.decode(&tape, &target.ids, target.shape, &mut ctx);
     let mut outputs = heads(&pair.decoder, &tape, &hidden);
@@ -57,9 +82,24 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
     Ok(outputs)
 }
 
-/// The call in which the inputs are shown: at positions `0..T`, padded or not.
-fn call(inputs: &Inputs) -> Call {
-    let [batch, len] = inputs.shape;
-    let mask = Mask { segments: inputs.mask.clone(), keys_only: true };
+/// What the encoder reads.
+enum Source {
+    Tokens(Inputs),
+    Frames(Frames),
+}
+
+impl Source {
+    /// `[B, S]`'s sizes, in positions of the encoder.
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Tokens(tokens) => tokens.shape,
+            Self::Frames(frames) => [frames.shape[0], AudioStem::n_positions(frames.shape[1])],
+        }
+    }
+}
+
+/// The call in which something of this shape is shown: at positions `0..T`, padded or not.
+pub fn call([batch, len]: [usize; 2], segments: Option<Arc<[u32]>>) -> Call {
+    let mask = Mask { segments, keys_only: true };
     Call { mask, ..Context::plain(batch, len).call }
 }

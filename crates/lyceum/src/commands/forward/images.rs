@@ -2,7 +2,7 @@
 
 use ::checkpoint::{CheckpointError, Weights};
 use models::Stack;
-use nn::{Context, PatchConfig};
+use nn::{Context, Input, PatchConfig};
 use tensor::{Tape, Tensor};
 
 use super::outputs::{Layers, Output, as_is, capture, heads};
@@ -27,7 +27,7 @@ impl Pixels {
     ///
     /// # Errors
     /// Where they are missing, of another type or shape, or smaller than a patch.
-    pub fn read(weights: &Weights, patches: PatchConfig) -> Result<Self, Failure> {
+    pub fn read(weights: &Weights, patches: &PatchConfig) -> Result<Self, Failure> {
         let view = weights.get(PIXELS).map_err(|error| match error {
             CheckpointError::MissingTensor { .. } => {
                 Failure::from(error).hint(format!("this model reads `{PIXELS}` [B, C, H, W]"))
@@ -61,7 +61,7 @@ impl Pixels {
 ///
 /// # Errors
 /// Where they are refused, or would take more memory than there is.
-pub fn forward(stack: &Stack, patches: PatchConfig, pass: &Pass) -> Result<Vec<Output>, Failure> {
+pub fn forward(stack: &Stack, patches: &PatchConfig, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, trunk) = (pass.loaded, &stack.config().trunk);
     let pixels = Pixels::read(pass.weights, patches)?;
     pass.warn_of_others(&[PIXELS]);
@@ -71,7 +71,7 @@ pub fn forward(stack: &Stack, patches: PatchConfig, pass: &Pass) -> Result<Vec<O
     let (device, capture) = (pass.env.device(), capture(pass.wanted()));
     let tape = Tape::new(&device, &loaded.model.params, loaded.precision).with_capture(&capture);
     let mut ctx = Context::plain(shape[0], shape[1]);
-    let hidden = stack.see(&tape, &pixels.tensor(&tape), &mut ctx);
+    let hidden = stack.read(&tape, Input::Pixels(&pixels.tensor(&tape)), &mut ctx);
     let mut outputs = heads(stack, &tape, &hidden);
     drop(tape);
     let found = capture.into_found();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ::checkpoint::{CheckpointError, Weights};
-use nn::{EmbedConfig, NO_POSITION, TokenPositions};
+use nn::{NO_POSITION, TokenEmbedConfig, TokenPositions};
 
 use crate::failure::Failure;
 
@@ -43,7 +43,7 @@ impl Inputs {
     pub fn read(
         weights: &Weights,
         known: &[&'static str],
-        embed: &EmbedConfig,
+        embed: &TokenEmbedConfig,
     ) -> Result<Self, Failure> {
         let ids = Matrix::tokens(weights, known[0], "[B, T]")?;
         let (shape, ids) = (ids.shape, ids.known_to(embed, ids.shape[1])?);
@@ -79,7 +79,7 @@ impl Inputs {
     pub fn time_first(
         weights: &Weights,
         known: &[&'static str],
-        embed: &EmbedConfig,
+        embed: &TokenEmbedConfig,
     ) -> Result<Self, Failure> {
         let ids = Matrix::tokens(weights, known[0], "[T, B]")?;
         let [len, batch] = ids.shape;
@@ -129,7 +129,7 @@ impl Matrix {
     }
 
     /// The values, which are tokens of sequences of this length.
-    fn known_to(&self, embed: &EmbedConfig, len: usize) -> Result<Vec<u32>, Failure> {
+    fn known_to(&self, embed: &TokenEmbedConfig, len: usize) -> Result<Vec<u32>, Failure> {
         // Rotary positions go on beyond the context that was trained.
         if len > embed.max_len && embed.positions != TokenPositions::None {
             let (name, max_len) = (self.name, embed.max_len);

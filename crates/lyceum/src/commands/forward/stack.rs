@@ -17,15 +17,12 @@ use crate::failure::Failure;
 pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, stack.config());
     let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
-    let known = if is_seed { &["src"] } else { &TOKENS[..3 + config.embed.types.len()] };
-    let inputs = if is_seed {
-        Inputs::time_first(pass.weights, known, &config.embed)?
-    } else {
-        Inputs::read(pass.weights, known, &config.embed)?
-    };
+    let known = if is_seed { &["src"] } else { &TOKENS[..3 + config.tokens().types.len()] };
+    let read = if is_seed { Inputs::time_first } else { Inputs::read };
+    let inputs = read(pass.weights, known, config.tokens())?;
     pass.warn_of_others(known);
     let width = match stack.token_head() {
-        Some(_) if !is_seed => config.embed.vocab_size,
+        Some(_) if !is_seed => config.tokens().vocab_size,
         _ => config.trunk.d_model,
     };
     let (hidden_states, attentions) = pass.wanted();
@@ -44,10 +41,11 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
         ctx.call.positions = positions;
     }
     let hidden = stack.forward(&tape, &inputs.ids, inputs.shape, &mut ctx);
-    let (mut outputs, write): (_, fn(String, &Tensor) -> Output) = if is_seed {
-        (vec![time_first("output".into(), hidden.value())], time_first)
+    let write: fn(String, &Tensor) -> Output = if is_seed { time_first } else { as_is };
+    let mut outputs = if is_seed {
+        vec![time_first("output".into(), hidden.value())]
     } else {
-        (heads(stack, &tape, &hidden), as_is)
+        heads(stack, &tape, &hidden)
     };
     drop(tape);
     let found = capture.into_found();
