@@ -6,7 +6,7 @@ use std::fmt;
 use super::File;
 use crate::source::Source;
 
-const MAX_ENGINE: usize = 9_000;
+const MAX_ENGINE: usize = 9_100;
 /// What it is, and may not outgrow. The first capability was to be 15 000, and is 19 000; the
 /// families, formats and tokenizers of others are the rest.
 const MAX_PRODUCT: usize = 30_000;
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn over_budget_is_a_problem() {
         let budget = count(&[file("crates/kernels/src/a.rs", MAX_ENGINE + 1)]);
-        let problem = "kernels and tensor: 9001 lines of code, at most 9000";
+        let problem = "kernels and tensor: 9101 lines of code, at most 9100";
         assert_eq!(budget.problems(), [problem]);
     }
 }
