@@ -20,7 +20,7 @@ pub struct Case {
 pub enum Config {
     Family(ModelConfig),
     /// What the trunk offers and no family uses.
-    Trunk(StackConfig),
+    Trunk(Box<StackConfig>),
 }
 
 impl Case {
@@ -30,7 +30,7 @@ impl Case {
             Config::Family(config) => Model::new(config.clone(), 7).unwrap(),
             Config::Trunk(config) => {
                 let mut builder = ParamsBuilder::default();
-                let stack = Stack::new(&mut builder, config.clone().check().unwrap());
+                let stack = Stack::new(&mut builder, StackConfig::clone(config).check().unwrap());
                 let config = ModelConfig::Gpt2(Gpt2Config::fresh());
                 let architecture = Architecture::Stack(Box::new(stack));
                 Model { config, architecture, params: builder.build(7) }
@@ -64,11 +64,20 @@ impl Case {
 
     /// The same, whose tokens go to all experts: which ones they choose is not smooth.
     #[must_use]
-    pub fn sent_everywhere(mut self) -> Self {
-        if let Config::Trunk(StackConfig { trunk, .. }) = &mut self.config
-            && let Some(experts) = &mut trunk.experts
-        {
-            experts.per_token = experts.n_experts;
+    pub fn sent_everywhere(self) -> Self {
+        self.with_experts(|experts| experts.per_token = experts.n_experts)
+    }
+
+    /// The same, whose objective has nothing of how tokens are spread over experts: that is a
+    /// matter of whole batches.
+    #[must_use]
+    pub fn without_balance(self) -> Self {
+        self.with_experts(|experts| experts.balance = 0.0)
+    }
+
+    fn with_experts(mut self, change: impl FnOnce(&mut ExpertsConfig)) -> Self {
+        if let Config::Trunk(config) = &mut self.config {
+            config.trunk.experts.as_mut().map(change);
         }
         self
     }
@@ -85,7 +94,7 @@ impl Case {
 /// Everything there is.
 pub fn cases() -> Vec<Case> {
     let family = |name, config| Case { name, config: Config::Family(config) };
-    let trunk = |name, config| Case { name, config: Config::Trunk(config) };
+    let trunk = |name, config| Case { name, config: Config::Trunk(Box::new(config)) };
     let gpt2 = ModelConfig::Gpt2;
     vec![
         family("gpt2", gpt2(tiny_gpt2())),
