@@ -1,5 +1,7 @@
 //! The trunk.
 
+use std::borrow::Cow;
+
 use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
 
 use crate::attention::Layer;
@@ -56,15 +58,16 @@ impl Transformer {
         for i in 0..self.config.get().n_layers {
             let layer = kinds[i % kinds.len()].clone();
             let block = &self.blocks[self.config.get().block_of(i)];
-            let call = self.call_of(i, &ctx.call);
+            let call = &*self.call_of(i, &ctx.call);
             tape.scope("blocks", Some(i), || tape.capture("hidden", x.value()));
             x = tape.scope("blocks", Some(i), || match &mut ctx.cache {
                 Some(cache) => {
                     let held = cache.len();
                     let cache = Some((&mut cache.layers[i], held));
-                    block.forward(tape, &x, (&layer, &call), cache)
+                    block.forward(tape, &x, (&layer, call), cache)
                 }
                 None if call.recompute => {
+                    let call = call.clone();
                     let memory = call.memory.iter().map(|memory| &memory.hidden);
                     let inputs: Vec<_> = [&x].into_iter().chain(memory).cloned().collect();
                     tape.recompute(&inputs, move |tape, inputs| {
@@ -72,7 +75,7 @@ impl Transformer {
                         block.forward(tape, &inputs[0], (&layer, &call), None)
                     })
                 }
-                None => block.forward(tape, &x, (&layer, &call), None),
+                None => block.forward(tape, &x, (&layer, call), None),
             });
         }
         if let Some(cache) = &mut ctx.cache {
@@ -114,10 +117,13 @@ impl Transformer {
 
     /// The call as a layer sees it: where blocks are shared, what it drops is its own, and so is
     /// what its router does.
-    fn call_of(&self, layer: usize, call: &Call) -> Call {
+    fn call_of<'c>(&self, layer: usize, call: &'c Call) -> Cow<'c, Call> {
         let shared = self.config.get().sharing.is_some();
+        if !shared && call.balance.is_none() {
+            return Cow::Borrowed(call);
+        }
         let rng = call.rng.map(|rng| if shared { rng.in_layer(layer) } else { rng });
         let balance = call.balance.as_ref().map(|balance| balance.in_layer(layer));
-        Call { rng, balance, ..call.clone() }
+        Cow::Owned(Call { rng, balance, ..call.clone() })
     }
 }
