@@ -14,7 +14,7 @@ use crate::formats::patterns::{QWEN2, Split};
 use crate::formats::sentencepiece::{self, Kind, Model, Piece, Role};
 use crate::formats::wordpiece;
 use crate::settings::{Class, Listed, Settings};
-use crate::{TokenizeError, Tokenizer, precheck};
+use crate::{SpecialIds, TokenizeError, Tokenizer, precheck};
 
 /// What a GGUF file says of its vocabulary; a key that is not in the file is left as it is by
 /// default.
@@ -33,20 +33,8 @@ pub struct GgufVocab {
     pub token_types: Vec<i32>,
     /// `tokenizer.ggml.merges`, two tokens with a space between.
     pub merges: Vec<String>,
-    /// `tokenizer.ggml.bos_token_id`.
-    pub bos: Option<u32>,
-    /// `tokenizer.ggml.eos_token_id`.
-    pub eos: Option<u32>,
-    /// `tokenizer.ggml.unknown_token_id`.
-    pub unk: Option<u32>,
-    /// `tokenizer.ggml.seperator_token_id`, spelled so.
-    pub sep: Option<u32>,
-    /// `tokenizer.ggml.padding_token_id`.
-    pub pad: Option<u32>,
-    /// `tokenizer.ggml.cls_token_id`.
-    pub cls: Option<u32>,
-    /// `tokenizer.ggml.mask_token_id`.
-    pub mask: Option<u32>,
+    /// `tokenizer.ggml.bos_token_id` and the others (`seperator_token_id` is spelled so).
+    pub special: SpecialIds,
     /// `tokenizer.ggml.add_bos_token`.
     pub add_bos: Option<bool>,
     /// `tokenizer.ggml.add_eos_token`.
@@ -109,14 +97,15 @@ impl GgufVocab {
             }
         }
         let mut config = Map::new();
+        let SpecialIds { bos, eos, unk, sep, pad, cls, mask } = self.special;
         let roles = [
-            ("bos_token", self.bos),
-            ("eos_token", self.eos),
-            ("unk_token", self.unk),
-            ("sep_token", self.sep),
-            ("pad_token", self.pad),
-            ("cls_token", self.cls),
-            ("mask_token", self.mask),
+            ("bos_token", bos),
+            ("eos_token", eos),
+            ("unk_token", unk),
+            ("sep_token", sep),
+            ("pad_token", pad),
+            ("cls_token", cls),
+            ("mask_token", mask),
         ];
         for (role, id) in roles {
             let Some(id) = id else { continue };
@@ -178,7 +167,7 @@ impl GgufVocab {
     fn pieces(&self) -> Result<Vec<Piece>, String> {
         let mut pieces = Vec::with_capacity(self.tokens.len());
         for (idx, (text, &score)) in self.tokens.iter().zip(&self.scores).enumerate() {
-            let unknown = self.unk == Some(idx as u32);
+            let unknown = self.special.unk == Some(idx as u32);
             let role = if unknown { Role::Unknown } else { self.role(idx)? };
             pieces.push(Piece { text: text.clone(), score, role });
         }

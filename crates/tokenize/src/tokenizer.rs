@@ -118,6 +118,13 @@ impl Tokenizer {
         self.special_ids
     }
 
+    /// The token that the model was trained to see before every text, where there is one.
+    pub fn beginning(&self) -> Option<u32> {
+        let bos = self.special_ids().bos?;
+        let around = self.encode_for_model("", None).ok()?;
+        (around.ids.first() == Some(&bos)).then_some(bos)
+    }
+
     /// BLAKE3 of everything that decides which ids a text gets, in hexadecimal.
     ///
     /// The same for a tokenizer, for what [`Tokenizer::files`] gave of it, and for what

@@ -37,8 +37,8 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
         return Err(Failure::new(problem).hint("a longer stride would leave tokens out"));
     }
     let tokenizer = loaded.tokenizer()?;
-    let end = loaded.end(&tokenizer);
-    let judge = Judge { loaded, tokenizer, end, stride, env };
+    let start = tokenizer.beginning().or_else(|| loaded.end(&tokenizer));
+    let judge = Judge { loaded, tokenizer, start, stride, env };
     let head = ["file", "bytes", "tokens", "bits/byte", "nats/token", "perplexity"];
     let (mut total, mut table, mut files) = (Score::default(), Table::new(&head), vec![]);
     for path in &args.files {
@@ -98,7 +98,7 @@ struct Judge<'e> {
     loaded: Loaded,
     tokenizer: Tokenizer,
     /// Stands before a document.
-    end: Option<u32>,
+    start: Option<u32>,
     stride: usize,
     env: &'e Env,
 }
@@ -155,9 +155,9 @@ impl Judge<'_> {
     /// a text, the first is given.
     fn ids(&self, text: &str) -> Result<(Vec<u32>, u64), Failure> {
         let mut ids = self.tokenizer.encode(text)?;
-        let given = match (self.end, ids.first()) {
-            (Some(end), _) => {
-                ids.insert(0, end);
+        let given = match (self.start, ids.first()) {
+            (Some(start), _) => {
+                ids.insert(0, start);
                 0
             }
             (None, Some(&first)) => self.tokenizer.decode(&[first])?.len() as u64,

@@ -94,7 +94,8 @@ fn read_prompt(args: &Generate) -> Result<String, Failure> {
 }
 
 fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
-    let mut ids = tokenizer.encode(prompt)?;
+    let mut ids: Vec<u32> = tokenizer.beginning().into_iter().collect();
+    ids.extend(tokenizer.encode(prompt)?);
     if ids.is_empty() {
         let end = loaded.end(tokenizer).ok_or_else(|| {
             Failure::new("the prompt is empty, and the tokenizer has no token that begins a text")

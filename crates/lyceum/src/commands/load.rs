@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use kernels::Isa;
 use models::{Architecture, Model};
 use tensor::Precision;
-use tokenize::{ChatTemplate, GgufVocab, TokenizeError, Tokenizer};
+use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
 
 use crate::environment::Env;
 use crate::failure::Failure;
@@ -192,13 +192,15 @@ fn gguf_vocab(metadata: Metadata) -> GgufVocab {
         scores: numbers("scores").into_iter().map(|x| x as f32).collect(),
         token_types: numbers("token_type").into_iter().map(|x| x as i32).collect(),
         merges: texts("merges"),
-        bos: id("bos_token_id"),
-        eos: id("eos_token_id"),
-        unk: id("unknown_token_id"),
-        sep: id("seperator_token_id"),
-        pad: id("padding_token_id"),
-        cls: id("cls_token_id"),
-        mask: id("mask_token_id"),
+        special: SpecialIds {
+            bos: id("bos_token_id"),
+            eos: id("eos_token_id"),
+            unk: id("unknown_token_id"),
+            sep: id("seperator_token_id"),
+            pad: id("padding_token_id"),
+            cls: id("cls_token_id"),
+            mask: id("mask_token_id"),
+        },
         add_bos: flag("add_bos_token"),
         add_eos: flag("add_eos_token"),
         add_space_prefix: flag("add_space_prefix"),

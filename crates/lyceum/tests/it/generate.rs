@@ -203,3 +203,36 @@ fn a_tokenizer_of_another_model_is_refused() {
     let stderr = run(&["generate", &arg(copy.path()), "-p", "a"]).refused();
     assert!(stderr.contains("tokens, the model 101"), "{stderr}");
 }
+
+#[test]
+fn a_vocabulary_that_begins_texts_begins_the_prompt() {
+    let copy = model_copy();
+    let end = Tokenizer::load(copy.path()).expect("loads").end_of_text().expect("one");
+    let edit = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let path = copy.path().join(name);
+        let text = fs::read(&path).expect("there");
+        let mut json = serde_json::from_slice(&text).expect("JSON");
+        change(&mut json);
+        fs::write(path, json.to_string()).expect("written");
+    };
+    let token = tokenize::END_OF_TEXT;
+    edit("tokenizer_config.json", &|json| json["bos_token"] = token.into());
+    edit("tokenizer.json", &|json| {
+        let first = serde_json::json!({"SpecialToken": {"id": token, "type_id": 0}});
+        let text = |id: &str| serde_json::json!({"Sequence": {"id": id, "type_id": 0}});
+        json["post_processor"] = serde_json::json!({
+            "type": "TemplateProcessing",
+            "single": [first, text("A")],
+            "pair": [first, text("A"), text("B")],
+            "special_tokens": {token: {"id": token, "ids": [end], "tokens": [token]}},
+        });
+    });
+    let args = ["-p", "It was", "-n", "2", "--greedy"];
+    let n_prompt = |dir: &std::path::Path| -> u32 {
+        let ran = run(&[&["generate", &arg(dir)][..], &args].concat());
+        let line = ran.stderr.rsplit("prompt ").next().expect("a line").to_owned();
+        ran.done();
+        line.split(' ').next().and_then(|n| n.parse().ok()).expect("a number")
+    };
+    assert_eq!(n_prompt(copy.path()), n_prompt(model()) + 1);
+}

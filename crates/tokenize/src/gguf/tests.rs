@@ -43,10 +43,15 @@ fn pieces(folder: &str, name: &str) -> GgufVocab {
     }
 }
 
+fn ending(eos: Option<u32>) -> SpecialIds {
+    SpecialIds { eos, ..SpecialIds::default() }
+}
+
 fn llama() -> GgufVocab {
     let vocab = pieces("llama-model", "tokenizer.model");
     let (bos, eos, unk) = (Some(1), Some(2), Some(0));
-    GgufVocab { model: "llama".to_owned(), bos, eos, unk, ..vocab }
+    let special = SpecialIds { bos, eos, unk, ..SpecialIds::default() };
+    GgufVocab { model: "llama".to_owned(), special, ..vocab }
 }
 
 fn gpt2() -> GgufVocab {
@@ -64,7 +69,7 @@ fn gpt2() -> GgufVocab {
         pre: Some("gpt-2".to_owned()),
         tokens: tokens.into_iter().map(|(_, token)| token).collect(),
         merges: merges.lines().skip(1).map(str::to_owned).collect(),
-        eos: Some(5),
+        special: ending(Some(5)),
         ..GgufVocab::default()
     }
 }
@@ -73,8 +78,7 @@ fn gpt2() -> GgufVocab {
 fn ids_are_those_of_the_other_formats() {
     let t5 = GgufVocab {
         model: "t5".to_owned(),
-        eos: Some(1),
-        unk: Some(2),
+        special: SpecialIds { unk: Some(2), ..ending(Some(1)) },
         ..pieces("t5", "spiece.model")
     };
     let words = fs::read_to_string(golden("bert/vocab.txt")).unwrap();
@@ -106,6 +110,7 @@ fn flags_say_what_goes_around() {
     assert_eq!(single(&llama()), [&[1], plain.as_slice()].concat());
     let both = GgufVocab { add_eos: Some(true), ..llama() };
     assert_eq!(single(&both), [&[1], plain.as_slice(), &[2]].concat());
+    assert_eq!(load(&llama()).unwrap().beginning(), Some(1));
     let none = GgufVocab { add_bos: Some(false), ..llama() };
     assert_eq!(single(&none), plain);
 }
@@ -131,10 +136,13 @@ fn hostile_pieces_are_refused() {
     };
     refuse(GgufVocab::default(), "`tokenizer.ggml.model` is ``");
     refuse(GgufVocab { pre: Some("mine".to_owned()), ..gpt2() }, "`tokenizer.ggml.pre` is `mine`");
-    refuse(GgufVocab { eos: Some(9999), ..gpt2() }, "`eos_token` is 9999, which is no token");
+    refuse(
+        GgufVocab { special: ending(Some(9999)), ..gpt2() },
+        "`eos_token` is 9999, which is no token",
+    );
     refuse(GgufVocab { merges: vec!["a zz".to_owned()], ..gpt2() }, "merge 0: `zz`");
     refuse(
-        GgufVocab { tokens: vec!["a".to_owned(); 2], eos: None, ..gpt2() },
+        GgufVocab { tokens: vec!["a".to_owned(); 2], special: ending(None), ..gpt2() },
         "0 and 1 are both `a`",
     );
     refuse(GgufVocab { token_types: vec![1], ..gpt2() }, "and 1 of `token_type`");

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::GgufVocab;
 use crate::formats::patterns::Split;
-use crate::{TokenizeError, Tokenizer};
+use crate::{SpecialIds, TokenizeError, Tokenizer};
 
 /// Names of llama.cpp for the ways to cut, each the first of those that cut alike.
 const NAMES: [&str; 7] = ["gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "tekken", "gpt-4o"];
@@ -62,18 +62,14 @@ impl Tokenizer {
         };
         let merges = model["merges"].as_array().into_iter().flatten().map(merge).collect();
         let ids = self.special_ids();
-        let around = self.encode_for_model("", None)?.ids;
         Ok(GgufVocab {
             model: "gpt2".into(),
             pre: Some((*pre).into()),
             tokens,
             token_types,
             merges,
-            bos: ids.bos,
-            eos: ids.eos.or_else(|| self.end_of_text()),
-            unk: ids.unk,
-            pad: ids.pad,
-            add_bos: Some(ids.bos.is_some() && around.first() == ids.bos.as_ref()),
+            special: SpecialIds { eos: ids.eos.or_else(|| self.end_of_text()), ..ids },
+            add_bos: Some(self.beginning().is_some()),
             add_eos: Some(false),
             ..GgufVocab::default()
         })
