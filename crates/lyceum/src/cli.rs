@@ -228,10 +228,13 @@ Examples:
   lyceum forward runs/NAME --inputs in.safetensors --outputs out.safetensors \\
       --hidden-states --attentions
 
-A `gpt2` reads `input_ids` [B, T] and, if they are there, `attention_mask` [B, T] and
-`position_ids` [B, T]; it writes `logits` [B, T, V], `hidden_states.0` .. [B, T, D] and
-`attentions.0` .. [B, N, T, T]. A `seed_transformer` reads `src` [T, B] and writes `output`
-[T, B, D]. Of integers any type will do. What is computed at a masked position means nothing.";
+Inputs and outputs have the names that `transformers` gives them. A `gpt2` reads `input_ids` [B, T]
+and, if they are there, `attention_mask` [B, T] and `position_ids` [B, T]; it writes `logits`
+[B, T, V], `hidden_states.0` .. [B, T, D] and `attentions.0` .. [B, N, T, T]. BERT also reads
+`token_type_ids`; T5 and its like `decoder_input_ids`; ViT and CLIP `pixel_values` [B, C, H, W];
+Whisper `input_features`. A model without a head writes `last_hidden_state`. A `seed_transformer`
+reads `src` [T, B] and writes `output` [T, B, D]. Of integers any type will do. What is computed at
+a masked position means nothing.";
 
 /// Options of `forward`.
 #[derive(Args, Debug)]

@@ -14,7 +14,9 @@ use super::print;
 use super::table::printable;
 use crate::cli::{Pooling, Run};
 use crate::environment::Env;
+use crate::estimate::forward_bytes;
 use crate::failure::{Exit, Failure};
+use crate::machine;
 
 /// Runs every line through the model.
 ///
@@ -87,6 +89,12 @@ impl Runner<'_> {
         let encoded = self.encode(lines)?;
         let len = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0).max(1);
         let shape = [lines.len(), len];
+        let model = &self.loaded.model;
+        let width = model.stack().config().trunk.d_model;
+        let needed =
+            forward_bytes(model.stack(), self.loaded.precision, shape, width, (false, false));
+        let hint = "give fewer lines at once with `--batch`, or shorter ones";
+        machine::refuse_beyond_memory("the forward pass", needed, hint)?;
         let padded = |of: fn(&Encoded) -> &[u32]| -> Arc<[u32]> {
             let row = |e: &Encoded| {
                 let mut row = of(e).to_vec();
@@ -98,7 +106,6 @@ impl Runner<'_> {
         let segments: Arc<[u32]> =
             encoded.iter().flat_map(|e| (0..len).map(|i| u32::from(i < e.ids.len()))).collect();
         let device = self.env.device();
-        let model = &self.loaded.model;
         let tape = Tape::new(&device, &model.params, self.loaded.precision);
         let mut ctx = Context::plain(shape[0], len);
         ctx.call.mask = Mask { segments: Some(segments), keys_only: true };
