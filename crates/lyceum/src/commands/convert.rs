@@ -4,8 +4,9 @@ use std::path::Path;
 
 use ::checkpoint::gguf::{self, Value as Meta};
 use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
-use ::checkpoint::{CheckpointError, Dtype, OsDisk, StagedDir, Stored, Weights};
+use ::checkpoint::{Dtype, OsDisk, StagedDir, Stored, Weights};
 use models::ModelConfig;
+use nn::ConfigError;
 use tokenize::GgufVocab;
 
 use super::load::Loaded;
@@ -20,7 +21,8 @@ use crate::failure::{Exit, Failure};
 /// Where the model is refused, its family has no form there, or something is at the target.
 pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
     if args.output.exists() {
-        return Err(CheckpointError::Exists { path: args.output.clone() }.into());
+        let problem = format!("`{}` exists", args.output.display());
+        return Err(Failure::new(problem).hint("give a path where there is nothing yet"));
     }
     let loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
     let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.dir)? };
@@ -116,8 +118,11 @@ fn to_gguf(loaded: &Loaded, dtypes: &Dtypes, target: &Path) -> Result<(), Failur
         (Stored::Blocks(_), [.., cols]) if !cols.is_multiple_of(32) => Stored::Plain(Dtype::F16),
         (dtype, _) => dtype,
     };
-    let problem = |source| models::ModelError::Config { path: loaded.dir.clone(), source };
-    let (mut metadata, entries) = loaded.model.gguf(of).map_err(problem)?;
+    let refused = |error: ConfigError| {
+        let problem = format!("`{}` cannot be written as GGUF: {error}", loaded.dir.display());
+        Failure::new(problem).hint("`--to hf` writes every family as it is")
+    };
+    let (mut metadata, entries) = loaded.model.gguf(of).map_err(refused)?;
     let name = loaded.dir.file_stem().unwrap_or_default().to_string_lossy();
     metadata.push(("general.name".into(), Meta::Str(&name)));
     let told;

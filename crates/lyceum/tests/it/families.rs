@@ -85,3 +85,23 @@ fn every_family_agrees_with_transformers() {
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
+
+#[test]
+fn a_conversion_that_cannot_be_is_refused_and_writes_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let target = arg(dir.path().join("out"));
+    let convert = |case: &str, target: &str, to: &str| {
+        run(&["convert", &arg(golden(case)), target, "--to", to]).refused()
+    };
+    for (case, why) in [
+        ("gpt2-tiny", "`model_type`: a `gpt2` is not written as GGUF"),
+        ("gemma3", "`layer_types`: GGUF has no words for these layers"),
+        ("clip", "more than one trunk"),
+    ] {
+        let said = convert(case, &target, "gguf");
+        assert!(said.contains(why) && said.contains("hint: `--to hf`"), "{said}");
+        assert!(fs::read_dir(dir.path()).expect("there").next().is_none(), "{case}");
+    }
+    let said = convert("llama-gqa", &arg(dir.path()), "hf");
+    assert!(said.contains("exists\n\nhint: give a path"), "{said}");
+}
