@@ -129,15 +129,15 @@ CASES = {
     "t5-v1-1": (
         "T5ForConditionalGeneration",
         dict(T5, feed_forward_proj="gated-gelu", num_decoder_layers=1, tie_word_embeddings=False), PADDED),
-    "bart": ("BartForConditionalGeneration", BART, PADDED),
+    "bart": ("BartForConditionalGeneration", BART, f"{PADDED} grad"),
     "bart-scaled": (
         "BartForConditionalGeneration",
         dict(BART, scale_embedding=True, activation_function="relu", encoder_layers=1), "plain right"),
-    "marian": ("MarianMTModel", dict(MARIAN, scale_embedding=True), PADDED),
+    "marian": ("MarianMTModel", dict(MARIAN, scale_embedding=True), f"{PADDED} grad"),
     "marian-apart": (
         "MarianMTModel",
         dict(MARIAN, vocab_size=71, decoder_vocab_size=67, share_encoder_decoder_embeddings=False), "plain right"),
-    "whisper": ("WhisperForConditionalGeneration", WHISPER, "plain"),
+    "whisper": ("WhisperForConditionalGeneration", WHISPER, "plain grad"),
     "vit": ("ViTModel", VIT, "plain wider"),
     "vit-classifier": ("ViTForImageClassification", dict(VIT, qkv_bias=False, num_labels=5), "plain wider"),
     "clip": ("CLIPModel", dict(text_config=TEXT, vision_config=VISION, projection_dim=20), "plain right"),

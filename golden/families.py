@@ -16,7 +16,8 @@ of the model loaded back from its files, in eval mode, with eager attention.
   long          [1, 41] ids: past the window, or past `max_position_embeddings` where RoPE adapts to the length
   types, tasks  random `token_type_ids`, `task_type_ids` (and types)
   wider         [2, 3, 12, 20] pixels instead of 16 x 16, with `interpolate_pos_encoding=True`
-  grad          `loss` (by `labels`, -100 is not counted) and `grad.NAME` for every name in `model.safetensors`
+  grad          `loss` (by `labels`, -100 is not counted) and `grad.NAME` for every name in `model.safetensors` that
+                is learned
   grad-router   the same with `output_router_logits=True`: `loss` has `router_aux_loss_coef` times `aux_loss`
 
 Padding is on the encoder's side, where there are two; `decoder_input_ids` are [2, 11]. Families with experts have
@@ -190,7 +191,8 @@ def answers(model, call, inputs):
     model.zero_grad()
     output = model(**inputs, **options)
     output.loss.backward()
-    grads = {name: parameter.grad for name, parameter in model.named_parameters()}
+    learned = ((name, parameter.grad) for name, parameter in model.named_parameters())
+    grads = {name: grad for name, grad in learned if grad is not None}
     found = {f"grad.{name}": grad for name, grad in revert_weight_conversion(model, grads).items()}
     return found | {name: tensor for name, tensor in tensors(output, False) if "loss" in name}
 

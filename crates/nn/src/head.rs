@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use tensor::{Activation, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
+use tensor::{
+    Activation, CrossEntropyArgs, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var,
+};
 
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
@@ -118,9 +120,11 @@ impl Head {
 }
 
 impl TokenHead {
-    /// The projection `[V, E]`, for losses that never form all logits.
-    pub fn projection(&self) -> &Param {
-        &self.weight
+    /// The projection `[V, E]` and its bias, for a loss that never forms all logits: on what
+    /// [`TokenHead::hidden`] gives, against `targets`.
+    pub fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> CrossEntropyArgs<'v> {
+        let plain = CrossEntropyArgs::new(&self.weight, targets);
+        CrossEntropyArgs { bias: self.bias.as_ref(), ..plain }
     }
 
     /// What is projected: `[.., D] -> [.., E]`.

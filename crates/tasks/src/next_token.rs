@@ -33,15 +33,9 @@ impl Objective for NextToken {
         let head = stack.token_head().expect("a head over the vocabulary");
         tape.scope("head", None, || {
             let hidden = head.hidden(tape, &hidden);
-            tape.linear_cross_entropy(
-                &hidden,
-                CrossEntropyArgs {
-                    weight: head.projection(),
-                    targets: &batch.targets,
-                    row_weights: None,
-                    smoothing: if tape.is_recording() { self.smoothing } else { 0.0 },
-                },
-            )
+            let smoothing = if tape.is_recording() { self.smoothing } else { 0.0 };
+            let args = head.cross_entropy(&batch.targets);
+            tape.linear_cross_entropy(&hidden, CrossEntropyArgs { smoothing, ..args })
         })
     }
 }

@@ -10,7 +10,7 @@ use models::{Gpt2Config, Model, ModelConfig, Stack};
 use nn::Context;
 use optim::{AdamWConfig, Schedule};
 use tasks::{MicroBatch, Objective};
-use tensor::{CrossEntropyArgs, Device, Isa, Loss, NO_TARGET, Precision, Tape};
+use tensor::{Device, Isa, Loss, NO_TARGET, Precision, Tape};
 use train::{StepConfig, Trainer};
 
 /// Gloeckle et al., "Better & Faster Large Language Models via Multi-token Prediction",
@@ -23,10 +23,8 @@ impl Objective for SecondToken {
         let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
         let shift = |row: &[u32]| row[1..].iter().copied().chain([NO_TARGET]).collect::<Vec<_>>();
         let targets: Vec<u32> = batch.targets.chunks(batch.shape[1]).flat_map(shift).collect();
-        let weight = stack.token_head().expect("a head over the vocabulary").projection();
-        let args =
-            CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing: 0.0 };
-        tape.linear_cross_entropy(&hidden, args)
+        let head = stack.token_head().expect("a head over the vocabulary");
+        tape.linear_cross_entropy(&hidden, head.cross_entropy(&targets))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use checkpoint::Weights;
 use models::Model;
 use nn::Context;
-use tensor::{Balance, CrossEntropyArgs, Grads, NO_TARGET, Precision, Tape};
+use tensor::{Balance, Grads, NO_TARGET, Precision, Tape};
 use testing::{Tolerance, assert_close};
 
 use crate::pass::device;
@@ -37,9 +37,7 @@ fn mixtral_learns_what_torch_learns() {
             let mut ctx = Context::plain(2, 17);
             (ctx.call.recompute, ctx.call.balance) = (recompute, Some(balance.clone()));
             let hidden = model.stack().forward(&tape, &ids, [2, 17], &mut ctx);
-            let weight = model.stack().token_head().unwrap().projection();
-            let targets = targets.as_slice();
-            let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
+            let args = model.stack().token_head().unwrap().cross_entropy(&targets);
             let loss = tape.linear_cross_entropy(&hidden, args).mean().unwrap();
             tape.backward();
             let aux = balance.loss().unwrap();

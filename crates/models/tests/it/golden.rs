@@ -8,7 +8,7 @@ use std::sync::Arc;
 use checkpoint::Weights;
 use models::Model;
 use nn::Context;
-use tensor::{Capture, CrossEntropyArgs, Device, Grads, Isa, NO_TARGET, Precision, Tape};
+use tensor::{Capture, Device, Grads, Isa, NO_TARGET, Precision, Tape};
 use testing::{Tolerance, assert_close, assert_same_bits};
 
 fn folder(name: &str) -> PathBuf {
@@ -48,10 +48,9 @@ fn gpt2_says_what_transformers_says() {
             .logits(&tape, &last)
             .value()
             .to_vec();
-        let weight = model.stack().token_head().expect("a head over the vocabulary").projection();
+        let head = model.stack().token_head().expect("a head over the vocabulary");
         let targets = next(&ids, 17);
-        let args =
-            CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing: 0.0 };
+        let args = head.cross_entropy(&targets);
         let loss = tape.linear_cross_entropy(&last, args);
         let last = last.value().to_vec();
         drop(tape);
@@ -84,10 +83,8 @@ fn gpt2_learns_what_torch_learns() {
             let mut ctx = Context::plain(2, 17);
             ctx.call.recompute = recompute;
             let hidden = model.stack().forward(&tape, &shared, [2, 17], &mut ctx);
-            let weight =
-                model.stack().token_head().expect("a head over the vocabulary").projection();
-            let targets = targets.as_slice();
-            let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
+            let head = model.stack().token_head().expect("a head over the vocabulary");
+            let args = head.cross_entropy(&targets);
             let n = tape.linear_cross_entropy(&hidden, args).n_targets as f32;
             tape.backward();
             let grads = grads.borrow();

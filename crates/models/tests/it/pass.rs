@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use models::{Model, Stack};
 use nn::{Call, Context, KvCache};
-use tensor::{CrossEntropyArgs, DType, Device, Grads, Isa, Loss, Precision, Rng, Tape};
+use tensor::{DType, Device, Grads, Isa, Loss, Precision, Rng, Tape};
 use testing::Numbers;
 
 pub fn device() -> Device {
@@ -110,9 +110,7 @@ pub fn learn_in(precision: Precision, model: &Model, parts: &[(Input, Vec<u32>)]
         let hidden = model.stack().forward(&tape, &ids, input.shape, &mut ctx);
         let head = model.stack().token_head().expect("a head over the vocabulary");
         let hidden = head.hidden(&tape, &hidden);
-        let weight = head.projection();
-        let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
-        loss += tape.linear_cross_entropy(&hidden, args);
+        loss += tape.linear_cross_entropy(&hidden, head.cross_entropy(targets));
         tape.backward();
     }
     Learned { loss, grads: grads.into_inner() }

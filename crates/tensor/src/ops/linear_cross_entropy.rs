@@ -2,15 +2,16 @@
 //! exist whole.
 //!
 //! ```text
-//! z = h W^T,    loss[r] = logsumexp(z[r]) - sum over v of t[r, v] z[r, v]
-//! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h
+//! z = h W^T + b,    loss[r] = logsumexp(z[r]) - sum over v of t[r, v] z[r, v]
+//! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h,
+//! db += sum over rows of dz
 //! ```
 //!
 //! `t` is one at the target (smoothed: `1 - s` there and `s / V` everywhere). While the tape
 //! records, a chunk's gradients are formed as soon as its logits are, so that backward only hands
 //! `dh` on.
 //!
-//! Shapes: `h` `[.., D]`, `W` `[V, D]`, targets and row weights `[R]`. Label smoothing: Szegedy et
+//! Shapes: `h` `[.., D]`, `W` `[V, D]`, `b` `[V]`, targets and row weights `[R]`. Label smoothing: Szegedy et
 //! al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
 
 use std::ops::{AddAssign, Range};
@@ -19,6 +20,7 @@ use kernels::cross_entropy;
 /// A target that is not counted.
 pub use kernels::cross_entropy::IGNORED as NO_TARGET;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
+use kernels::reduce;
 
 use crate::dtype::{DType, by_dtypes};
 use crate::frozen::by_values;
@@ -54,6 +56,8 @@ impl AddAssign for Loss {
 pub struct CrossEntropyArgs<'v> {
     /// `[V, D]`: the output projection, often tied to the embedding.
     pub weight: &'v Param,
+    /// `[V]`, added to the logits.
+    pub bias: Option<&'v Param>,
     /// `[R]`, the class of each row or [`NO_TARGET`].
     pub targets: &'v [u32],
     /// `[R]`, what a row's loss is multiplied with; none is one everywhere. A row of weight zero
@@ -63,7 +67,12 @@ pub struct CrossEntropyArgs<'v> {
     pub smoothing: f32,
 }
 
-impl CrossEntropyArgs<'_> {
+impl<'v> CrossEntropyArgs<'v> {
+    /// The plain loss over a projection without bias.
+    pub fn new(weight: &'v Param, targets: &'v [u32]) -> Self {
+        Self { weight, bias: None, targets, row_weights: None, smoothing: 0.0 }
+    }
+
     /// Bytes of f32 logits that exist at a time.
     pub const LOGIT_BYTES: usize = 32 << 20;
     /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
@@ -173,6 +182,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
         let (vocab_size, d_model) = (self.args.weight.shape()[0], self.hidden.value.rows().1);
         let step = self.logits.shape()[0].max(1);
         let smoothing = self.args.smoothing;
+        let bias = self.args.bias.map(|bias| self.tape.params().get(bias));
         let (row_weights, scale) = (self.args.row_weights, self.tape.loss_scale());
         by_dtypes!(self.hidden.value.dtype(), X, self.tape.compute(), G => {
             let hidden = self.hidden.value.as_slice::<X>();
@@ -183,7 +193,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
                 let z = &mut self.logits.as_mut_slice::<f32>()[..n * vocab_size];
                 let a = Mat::new(&hidden[start * d_model..end * d_model], n, d_model);
                 let c = MatMut::new(&mut *z, n, vocab_size);
-                gemm_packed(isa, c, a, &self.packed, Epilogue::default());
+                gemm_packed(isa, c, a, &self.packed, Epilogue { bias, ..Epilogue::default() });
                 let at = start - rows.start;
                 let losses = &mut losses[at..at + n];
                 let targets = &self.args.targets[start..end];
@@ -213,7 +223,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
         let (n, at) = (rows.len(), rows.start * d_model..rows.end * d_model);
         let d_logits = self.d_logits.as_ref().expect("gradients: the tape records");
         by_dtypes!(self.hidden.value.dtype(), X, tape.compute(), G => {
-            let dz = &d_logits.as_slice::<G>()[..n * vocab_size];
+            let d_logits = &d_logits.as_slice::<G>()[..n * vocab_size];
             let mut sum = tape.device().empty(&[n, d_model], DType::F32);
             let sum = sum.as_mut_slice::<f32>();
             for first in (0..vocab_size).step_by(CrossEntropyArgs::CLASSES_AT_ONCE) {
@@ -221,17 +231,21 @@ impl<'t, 'a> Chunks<'t, 'a> {
                 let write = if first == 0 { Write::Overwrite } else { Write::Add };
                 let w = &tape.params().get(self.args.weight)[first * d_model..];
                 let w = Mat::new(w, n_classes, d_model);
-                let dz = Mat::new(&dz[first..], n, n_classes).with_stride(vocab_size);
+                let dz = Mat::new(&d_logits[first..], n, n_classes).with_stride(vocab_size);
                 let epilogue = Epilogue { write, ..Epilogue::default() };
                 gemm(isa, multiply, MatMut::new(sum, n, d_model), dz, w, epilogue);
             }
             kernels::cast::convert(isa, &mut d_hidden.as_mut_slice::<X>()[at.clone()], sum);
-            let dz = Mat::new(dz, n, vocab_size);
+            let dz = Mat::new(d_logits, n, vocab_size);
             if let Some(mut grads) = tape.grads() {
                 let (dw, write) = grads.slot(self.args.weight);
                 let h = Mat::new(&self.hidden.value.as_slice::<X>()[at], n, d_model);
                 let epilogue = Epilogue { write, ..Epilogue::default() };
                 gemm(isa, multiply, MatMut::new(dw, vocab_size, d_model), dz.t(), h, epilogue);
+                if let Some(bias) = self.args.bias {
+                    let (db, write) = grads.slot(bias);
+                    reduce::column_sum(isa, db, d_logits, write);
+                }
             }
         });
     }
@@ -246,26 +260,28 @@ mod tests {
     use crate::{Grads, NotFinite, Precision};
 
     /// The same by separate steps in f64.
-    fn naive(h: &[f32], w: &[f32], d: usize, targets: &[u32], s: f64) -> (f64, Vec<f64>, Vec<f64>) {
-        let v = w.len() / d;
+    fn naive(h: &[f32], [w, b]: [&[f32]; 2], targets: &[u32], s: f64) -> (f64, [Vec<f64>; 3]) {
+        let (v, d) = (b.len(), w.len() / b.len());
         let (mut loss, mut dh, mut dw) = (0.0, vec![0.0; h.len()], vec![0.0; w.len()]);
+        let mut db = vec![0.0; v];
         for (r, &t) in targets.iter().enumerate().filter(|(_, t)| **t != NO_TARGET) {
             let dot = |j: usize| -> f64 {
                 (0..d).map(|i| f64::from(h[r * d + i]) * f64::from(w[j * d + i])).sum()
             };
-            let z: Vec<f64> = (0..v).map(dot).collect();
+            let z: Vec<f64> = (0..v).map(|j| dot(j) + f64::from(b[j])).collect();
             let lse = z.iter().map(|z| z.exp()).sum::<f64>().ln();
             for j in 0..v {
                 let want = s / v as f64 + if j == t as usize { 1.0 - s } else { 0.0 };
                 loss += want * (lse - z[j]);
                 let dz = (z[j] - lse).exp() - want;
+                db[j] += dz;
                 for i in 0..d {
                     dh[r * d + i] += dz * f64::from(w[j * d + i]);
                     dw[j * d + i] += dz * f64::from(h[r * d + i]);
                 }
             }
         }
-        (loss, dh, dw)
+        (loss, [dh, dw, db])
     }
 
     #[test]
@@ -278,8 +294,8 @@ mod tests {
             let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads)
                 .with_loss_scale(scale);
             let h = tape.input(fixture.inputs[0].clone());
-            let args =
-                CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
+            let plain = CrossEntropyArgs::new(weight, &[3, 10, 0]);
+            let args = CrossEntropyArgs { row_weights, ..plain };
             let loss = tape.linear_cross_entropy(&h, args).sum;
             (loss, tape.gradients(&[h])[0].clone().expect("a gradient").to_vec())
         };
@@ -293,7 +309,7 @@ mod tests {
         let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
         let h = Var::constant(fixture.inputs[0].clone());
         let row_weights = Some(&weights[..]);
-        let args = CrossEntropyArgs { weight, targets: &[3, 10, 0], row_weights, smoothing: 0.0 };
+        let args = CrossEntropyArgs { row_weights, ..CrossEntropyArgs::new(weight, &[3, 10, 0]) };
         assert!((tape.linear_cross_entropy(&h, args).sum - weighted.0).abs() < 1e-5);
     }
 
@@ -305,7 +321,8 @@ mod tests {
         hidden[6..].fill(f32::INFINITY);
         let hidden = fixture.device.tensor(&[2, 6], &hidden);
         let row_weights = Some(&[1.0, 0.0][..]);
-        let args = CrossEntropyArgs { weight, targets: &[3, 10], row_weights, smoothing: 0.1 };
+        let plain = CrossEntropyArgs::new(weight, &[3, 10]);
+        let args = CrossEntropyArgs { row_weights, smoothing: 0.1, ..plain };
         let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
         let alone = tape.linear_cross_entropy(&Var::constant(hidden.clone()), args);
         let grads = RefCell::new(Grads::new(&fixture.params));
@@ -319,8 +336,7 @@ mod tests {
     fn a_gradient_that_is_not_finite_is_named() {
         let fixture = Fixture::new(&[("w", &[11, 6])], &[&[2, 6]]);
         let weight = &fixture.params.entries()[0].param.clone();
-        let targets = &[3, 10];
-        let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
+        let args = CrossEntropyArgs::new(weight, &[3, 10]);
         let find = |scale: f32| {
             let (grads, found) = (RefCell::new(Grads::new(&fixture.params)), Cell::new(None));
             let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F16, &grads)
@@ -338,28 +354,33 @@ mod tests {
 
     #[test]
     fn equals_the_unfused_form() {
-        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[5, 6]]);
-        let weight = fixture.params.entries()[0].param.clone();
+        let fixture = Fixture::new(&[("w", &[11, 6]), ("b", &[11])], &[&[5, 6]]);
+        let [weight, bias] = [0, 1].map(|i| fixture.params.entries()[i].param.clone());
         let targets = [3, NO_TARGET, 10, 0, 3];
-        for smoothing in [0.0, 0.1] {
+        for (smoothing, biased) in [(0.0, false), (0.1, false), (0.1, true)] {
             let grads = RefCell::new(Grads::new(&fixture.params));
             let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads);
             let h = tape.input(fixture.inputs[0].clone());
-            let weight = &weight;
-            let args = CrossEntropyArgs { weight, targets: &targets, row_weights: None, smoothing };
+            let plain = CrossEntropyArgs::new(&weight, &targets);
+            let args = CrossEntropyArgs { bias: biased.then_some(&bias), smoothing, ..plain };
             let loss = tape.linear_cross_entropy(&h, args);
             let dh = tape.gradients(&[h])[0].clone().expect("a gradient").to_vec();
-            let (w, d) = (fixture.params.get(weight), 6);
-            let (sum, dh_expected, dw_expected) =
-                naive(&fixture.inputs[0].to_vec(), w, d, &targets, f64::from(smoothing));
+            let w = fixture.params.get(&weight);
+            let b = if biased { fixture.params.get(&bias) } else { &[0.0; 11] };
+            let (sum, [dh_expected, dw_expected, db_expected]) =
+                naive(&fixture.inputs[0].to_vec(), [w, b], &targets, f64::from(smoothing));
             assert!((loss.sum - sum).abs() < 1e-5 * sum, "{loss:?} {sum}");
             assert_eq!(loss.n_targets, 4);
             let grads = grads.borrow();
-            let dw = grads.get(weight).expect("written");
-            for (found, expected) in dh.iter().chain(dw).zip(dh_expected.iter().chain(&dw_expected))
-            {
-                assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} {expected}");
-            }
+            let close = |found: &[f32], expected: &[f64]| {
+                for (found, expected) in found.iter().zip(expected) {
+                    assert!((f64::from(*found) - expected).abs() < 1e-5, "{found} {expected}");
+                }
+            };
+            close(&dh, &dh_expected);
+            close(grads.get(&weight).expect("written"), &dw_expected);
+            assert_eq!(grads.get(&bias).is_some(), biased);
+            close(grads.get(&bias).unwrap_or_default(), &db_expected);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-/// The committed fixtures, which `golden/tokenizers.py` made.
+/// The committed fixtures, which `golden/tokenizer_files.py` made.
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }

@@ -8,7 +8,7 @@ use checkpoint::RunDir;
 use models::{Model, Stack};
 use nn::{Context, Input};
 use tasks::{MicroBatch, NextToken, Objective};
-use tensor::{CrossEntropyArgs, Loss, NotFinite, Tape};
+use tensor::{Loss, NotFinite, Tape};
 use testing::assert_same_bits;
 use train::{Run, RunParts, StepError, TrainError};
 
@@ -128,12 +128,8 @@ impl Objective for Shallow {
     fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
         let input = Input::Tokens(&batch.inputs, batch.shape);
         let x = stack.embed.forward(tape, input, &batch.call);
-        let (weight, targets) = (
-            stack.token_head().expect("a head over the vocabulary").projection(),
-            batch.targets.as_slice(),
-        );
-        let args = CrossEntropyArgs { weight, targets, row_weights: None, smoothing: 0.0 };
-        tape.linear_cross_entropy(&x, args)
+        let head = stack.token_head().expect("a head over the vocabulary");
+        tape.linear_cross_entropy(&x, head.cross_entropy(&batch.targets))
     }
 }
 

@@ -1,7 +1,7 @@
 """Tiny tokenizers of every kind, with the ids that `transformers` and `sentencepiece` give, and chat templates with the
 texts that `apply_chat_template` makes of them.
 
-usage: tokenizers.py FOLDER CORPUS
+usage: tokenizer_files.py FOLDER CORPUS
 
 CORPUS holds `austen.txt` and `tang.txt`. Needs `transformers`, `sentencepiece`, `protobuf` and `tiktoken`. A folder a
 tokenizer: its files (some share a vocabulary) and `golden.json`:
