@@ -1,17 +1,20 @@
 //! Products of a few rows, as in decoding: packing the right operand would cost more than the
 //! product, so its lines are read once, as they lie in memory, and dotted with every row.
 //!
-//! A row is summed in sixteen lanes, which are added at the end: its bits depend on no other row,
+//! A column is one stream through memory, as hardware likes to read it ahead; it is summed in four
+//! times sixteen lanes, which are added at the end. The bits of a row depend on no other row,
 //! and differ from those of a product of more than [`ROWS_MAX`] rows by rounding only.
 #![allow(clippy::inline_always)] // As in `simd`: compiled with the instructions of the caller.
 
+use std::iter;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
 use super::epilogue::{Output, finish, prepare};
 use super::kernel::{Kernel, kernel_fn};
-use super::product::{Product, Units};
+use super::product::{Product, Units, prefetch};
 use super::scratch::{Purpose, with_buffer};
 use super::tile::TileMut;
 use super::view::Lines;
@@ -24,8 +27,10 @@ pub const ROWS_MAX: usize = 8;
 const COLS_MAX: usize = 128;
 /// Elements of the right operand that one piece of work reads, about.
 const PIECE: usize = 1 << 16;
-/// Columns that are summed together.
-const GROUP: usize = 4;
+/// Sums of a column that do not wait for each other.
+const CHAINS: usize = 4;
+/// Elements from what is read to what is asked for.
+const AHEAD: usize = 2048;
 
 /// Whether lines are few and contiguous.
 pub fn applies<A: Element, B: Element>(a: Lines<'_, A>, b: Lines<'_, B>) -> bool {
@@ -54,7 +59,10 @@ pub fn run<A: Element, B: Element, C: Element>(
         if b.count * b.k <= PIECE {
             (0..n_pieces).for_each(piece);
         } else {
-            (0..n_pieces).into_par_iter().for_each(piece);
+            let next = AtomicUsize::new(0);
+            let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|i| *i < n_pieces);
+            let work = |_| iter::from_fn(take).for_each(piece);
+            (0..rayon::current_num_threads()).into_par_iter().with_max_len(1).for_each(work);
         }
     });
 }
@@ -121,55 +129,56 @@ fn add_dots_body<P: Product, B: Element>(
     let [m, n] = sums.dims();
     let (rows, _) = units.as_chunks::<LANES>();
     let n_blocks = rows.len() / m;
-    for j in (0..n).step_by(GROUP) {
+    for j in 0..n {
+        let line = b.line(first + j, 0, b.k);
         let mut i = 0;
         while i < m {
             let rows = &rows[i * n_blocks..];
             let at = [i, j];
             i += match m - i {
-                1 => dots::<P, B, 1>(p, rows, n_blocks, b, first + j, at, &mut sums),
-                2 | 3 => dots::<P, B, 2>(p, rows, n_blocks, b, first + j, at, &mut sums),
-                _ => dots::<P, B, 4>(p, rows, n_blocks, b, first + j, at, &mut sums),
+                1 => dots::<P, B, 1>(p, rows, n_blocks, line, at, &mut sums),
+                2 | 3 => dots::<P, B, 2>(p, rows, n_blocks, line, at, &mut sums),
+                _ => dots::<P, B, 4>(p, rows, n_blocks, line, at, &mut sums),
             };
         }
     }
 }
 
-/// Adds the dot products of `M` rows and up to [`GROUP`] columns; returns `M`.
+/// Adds the dot products of `M` rows and a column; returns `M`.
 #[inline(always)]
 fn dots<P: Product, B: Element, const M: usize>(
     p: P,
     rows: &[Units],
     n_blocks: usize,
-    b: Lines<'_, B>,
-    line: usize,
+    line: &[B],
     [row, col]: [usize; 2],
     sums: &mut TileMut<'_, f32>,
 ) -> usize {
     let s = p.simd();
     let block = LANES * P::PER_UNIT;
-    let mut lines: [&[B]; GROUP] = [&[]; GROUP];
-    for (j, to) in lines.iter_mut().enumerate() {
-        *to = b.line((line + j).min(b.count - 1), 0, b.k);
-    }
     let rows: [&[Units]; M] = std::array::from_fn(|i| &rows[i * n_blocks..][..n_blocks]);
-    let mut acc = [[s.splat(0.0); GROUP]; M];
-    for (u, k) in (0..b.k).step_by(block).enumerate() {
-        let mut columns = [p.along::<B>(&[]); GROUP];
-        for j in 0..GROUP {
-            columns[j] = p.along(&lines[j][k..b.k.min(k + block)]);
+    let mut acc = [[s.splat(0.0); M]; CHAINS];
+    let step = |acc: &mut [_; M], u: usize, part: &[B]| {
+        prefetch(part.as_ptr().wrapping_add(AHEAD));
+        let column = p.along(part);
+        for (acc, row) in acc.iter_mut().zip(rows) {
+            *acc = p.step(*acc, p.left(p.load(&row[u])), column);
         }
-        for i in 0..M {
-            let row = p.left(p.load(&rows[i][u]));
-            for j in 0..GROUP {
-                acc[i][j] = p.step(acc[i][j], row, columns[j]);
-            }
+    };
+    let whole = line.chunks_exact(CHAINS * block);
+    let rest = whole.remainder();
+    let n_whole = line.len() - rest.len();
+    for (u, part) in whole.enumerate() {
+        for c in 0..CHAINS {
+            step(&mut acc[c], u * CHAINS + c, &part[c * block..(c + 1) * block]);
         }
     }
-    for (i, acc) in acc.into_iter().enumerate() {
-        for (sum, acc) in sums.row(row + i)[col..].iter_mut().zip(acc) {
-            *sum += s.reduce_add(acc);
-        }
+    for (c, part) in rest.chunks(block).enumerate() {
+        step(&mut acc[c], n_whole / block + c, part);
+    }
+    for i in 0..M {
+        let acc = acc.map(|acc| acc[i]);
+        sums.row(row + i)[col] += s.reduce_add(s.add(s.add(acc[0], acc[1]), s.add(acc[2], acc[3])));
     }
     M
 }
