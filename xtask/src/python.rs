@@ -55,6 +55,17 @@ impl Python {
         Ok(python)
     }
 
+    /// Installs what some benchmark wants beside.
+    ///
+    /// # Errors
+    /// When a package cannot be had.
+    pub fn with(self, pins: &[&str]) -> Result<Self> {
+        if command::output(self.command().args(["-c", PROBE]).args(pins)).is_err() {
+            self.pip(pins)?;
+        }
+        Ok(self)
+    }
+
     /// The interpreter, in the root of the workspace: offline, and leaving nothing in the tree.
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);

@@ -346,6 +346,36 @@ pub enum Bench {
     /// A whole training step: forward, backward, clipping, optimizer
     #[command(after_long_help = BENCH_EXAMPLES)]
     Train(BenchTrain),
+    /// A model's load, the reading of a prompt, and one token after another
+    #[command(after_long_help = BENCH_DECODE_EXAMPLES)]
+    Decode(BenchDecode),
+}
+
+const BENCH_DECODE_EXAMPLES: &str = "\
+Examples:
+  lyceum bench decode ./SmolLM2-135M
+  lyceum bench decode model.gguf --prompt 64 --tokens 256 --precision f32 --json";
+
+/// Options of `bench decode`.
+#[derive(Args, Debug)]
+pub struct BenchDecode {
+    /// A model directory, a GGUF file, or a run
+    pub model: PathBuf,
+    /// Tokens that are read at once
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    pub prompt: usize,
+    /// Tokens that follow, one at a time
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub tokens: usize,
+    /// How often; the medians are shown
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub rounds: usize,
+    /// Run in this precision
+    #[arg(long, value_enum, default_value_t)]
+    pub precision: PrecisionArg,
+    /// One JSON line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `bench train`.

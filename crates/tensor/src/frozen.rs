@@ -50,6 +50,10 @@ impl Frozen {
         bytes.as_ptr().addr().is_multiple_of(dtype.bytes())
     }
 
+    pub(crate) fn n_bytes(&self) -> usize {
+        self.parts.iter().map(|(_, bytes)| bytes.len()).sum()
+    }
+
     #[track_caller]
     pub(crate) fn check(&self, shape: &[usize]) {
         let [rows, cols] = *shape else { panic!("frozen: {shape:?} is no matrix") };

@@ -224,6 +224,12 @@ impl Params {
         in_arena.into_iter().chain(self.frozen[param.index].rows(param.shape()))
     }
 
+    /// What a parameter takes as it is stored.
+    pub fn n_bytes(&self, param: &Param) -> usize {
+        let in_arena = if param.frozen { 0 } else { size_of::<f32>() * param.len() };
+        in_arena + self.frozen[param.index].n_bytes()
+    }
+
     /// Gives a frozen matrix its values.
     ///
     /// # Panics

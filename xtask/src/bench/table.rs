@@ -148,7 +148,7 @@ fn share(runs: &Runs, size: &str) -> Option<String> {
     ))
 }
 
-fn verdict(must: bool, aim: bool) -> &'static str {
+pub(super) fn verdict(must: bool, aim: bool) -> &'static str {
     match (must, aim) {
         (_, true) => "aim reached",
         (true, false) => "reached",
@@ -157,7 +157,7 @@ fn verdict(must: bool, aim: bool) -> &'static str {
 }
 
 /// The middle value, the mean of the two middle ones when they are even in number.
-fn median(mut values: Vec<f64>) -> Option<f64> {
+pub(super) fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let n = values.len();
     (n > 0).then(|| f64::midpoint(values[(n - 1) / 2], values[n / 2]))

