@@ -65,10 +65,10 @@ def build(case):
     return model
 
 
-def load(folder, model):
+def load(folder, model_class):
     """The model as its files say; nothing may be missing or left over."""
     options = dict(attn_implementation="eager", experts_implementation="eager", dtype=torch.float32)
-    loaded, info = type(model).from_pretrained(folder, output_loading_info=True, **options)
+    loaded, info = model_class.from_pretrained(folder, output_loading_info=True, **options)
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info
     return loaded
 
@@ -204,7 +204,7 @@ def write(folder, case):
     (folder / "generation_config.json").unlink(missing_ok=True)
     if case in WITH_V4:
         write_v4(folder, model.config)
-    model = load(folder, model)
+    model = load(folder, type(model))
     draw = Draw(model.config)
     for call in CASES[case][2].split():
         inputs = draw.inputs(call)

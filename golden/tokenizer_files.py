@@ -20,9 +20,6 @@ import shutil
 import sys
 import tempfile
 
-# The folder of this script has this script's name in it.
-sys.path = [path for path in sys.path if pathlib.Path(path or ".").resolve() != pathlib.Path(__file__).resolve().parent]
-
 import sentencepiece
 import tokenizers
 import transformers

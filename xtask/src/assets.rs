@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::command;
 
@@ -63,9 +63,29 @@ pub fn fetch() -> Result<()> {
 ///
 /// # Errors
 /// When there is no such package.
-pub fn folder_of(name: &str) -> Result<PathBuf> {
+fn folder_of(name: &str) -> Result<PathBuf> {
     let (.., version) = PACKAGES.iter().find(|p| p.1 == name).context("no such package")?;
     Ok(target(&command::cache("LYCEUM_ASSETS", "assets")?, name, version))
+}
+
+/// The file of that name in a package.
+///
+/// # Errors
+/// When there is none.
+pub fn find(package: &str, name: &str) -> Result<PathBuf> {
+    let folder = folder_of(package)?;
+    let mut folders = vec![folder.clone()];
+    while let Some(inner) = folders.pop() {
+        for entry in fs::read_dir(inner)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with(name) {
+                return Ok(path);
+            }
+        }
+    }
+    bail!("`{}` has no `{name}`", folder.display())
 }
 
 fn target(folder: &Path, name: &str, version: &str) -> PathBuf {

