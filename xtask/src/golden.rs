@@ -12,11 +12,13 @@ use crate::python::Python;
 /// Where fixtures lie.
 const FOLDERS: &[&str] = &["crates/models/tests/golden", "crates/checkpoint/tests/golden/torch"];
 
-/// A script, which of the folders, and the part of it that it fills; `families.py` makes many.
+/// A script, which of the folders, and the part of it that it fills, in this order.
 const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/gpt2.py", 0, "gpt2-tiny"),
     ("golden/seed.py", 0, "seed-tiny"),
     ("golden/families.py", 0, "."),
+    // After the models that it runs.
+    ("golden/generation.py", 0, "."),
     ("golden/torch_files.py", 1, "."),
 ];
 
