@@ -10,7 +10,11 @@ use crate::command;
 use crate::python::Python;
 
 /// Where fixtures lie.
-const FOLDERS: &[&str] = &["crates/models/tests/golden", "crates/checkpoint/tests/golden/torch"];
+const FOLDERS: &[&str] = &[
+    "crates/models/tests/golden",
+    "crates/checkpoint/tests/golden/torch",
+    "crates/data/tests/golden/mel",
+];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
 const FIXTURES: &[(&str, usize, &str)] = &[
@@ -20,6 +24,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     // After the models that it runs.
     ("golden/generation.py", 0, "."),
     ("golden/torch_files.py", 1, "."),
+    ("golden/mel.py", 2, "."),
 ];
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.

@@ -107,7 +107,10 @@ impl<'m> Decoder<'m> {
 }
 
 /// What writes: the stack, or the decoder of a pair.
-pub(crate) fn stack_of(model: &Model) -> &Stack {
+///
+/// # Panics
+/// For a model of two encoders.
+pub fn stack_of(model: &Model) -> &Stack {
     match &model.architecture {
         Architecture::EncoderDecoder(pair) => &pair.decoder,
         Architecture::Stack(_) | Architecture::DualEncoder(_) => model.stack(),

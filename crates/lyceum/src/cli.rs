@@ -9,7 +9,7 @@ use crate::commands::load::PrecisionArg;
 
 mod foreign;
 
-pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run};
+pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run, SearchArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +56,7 @@ pub enum Command {
     /// Talk with a model, in the words of its own template
     #[command(after_long_help = foreign::CHAT_EXAMPLES)]
     Chat(Chat),
-    /// Do what a model's head does: embed, fill in `[MASK]`, classify
+    /// Do what a model does: embed, fill in `[MASK]`, classify, translate, summarize, transcribe
     #[command(after_long_help = foreign::RUN_EXAMPLES)]
     Run(Run),
     /// Write a model in another format or type
