@@ -235,3 +235,24 @@ fn one_beam_and_greedy_drawing_agree_on_what_does_not_end() {
         }
     }
 }
+
+#[test]
+fn a_search_where_everything_ends_or_the_context_is_full_ends() {
+    let case = Case::open("whisper");
+    let inputs = case.inputs();
+    let beams = Choice::Beams(Beams { n: 3, ..Beams::default() });
+    let look = |max_tokens, ends: Vec<u32>| {
+        let search = Search { max_tokens, ends, ..Search::default() };
+        find(case.at(), case.memory(&inputs), &[1], (&search, &beams)).expect("finite scores")
+    };
+    for found in look(9, (0..67).collect()) {
+        assert_eq!((found.tokens.len(), found.finish), (0, Finish::End));
+    }
+    for found in look(500, vec![]) {
+        // Twenty positions, and one that is not shown to the model any more.
+        assert_eq!((found.tokens.len(), found.finish), (20, Finish::ContextFull));
+    }
+    for found in look(0, vec![]) {
+        assert_eq!((found.tokens.len(), found.finish, found.score), (0, Finish::Length, None));
+    }
+}

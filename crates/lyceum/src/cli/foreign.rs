@@ -43,10 +43,10 @@ Examples:
   lyceum run minilm/ \"A man is eating food.\"
   cat lines.txt | lyceum run minilm/ - --out embeddings.npy
   lyceum run bert/ \"The capital of France is [MASK].\"
-  lyceum run classifier/ - --jsonl < pairs.jsonl       # {\"text\": \"..\", \"text_pair\": \"..\"}
+  cat pairs.jsonl | lyceum run classifier/ - --jsonl   # {\"text\": \"..\", \"text_pair\": \"..\"}
   lyceum run opus-mt-en-de/ \"It was a bright day in April.\" --beams 4
   lyceum run t5-small/ --task translation_en_to_de \"It was a bright day in April.\"
-  lyceum run bart-large-cnn/ - --jsonl --json < articles.jsonl
+  cat articles.jsonl | lyceum run bart-large-cnn/ - --jsonl --json
   lyceum run whisper-tiny/ talk.mp3 --timestamps
   lyceum run whisper-small/ *.flac --language de --task translate --json
 
@@ -58,6 +58,7 @@ it makes of each text: a translation, a summary. Whisper writes down what is sai
 
 /// Options of `run`.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Switches.
 pub struct Run {
     /// A model directory
     pub model: PathBuf,
@@ -73,7 +74,7 @@ pub struct Run {
     /// Leave the length of embeddings as it is
     #[arg(long)]
     pub no_normalize: bool,
-    /// Write embeddings to a NumPy file, a row a text, instead of JSON
+    /// Write embeddings to a file that numpy loads, a row a text, instead of JSON
     #[arg(long, value_name = "FILE.npy")]
     pub out: Option<PathBuf>,
     /// Likeliest tokens of a mask, or labels

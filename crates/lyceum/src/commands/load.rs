@@ -174,18 +174,18 @@ impl Loaded {
     /// # Errors
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
-        let why = match &self.model.architecture {
+        let (why, hint) = match &self.model.architecture {
             Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
             Architecture::Stack(_) | Architecture::DualEncoder(_) => {
-                "without a head that scores tokens"
+                ("without a head that scores tokens", "`lyceum forward` gives what it computes")
             }
-            Architecture::EncoderDecoder(_) => {
-                "whose decoder reads what its encoder makes of another input"
-            }
+            Architecture::EncoderDecoder(_) => (
+                "whose decoder reads what its encoder makes of another input",
+                "`lyceum run` writes what it makes of a text or a sound",
+            ),
         };
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
-        let problem = format!("`{dir}` is a `{family}` {why}");
-        Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
+        Err(Failure::new(format!("`{dir}` is a `{family}` {why}")).hint(hint))
     }
 
     /// Refuses a model that is no stack on tokens.

@@ -1,6 +1,6 @@
-//! NumPy's format for one array, version 1.0: a head of 128 bytes, then the values.
+//! The format that numpy has for one array, version 1.0: a head of 128 bytes, then the values.
 //!
-//! NumPy enhancement proposal 1, "A Simple File Format for NumPy Arrays".
+//! `NumPy` enhancement proposal 1, "A Simple File Format for `NumPy` Arrays".
 
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};

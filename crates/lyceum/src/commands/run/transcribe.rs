@@ -190,7 +190,7 @@ impl Listener<'_> {
         let mut writing =
             Writing { listener: self, n_frames, text: String::new(), segments: vec![] };
         let progress = self.progress(n_frames);
-        self.listen(&sound, &prompt, search, |heard, segments| {
+        self.listen(&sound, &prompt, &search, |heard, segments| {
             if let Some(progress) = &progress {
                 progress.borrow_mut().reached((heard / FRAMES_PER_S) as u64, "second", "");
             }
@@ -221,7 +221,7 @@ impl Listener<'_> {
         &self,
         sound: &Sound,
         prompt: &[u32],
-        search: Search,
+        search: &Search,
         each: impl FnMut(usize, &[Segment]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let device = self.env.device();
@@ -231,7 +231,7 @@ impl Listener<'_> {
         let limits = (search.max_tokens, &choice);
         let hint = "ask for fewer `--beams`";
         refuse_too_large((self.loaded, self.pair), shape, limits, hint)?;
-        transcribe(at, sound, prompt, (&search, &choice), each)
+        transcribe(at, sound, prompt, (search, &choice), each)
     }
 
     /// Shown where there is more than a window, and what is written does not show it itself.
