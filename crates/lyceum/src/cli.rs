@@ -9,7 +9,7 @@ use crate::commands::load::PrecisionArg;
 
 mod foreign;
 
-pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run};
+pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run, SearchArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +56,7 @@ pub enum Command {
     /// Talk with a model, in the words of its own template
     #[command(after_long_help = foreign::CHAT_EXAMPLES)]
     Chat(Chat),
-    /// Do what a model's head does: embed, fill in `[MASK]`, classify
+    /// Do what a model does: embed, fill in `[MASK]`, classify, translate, summarize, transcribe
     #[command(after_long_help = foreign::RUN_EXAMPLES)]
     Run(Run),
     /// Write a model in another format or type
@@ -135,7 +135,8 @@ const GENERATE_EXAMPLES: &str = "\
 Examples:
   lyceum generate runs/NAME --prompt \"It was\"
   lyceum generate gpt2/ --prompt-file chapter.txt --temperature 0.7 --top-p 0.95 --stop \"\\n\\n\"
-  echo -n \"Once\" | lyceum generate runs/NAME --prompt-file - --samples 4 --seed 7 --json";
+  echo -n \"Once\" | lyceum generate runs/NAME --prompt-file - --samples 4 --seed 7 --json
+  lyceum generate gpt2/ --prompt \"It was\" --beams 4 --max-tokens 40";
 
 /// Options of `generate`.
 #[derive(Args, Debug)]
@@ -163,6 +164,14 @@ pub struct Generate {
     /// How many continuations
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one)]
     pub samples: usize,
+    /// Draw nothing: keep the N best beginnings at every step, and write the best text at the end
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        conflicts_with_all = ["temperature", "top_k", "top_p", "min_p", "greedy", "samples"]
+    )]
+    pub beams: Option<usize>,
     /// The precision to compute in
     #[arg(long, value_enum, default_value_t)]
     pub precision: PrecisionArg,

@@ -60,19 +60,28 @@ impl Progress {
     }
 
     fn update_at(&mut self, row: &StepRow, now: Instant) {
-        let elapsed = now.duration_since(self.started);
-        let text = self.text(row, elapsed);
-        let total_steps = self.total_steps;
+        let text = self.text(row, now.duration_since(self.started));
+        self.reached_at((row.step, "step"), &text, now);
+    }
+
+    /// Shows that so many of the units are done.
+    pub fn reached(&mut self, n: u64, unit: &str, text: &str) {
+        self.reached_at((n, unit), text, Instant::now());
+    }
+
+    fn reached_at(&mut self, (n, unit): (u64, &str), text: &str, now: Instant) {
+        let total = self.total_steps;
         match &mut self.view {
             View::Bar(bar) => {
-                bar.set_position(row.step);
-                bar.set_message(text);
+                bar.set_position(n);
+                bar.set_message(text.to_owned());
             }
             View::Lines { to, every, last } => {
                 let due = last.is_none_or(|last| now.duration_since(last) >= *every);
-                if due || row.step == total_steps {
+                if due || n == total {
                     *last = Some(now);
-                    let _ = writeln!(to, "step {}/{total_steps}  {text}", row.step);
+                    let line = format!("{unit} {n}/{total}  {text}");
+                    let _ = writeln!(to, "{}", line.trim_end());
                 }
             }
         }

@@ -51,28 +51,53 @@ impl KvCache {
         self.batch
     }
 
-    /// What the first row holds, in each of `batch` rows with room for `capacity` positions.
+    /// What each of `rows` holds, in this order, with room for `capacity` positions.
     ///
     /// # Panics
-    /// When there is no room for what it holds.
+    /// When there is no room for what it holds, or no such row.
     #[must_use]
     #[track_caller]
-    pub fn repeat(&self, device: &Device, [batch, capacity]: [usize; 2]) -> Self {
-        assert!(self.len <= capacity, "repeat: {} positions, room for {capacity}", self.len);
-        let copy = |from: &Tensor| {
-            let &[_, n_heads, room, d_head] = from.shape() else { panic!("{:?}", from.shape()) };
-            let mut to = device.zeros(&[batch, n_heads, capacity, d_head], from.dtype());
-            for at in 0..batch * n_heads {
-                let first = at % n_heads * room * d_head;
-                to.copy_range(at * capacity * d_head, from, first..first + self.len * d_head);
-            }
-            to
+    pub fn select(&self, device: &Device, rows: &[usize], capacity: usize) -> Self {
+        assert!(self.len <= capacity, "select: {} positions, room for {capacity}", self.len);
+        let layer = |layer: &Layer| Layer {
+            key: self.positions(device, &layer.key, rows, capacity),
+            value: self.positions(device, &layer.value, rows, capacity),
+            memory: layer.memory.as_ref().map(|memory| select_rows(device, memory, rows)),
         };
-        let layers = self.layers.iter();
-        let layers = layers
-            .map(|l| Layer { key: copy(&l.key), value: copy(&l.value), memory: None })
-            .collect();
-        Self { layers, batch, len: self.len }
+        let layers = self.layers.iter().map(layer).collect();
+        Self { layers, batch: rows.len(), len: self.len }
+    }
+
+    /// Row `i` becomes what `rows[i]` was, of rows that read one memory: that stays as it is.
+    ///
+    /// # Panics
+    /// When the number of rows differs.
+    #[track_caller]
+    pub fn reorder(&mut self, device: &Device, rows: &[usize]) {
+        assert_eq!(rows.len(), self.batch, "reorder: rows");
+        if rows.iter().enumerate().all(|(to, from)| to == *from) {
+            return;
+        }
+        for i in 0..self.layers.len() {
+            let capacity = self.layers[i].key.shape()[2];
+            let [key, value] = [&self.layers[i].key, &self.layers[i].value]
+                .map(|from| self.positions(device, from, rows, capacity));
+            (self.layers[i].key, self.layers[i].value) = (key, value);
+        }
+    }
+
+    /// The positions held by some rows of `[B, K, S, H]`; those beyond are unspecified.
+    fn positions(&self, device: &Device, from: &Tensor, rows: &[usize], capacity: usize) -> Tensor {
+        let &[_, n_heads, room, d_head] = from.shape() else { panic!("{:?}", from.shape()) };
+        let mut to = device.empty(&[rows.len(), n_heads, capacity, d_head], from.dtype());
+        for (at, row) in rows.iter().enumerate() {
+            for head in 0..n_heads {
+                let first = (row * n_heads + head) * room * d_head;
+                let at = (at * n_heads + head) * capacity * d_head;
+                to.copy_range(at, from, first..first + self.len * d_head);
+            }
+        }
+        to
     }
 
     /// Forgets all but the first `len` positions; at 0 the memory, too.
@@ -87,4 +112,15 @@ impl KvCache {
     pub(crate) fn advance(&mut self, n: usize) {
         self.len += n;
     }
+}
+
+/// Some rows of `[B, ..]`, in this order.
+pub(crate) fn select_rows(device: &Device, from: &Tensor, rows: &[usize]) -> Tensor {
+    let width: usize = from.shape()[1..].iter().product();
+    let shape = [&[rows.len()], &from.shape()[1..]].concat();
+    let mut to = device.empty(&shape, from.dtype());
+    for (at, row) in rows.iter().enumerate() {
+        to.copy_range(at * width, from, row * width..(row + 1) * width);
+    }
+    to
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tensor::{Balance, Rng, Var};
+use tensor::{Balance, Device, Rng, Var};
 
-use crate::cache::KvCache;
+use crate::cache::{KvCache, select_rows};
 
 /// Who sees whom, beside the trunk's own pattern: one segment id a key, 0 for padding, else one id
 /// a document, so that left and right padding, holes and packing are one mechanism.
@@ -28,6 +28,24 @@ pub struct Memory {
     pub hidden: Var,
     /// `[B, S]`: 0 for padding; none is no padding.
     pub segments: Option<Arc<[u32]>>,
+}
+
+impl Memory {
+    /// That of some rows, in this order.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    #[must_use]
+    pub fn select(&self, device: &Device, rows: &[usize]) -> Self {
+        let len = self.hidden.value().shape()[1];
+        let of_row = |segments: &Arc<[u32]>| -> Arc<[u32]> {
+            rows.iter().flat_map(|row| &segments[row * len..(row + 1) * len]).copied().collect()
+        };
+        Self {
+            hidden: Var::constant(select_rows(device, self.hidden.value(), rows)),
+            segments: self.segments.as_ref().map(of_row),
+        }
+    }
 }
 
 impl std::fmt::Debug for Memory {

@@ -120,7 +120,8 @@ fn rows_go_on_from_a_prompt_that_was_read_once() {
                 decoder
             };
             let one = read().advance(&ids[5..]).unwrap();
-            let mut three = read().repeat([3, 9]);
+            let mut three = read();
+            three.select(&[0; 3], 9);
             assert_same_bits(case.name, &three.advance(&[ids[5]; 3]).unwrap(), &one.repeat(3));
             assert_eq!(three.len(), 6);
         }

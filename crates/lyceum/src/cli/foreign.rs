@@ -41,39 +41,101 @@ pub struct Chat {
 pub const RUN_EXAMPLES: &str = "\
 Examples:
   lyceum run minilm/ \"A man is eating food.\"
-  cat lines.txt | lyceum run minilm/ - > embeddings.jsonl
+  cat lines.txt | lyceum run minilm/ - --out embeddings.npy
   lyceum run bert/ \"The capital of France is [MASK].\"
-  lyceum run classifier/ \"A film to remember.\"
+  cat pairs.jsonl | lyceum run classifier/ - --jsonl   # {\"text\": \"..\", \"text_pair\": \"..\"}
+  lyceum run opus-mt-en-de/ \"It was a bright day in April.\" --beams 4
+  lyceum run t5-small/ --task translation_en_to_de \"It was a bright day in April.\"
+  cat articles.jsonl | lyceum run bart-large-cnn/ - --jsonl --json
+  lyceum run whisper-tiny/ talk.mp3 --timestamps
+  lyceum run whisper-small/ *.flac --language de --task translate --json
 
-A model without a head embeds each line (one JSON object a line: the mean of the last hidden states
+A model without a head embeds each text (one JSON object a line: the mean of the last hidden states
 over the tokens, of length 1); one that fills in masks names the likeliest tokens of each mask; one
-that classifies names the probabilities of its labels.";
+that classifies names the probabilities of its labels; one with an encoder and a decoder writes what
+it makes of each text: a translation, a summary. Whisper writes down what is said in audio files
+(WAV, AIFF, FLAC, MP3, Ogg, MP4, Matroska) of any length.";
 
 /// Options of `run`.
 #[derive(Args, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Switches.
 pub struct Run {
     /// A model directory
     pub model: PathBuf,
-    /// A text, or `-` for the lines of standard input
-    pub input: String,
+    /// Texts, or audio files for a model of speech; `-` for standard input, each line a text
+    #[arg(required = true, value_name = "INPUT")]
+    pub inputs: Vec<String>,
+    /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`
+    #[arg(long)]
+    pub jsonl: bool,
     /// How hidden states become one vector
     #[arg(long, value_enum, default_value_t)]
     pub pooling: Pooling,
     /// Leave the length of embeddings as it is
     #[arg(long)]
     pub no_normalize: bool,
+    /// Write embeddings to a file that numpy loads, a row a text, instead of JSON
+    #[arg(long, value_name = "FILE.npy")]
+    pub out: Option<PathBuf>,
     /// Likeliest tokens of a mask, or labels
     #[arg(long, value_name = "K", default_value_t = 5, value_parser = at_least_one)]
     pub top: usize,
-    /// Lines that go through the model at once
+    /// How an encoder-decoder writes.
+    #[command(flatten)]
+    pub search: SearchArgs,
+    /// What is to be done: `transcribe` or `translate` (to English) with Whisper, else one of the
+    /// `task_specific_params` of the model's config
+    #[arg(long, value_name = "TASK")]
+    pub task: Option<String>,
+    /// The language that is spoken, such as `en` (default: Whisper finds out)
+    #[arg(long, value_name = "CODE")]
+    pub language: Option<String>,
+    /// Say when each segment of a sound begins and ends
+    #[arg(long)]
+    pub timestamps: bool,
+    /// Texts that go through the model at once
     #[arg(long, value_name = "B", default_value_t = 32, value_parser = at_least_one)]
     pub batch: usize,
     /// The precision to compute in
     #[arg(long, value_enum, default_value_t)]
     pub precision: PrecisionArg,
-    /// One JSON object a line, whatever the head
+    /// One JSON object a text or file, whatever the head
     #[arg(long)]
     pub json: bool,
+}
+
+/// How an encoder-decoder writes; what is not said is as the model's files have it.
+#[derive(Args, Debug)]
+pub struct SearchArgs {
+    /// Keep the N best beginnings at every step; 1 takes the most likely token, always
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"]
+    )]
+    pub beams: Option<usize>,
+    /// At most so many new tokens a text, or a window of a sound
+    #[arg(long, short = 'n', value_name = "N", value_parser = at_least_one)]
+    pub max_tokens: Option<usize>,
+    /// Draw tokens instead: above 1 bolder, below 1 safer
+    #[arg(long, value_name = "X")]
+    pub temperature: Option<f32>,
+    /// Draw from the K most likely tokens
+    #[arg(long, value_name = "K")]
+    pub top_k: Option<usize>,
+    /// Draw from the most likely tokens that together reach probability P
+    #[arg(long, value_name = "P")]
+    pub top_p: Option<f32>,
+    /// Draw from the tokens at least P times as likely as the most likely one
+    #[arg(long, value_name = "P")]
+    pub min_p: Option<f32>,
+    /// Above 1, tokens that were there already become less likely
+    #[arg(long, value_name = "X")]
+    pub repetition_penalty: Option<f32>,
+    /// Equal seeds, equal text, where tokens are drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// How hidden states become one vector.

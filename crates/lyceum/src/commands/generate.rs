@@ -9,8 +9,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ::generate::{Finish, Request, Sampling};
+use ::generate::{Beams, Choice, Finish, Found, Request, Sampling, Search};
+use models::Model;
 use serde_json::json;
+use tensor::{Device, Precision};
 use tokenize::{DecodeStream, Tokenizer};
 use train::report::format::grouped;
 
@@ -40,7 +42,7 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
         end: loaded.end(&tokenizer),
         n_samples: args.samples,
     };
-    refuse_too_large(&request, &loaded)?;
+    refuse_too_large(&request, args.beams.unwrap_or(args.samples), &loaded)?;
     let streams = args.samples == 1 && !args.json;
     if streams && io::stderr().is_terminal() {
         // The prompt is no output, but a person wants to read on from it.
@@ -49,23 +51,43 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     let mut writing = Writing::new(&tokenizer, &request, args, streams);
     let model = (&loaded.model, &env.device(), loaded.precision);
     let mut failed = None;
-    let finish =
-        ::generate::generate(model, &request, |row, token| match writing.push(row, token) {
-            Ok(true) => ControlFlow::Continue(()),
-            Ok(false) => ControlFlow::Break(()),
-            Err(failure) => {
-                failed = Some(failure);
-                ControlFlow::Break(())
-            }
-        });
+    let mut take = |row, token| match writing.push(row, token) {
+        Ok(true) => ControlFlow::Continue(()),
+        Ok(false) => ControlFlow::Break(()),
+        Err(failure) => {
+            failed = Some(failure);
+            ControlFlow::Break(())
+        }
+    };
+    let finish = match args.beams {
+        None => ::generate::generate(model, &request, take)?,
+        Some(n) => {
+            let found = best(model, &request, n)?;
+            let ended = found.tokens.iter().try_for_each(|&token| take(0, token));
+            vec![if ended.is_break() { Finish::Stopped } else { found.finish }]
+        }
+    };
     failed.map_or(Ok(()), Err)?;
-    let finish = finish?;
     writing.finish()?;
     if !streams {
         writing.print(args, &prompt, &finish)?;
     }
     env.say(&writing.speed(request.prompt.len(), &finish));
     Ok(Exit::Done)
+}
+
+/// The best of what so many beams find.
+fn best(
+    model: (&Model, &Device, Precision),
+    request: &Request,
+    n: usize,
+) -> Result<Found, Failure> {
+    let repetition_penalty = request.sampling.repetition_penalty;
+    let beams = Choice::Beams(Beams { n, repetition_penalty, ..Beams::default() });
+    let ends = request.end.into_iter().collect();
+    let search = Search { max_tokens: request.max_tokens, ends, ..Search::default() };
+    let mut found = ::generate::find(model, None, &request.prompt, (&search, &beams))?;
+    Ok(found.swap_remove(0))
 }
 
 pub(super) fn sampling(args: &SamplingArgs) -> Sampling {
@@ -113,14 +135,14 @@ fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Ve
 }
 
 /// The cache of all samples is what grows without bound.
-fn refuse_too_large(request: &Request, loaded: &Loaded) -> Result<(), Failure> {
+fn refuse_too_large(request: &Request, n: usize, loaded: &Loaded) -> Result<(), Failure> {
     let trunk = &loaded.model.stack().config().trunk;
     let capacity = request.capacity(loaded.max_len());
-    let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, request.n_samples];
+    let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, n];
     let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;
     let needed = sizes.iter().fold(width, |n, &size| n.saturating_mul(size as u64));
-    let what = format!("the cache of {} samples", request.n_samples);
-    let hint = "ask for fewer with `--samples`, or in several calls";
+    let what = format!("the cache of {n} samples");
+    let hint = "ask for fewer with `--samples` or `--beams`, or in several calls";
     machine::refuse_beyond_memory(&what, needed, hint)
 }
 

@@ -6,13 +6,19 @@ use std::time::Instant;
 use checkpoint::gguf::{Metadata, Value as Meta};
 use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
+use generate::{Settings, stack_of};
 use kernels::Isa;
 use models::{Architecture, Model};
+use nn::TokenEmbedConfig;
+use serde_json::{Map, Value};
 use tensor::Precision;
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
 
 use crate::environment::Env;
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
+
+/// A file of settings is small.
+const MAX_JSON_BYTES: u64 = 8 << 20;
 
 /// In what precision a model that is there already is run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -89,8 +95,7 @@ impl Loaded {
             ),
             _ => error.into(),
         })?;
-        let stack = self.model.architecture.stack();
-        let vocab_size = stack.map_or(usize::MAX, |stack| stack.config().tokens().vocab_size);
+        let vocab_size = self.read_tokens().map_or(usize::MAX, |tokens| tokens.vocab_size);
         let n = tokenizer.vocab_size();
         if n > vocab_size {
             let dir = self.dir.display();
@@ -101,24 +106,86 @@ impl Loaded {
         Ok(tokenizer)
     }
 
+    /// How the tokens come in that are made of a text: those that an encoder reads, of sound those
+    /// that the decoder writes.
+    fn read_tokens(&self) -> Option<&TokenEmbedConfig> {
+        match &self.model.architecture {
+            Architecture::Stack(stack) => stack.config().embed.tokens(),
+            Architecture::EncoderDecoder(pair) => {
+                let config = pair.config();
+                config.encoder.embed.tokens().or(config.decoder.embed.tokens())
+            }
+            Architecture::DualEncoder(_) => None,
+        }
+    }
+
+    /// How the model is to be run, by its `generation_config.json`, else its `config.json`; with
+    /// what one of the `task_specific_params` of the latter changes, and puts before a text.
+    ///
+    /// # Errors
+    /// Where there is no such task, or a file cannot be followed.
+    pub fn settings(&self, task: Option<&str>) -> Result<(Settings, String), Failure> {
+        let object = |value: Value| match value {
+            Value::Object(object) => object,
+            _ => Map::new(),
+        };
+        let mut config = object(self.model.config.family().to_json());
+        let path = self.dir.join("generation_config.json");
+        let mut generation = None;
+        if path.exists() {
+            let text = mapped::read_small(&path, MAX_JSON_BYTES).reading(&path)?;
+            generation = Some(object(serde_json::from_slice(&text).reading(&path)?));
+        }
+        let mut prefix = String::new();
+        if let Some(task) = task {
+            let tasks = object(config.get("task_specific_params").cloned().unwrap_or_default());
+            let Some(params) = tasks.get(task) else {
+                let known: Vec<&str> = tasks.keys().map(String::as_str).collect();
+                let problem = format!("the model's config has no task `{task}`");
+                return Err(Failure::new(problem).hint(match &known[..] {
+                    [] => {
+                        "leave out `--task`: there are no `task_specific_params` in it".to_owned()
+                    }
+                    known => format!("it has {}", known.join(", ")),
+                }));
+            };
+            let mut params = object(params.clone());
+            if let Some(Value::String(before)) = params.remove("prefix") {
+                prefix = before;
+            }
+            generation.as_mut().unwrap_or(&mut config).extend(params);
+        }
+        let settings = Settings::read(generation.as_ref(), &config).map_err(|error| {
+            let what = format!("the generation settings in `{}`", self.dir.display());
+            Failure::new(format!("{what} cannot be followed: {error}"))
+                .hint("correct them in `generation_config.json`, else `config.json`")
+        })?;
+        let vocab_size = stack_of(&self.model).config().tokens().vocab_size;
+        if let Some(token) = settings.start.filter(|id| *id as usize >= vocab_size) {
+            let problem = format!("`decoder_start_token_id` is {token}, of {vocab_size} tokens");
+            return Err(Failure::new(problem).hint("correct it in `generation_config.json`"));
+        }
+        Ok((settings, prefix))
+    }
+
     /// Refuses a model that does not score the next token of a text: what has an encoder needs
     /// something to read, too.
     ///
     /// # Errors
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
-        let why = match &self.model.architecture {
+        let (why, hint) = match &self.model.architecture {
             Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
             Architecture::Stack(_) | Architecture::DualEncoder(_) => {
-                "without a head that scores tokens"
+                ("without a head that scores tokens", "`lyceum forward` gives what it computes")
             }
-            Architecture::EncoderDecoder(_) => {
-                "whose decoder reads what its encoder makes of another input"
-            }
+            Architecture::EncoderDecoder(_) => (
+                "whose decoder reads what its encoder makes of another input",
+                "`lyceum run` writes what it makes of a text or a sound",
+            ),
         };
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
-        let problem = format!("`{dir}` is a `{family}` {why}");
-        Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
+        Err(Failure::new(format!("`{dir}` is a `{family}` {why}")).hint(hint))
     }
 
     /// Refuses a model that is no stack on tokens.

@@ -151,3 +151,64 @@ fn akiki_is_the_same_pickled_and_not() {
     }
     assert!(n_same >= 10, "{n_same} of {:?}", plain.names().collect::<Vec<_>>());
 }
+
+const WHISPER: &str = "whisper-tiny.en";
+const RECORDINGS: &str =
+    "pocketsphinx-testdata-0.8+5prealpha+1-15/usr/share/pocketsphinx/test/data/librivox";
+
+/// The words of a text, lower case and without punctuation.
+fn words(text: &str) -> Vec<String> {
+    let text = text.to_lowercase().replace('-', " ").replace("mr.", "mister");
+    let word = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    text.split_whitespace().map(word).filter(|word| !word.is_empty()).collect()
+}
+
+/// Words that have to be changed, put in or left out to make one of the other.
+fn n_errors(found: &[String], expected: &[String]) -> usize {
+    let mut row: Vec<usize> = (0..=expected.len()).collect();
+    for (i, a) in found.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in expected.iter().enumerate() {
+            let changed = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[expected.len()]
+}
+
+#[test]
+#[allow(clippy::print_stderr)] // The rate is what a reader of the log wants.
+fn whisper_makes_few_errors() {
+    let (Some(model), Some(recordings)) = (asset(WHISPER), asset(RECORDINGS)) else { return };
+    let transcripts = fs::read_to_string(recordings.join("transcription")).expect("text");
+    let (mut n_wrong, mut n_words) = (0, 0);
+    for line in transcripts.lines() {
+        let (said, name) = line.rsplit_once(" (").expect("a name behind a text");
+        let expected = words(said.trim_start_matches("<s>").trim_end_matches("</s>"));
+        let file = recordings.join(format!("{}.wav", name.trim_end_matches(')')));
+        let found = run(&["run", &arg(&model), &arg(file)]).done();
+        n_wrong += n_errors(&words(&found), &expected);
+        n_words += expected.len();
+    }
+    let rate = n_wrong as f64 / n_words as f64;
+    eprintln!("whisper tiny.en: {n_wrong} of {n_words} words wrong, {:.1} %", 100.0 * rate);
+    assert!(n_words == 71 && rate < 0.1, "{n_wrong} of {n_words}");
+}
+
+#[test]
+fn whisper_says_the_same_in_parts_as_transformers() {
+    let (Some(model), Some(recordings)) = (asset(WHISPER), asset(RECORDINGS)) else { return };
+    let file = recordings.join("sense_and_sensibility_01_austen_64kb-0870.wav");
+    let out = run(&["run", &arg(&model), &arg(file), "--timestamps", "--json"]).json();
+    let text = "And Mr. John Dashwood had then leisure to consider how much there might be \
+                prudently in his power to do for them.";
+    assert_eq!(out["text"], text);
+    let times: Vec<f64> = out["segments"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .flat_map(|segment| ["start", "end"].map(|name| segment[name].as_f64().expect("seconds")))
+        .collect();
+    assert!(times.is_sorted() && times[0] < 0.5 && times[times.len() - 1] <= 7.1, "{times:?}");
+}

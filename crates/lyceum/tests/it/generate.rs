@@ -236,3 +236,18 @@ fn a_vocabulary_that_begins_texts_begins_the_prompt() {
     };
     assert_eq!(n_prompt(copy.path()), n_prompt(model()) + 1);
 }
+
+#[test]
+fn beams_write_one_text_and_a_single_one_writes_the_greedy_one() {
+    let model = arg(model());
+    let write = |options: &[&str]| {
+        let args = ["generate", &model, "--prompt", "It was", "-n", "6", "--json"];
+        run(&[&args[..], options].concat()).json()
+    };
+    let (one, four) = (write(&["--beams", "1"]), write(&["--beams", "4"]));
+    assert_eq!(one["text"], write(&["--greedy"])["text"]);
+    assert_eq!(four["text"], write(&["--beams", "4"])["text"]);
+    assert!(four["n_tokens"].as_u64().is_some_and(|n| n <= 6), "{four}");
+    let said = run(&["generate", &model, "--beams", "2", "--samples", "2"]);
+    assert_eq!(said.code, Some(2), "{}", said.stderr);
+}

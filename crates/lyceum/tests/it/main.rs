@@ -13,6 +13,7 @@ mod kill;
 mod plan;
 mod pretrain;
 mod recipe;
+mod run;
 mod runs;
 mod sources;
 mod verify;

@@ -1,0 +1,86 @@
+//! How an encoder-decoder writes: what its files say, and what was asked for instead.
+
+use ::generate::{Choice, Draw, Sampling, Search, Settings};
+use models::EncoderDecoder;
+
+use crate::cli::SearchArgs;
+use crate::commands::load::Loaded;
+use crate::failure::Failure;
+use crate::machine;
+
+/// New tokens where neither the model's files nor the user say a number.
+const MAX_TOKENS: usize = 256;
+
+/// How the next token is chosen; `first_row` is the number of the first text.
+///
+/// # Errors
+/// Where a setting of drawing is out of range.
+pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Result<Choice, Failure> {
+    let repetition_penalty = args.repetition_penalty.unwrap_or(settings.beams.repetition_penalty);
+    let asked = args.temperature.is_some()
+        || args.top_k.is_some()
+        || args.top_p.is_some()
+        || args.min_p.is_some();
+    let usual = settings.sampling.filter(|_| args.beams.is_none());
+    let draws = asked || usual.is_some();
+    let mut beams = settings.beams;
+    beams.n = args.beams.unwrap_or(beams.n);
+    beams.repetition_penalty = repetition_penalty;
+    if !draws && beams.n > 1 {
+        return Ok(Choice::Beams(beams));
+    }
+    let usual = usual.unwrap_or(if draws { Sampling::default() } else { Sampling::GREEDY });
+    let sampling = Sampling {
+        repetition_penalty,
+        temperature: args.temperature.unwrap_or(usual.temperature),
+        top_k: args.top_k.or(usual.top_k),
+        top_p: args.top_p.or(usual.top_p),
+        min_p: args.min_p.or(usual.min_p),
+    };
+    let sampling = sampling.check()?;
+    Ok(Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
+}
+
+/// How far it goes behind a prompt of so many tokens.
+pub fn search(args: &SearchArgs, settings: &Settings, n_prompt: usize) -> Search {
+    let said = args.max_tokens.or(settings.max_tokens(n_prompt));
+    Search {
+        max_tokens: said.unwrap_or(MAX_TOKENS),
+        ends: settings.ends.clone(),
+        rules: settings.rules(n_prompt),
+    }
+}
+
+/// Refuses what would take more memory than there is: the encoder's pass, then caches of all beams
+/// and what they read.
+///
+/// # Errors
+/// With what is needed and what there is.
+pub fn refuse_too_large(
+    (loaded, pair): (&Loaded, &EncoderDecoder),
+    [batch, len]: [usize; 2],
+    (max_tokens, choice): (usize, &Choice),
+    hint: &str,
+) -> Result<(), Failure> {
+    let beams = if let Choice::Beams(beams) = choice { beams.n } else { 1 };
+    let config = pair.config().decoder.tokens();
+    let trunk = &pair.config().decoder.trunk;
+    let bytes = loaded.precision.compute.bytes();
+    let positions = max_tokens.min(config.max_len).saturating_add(len);
+    let cached = [2, trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions, bytes];
+    // Logits, and what is sorted of them.
+    let scores = [config.vocab_size, 3 * 4];
+    let product =
+        |sizes: &[usize]| sizes.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
+    let row = product(&cached).saturating_add(product(&scores));
+    let width = pair.config().encoder.trunk.d_model;
+    let read = crate::estimate::forward_bytes(
+        &pair.encoder,
+        loaded.precision,
+        [batch, len],
+        width,
+        (false, false),
+    );
+    let needed = product(&[batch, beams]).saturating_mul(row).saturating_add(read);
+    machine::refuse_beyond_memory("what is to be read and written at once", needed, hint)
+}

@@ -1,0 +1,288 @@
+//! What models do with texts and sounds: random ones, so that what is said is theirs alone.
+
+use std::fs;
+use std::path::Path;
+
+use checkpoint::OsDisk;
+use checkpoint::weights::{self, save_file};
+use models::Model;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokenize::Tokenizer;
+
+use crate::fixture::{TEXT, arg, run, run_with_stdin};
+
+const LINES: &str = "It was a bright day.\nthe clocks\nIt was cold, and it was April in the town\n";
+
+fn write_json(path: &Path, value: &Value) {
+    fs::write(path, value.to_string()).expect("written");
+}
+
+/// A random model of this config in a directory.
+fn random(dir: &Path, config: &Value) {
+    write_json(&dir.join("config.json"), config);
+    let config = Model::load_config(dir).expect("a config");
+    let model = Model::new(config, 3).expect("builds");
+    save_file(&OsDisk, &dir.join(weights::FILE_NAME), &model.entries()).expect("saved");
+}
+
+/// A random model with a tokenizer of the crate `tokenize`.
+fn with_tokenizer(name: &str, config: impl Fn(usize) -> Value) -> TempDir {
+    let dir = TempDir::new().expect("a directory");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tokenize/tests/golden").join(name);
+    for entry in fs::read_dir(golden).expect("there").flatten() {
+        fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+    }
+    let tokenizer = Tokenizer::load(dir.path()).expect("loads");
+    random(dir.path(), &config(tokenizer.vocab_size()));
+    dir
+}
+
+fn t5() -> TempDir {
+    with_tokenizer("t5", |n| {
+        json!({
+            "model_type": "t5", "vocab_size": n, "d_model": 24, "d_kv": 7, "d_ff": 17,
+            "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0, "eos_token_id": 1,
+            "initializer_factor": 3.0, "task_specific_params": {
+                "summarization": { "prefix": "summarize: ", "num_beams": 3, "max_length": 6 },
+            },
+        })
+    })
+}
+
+fn marian() -> TempDir {
+    with_tokenizer("marian", |n| {
+        json!({
+            "model_type": "marian", "vocab_size": n, "d_model": 24, "encoder_layers": 1,
+            "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 3,
+            "encoder_ffn_dim": 19, "decoder_ffn_dim": 17, "max_position_embeddings": 40,
+            "decoder_start_token_id": n - 1, "eos_token_id": 0, "bad_words_ids": [[n - 1]],
+            "num_beams": 4, "max_length": 12, "init_std": 0.3,
+        })
+    })
+}
+
+fn bert(class: &str) -> TempDir {
+    with_tokenizer("bert", |n| {
+        json!({
+            "model_type": "bert", "architectures": [class], "vocab_size": n, "hidden_size": 24,
+            "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 31,
+            "max_position_embeddings": 48, "num_labels": 3, "initializer_range": 0.3,
+        })
+    })
+}
+
+#[test]
+fn every_line_becomes_a_line_whatever_is_beside_it() {
+    for dir in [t5(), marian()] {
+        let model = arg(dir.path());
+        for options in [&["-n", "9"][..], &["--beams", "3", "-n", "9"], &["--temperature", "1.5"]] {
+            let run = |batch: &str| {
+                let args = [&["run", &model, "-", "--json", "--batch", batch], options].concat();
+                run_with_stdin(&args, LINES.as_bytes()).done()
+            };
+            let together = run("3");
+            assert_eq!(together, run("1"), "{options:?}");
+            assert_eq!(together.lines().count(), 3);
+            for (line, text) in together.lines().zip(LINES.lines()) {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                assert_eq!(line["text"], text);
+                let n = line["n_tokens"].as_u64().expect("a number");
+                assert!(line["output"].is_string() && (n <= 9 || options.len() < 3), "{line}");
+                let ended = line["finish"] == "end" || line["finish"] == "length";
+                assert!(ended, "{line}");
+            }
+        }
+        let plain = run_with_stdin(&["run", &model, "-"], LINES.as_bytes()).done();
+        assert_eq!(plain.lines().count(), 3, "{plain}");
+    }
+}
+
+#[test]
+fn a_task_is_what_the_config_says_it_is() {
+    let dir = t5();
+    let model = arg(dir.path());
+    let json = |args: &[&str]| run(&[&["run", &model, "--json"], args].concat()).json();
+    let task = json(&["--task", "summarization", "It was cold."]);
+    let by_hand = json(&["--beams", "3", "-n", "5", "summarize: It was cold."]);
+    assert_eq!(task["output"], by_hand["output"]);
+    assert!(task["n_tokens"].as_u64().expect("a number") <= 5);
+    let said = run(&["run", &model, "--task", "translation", "a"]).refused();
+    assert!(said.contains("no task `translation`") && said.contains("summarization"), "{said}");
+}
+
+#[test]
+fn generation_settings_that_cannot_be_followed_are_refused() {
+    let dir = marian();
+    let model = arg(dir.path());
+    for (settings, why) in [
+        (json!({ "num_beams": 0 }), "`num_beams` is 0, expected a number from 1 to 1024"),
+        (json!({ "decoder_start_token_id": 99999 }), "`decoder_start_token_id` is 99999, of"),
+    ] {
+        write_json(&dir.path().join("generation_config.json"), &settings);
+        let said = run(&["run", &model, "a"]).refused();
+        assert!(said.contains(why) && said.contains("hint: "), "{said}");
+    }
+    fs::write(dir.path().join("generation_config.json"), "{").expect("written");
+    assert!(run(&["run", &model, "a"]).refused().contains("generation_config.json"));
+}
+
+#[test]
+fn embeddings_are_the_same_in_a_file_for_numpy() {
+    let dir = bert("BertModel");
+    let (model, out) = (arg(dir.path()), dir.path().join("out.npy"));
+    let printed = run_with_stdin(&["run", &model, "-"], LINES.as_bytes()).done();
+    let args = ["run", &model, "-", "--batch", "2", "--out", &arg(&out)];
+    assert_eq!(run_with_stdin(&args, LINES.as_bytes()).done(), "");
+    let bytes = fs::read(&out).expect("written");
+    let head = String::from_utf8_lossy(&bytes[10..128]);
+    assert_eq!(bytes[..10], *b"\x93NUMPY\x01\x00\x76\x00");
+    let dict = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 24), }";
+    assert!(head.starts_with(dict) && head.ends_with('\n'), "{head}");
+    let found: Vec<f64> = bytes[128..]
+        .chunks_exact(4)
+        .map(|x| f64::from(f32::from_le_bytes(x.try_into().expect("four"))))
+        .collect();
+    let expected = printed.lines().flat_map(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["embedding"].as_array().expect("a list").clone()
+    });
+    let expected: Vec<f64> = expected.map(|x| x.as_f64().expect("a number")).collect();
+    assert_eq!(found.len(), expected.len());
+    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
+    let said = run(&["run", &model, "a", "--out", "out.json"]).refused();
+    assert!(said.contains("does not end in `.npy`"), "{said}");
+}
+
+#[test]
+fn pairs_of_texts_come_as_json_lines() {
+    let dir = bert("BertForSequenceClassification");
+    let model = arg(dir.path());
+    let classify =
+        |lines: &str| run_with_stdin(&["run", &model, "-", "--jsonl", "--json"], lines.as_bytes());
+    let pair = r#"{"text": "It was", "text_pair": "cold in April"}"#;
+    let out = classify(&format!("{{\"text\": \"It was\"}}\n{pair}\n")).done();
+    let lines: Vec<Value> =
+        out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((lines.len(), &lines[1]["text_pair"]), (2, &json!("cold in April")));
+    assert_ne!(lines[0]["likely"], lines[1]["likely"]);
+    for (line, why) in [
+        ("It was", "line 1 of standard input is no JSON"),
+        ("{\"body\": \"a\"}", "line 1 of standard input has no text `text`"),
+        ("{\"text\": \"a\", \"text_pair\": 3}", "has a `text_pair` that is no text"),
+    ] {
+        let said = classify(line).refused();
+        assert!(said.contains(why) && said.contains("hint: a line is an object"), "{said}");
+    }
+    let said = run(&["run", &model, "a", "--out", "a.npy"]).refused();
+    assert!(said.contains("`--out` is for embeddings"), "{said}");
+}
+
+/// A model of speech that knows two languages, with a window of a second.
+fn whisper() -> TempDir {
+    let dir = TempDir::new().expect("a directory");
+    let tokenizer = Tokenizer::train(std::iter::repeat_n(TEXT.to_owned(), 8), 290).expect("trains");
+    let n = tokenizer.vocab_size();
+    let names = ["startoftranscript", "en", "de", "translate", "transcribe", "notimestamps"];
+    for (name, bytes) in tokenizer.files().expect("as JSON") {
+        let mut file: Value = serde_json::from_slice(&bytes).expect("JSON");
+        if name == "tokenizer.json" {
+            for (i, name) in names.iter().enumerate() {
+                let token = json!({
+                    "id": n + i, "content": format!("<|{name}|>"), "single_word": false,
+                    "lstrip": false, "rstrip": false, "normalized": false, "special": true,
+                });
+                file["added_tokens"].as_array_mut().expect("a list").push(token);
+            }
+        }
+        write_json(&dir.path().join(name), &file);
+    }
+    let end = tokenizer.end_of_text().expect("an end");
+    write_json(
+        &dir.path().join("generation_config.json"),
+        &json!({
+            "decoder_start_token_id": n, "eos_token_id": end, "no_timestamps_token_id": n + 5,
+            "lang_to_id": { "<|en|>": n + 1, "<|de|>": n + 2 }, "max_length": 20,
+            "task_to_id": { "translate": n + 3, "transcribe": n + 4 },
+            "begin_suppress_tokens": [end],
+        }),
+    );
+    random(
+        dir.path(),
+        &json!({
+            "model_type": "whisper", "vocab_size": n + 6 + 51, "d_model": 24, "encoder_layers": 1,
+            "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 3,
+            "encoder_ffn_dim": 19, "decoder_ffn_dim": 17, "num_mel_bins": 10,
+            "max_source_positions": 50, "max_target_positions": 24, "init_std": 0.2,
+        }),
+    );
+    dir
+}
+
+/// So many seconds of a tone, at 8 000 samples a second.
+fn wav(seconds: f32) -> Vec<u8> {
+    let n = (8_000.0 * seconds) as u32;
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + 2 * n).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend([8_000_u32, 16_000].map(u32::to_le_bytes).concat());
+    bytes.extend(b"\x02\0\x10\0data");
+    bytes.extend((2 * n).to_le_bytes());
+    let sample = |i: u32| ((i as f32 * 0.3).sin() * 9_000.0) as i16;
+    bytes.extend((0..n).flat_map(|i| sample(i).to_le_bytes()));
+    bytes
+}
+
+#[test]
+fn a_sound_of_any_length_is_written_down() {
+    let dir = whisper();
+    let model = arg(dir.path());
+    for seconds in [0.4_f32, 3.3] {
+        let file = dir.path().join("tone.wav");
+        fs::write(&file, wav(seconds)).expect("written");
+        for beams in ["1", "3"] {
+            let args = ["run", &model, &arg(&file), "--json", "--timestamps", "--beams", beams];
+            let said = run(&args).json();
+            assert_eq!(said["seconds"], json!((f64::from(seconds) * 100.0).round() / 100.0));
+            assert!(said["language"] == "en" || said["language"] == "de", "{said}");
+            let mut last = 0.0;
+            for segment in said["segments"].as_array().expect("a list") {
+                let time = |name: &str| segment[name].as_f64().expect("seconds");
+                assert!(last <= time("start") && time("start") <= time("end"), "{said}");
+                assert!(time("end") <= f64::from(seconds) + 1e-6 && segment["text"].is_string());
+                last = time("start");
+            }
+        }
+        let args = ["run", &model, &arg(&file), "--language", "de", "--task", "translate"];
+        let text = run(&args).done();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        let bytes = fs::read(&file).expect("there");
+        let piped = ["run", &model, "-", "--language", "de", "--task", "translate"];
+        assert_eq!(run_with_stdin(&piped, &bytes).done(), text);
+    }
+    let json =
+        run(&["run", &model, &arg(dir.path().join("tone.wav")), "--language", "de", "--json"]);
+    assert_eq!(json.json()["language"], "de");
+}
+
+#[test]
+fn what_is_no_sound_or_not_known_is_refused() {
+    let dir = whisper();
+    let model = arg(dir.path());
+    let [text, cut, whole] = ["a.txt", "cut.wav", "a.wav"].map(|name| dir.path().join(name));
+    fs::write(&text, TEXT).expect("written");
+    fs::write(&whole, wav(0.5)).expect("written");
+    fs::write(&cut, &wav(0.5)[..3_000]).expect("written");
+    let refused = |args: &[&str]| run(&[&["run", &model], args].concat()).refused();
+    for (args, why) in [
+        (&[&*arg(&text)][..], "`is no audio of a known format"),
+        (&[&arg(&cut)], "ends after 0.2 of 0.5 seconds"),
+        (&["no/such.wav"], "failed to open `no/such.wav`"),
+        (&[&arg(&whole), "--language", "fr"], "does not know the language `fr`"),
+        (&[&arg(&whole), "--language", "fr"], "hint: it knows de, en"),
+        (&[&arg(&whole), "--task", "sing"], "hint: it knows transcribe, translate"),
+    ] {
+        let said = refused(args);
+        assert!(said.contains(why.trim_start_matches('`')) && said.contains("hint: "), "{said}");
+    }
+}
