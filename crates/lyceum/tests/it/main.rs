@@ -12,6 +12,7 @@ mod inspect;
 mod kill;
 mod plan;
 mod pretrain;
+mod pull;
 mod recipe;
 mod runs;
 mod sources;
