@@ -8,6 +8,7 @@ mod families;
 mod fixture;
 mod forward;
 mod generate;
+mod hostile;
 mod inspect;
 mod kill;
 mod plan;
