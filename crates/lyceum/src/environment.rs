@@ -16,6 +16,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -58,7 +59,7 @@ pub struct Env {
 }
 
 /// How the hub is reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Hub {
     /// Another one than the usual.
     pub endpoint: Option<String>,
@@ -68,6 +69,13 @@ pub struct Hub {
     pub token_file: Option<PathBuf>,
     /// Which certificates to trust.
     pub certificates: Option<PathBuf>,
+}
+
+impl fmt::Debug for Hub {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Hub").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 impl Env {
