@@ -17,6 +17,8 @@ mod find;
 mod flax;
 pub mod gguf;
 mod header;
+#[cfg(test)]
+mod mutations;
 mod pickle;
 #[cfg(test)]
 mod tests;

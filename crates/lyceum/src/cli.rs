@@ -9,17 +9,18 @@ use crate::commands::load::PrecisionArg;
 
 mod foreign;
 
-pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Run, SearchArgs};
+pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
 
 const EXAMPLES: &str = "\
 Examples:
   lyceum pretrain                            train a small GPT on the text in the binary
   lyceum generate runs/NAME --prompt \"It was\"  let it write
+  lyceum pull HuggingFaceTB/SmolLM2-135M     fetch a model that others trained
   lyceum doctor                              what this machine can do
 
 Exit codes: 0 done, 1 refused input, 2 usage, 3 interrupted with a checkpoint, 101 a bug.
 Variables: LYCEUM_DEVICE (cpu), LYCEUM_ISA, LYCEUM_THREADS, LYCEUM_LOG (warn, info, debug),
-LYCEUM_CACHE, NO_COLOR.";
+LYCEUM_CACHE, NO_COLOR; for `pull` HF_TOKEN, HF_ENDPOINT, HF_HOME, HTTPS_PROXY, SSL_CERT_FILE.";
 
 /// Pretrain a Transformer on the CPU, and put it to work
 #[derive(Debug, Parser)]
@@ -59,6 +60,9 @@ pub enum Command {
     /// Do what a model does: embed, fill in `[MASK]`, classify, translate, summarize, transcribe
     #[command(after_long_help = foreign::RUN_EXAMPLES)]
     Run(Run),
+    /// Fetch a model from the Hugging Face hub into a folder
+    #[command(after_long_help = foreign::PULL_EXAMPLES)]
+    Pull(Pull),
     /// Write a model in another format or type
     #[command(after_long_help = foreign::CONVERT_EXAMPLES)]
     Convert(Convert),
@@ -495,7 +499,8 @@ mod tests {
         let readmes =
             [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")];
         let mut n_sets = 0;
-        for text in helps.iter().chain(&more).chain(&rest).chain(&readmes) {
+        for text in helps.iter().chain(&more).chain(&rest).chain(&foreign::EXAMPLES).chain(&readmes)
+        {
             let text = text.replace("\\\n", " ").replace("cargo run --release --", "lyceum");
             for line in text.lines().filter_map(call) {
                 let cli =

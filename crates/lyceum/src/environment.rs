@@ -7,10 +7,16 @@
 //! LYCEUM_LOG      warn, info (the default) or debug; `--quiet` is warn
 //! LYCEUM_CACHE    where what was fetched or built once is kept
 //! NO_COLOR        no colours, if it is there and not empty
+//! HF_TOKEN        who asks the hub; else what `HF_TOKEN_PATH`, `$HF_HOME/token` or the hub's usual
+//!                 file holds
+//! HF_ENDPOINT     another hub than https://huggingface.co
+//! SSL_CERT_FILE   the certificates to trust, where a proxy has its own
+//! HTTPS_PROXY     and the like: how the network is reached
 //! ```
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -48,6 +54,28 @@ pub struct Env {
     pub color: bool,
     /// Where what was fetched or built once is kept; none where there is no home.
     pub cache_dir: Option<PathBuf>,
+    /// How the hub is reached.
+    pub hub: Hub,
+}
+
+/// How the hub is reached.
+#[derive(Clone, Default)]
+pub struct Hub {
+    /// Another one than the usual.
+    pub endpoint: Option<String>,
+    /// Who asks: the text of a token.
+    pub token: Option<String>,
+    /// Where a token may be instead.
+    pub token_file: Option<PathBuf>,
+    /// Which certificates to trust.
+    pub certificates: Option<PathBuf>,
+}
+
+impl fmt::Debug for Hub {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Hub").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
 }
 
 impl Env {
@@ -71,6 +99,15 @@ impl Env {
         let cache_dir = dir("LYCEUM_CACHE")
             .or_else(|| dir("XDG_CACHE_HOME").map(|dir| dir.join("lyceum")))
             .or_else(|| dir("HOME").map(|dir| dir.join(".cache/lyceum")));
+        let hf_home = dir("HF_HOME")
+            .or_else(|| dir("XDG_CACHE_HOME").map(|dir| dir.join("huggingface")))
+            .or_else(|| dir("HOME").map(|dir| dir.join(".cache/huggingface")));
+        let hub = Hub {
+            endpoint: text("HF_ENDPOINT"),
+            token: text("HF_TOKEN"),
+            token_file: dir("HF_TOKEN_PATH").or_else(|| Some(hf_home?.join("token"))),
+            certificates: dir("SSL_CERT_FILE"),
+        };
         Ok(Self {
             program: env::args_os().next().map_or_else(|| "lyceum".into(), PathBuf::from),
             isa: text("LYCEUM_ISA").map_or(Ok(Isa::detect()), |value| parse_isa(&value))?,
@@ -78,6 +115,7 @@ impl Env {
             log: if global.quiet { Log::Warn } else { log },
             color: stderr_color(),
             cache_dir,
+            hub,
         })
     }
 

@@ -118,7 +118,8 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
 
 /// What to do about what the system said, where that is known.
 fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied};
+    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory};
     let Some(system) = error.downcast_ref::<io::Error>() else {
         return hint_of_system(error.source()?);
     };
@@ -127,6 +128,8 @@ fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
         PermissionDenied => "ask its owner for the right, or give a path that you may use",
         IsADirectory => "name a file: this is a directory",
         NotADirectory => "a file is where a directory is needed: give another path",
+        InvalidInput => "name an ordinary file: this is a device, a pipe or the like",
+        FileTooLarge => "it is far larger than a file of its kind: is it the right one?",
         InvalidData => "it is not UTF-8 text: is it the right file?",
         _ => return None,
     })
@@ -155,6 +158,7 @@ with_hints! {
     checkpoint::CheckpointError,
     data::DataError,
     generate::GenerateError,
+    hub::HubError,
     models::ModelError,
     tokenize::ChatError,
     tokenize::TokenizeError,

@@ -87,6 +87,14 @@ pub fn refuse_beyond_memory(what: &str, needed_bytes: u64, hint: &str) -> Result
     Err(Failure::new(problem).hint(hint))
 }
 
+/// Bytes free where `path` is or would be made.
+pub fn disk_free(path: &Path) -> Option<u64> {
+    let here = PathBuf::from(".");
+    let there = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(&here);
+    let space = rustix::fs::statvfs(there).ok()?;
+    space.f_bavail.checked_mul(space.f_frsize)
+}
+
 /// The largest resident memory of this process so far.
 pub fn peak_rss_bytes() -> Option<u64> {
     Roots::default().status("VmHWM")

@@ -1,4 +1,5 @@
-//! How a training run stands, on standard error: a bar on a terminal, plain lines otherwise.
+//! How a training run or a download stands, on standard error: a bar on a terminal, plain lines
+//! otherwise.
 //!
 //! What is written never stops a run: a closed standard error is ignored.
 
@@ -11,6 +12,10 @@ use train::report::format::{bytes, compact, duration};
 
 use crate::commands::table::printable;
 use crate::environment::Env;
+
+mod download;
+
+pub use self::download::Download;
 
 /// The least time between two plain lines.
 const EVERY: Duration = Duration::from_secs(10);
@@ -38,14 +43,11 @@ impl Progress {
     /// Starts the clock of a session that goes on after `first_step` (0 for a new run). The usual
     /// choice: nothing when asked to be quiet, a bar on a terminal, else a line now and then.
     pub fn new(env: &Env, on_terminal: bool, first_step: u64, total_steps: u64) -> Self {
-        let lines = |to, every| View::Lines { to, every, last: None };
-        let view = match (env.is_quiet(), on_terminal) {
-            (true, _) => lines(Box::new(io::sink()), Duration::MAX),
-            (false, true) => {
-                View::Bar(bar(ProgressDrawTarget::stderr(), env.color, first_step, total_steps))
-            }
-            (false, false) => lines(Box::new(io::stderr()), EVERY),
+        let new_bar = || {
+            let target = ProgressDrawTarget::stderr();
+            bar(target, env.color, STEPS, total_steps).with_position(first_step)
         };
+        let view = View::new(env, on_terminal, new_bar);
         Self { view, first_step, total_steps, started: Instant::now(), bits_per_byte: None }
     }
 
@@ -61,39 +63,22 @@ impl Progress {
 
     fn update_at(&mut self, row: &StepRow, now: Instant) {
         let text = self.text(row, now.duration_since(self.started));
-        self.reached_at((row.step, "step"), &text, now);
+        self.reached_at((row.step, "step"), text, now);
     }
 
     /// Shows that so many of the units are done.
-    pub fn reached(&mut self, n: u64, unit: &str, text: &str) {
-        self.reached_at((n, unit), text, Instant::now());
+    pub fn reached(&mut self, n: u64, unit: &str) {
+        self.reached_at((n, unit), String::new(), Instant::now());
     }
 
-    fn reached_at(&mut self, (n, unit): (u64, &str), text: &str, now: Instant) {
+    fn reached_at(&mut self, (n, unit): (u64, &str), text: String, now: Instant) {
         let total = self.total_steps;
-        match &mut self.view {
-            View::Bar(bar) => {
-                bar.set_position(n);
-                bar.set_message(text.to_owned());
-            }
-            View::Lines { to, every, last } => {
-                let due = last.is_none_or(|last| now.duration_since(last) >= *every);
-                if due || n == total {
-                    *last = Some(now);
-                    let line = format!("{unit} {n}/{total}  {text}");
-                    let _ = writeln!(to, "{}", line.trim_end());
-                }
-            }
-        }
+        self.view.show((n, total), now, || (format!("{unit} {n}/{total}"), text));
     }
 
     /// Writes a message of its own (a sample, a checkpoint): above the bar, or as lines.
     pub fn say(&mut self, message: &str) {
-        let message = printable(message, true);
-        match &mut self.view {
-            View::Bar(bar) => bar.println(message),
-            View::Lines { to, .. } => drop(writeln!(to, "{message}")),
-        }
+        self.view.say(message);
     }
 
     /// The bar, where there is one: what another thread says goes above it.
@@ -128,15 +113,59 @@ impl Progress {
     }
 }
 
-fn bar(target: ProgressDrawTarget, color: bool, first_step: u64, total_steps: u64) -> ProgressBar {
+impl View {
+    fn new(env: &Env, on_terminal: bool, bar: impl FnOnce() -> ProgressBar) -> Self {
+        let lines = |to, every| Self::Lines { to, every, last: None };
+        match (env.is_quiet(), on_terminal) {
+            (true, _) => lines(Box::new(io::sink()), Duration::MAX),
+            (false, true) => Self::Bar(bar()),
+            (false, false) => lines(Box::new(io::stderr()), EVERY),
+        }
+    }
+
+    /// Shows where things stand, in words of which a bar leaves out the first.
+    fn show(
+        &mut self,
+        (position, end): (u64, u64),
+        now: Instant,
+        words: impl FnOnce() -> (String, String),
+    ) {
+        match self {
+            Self::Bar(bar) => {
+                bar.set_position(position);
+                bar.set_message(words().1);
+            }
+            Self::Lines { to, every, last } => {
+                let due = last.is_none_or(|last| now.duration_since(last) >= *every);
+                if due || position == end {
+                    *last = Some(now);
+                    let (head, text) = words();
+                    let line = format!("{head}  {text}");
+                    let _ = writeln!(to, "{}", line.trim_end());
+                }
+            }
+        }
+    }
+
+    fn say(&mut self, message: &str) {
+        let message = printable(message, true);
+        match self {
+            Self::Bar(bar) => bar.println(message),
+            Self::Lines { to, .. } => drop(writeln!(to, "{message}")),
+        }
+    }
+}
+
+/// What a bar counts.
+const STEPS: &str = "{pos}/{len}";
+
+fn bar(target: ProgressDrawTarget, color: bool, count: &str, total: u64) -> ProgressBar {
     let bar = if color { "{bar:16.cyan}" } else { "{bar:16}" };
-    let style = ProgressStyle::with_template(&format!("{bar} {{pos}}/{{len}}  {{wide_msg}}"))
+    let style = ProgressStyle::with_template(&format!("{bar} {count}  {{wide_msg}}"))
         .expect("the template is well formed")
         // Eighths of a block, full to empty.
         .progress_chars("\u{2588}\u{2589}\u{258a}\u{258b}\u{258c}\u{258d}\u{258e}\u{258f} ");
-    ProgressBar::with_draw_target(Some(total_steps), target)
-        .with_style(style)
-        .with_position(first_step)
+    ProgressBar::with_draw_target(Some(total), target).with_style(style)
 }
 
 #[cfg(test)]

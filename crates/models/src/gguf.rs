@@ -31,8 +31,8 @@ type Result<T> = std::result::Result<T, ConfigError>;
 struct Said<'f> {
     metadata: &'f dyn Fn(&str) -> Option<Meta<'f>>,
     has: &'f dyn Fn(&str) -> bool,
-    /// Rows of the table of tokens.
-    vocab_size: usize,
+    /// Rows of the table of tokens, where there is one.
+    vocab_size: Option<usize>,
 }
 
 /// Reads the keys of one architecture.
@@ -80,6 +80,8 @@ fn config<'f>(said: &'f Said<'f>) -> Result<ModelConfig> {
         let problem = format!("`{architecture}` is not one of {}", names.join(", "));
         return Err(ConfigError::new("general.architecture", problem));
     };
+    let missing = || ConfigError::new("token_embd.weight", "is missing");
+    let vocab_size = said.vocab_size.ok_or_else(missing)?;
     if (said.has)("rope_freqs.weight") {
         let problem = "stretched frequencies that are stored as a tensor are not read";
         return Err(ConfigError::new("rope_freqs.weight", problem));
@@ -90,7 +92,7 @@ fn config<'f>(said: &'f Said<'f>) -> Result<ModelConfig> {
     let mut set = |key: &str, value: Value| fields.insert(key.into(), value);
     set("architectures", json!([class]));
     set("model_type", json!(model_type));
-    set("vocab_size", json!(said.vocab_size));
+    set("vocab_size", json!(vocab_size));
     set("hidden_size", json!(keys.size("embedding_length")?));
     set("intermediate_size", json!(keys.size("feed_forward_length")?));
     set("num_hidden_layers", json!(keys.size("block_count")?));
@@ -212,7 +214,7 @@ fn refuse_unsaid(all: &[(String, Meta<'static>)], stack: &StackConfig) -> Result
         "blk.0.ffn_down.bias" => bias.ffn,
         _ => false,
     };
-    let vocab_size = stack.tokens().vocab_size;
+    let vocab_size = Some(stack.tokens().vocab_size);
     let mut read = config(&Said { metadata: &get, has: &has, vocab_size })?.family().stack()?;
     read.trunk.init = stack.trunk.init;
     read.trunk.dropout = stack.trunk.dropout;
@@ -290,10 +292,8 @@ fn rename(name: &str, placement: nn::NormPlacement) -> String {
 /// As [`config`].
 pub(crate) fn read(weights: &Weights) -> Option<Result<ModelConfig>> {
     let metadata = weights.metadata()?;
-    let rows = weights.get("token_embd.weight").ok().and_then(|t| t.shape.first().copied());
-    let Some(vocab_size) = rows else {
-        return Some(Err(ConfigError::new("token_embd.weight", "is missing")));
-    };
+    let table = weights.get("token_embd.weight").ok();
+    let vocab_size = table.and_then(|table| table.shape.first().copied());
     let get = |key: &str| metadata.get(key);
     let has = |name: &str| weights.contains(name);
     Some(config(&Said { metadata: &get, has: &has, vocab_size }))

@@ -15,6 +15,9 @@ use crate::dropout::Dropout;
 use crate::ffn::{Dense, starts, up};
 use crate::linear::{Linear, LinearInit};
 
+/// More experts in all layers than any model has; each has names of its own in files.
+const MAX_EXPERTS: usize = 1 << 16;
+
 /// What the experts of a trunk are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpertsConfig {
@@ -63,6 +66,12 @@ impl ExpertsConfig {
 
     pub(crate) fn check(&self, trunk: &TransformerConfig) -> Result<(), ConfigError> {
         check_size("n_experts", self.n_experts)?;
+        let n_all = self.n_experts.saturating_mul(trunk.n_layers);
+        if n_all > MAX_EXPERTS {
+            let (n, n_layers) = (self.n_experts, trunk.n_layers);
+            let problem = format!("{n} in {n_layers} layers are more than {MAX_EXPERTS}");
+            return Err(ConfigError::new("n_experts", problem));
+        }
         check_size("expert_d_ff", self.d_ff)?;
         check_size("shared_d_ff", self.shared.unwrap_or(1))?;
         check_size("every", self.every)?;

@@ -3,6 +3,7 @@
 //! - [`assert_close`], [`assert_same_bits`]: say where two slices differ, and by how much.
 //! - [`check_gradient`]: an analytic gradient against central differences in f64.
 //! - [`Numbers`]: pseudo-random inputs, the same in every run.
+//! - [`Mutator`]: files damaged on purpose, for parsers of what comes from outside.
 //! - [`EDGE_SIZES`]: the lengths at which vector code goes wrong.
 //! - [`same_for_any_threads`]: a result must not depend on the number of threads.
 //!
@@ -10,11 +11,13 @@
 
 mod close;
 mod gradient;
+mod mutate;
 mod numbers;
 mod threads;
 
 pub use close::{Tolerance, assert_close, assert_same_bits};
 pub use gradient::check_gradient;
+pub use mutate::Mutator;
 pub use numbers::Numbers;
 pub use threads::same_for_any_threads;
 

@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tokenize", 1),
     ("data", 1),
     ("checkpoint", 2),
+    ("hub", 2),
     ("nn", 2),
     ("optim", 2),
     ("models", 3),
@@ -39,6 +40,7 @@ const EDGE: &[(&str, &[&str])] = &[
     ("clap", &["lyceum"]),
     ("indicatif", &["lyceum"]),
     ("signal-hook", &["lyceum"]),
+    ("ureq", &["hub"]),
 ];
 
 /// Everything that is wrong with the dependencies of the workspace's crates; `fuzz/` is none.

@@ -7,6 +7,10 @@ use clap::{Args, ValueEnum};
 use super::{SamplingArgs, at_least_one};
 use crate::commands::load::PrecisionArg;
 
+/// The examples of these commands.
+#[cfg(test)]
+pub const EXAMPLES: [&str; 4] = [CHAT_EXAMPLES, RUN_EXAMPLES, PULL_EXAMPLES, CONVERT_EXAMPLES];
+
 pub const CHAT_EXAMPLES: &str = "\
 Examples:
   lyceum chat SmolLM2-135M-Instruct.Q4_1.gguf
@@ -146,6 +150,35 @@ pub enum Pooling {
     Mean,
     /// That of the first token.
     Cls,
+}
+
+pub const PULL_EXAMPLES: &str = "\
+Examples:
+  lyceum pull HuggingFaceTB/SmolLM2-135M-Instruct
+  lyceum pull openai-community/gpt2@main --out models/gpt2
+  lyceum pull bartowski/SmolLM2-135M-Instruct-GGUF --weights SmolLM2-135M-Instruct-Q8_0.gguf
+  HF_ENDPOINT=https://hf-mirror.com lyceum pull google-bert/bert-base-uncased
+
+The folder is one that `transformers` and every command here reads. Of weights in several formats
+one is fetched: safetensors, else GGUF where there is one file, else PyTorch's, else Flax's. Every
+file is held to the hash that the hub lists. What was interrupted goes on with the same command;
+nothing has the folder's name before it is whole.
+
+A private or gated model needs a token: in HF_TOKEN, or where `hf auth login` keeps it. HF_ENDPOINT
+names a mirror.";
+
+/// Options of `pull`.
+#[derive(Args, Debug)]
+pub struct Pull {
+    /// The model, and a branch, tag or commit of it (default: `main`)
+    #[arg(value_name = "OWNER/NAME[@REVISION]")]
+    pub model: String,
+    /// The folder to make (default: the model's name, in the current directory)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Which file of weights, where there are several; an index stands for its shards
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<String>,
 }
 
 pub const CONVERT_EXAMPLES: &str = "\

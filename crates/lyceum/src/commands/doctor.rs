@@ -1,6 +1,6 @@
 //! `lyceum doctor`: what this machine can do, and what stands in the way.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kernels::{Isa, roof};
 use serde_json::json;
@@ -10,7 +10,7 @@ use super::Shown;
 use super::runs::DEFAULT_DIR;
 use super::table::Facts;
 use crate::environment::Env;
-use crate::machine::Machine;
+use crate::machine::{self, Machine};
 
 /// Less memory or disk than this is worth a word.
 const LITTLE: u64 = 2 << 30;
@@ -19,7 +19,7 @@ const LITTLE: u64 = 2 << 30;
 pub fn look(env: &Env) -> Shown {
     env.say("measuring, for about two seconds ..");
     let machine = Machine::detect();
-    let disk_free = disk_free(Path::new(DEFAULT_DIR));
+    let disk_free = machine::disk_free(Path::new(DEFAULT_DIR));
     let problems = problems(&machine, disk_free, env);
     let text = problems.iter().map(|(problem, hint)| format!("{problem}\n  hint: {hint}\n"));
     let text = text.collect::<Vec<_>>().join("\n");
@@ -89,12 +89,4 @@ fn problems(machine: &Machine, disk_free: Option<u64>, env: &Env) -> Vec<(String
         }),
     ];
     found.into_iter().flatten().collect()
-}
-
-/// Bytes free where `path` is or would be made.
-fn disk_free(path: &Path) -> Option<u64> {
-    let here = PathBuf::from(".");
-    let there = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(&here);
-    let space = rustix::fs::statvfs(there).ok()?;
-    space.f_bavail.checked_mul(space.f_frsize)
 }

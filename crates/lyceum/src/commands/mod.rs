@@ -12,6 +12,7 @@ mod inspect;
 pub mod load;
 pub mod plan;
 pub mod pretrain;
+mod pull;
 mod run;
 mod runs;
 pub mod table;
@@ -36,6 +37,7 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
         Command::Chat(args) => chat::run(args, env),
         Command::Run(args) => run::run(args, env),
         Command::Convert(args) => convert::run(args, env),
+        Command::Pull(args) => pull::run(args, env),
         Command::Eval(args) => eval::run(args, env),
         Command::Forward(args) => forward::run(args, env),
         Command::Inspect(args) => show(args.json, inspect::inspect(&args.path)?),

@@ -7,10 +7,10 @@ use crate::cli::Global;
 
 /// What was written, readable while a `Progress` writes on.
 #[derive(Clone, Default, Debug)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
 
 impl Written {
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
@@ -127,7 +127,7 @@ fn what_is_said_cannot_steer_the_terminal() {
 fn the_bar_shows_step_and_reading_and_colour_only_when_asked() {
     let written = Written::default();
     let target = ProgressDrawTarget::term_like(Box::new(written.clone()));
-    let view = View::Bar(bar(target, false, 0, 4));
+    let view = View::Bar(bar(target, false, STEPS, 4));
     let mut progress = Progress { view, ..lines(&written, 0, 4) };
     progress.update(&row(2));
     progress.say("a sample");

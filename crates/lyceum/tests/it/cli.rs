@@ -4,9 +4,13 @@ use std::process::Stdio;
 
 use crate::fixture::{lyceum, run};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 17] = [
     "pretrain",
     "generate",
+    "chat",
+    "run",
+    "pull",
+    "convert",
     "eval",
     "forward",
     "inspect",
@@ -80,7 +84,7 @@ fn a_variable_that_cannot_be_followed_is_refused() {
 fn completions_and_the_manual_name_every_command() {
     let scripts = ["bash", "zsh", "fish"].map(|shell| run(&["completions", shell]).done());
     for text in scripts.iter().chain([&run(&["man"]).done()]) {
-        for command in &COMMANDS[..12] {
+        for command in &COMMANDS[..16] {
             assert!(text.contains(command), "{command}");
         }
     }

@@ -12,5 +12,6 @@ mod golden;
 mod gradients;
 mod images;
 mod masks;
+mod mutations;
 mod pass;
 mod same_bits;

@@ -97,7 +97,11 @@ impl ChatError {
             Self::NotText { .. } | Self::TooLarge { .. } | Self::Syntax { .. } => {
                 "copy the tokenizer files again from where the model came from"
             }
-            Self::Failed { .. } | Self::Thread { .. } => return None,
+            Self::Failed { .. } => {
+                "the template is at fault, or of another version: copy the tokenizer files again, \
+                 or use `lyceum generate`, which needs none"
+            }
+            Self::Thread { .. } => return None,
         };
         Some(hint.to_owned())
     }

@@ -4,6 +4,7 @@ mod assets;
 mod chat;
 mod golden;
 mod hostile;
+mod mutations;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -192,7 +192,7 @@ impl Listener<'_> {
         let progress = self.progress(n_frames);
         self.listen(&sound, &prompt, &search, |heard, segments| {
             if let Some(progress) = &progress {
-                progress.borrow_mut().reached((heard / FRAMES_PER_S) as u64, "second", "");
+                progress.borrow_mut().reached((heard / FRAMES_PER_S) as u64, "second");
             }
             writing.take(segments)
         })?;
