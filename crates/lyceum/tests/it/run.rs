@@ -117,7 +117,7 @@ fn generation_settings_that_cannot_be_followed_are_refused() {
     let model = arg(dir.path());
     for (settings, why) in [
         (json!({ "num_beams": 0 }), "`num_beams` is 0, expected a number from 1 to 1024"),
-        (json!({ "decoder_start_token_id": 99999 }), "`decoder_start_token_id` is 99999, of"),
+        (json!({ "decoder_start_token_id": 99999 }), "a text is to begin with token 99999 of"),
     ] {
         write_json(&dir.path().join("generation_config.json"), &settings);
         let said = run(&["run", &model, "a"]).refused();

@@ -53,6 +53,7 @@ pub fn run(
         settings.speech = speech_of(&tokenizer, start, pair);
     }
     let prompt = Prompt::new(args, &settings, start)?;
+    loaded.writes(prompt.languages.iter().map(|(_, id)| *id).chain(prompt.tokens(None, None)))?;
     let window = 2 * audio.max_len;
     let listener = Listener { args, env, loaded, pair, audio, tokenizer, settings, prompt, window };
     for file in &args.inputs {
