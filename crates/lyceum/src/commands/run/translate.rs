@@ -25,6 +25,10 @@ pub fn run(
     env: &Env,
     (loaded, pair): (&Loaded, &EncoderDecoder),
 ) -> Result<Exit, Failure> {
+    if loaded.dir.join("target_vocab.json").exists() {
+        let problem = format!("`{}` has a vocabulary for each language", loaded.dir.display());
+        return Err(Failure::new(problem).hint("models with a common `vocab.json` are run"));
+    }
     let tokenizer = loaded.tokenizer()?;
     let (settings, prefix) = loaded.settings(args.task.as_deref())?;
     let start = settings.start.ok_or_else(|| {
