@@ -174,8 +174,13 @@ fn pairs_of_texts_come_as_json_lines() {
         let said = classify(line).refused();
         assert!(said.contains(why) && said.contains("hint: a line is an object"), "{said}");
     }
-    let said = run(&["run", &model, "a", "--out", "a.npy"]).refused();
-    assert!(said.contains("`--out` is for embeddings"), "{said}");
+    let marian = marian();
+    for model in [&model, &arg(marian.path())] {
+        let said = run(&["run", model, "a", "--out", "a.npy"]).refused();
+        assert!(said.contains("`--out` is for embeddings"), "{said}");
+        let said = run(&["run", model, "a", "--timestamps"]).stderr;
+        assert!(said.contains("warning: --timestamps has no effect with this model"), "{said}");
+    }
 }
 
 /// A model of speech that knows two languages, with a window of a second.
