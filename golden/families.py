@@ -35,13 +35,16 @@ import json
 import pathlib
 import sys
 
+from cases import CASES, WITH_V4
+
+# The folder of this script has another's name in it.
+sys.path = [path for path in sys.path if pathlib.Path(path or ".").resolve() != pathlib.Path(__file__).resolve().parent]
+
 import torch
 import transformers
 from safetensors.torch import save_file
 from transformers.core_model_loading import revert_weight_conversion
 from transformers.utils import ModelOutput
-
-from cases import CASES, WITH_V4
 
 
 def build(case):

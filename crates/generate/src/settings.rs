@@ -220,7 +220,12 @@ impl Said<'_> {
         Ok(Some(Sampling {
             repetition_penalty: self.repetition_penalty()?,
             temperature: self.real("temperature")?.unwrap_or(1.0).max(0.0),
-            top_k: self.size("top_k")?.filter(|k| *k > 0),
+            // What `transformers` does where nothing is said.
+            top_k: if self.0.contains_key("top_k") {
+                self.size("top_k")?.filter(|k| *k > 0)
+            } else {
+                Some(50)
+            },
             top_p: self.real("top_p")?.filter(|p| *p > 0.0 && *p < 1.0),
             min_p: self.real("min_p")?.filter(|p| *p > 0.0 && *p <= 1.0),
         }))

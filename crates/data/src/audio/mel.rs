@@ -7,8 +7,8 @@
 //!
 //! X is the Fourier transform of frames of 25 ms, 10 ms apart, under Hann's window; w are triangles
 //! of equal area, evenly spaced on Slaney's mel scale ("Auditory Toolbox", Interval Research
-//! Technical Report 1998-010). Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision",
-//! arXiv:2212.04356, section 2.2.
+//! Technical Report 1998-010). Radford et al., "Robust Speech Recognition via Large-Scale Weak
+//! Supervision", arXiv:2212.04356, section 2.2.
 
 use std::sync::Arc;
 

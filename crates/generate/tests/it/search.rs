@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::Weights;
 use generate::{
-    Beams, Choice, Draw, Finish, Found, GenerateError, Sampling, Search, Segment, Settings, Sound,
-    Source, encode, find, transcribe,
+    Beams, Choice, Decoder, Draw, Finish, Found, GenerateError, Sampling, Search, Segment,
+    Settings, Sound, Source, encode, find, transcribe,
 };
 use models::Model;
 use nn::Memory;
 use serde_json::Value;
 use tensor::{Device, Isa, Precision};
+use testing::{Tolerance, assert_close, same_for_any_threads};
 
 fn golden(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden").join(case)
@@ -254,5 +255,49 @@ fn a_search_where_everything_ends_or_the_context_is_full_ends() {
     }
     for found in look(0, vec![]) {
         assert_eq!((found.tokens.len(), found.finish, found.score), (0, Finish::Length, None));
+    }
+}
+
+#[test]
+fn what_a_decoder_scores_does_not_depend_on_how_it_is_shown() {
+    let ids = [1, 40, 9, 33, 12, 57, 4];
+    for name in ["t5", "bart", "marian", "whisper"] {
+        let case = Case::open(name);
+        // Rounding to 8 bits, block after block, on both sides.
+        for (precision, tolerance) in [(Precision::F32, 1e-4), (Precision::BF16, 6e-2)] {
+            let memory = match case.inputs() {
+                Inputs::Prompt(_) => unreachable!("a decoder"),
+                Inputs::Tokens(rows) => {
+                    encode((&case.model, &case.device, precision), &Source::Tokens(&rows[..1]))
+                }
+                Inputs::Frames([_, s, c], frames) => {
+                    let frames = case.device.tensor(&[1, s, c], &frames[..s * c]);
+                    encode((&case.model, &case.device, precision), &Source::Frames(frames))
+                }
+            };
+            let fresh = || {
+                let decoder = Decoder::new(&case.model, &case.device, precision, [1, ids.len()]);
+                decoder.reading(memory.clone())
+            };
+            let expected = fresh().advance(&ids).expect("finite");
+            for split in 1..ids.len() {
+                let mut decoder = fresh();
+                decoder.advance(&ids[..split]).expect("finite");
+                let found = decoder.advance(&ids[split..]).expect("finite");
+                assert_close(name, &found, &expected, Tolerance::both(tolerance));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_number_of_threads_changes_no_beam() {
+    for name in ["bart", "whisper"] {
+        let case = Case::open(name);
+        let inputs = case.inputs();
+        let settings = settings(&serde_json::json!({
+            "num_beams": 3, "decoder_start_token_id": 1, "eos_token_id": 43,
+        }));
+        same_for_any_threads(|| case.find(&inputs, &settings, 9));
     }
 }

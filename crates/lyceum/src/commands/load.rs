@@ -9,7 +9,6 @@ use clap::ValueEnum;
 use generate::{Settings, stack_of};
 use kernels::Isa;
 use models::{Architecture, Model};
-use nn::TokenEmbedConfig;
 use serde_json::{Map, Value};
 use tensor::Precision;
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
@@ -95,7 +94,10 @@ impl Loaded {
             ),
             _ => error.into(),
         })?;
-        let vocab_size = self.read_tokens().map_or(usize::MAX, |tokens| tokens.vocab_size);
+        // Encoder-decoders of others come with a token too many (the mask of BART): there the
+        // tokens of each text are looked at.
+        let stack = self.model.architecture.stack();
+        let vocab_size = stack.map_or(usize::MAX, |stack| stack.config().tokens().vocab_size);
         let n = tokenizer.vocab_size();
         if n > vocab_size {
             let dir = self.dir.display();
@@ -104,19 +106,6 @@ impl Loaded {
             return Err(Failure::new(problem).hint("copy the tokenizer the model was trained with"));
         }
         Ok(tokenizer)
-    }
-
-    /// How the tokens come in that are made of a text: those that an encoder reads, of sound those
-    /// that the decoder writes.
-    fn read_tokens(&self) -> Option<&TokenEmbedConfig> {
-        match &self.model.architecture {
-            Architecture::Stack(stack) => stack.config().embed.tokens(),
-            Architecture::EncoderDecoder(pair) => {
-                let config = pair.config();
-                config.encoder.embed.tokens().or(config.decoder.embed.tokens())
-            }
-            Architecture::DualEncoder(_) => None,
-        }
     }
 
     /// How the model is to be run, by its `generation_config.json`, else its `config.json`; with
@@ -160,12 +149,24 @@ impl Loaded {
             Failure::new(format!("{what} cannot be followed: {error}"))
                 .hint("correct them in `generation_config.json`, else `config.json`")
         })?;
-        let vocab_size = stack_of(&self.model).config().tokens().vocab_size;
-        if let Some(token) = settings.start.filter(|id| *id as usize >= vocab_size) {
-            let problem = format!("`decoder_start_token_id` is {token}, of {vocab_size} tokens");
-            return Err(Failure::new(problem).hint("correct it in `generation_config.json`"));
-        }
         Ok((settings, prefix))
+    }
+
+    /// Refuses tokens that what writes does not know.
+    ///
+    /// # Errors
+    /// With the first of them.
+    pub fn writes(&self, tokens: impl IntoIterator<Item = u32>) -> Result<(), Failure> {
+        let vocab_size = stack_of(&self.model).config().tokens().vocab_size;
+        match tokens.into_iter().find(|id| *id as usize >= vocab_size) {
+            None => Ok(()),
+            Some(token) => {
+                let problem = format!("a text is to begin with token {token} of {vocab_size}");
+                let hint = "correct the model's `generation_config.json`, or copy the tokenizer \
+                    that it was trained with";
+                Err(Failure::new(problem).hint(hint))
+            }
+        }
     }
 
     /// Refuses a model that does not score the next token of a text: what has an encoder needs

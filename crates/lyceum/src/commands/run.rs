@@ -27,11 +27,53 @@ pub fn run(args: &Run, env: &Env) -> Result<Exit, Failure> {
             Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
         }
         Architecture::EncoderDecoder(pair) => match &pair.config().encoder.embed {
-            EmbedConfig::Audio(audio) => transcribe::run(args, env, (&loaded, pair, audio)),
+            EmbedConfig::Audio(audio) => {
+                check_options(args, env, Reads::Sound)?;
+                transcribe::run(args, env, (&loaded, pair, audio))
+            }
             EmbedConfig::Token(_) | EmbedConfig::Patch(_) => {
+                check_options(args, env, Reads::TextToWrite)?;
                 translate::run(args, env, (&loaded, pair))
             }
         },
-        Architecture::Stack(_) | Architecture::DualEncoder(_) => text::run(args, env, &loaded),
+        Architecture::Stack(_) | Architecture::DualEncoder(_) => {
+            check_options(args, env, Reads::Text)?;
+            text::run(args, env, &loaded)
+        }
     }
+}
+
+/// What a model reads, and whether it writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Text,
+    TextToWrite,
+    Sound,
+}
+
+/// Says which options are of no use with such a model; a file that would not be written is refused.
+fn check_options(args: &Run, env: &Env, reads: Reads) -> Result<(), Failure> {
+    let (writes, hears) = (reads != Reads::Text, reads == Reads::Sound);
+    if writes && args.out.is_some() {
+        return Err(Failure::new("`--out` is for embeddings, and the model makes none")
+            .hint("leave it out: what the model says is written to standard output"));
+    }
+    let search = &args.search;
+    let draws = [search.temperature, search.top_p, search.min_p, search.repetition_penalty];
+    let searches = search.beams.is_some()
+        || search.max_tokens.is_some()
+        || search.top_k.is_some()
+        || draws.iter().any(Option::is_some);
+    for (option, is_given, is_used) in [
+        ("--jsonl", args.jsonl, !hears),
+        ("--task", args.task.is_some(), writes),
+        ("--language", args.language.is_some(), hears),
+        ("--timestamps", args.timestamps, hears),
+        ("an option of how to write", searches, writes),
+    ] {
+        if is_given && !is_used {
+            env.warn(&format!("{option} has no effect with this model"));
+        }
+    }
+    Ok(())
 }

@@ -117,7 +117,7 @@ fn generation_settings_that_cannot_be_followed_are_refused() {
     let model = arg(dir.path());
     for (settings, why) in [
         (json!({ "num_beams": 0 }), "`num_beams` is 0, expected a number from 1 to 1024"),
-        (json!({ "decoder_start_token_id": 99999 }), "`decoder_start_token_id` is 99999, of"),
+        (json!({ "decoder_start_token_id": 99999 }), "a text is to begin with token 99999 of"),
     ] {
         write_json(&dir.path().join("generation_config.json"), &settings);
         let said = run(&["run", &model, "a"]).refused();
@@ -174,8 +174,13 @@ fn pairs_of_texts_come_as_json_lines() {
         let said = classify(line).refused();
         assert!(said.contains(why) && said.contains("hint: a line is an object"), "{said}");
     }
-    let said = run(&["run", &model, "a", "--out", "a.npy"]).refused();
-    assert!(said.contains("`--out` is for embeddings"), "{said}");
+    let marian = marian();
+    for model in [&model, &arg(marian.path())] {
+        let said = run(&["run", model, "a", "--out", "a.npy"]).refused();
+        assert!(said.contains("`--out` is for embeddings"), "{said}");
+        let said = run(&["run", model, "a", "--timestamps"]).stderr;
+        assert!(said.contains("warning: --timestamps has no effect with this model"), "{said}");
+    }
 }
 
 /// A model of speech that knows two languages, with a window of a second.

@@ -53,6 +53,7 @@ pub fn run(
         settings.speech = speech_of(&tokenizer, start, pair);
     }
     let prompt = Prompt::new(args, &settings, start)?;
+    loaded.writes(prompt.languages.iter().map(|(_, id)| *id).chain(prompt.tokens(None, None)))?;
     let window = 2 * audio.max_len;
     let listener = Listener { args, env, loaded, pair, audio, tokenizer, settings, prompt, window };
     for file in &args.inputs {
@@ -189,15 +190,15 @@ impl Listener<'_> {
         search.rules.timestamps = times;
         let mut writing =
             Writing { listener: self, n_frames, text: String::new(), segments: vec![] };
-        let progress = self.progress(n_frames);
+        let mut progress = self.progress(n_frames);
         self.listen(&sound, &prompt, &search, |heard, segments| {
-            if let Some(progress) = &progress {
-                progress.borrow_mut().reached((heard / FRAMES_PER_S) as u64, "second");
+            if let Some(progress) = &mut progress {
+                progress.reached((heard / FRAMES_PER_S) as u64, "second");
             }
             writing.take(segments)
         })?;
         if let Some(progress) = progress {
-            progress.borrow().finish();
+            progress.finish();
         }
         let code = self.prompt.languages.iter().find(|(_, id)| Some(*id) == language);
         writing.end(file, code.map(|(name, _)| bare(name)))
@@ -235,11 +236,11 @@ impl Listener<'_> {
     }
 
     /// Shown where there is more than a window, and what is written does not show it itself.
-    fn progress(&self, n_frames: usize) -> Option<std::cell::RefCell<Progress>> {
+    fn progress(&self, n_frames: usize) -> Option<Progress> {
         let is_seen = io::stdout().is_terminal() && !self.args.json;
         let total = (n_frames / FRAMES_PER_S) as u64;
         let progress = || Progress::new(self.env, io::stderr().is_terminal(), 0, total);
-        (n_frames > self.window && !is_seen).then(|| progress().into())
+        (n_frames > self.window && !is_seen).then(progress)
     }
 }
 

@@ -25,12 +25,17 @@ pub fn run(
     env: &Env,
     (loaded, pair): (&Loaded, &EncoderDecoder),
 ) -> Result<Exit, Failure> {
+    if loaded.dir.join("target_vocab.json").exists() {
+        let problem = format!("`{}` has a vocabulary for each language", loaded.dir.display());
+        return Err(Failure::new(problem).hint("models with a common `vocab.json` are run"));
+    }
     let tokenizer = loaded.tokenizer()?;
     let (settings, prefix) = loaded.settings(args.task.as_deref())?;
     let start = settings.start.ok_or_else(|| {
         Failure::new("the model's files do not say what a text starts from")
             .hint("add `decoder_start_token_id` to its `generation_config.json`")
     })?;
+    loaded.writes([start])?;
     let writer = Writer { args, env, loaded, pair, tokenizer, settings, prefix, start };
     in_batches(args, |first, inputs| writer.write(first, inputs))?;
     Ok(Exit::Done)
@@ -89,6 +94,12 @@ impl Writer<'_> {
             let start = input.start();
             let problem = format!("`{start}..` has {n} tokens, the model reads {max_len}");
             return Err(Failure::new(problem).hint("cut the text into parts"));
+        }
+        let vocab_size = self.pair.config().encoder.tokens().vocab_size;
+        if let Some(id) = ids.iter().find(|id| **id as usize >= vocab_size) {
+            let token = self.tokenizer.token(*id).unwrap_or_default();
+            let problem = format!("the model does not know the token `{token}` of a text");
+            return Err(Failure::new(problem).hint("copy the tokenizer it was trained with"));
         }
         if ids.is_empty() {
             return Err(Failure::new("a text is empty, and the model adds no token to it")
