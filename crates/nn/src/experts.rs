@@ -179,9 +179,14 @@ mod tests {
         let refusal = |config: TransformerConfig| config.check().expect_err("wrong").to_string();
         let base = ExpertsConfig::base(4, 5, 8);
         assert_eq!(refusal(with(base.clone())), "`per_token`: 5 of 4 experts");
+        let many = ExpertsConfig { n_experts: 1 << 24, per_token: 2, ..base.clone() };
+        let said = "`n_experts`: 16777216 in 2 layers are more than 65536";
+        assert_eq!(refusal(with(many)), said);
         let huge =
-            ExpertsConfig { n_experts: 1 << 24, per_token: 2, d_ff: 1 << 24, ..base.clone() };
-        assert!(refusal(with(huge)).starts_with("`n_experts`: a matrix [562949953421312, 24]"));
+            ExpertsConfig { n_experts: 1 << 15, per_token: 2, d_ff: 1 << 24, ..base.clone() };
+        let wide = TransformerConfig::base(2, 4096, 4, 50);
+        let huge = TransformerConfig { experts: Some(huge), ..wide };
+        assert!(refusal(huge).starts_with("`n_experts`: a matrix [1099511627776, 4096]"));
         let every = ExpertsConfig { every: 0, per_token: 2, ..base };
         assert_eq!(refusal(with(every)), "`every`: must be at least 1");
     }
