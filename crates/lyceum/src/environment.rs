@@ -22,11 +22,15 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use kernels::Isa;
+use rayon::ThreadPool;
 use tensor::Device;
 
 use crate::cli::{Global, n_threads};
 use crate::commands::table::printable;
-use crate::failure::Failure;
+use crate::failure::{Context as _, Failure};
+
+/// What the main thread has, and a deep call may need.
+const STACK_BYTES: usize = 8 << 20;
 
 /// How much is said on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -148,6 +152,16 @@ impl Env {
         let word = if self.color { "\u{1b}[1;33mwarning:\u{1b}[0m" } else { "warning:" };
         let _ = writeln!(io::stderr(), "{word} {}", printable(message, true));
     }
+}
+
+/// Threads that compute.
+///
+/// # Errors
+/// Where they cannot be started.
+pub fn pool(n: usize) -> Result<ThreadPool, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
+    pool.context(format!("failed to start {n} threads"))
+        .map_err(|failure| failure.hint("ask for fewer with `--threads`"))
 }
 
 /// Whether standard error is a terminal that may be coloured.

@@ -32,7 +32,7 @@ use clap::Parser;
 
 use crate::cli::Cli;
 use crate::environment::Env;
-use crate::failure::{Context, Exit, Failure};
+use crate::failure::{Exit, Failure};
 
 fn main() -> ExitCode {
     let ended = match Cli::try_parse() {
@@ -50,21 +50,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// What the main thread has, and a deep call may need.
-const STACK_BYTES: usize = 8 << 20;
-
 /// Runs the command on the threads that compute: as one of them, for a thread outside would be put
 /// to sleep and woken at every kernel.
 fn run(cli: &Cli) -> Result<Exit, Failure> {
     let env = Env::new(&cli.global)?;
-    let n = env.n_threads;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(n).stack_size(STACK_BYTES).build();
-    pool.context(format!("failed to start {n} threads"))
-        .map_err(|failure| failure.hint("ask for fewer with `--threads`"))?
-        .install(|| {
-            let began = Instant::now();
-            let ended = commands::run(&cli.command, &env);
-            env.debug(|| format!("ended after {:.2?}", began.elapsed()));
-            ended
-        })
+    environment::pool(env.n_threads)?.install(|| {
+        let began = Instant::now();
+        let ended = commands::run(&cli.command, &env);
+        env.debug(|| format!("ended after {:.2?}", began.elapsed()));
+        ended
+    })
 }

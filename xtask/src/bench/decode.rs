@@ -148,7 +148,7 @@ impl Words {
             samples.add(name, number(&peer, "seconds")?);
         }
         // The whole process: its start, the load of the model and the text of all vectors, too.
-        let mut run = binary(&["run", mini_lm, "-", "--threads", "2"]);
+        let mut run = binary(&["run", mini_lm, "-", "--threads", "2", "--precision", "bf16"]);
         run.stdin(fs::File::open(&self.lines)?);
         samples.add("embed", seconds(&mut run)?);
         Ok(())

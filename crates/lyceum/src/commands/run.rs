@@ -6,6 +6,7 @@ mod searching;
 mod text;
 mod transcribe;
 mod translate;
+mod workers;
 
 use models::Architecture;
 use nn::EmbedConfig;

@@ -3,16 +3,16 @@
 //!
 //! ```text
 //! z = h W^T + b,    loss[r] = logsumexp(z[r]) - sum over v of t[r, v] z[r, v]
-//! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h,
-//! db += sum over rows of dz
+//! dz = w[r] (softmax(z[r]) - t[r]),    dh = dz W,    dW += dz^T h
+//! db += sum over r of dz[r]
 //! ```
 //!
 //! `t` is one at the target (smoothed: `1 - s` there and `s / V` everywhere). While the tape
 //! records, a chunk's gradients are formed as soon as its logits are, so that backward only hands
 //! `dh` on.
 //!
-//! Shapes: `h` `[.., D]`, `W` `[V, D]`, `b` `[V]`, targets and row weights `[R]`. Label smoothing: Szegedy et
-//! al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
+//! Shapes: `h` `[.., D]`, `W` `[V, D]`, `b` `[V]`, targets and row weights `[R]`. Label smoothing:
+//! Szegedy et al., "Rethinking the Inception Architecture", arXiv:1512.00567, section 7.
 
 use std::ops::{AddAssign, Range};
 

@@ -50,12 +50,13 @@ impl Input {
     }
 }
 
-/// Hands the inputs to `each`, at most `args.batch` at a time, with the number of the first.
+/// Hands the inputs to `each`, at most `n` at a time, with the number of the first.
 ///
 /// # Errors
 /// Where a line is refused, or `each` fails.
 pub fn in_batches(
     args: &Run,
+    n: usize,
     mut each: impl FnMut(usize, &[Input]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut batch = Vec::new();
@@ -63,7 +64,7 @@ pub fn in_batches(
     let mut take = |input: Option<Input>| {
         let is_end = input.is_none();
         batch.extend(input);
-        if batch.len() == args.batch || (is_end && !batch.is_empty()) {
+        if batch.len() == n || (is_end && !batch.is_empty()) {
             each(n_done, &batch)?;
             n_done += batch.len();
             batch.clear();

@@ -1,15 +1,17 @@
 //! What the head of a model of texts does: embed, fill in masks, classify.
 
-use std::fmt::Write as _;
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use nn::{Context, Head, Mask};
+use rayon::prelude::*;
 use serde_json::{Value, json};
-use tensor::{Tape, Var};
+use tensor::{Device, Tape, Var};
 use tokenize::{Encoded, Tokenizer};
 
 use super::inputs::{Input, in_batches};
 use super::npy::Npy;
+use super::workers::Workers;
 use crate::cli::{Pooling, Run};
 use crate::commands::load::Loaded;
 use crate::commands::print;
@@ -35,13 +37,18 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
         }
         out = Some(Npy::create(path, loaded.model.stack().config().trunk.d_model)?);
     }
-    let mut model = Runner { args, env, loaded, tokenizer, what, out };
-    in_batches(args, |_, inputs| model.texts(inputs))?;
+    let mut model = Runner { args, env, device: env.device(), loaded, tokenizer, what, out };
+    // Texts of about one length go through the model together, so that little of it is padding.
+    let window = if args.batch == 1 { 1 } else { WINDOW * args.batch };
+    in_batches(args, window, |_, inputs| model.texts(inputs))?;
     if let Some(out) = model.out {
         env.say(&format!("{} embeddings", out.finish()?));
     }
     Ok(Exit::Done)
 }
+
+/// Batches that are read before the first one runs.
+const WINDOW: usize = 32;
 
 /// What the head does.
 #[derive(Clone, Copy)]
@@ -76,6 +83,8 @@ impl What {
 struct Runner<'r> {
     args: &'r Run,
     env: &'r Env,
+    /// One for all batches: what one gives back, the next one takes.
+    device: Device,
     loaded: &'r Loaded,
     tokenizer: &'r Tokenizer,
     what: What,
@@ -83,76 +92,101 @@ struct Runner<'r> {
     out: Option<Npy>,
 }
 
+/// What comes of a text.
+enum Answer {
+    /// What goes to a file.
+    Vector(Vec<f32>),
+    /// Lines of text or JSON.
+    Said(String),
+}
+
 impl Runner<'_> {
-    /// Runs some texts at once, and prints what comes of each.
+    /// Runs some texts through the model, those of about one length together, and tells what comes
+    /// of each in the order they came in.
     fn texts(&mut self, inputs: &[Input]) -> Result<(), Failure> {
-        let encoded = self.encode(inputs)?;
-        let len = encoded.iter().map(|e| e.ids.len()).max().unwrap_or(0).max(1);
-        let shape = [inputs.len(), len];
-        let model = &self.loaded.model;
-        let width = model.stack().config().trunk.d_model;
-        let needed =
-            forward_bytes(model.stack(), self.loaded.precision, shape, width, (false, false));
+        let encoded: Vec<_> = inputs.par_iter().map(|input| self.encode(input)).collect();
+        let encoded = encoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let mut order: Vec<usize> = (0..inputs.len()).collect();
+        // The longest first: what does not fit into memory is refused before anything ran.
+        order.sort_by_key(|&i| Reverse(encoded[i].ids.len()));
+        let Some(longest) = order.first().map(|&i| encoded[i].ids.len()) else { return Ok(()) };
+        let needed = self.needed_bytes([self.args.batch.min(inputs.len()), longest])?;
+        let batches: Vec<&[usize]> = order.chunks(self.args.batch).collect();
+        let answers = Workers::new(self.env, batches.len(), needed)?.run(|i| {
+            let batch: Vec<_> = batches[i].iter().map(|&i| (&inputs[i], &encoded[i])).collect();
+            self.batch(&batch)
+        })?;
+        let mut answers: Vec<_> = order.iter().zip(answers.into_iter().flatten()).collect();
+        answers.sort_by_key(|(i, _)| **i);
+        let mut text = String::new();
+        for (_, answer) in answers {
+            match answer {
+                Answer::Vector(vector) => self.out.as_mut().expect("its place").push(&vector)?,
+                Answer::Said(lines) => text += &lines,
+            }
+        }
+        print(&text).map(|_| ())
+    }
+
+    /// What a forward pass takes.
+    fn needed_bytes(&self, shape: [usize; 2]) -> Result<u64, Failure> {
+        let (stack, precision) = (self.loaded.model.stack(), self.loaded.precision);
+        let width = stack.config().trunk.d_model;
+        let needed = forward_bytes(stack, precision, shape, width, (false, false));
         let hint = "give fewer lines at once with `--batch`, or shorter ones";
         machine::refuse_beyond_memory("the forward pass", needed, hint)?;
+        Ok(needed)
+    }
+
+    fn batch(&self, batch: &[(&Input, &Encoded)]) -> Result<Vec<Answer>, Failure> {
+        let len = batch.iter().map(|(_, e)| e.ids.len()).max().unwrap_or(0).max(1);
+        let shape = [batch.len(), len];
+        let model = &self.loaded.model;
         let padded = |of: fn(&Encoded) -> &[u32]| -> Arc<[u32]> {
-            let row = |e: &Encoded| {
+            let row = |(_, e): &(&Input, &Encoded)| {
                 let mut row = of(e).to_vec();
                 row.resize(len, 0);
                 row
             };
-            encoded.iter().flat_map(row).collect()
+            batch.iter().flat_map(row).collect()
         };
-        let segments: Arc<[u32]> =
-            encoded.iter().flat_map(|e| (0..len).map(|i| u32::from(i < e.ids.len()))).collect();
-        let device = self.env.device();
-        let tape = Tape::new(&device, &model.params, self.loaded.precision);
+        let is_text = |(_, e): &(_, &Encoded)| {
+            (0..len).map(|i| u32::from(i < e.ids.len())).collect::<Vec<_>>()
+        };
+        let segments: Arc<[u32]> = batch.iter().flat_map(is_text).collect();
+        let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
         let mut ctx = Context::plain(shape[0], len);
         ctx.call.mask = Mask { segments: Some(segments), keys_only: true };
         ctx.call.types = vec![Some(padded(|e| &e.type_ids))];
         let ids = padded(|e| &e.ids);
         let hidden = model.stack().forward(&tape, &ids, shape, &mut ctx);
-        let out = match self.what {
-            What::Embed => {
-                let vectors = self.embed(&hidden, &encoded);
-                if let Some(out) = &mut self.out {
-                    return vectors.iter().try_for_each(|vector| out.push(vector));
-                }
-                let line = |(input, vector): (&Input, &Vec<f32>)| {
-                    format!("{}\n", input.json("embedding", &json!(vector)))
-                };
-                inputs.iter().zip(&vectors).map(line).collect()
-            }
-            What::Classify => self.classify(&tape, &hidden, inputs),
-            What::Fill { mask } => self.fill((&tape, &hidden), mask, &encoded, inputs)?,
-        };
-        print(&out).map(|_| ())
+        match self.what {
+            What::Embed => Ok(self.embed(&hidden, batch)),
+            What::Classify => Ok(self.classify(&tape, &hidden, batch)),
+            What::Fill { mask } => self.fill((&tape, &hidden), mask, batch),
+        }
     }
 
-    fn encode(&self, inputs: &[Input]) -> Result<Vec<Encoded>, Failure> {
-        let max_len = self.loaded.max_len();
-        let encode = |input: &Input| {
-            let (text, pair) = (&*input.text, input.pair.as_deref());
-            let encoded = match self.what {
-                What::Fill { .. } => self.tokenizer.encode_for_model_with_specials(text, pair)?,
-                What::Embed | What::Classify => self.tokenizer.encode_for_model(text, pair)?,
-            };
-            let n = encoded.ids.len();
-            if n > max_len {
-                let start = input.start();
-                let problem = format!("`{start}..` has {n} tokens, the model's context {max_len}");
-                return Err(Failure::new(problem).hint("cut the text into parts"));
-            }
-            Ok(encoded)
+    fn encode(&self, input: &Input) -> Result<Encoded, Failure> {
+        let (text, pair) = (&*input.text, input.pair.as_deref());
+        let encoded = match self.what {
+            What::Fill { .. } => self.tokenizer.encode_for_model_with_specials(text, pair)?,
+            What::Embed | What::Classify => self.tokenizer.encode_for_model(text, pair)?,
         };
-        inputs.iter().map(encode).collect()
+        let (n, max_len) = (encoded.ids.len(), self.loaded.max_len());
+        if n > max_len {
+            let start = input.start();
+            let problem = format!("`{start}..` has {n} tokens, the model's context {max_len}");
+            return Err(Failure::new(problem).hint("cut the text into parts"));
+        }
+        Ok(encoded)
     }
 
     /// A vector a text.
-    fn embed(&self, hidden: &Var, encoded: &[Encoded]) -> Vec<Vec<f32>> {
+    fn embed(&self, hidden: &Var, batch: &[(&Input, &Encoded)]) -> Vec<Answer> {
         let &[_, len, d] = hidden.value().shape() else { panic!("{:?}", hidden.value().shape()) };
         let values = hidden.value().to_vec();
-        let pool = |(row, encoded): (&[f32], &Encoded)| {
+        let pool = |(row, (input, encoded)): (&[f32], &(&Input, &Encoded))| {
             let n = match self.args.pooling {
                 Pooling::Mean => encoded.ids.len().max(1),
                 Pooling::Cls => 1,
@@ -167,41 +201,46 @@ impl Runner<'_> {
                     *x /= length;
                 }
             }
-            vector
+            match &self.out {
+                Some(_) => Answer::Vector(vector),
+                None => Answer::Said(format!("{}\n", input.json("embedding", &json!(vector)))),
+            }
         };
-        values.chunks_exact(len * d).zip(encoded).map(pool).collect()
+        values.chunks_exact(len * d).zip(batch).map(pool).collect()
     }
 
-    fn classify<'a>(&'a self, tape: &Tape<'a>, hidden: &Var, inputs: &[Input]) -> String {
+    fn classify<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        hidden: &Var,
+        batch: &[(&Input, &Encoded)],
+    ) -> Vec<Answer> {
         let stack = self.loaded.model.stack();
         let Some((_, Head::Pooled(head))) = stack.heads.first() else { panic!("no classifier") };
         let scores = head.forward(tape, hidden).value().to_vec();
-        let n = scores.len() / inputs.len();
+        let n = scores.len() / batch.len();
         let config = self.loaded.model.config.family().to_json();
         let label = |i: usize| {
             let said = config["id2label"][i.to_string()].as_str();
             said.map_or_else(|| format!("LABEL_{i}"), str::to_owned)
         };
-        let mut out = String::new();
-        for (scores, input) in scores.chunks_exact(n).zip(inputs) {
+        let answer = |(scores, (input, _)): (&[f32], &(&Input, _))| {
             let likely = likeliest(scores, self.args.top);
             let named: Vec<_> = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
-            self.say(&mut out, input, &named);
-        }
-        out
+            Answer::Said(self.line(input, &named))
+        };
+        scores.chunks_exact(n).zip(batch).map(answer).collect()
     }
 
     fn fill<'a>(
         &'a self,
         (tape, hidden): (&Tape<'a>, &Var),
         mask: u32,
-        encoded: &[Encoded],
-        inputs: &[Input],
-    ) -> Result<String, Failure> {
+        batch: &[(&Input, &Encoded)],
+    ) -> Result<Vec<Answer>, Failure> {
         let len = hidden.value().shape()[1];
-        let mut out = String::new();
         let head = self.loaded.model.stack().token_head().expect("it fills in masks");
-        for (row, (encoded, input)) in encoded.iter().zip(inputs).enumerate() {
+        let answer = |(row, (input, encoded)): (usize, &(&Input, &Encoded))| {
             let masks = encoded.ids.iter().enumerate().filter(|(_, id)| **id == mask);
             let at: Arc<[u32]> = masks.map(|(i, _)| (row * len + i) as u32).collect();
             if at.is_empty() {
@@ -211,29 +250,28 @@ impl Runner<'_> {
                 return Err(Failure::new(problem).hint("put it where a word is missing"));
             }
             let logits = head.logits(tape, &tape.select_rows(hidden, &at)).value().to_vec();
-            for scores in logits.chunks_exact(logits.len() / at.len()) {
+            let lines = logits.chunks_exact(logits.len() / at.len()).map(|scores| {
                 let token = |i: usize| self.tokenizer.decode(&[i as u32]).unwrap_or_default();
                 let likely = likeliest(scores, self.args.top);
                 let named: Vec<_> = likely.into_iter().map(|(i, p)| (token(i), p)).collect();
-                self.say(&mut out, input, &named);
-            }
-        }
-        Ok(out)
+                self.line(input, &named)
+            });
+            Ok(Answer::Said(lines.collect()))
+        };
+        batch.iter().enumerate().map(answer).collect()
     }
 
     /// One line of what is likely.
-    fn say(&self, out: &mut String, input: &Input, named: &[(String, f32)]) {
+    fn line(&self, input: &Input, named: &[(String, f32)]) -> String {
         if self.args.json {
             let named: Vec<Value> =
                 named.iter().map(|(name, p)| json!({ "name": name, "p": p })).collect();
-            let _ = writeln!(out, "{}", input.json("likely", &named.into()));
-        } else {
-            let named: Vec<_> = named
-                .iter()
-                .map(|(name, p)| format!("{} {:.1} %", printable(name.trim(), false), 100.0 * p))
-                .collect();
-            let _ = writeln!(out, "{}", named.join(", "));
+            return format!("{}\n", input.json("likely", &named.into()));
         }
+        let word = |(name, p): &(String, f32)| {
+            format!("{} {:.1} %", printable(name.trim(), false), 100.0 * p)
+        };
+        named.iter().map(word).collect::<Vec<_>>().join(", ") + "\n"
     }
 }
 

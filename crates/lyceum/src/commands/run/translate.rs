@@ -37,7 +37,7 @@ pub fn run(
     })?;
     loaded.writes([start])?;
     let writer = Writer { args, env, loaded, pair, tokenizer, settings, prefix, start };
-    in_batches(args, |first, inputs| writer.write(first, inputs))?;
+    in_batches(args, args.batch, |first, inputs| writer.write(first, inputs))?;
     Ok(Exit::Done)
 }
 
