@@ -57,6 +57,18 @@ impl<'m> Decoder<'m> {
         self.cache.is_empty()
     }
 
+    /// Forgets what the rows saw behind the first `len` positions, and has room for `capacity`.
+    ///
+    /// # Panics
+    /// When there is no room for what is left.
+    pub fn rewind(&mut self, len: usize, capacity: usize) {
+        self.cache.truncate(len);
+        if self.cache.capacity() < capacity {
+            let rows: Vec<usize> = (0..self.batch()).collect();
+            self.cache = self.cache.select(self.device, &rows, capacity);
+        }
+    }
+
     /// Goes on with rows that have seen what `rows` have, and room for `capacity` positions.
     ///
     /// # Panics

@@ -76,8 +76,8 @@ fn uniform(seed: u64, row: usize, position: usize) -> f32 {
     unit_f32(philox4x32(counter, [seed as u32, (seed >> 32) as u32])[0])
 }
 
-/// Shows `prompt` to every row of the decoder, each of which then stands for `n` rows with room for
-/// `capacity` positions; the logits `[B n, V]` after it.
+/// Shows every row of the decoder what it has not seen of `prompt`, each of which then stands for
+/// `n` rows with room for `capacity` positions; the logits `[B n, V]` after it.
 pub(crate) fn prefill(
     decoder: &mut Decoder,
     prompt: &[u32],
@@ -85,7 +85,7 @@ pub(crate) fn prefill(
     capacity: usize,
 ) -> Result<Vec<f32>, GenerateError> {
     let batch = decoder.batch();
-    let logits = decoder.advance(&prompt.repeat(batch))?;
+    let logits = decoder.advance(&prompt[decoder.len()..].repeat(batch))?;
     if n == 1 {
         return Ok(logits);
     }
@@ -98,8 +98,8 @@ pub(crate) fn prefill(
 }
 
 /// Draws tokens behind `prompt` until every row has ended; `each` sees row and token, and may stop
-/// a row. The decoder has room for the prompt; where it goes on with a sample a row, for the rest,
-/// too.
+/// a row. The decoder may have seen a beginning of the prompt, and has room for all of it; where it
+/// goes on with a sample a row, for the rest, too.
 ///
 /// Returns why each row ended, those of one row of the decoder side by side.
 ///
@@ -107,10 +107,10 @@ pub(crate) fn prefill(
 /// When the model's scores are not finite; what `each` has seen stays.
 ///
 /// # Panics
-/// When the prompt is empty, longer than the model's context or has a token that the model does not
-/// know, or no row is asked for.
+/// When the prompt is empty, seen as a whole, longer than the model's context or has a token that
+/// the model does not know, or no row is asked for.
 pub fn draw(
-    mut decoder: Decoder,
+    decoder: &mut Decoder,
     prompt: &[u32],
     (search, how): (&Search, &Draw),
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
@@ -124,7 +124,7 @@ pub fn draw(
     let mut finish: Vec<Option<Finish>> = vec![None; n];
     for made in 0..room {
         let mut logits = if made == 0 {
-            prefill(&mut decoder, prompt, how.n_samples, prompt.len() + room - 1)?
+            prefill(decoder, prompt, how.n_samples, prompt.len() + room - 1)?
         } else {
             // An ended row is fed its last token: rows of a batch do not see each other.
             let last: Vec<u32> = rows.iter().map(|row| row[row.len() - 1]).collect();
@@ -190,7 +190,7 @@ pub fn find(
         Choice::Draw(how) => how,
     };
     let mut rows = vec![vec![]; batch * n];
-    let finish = draw(decoder, prompt, (search, how), |row, token| {
+    let finish = draw(&mut decoder, prompt, (search, how), |row, token| {
         rows[row].push(token);
         ControlFlow::Continue(())
     })?;
@@ -209,8 +209,8 @@ pub struct Request {
     pub sampling: Sampling,
     /// Equal seeds, equal text.
     pub seed: u64,
-    /// Ends a row, and is not part of it.
-    pub end: Option<u32>,
+    /// Each ends a row, and is not part of it.
+    pub ends: Vec<u32>,
     /// Rows that go on from the same prompt.
     pub n_samples: usize,
 }
@@ -234,11 +234,11 @@ pub fn generate(
     request: &Request,
     each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
-    let &Request { ref prompt, max_tokens, sampling, seed, end, n_samples } = request;
+    let &Request { ref prompt, max_tokens, sampling, seed, ref ends, n_samples } = request;
     let capacity = request.capacity(model.stack().config().tokens().max_len);
     let room = if n_samples == 1 { capacity } else { prompt.len() };
-    let decoder = Decoder::new(model, device, precision, [1, room]);
-    let search = Search { max_tokens, ends: end.into_iter().collect(), rules: Rules::default() };
+    let mut decoder = Decoder::new(model, device, precision, [1, room]);
+    let search = Search { max_tokens, ends: ends.clone(), rules: Rules::default() };
     let how = Draw { sampling, seed, n_samples, first_row: 0 };
-    draw(decoder, prompt, (&search, &how), each)
+    draw(&mut decoder, prompt, (&search, &how), each)
 }

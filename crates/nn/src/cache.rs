@@ -51,6 +51,11 @@ impl KvCache {
         self.batch
     }
 
+    /// Positions that there is room for in every row.
+    pub fn capacity(&self) -> usize {
+        self.layers.first().map_or(0, |layer| layer.key.shape()[2])
+    }
+
     /// What each of `rows` holds, in this order, with room for `capacity` positions.
     ///
     /// # Panics

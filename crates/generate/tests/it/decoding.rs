@@ -22,7 +22,7 @@ fn request(prompt: &[u32]) -> Request {
         max_tokens: 8,
         sampling: Sampling::GREEDY,
         seed: 1,
-        end: None,
+        ends: vec![],
         n_samples: 1,
     }
 }
@@ -176,7 +176,7 @@ fn a_row_that_ended_does_not_disturb_the_others() {
         Request { sampling: Sampling::default(), n_samples: 3, ..request(&prompt(&model, 5)) };
     let rows = write(&model, &free).0;
     let end = rows[1][2];
-    let (cut, finish) = write(&model, &Request { end: Some(end), ..free });
+    let (cut, finish) = write(&model, &Request { ends: vec![end], ..free });
     for (row, (found, whole)) in cut.iter().zip(&rows).enumerate() {
         // The end itself is not part of a row.
         let n = whole.iter().position(|&token| token == end).unwrap_or(whole.len());

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ::checkpoint::{OsDisk, atomic};
-use ::generate::Request;
+use ::generate::{Decoder, Draw, Search, draw};
 use serde_json::json;
 use tokenize::{Chat as Conversation, ChatTemplate, Message, Tokenizer};
 
@@ -31,6 +31,12 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
     let tokenizer = loaded.tokenizer()?;
     let template = loaded.chat_template(&tokenizer)?;
     let device = env.device();
+    let mut heard = Heard {
+        decoder: Decoder::new(&loaded.model, &device, loaded.precision, [1, 0]),
+        tokens: vec![],
+    };
+    let search =
+        Search { max_tokens: args.max_tokens, ends: loaded.ends(&tokenizer)?, ..Search::default() };
     let mut talk = Talk { args, template: &template, tokenizer: &tokenizer, messages: vec![] };
     talk.reset();
     if let Some(path) = &args.load {
@@ -67,49 +73,68 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
             }
             text => talk.messages.push(Message::new("user", text)),
         }
-        let request = Request {
-            prompt: talk.prompt(&loaded)?,
-            max_tokens: args.max_tokens,
-            sampling,
-            seed: args.seed.wrapping_add(talk.messages.len() as u64),
-            end: loaded.end(&tokenizer),
-            n_samples: 1,
-        };
-        let answer = answer((&loaded, &tokenizer), &device, &request)?;
+        let prompt = talk.prompt(&loaded)?;
+        let n = heard.keep(&prompt, loaded.max_len().min(prompt.len() + args.max_tokens));
+        env.debug(|| format!("{n} of {} tokens were read before", prompt.len()));
+        let seed = args.seed.wrapping_add(talk.messages.len() as u64);
+        let how = Draw { sampling, seed, n_samples: 1, first_row: 0 };
+        let answer = heard.answer(&tokenizer, &prompt, (&search, &how))?;
         talk.messages.push(Message::new("assistant", &answer));
     }
     Ok(Exit::Done)
 }
 
-/// Streams one answer to standard output, and returns it.
-fn answer(
-    (loaded, tokenizer): (&Loaded, &Tokenizer),
-    device: &tensor::Device,
-    request: &Request,
-) -> Result<String, Failure> {
-    let (mut text, mut stream) = (String::new(), tokenizer.decode_stream());
-    let on_terminal = io::stdout().is_terminal();
-    let mut failed = None;
-    let mut say = |piece: &str| {
-        text += piece;
-        print(&if on_terminal { printable(piece, true) } else { piece.to_owned() }).map(|_| ())
-    };
-    let model = (&loaded.model, device, loaded.precision);
-    let generated = ::generate::generate(model, request, |_, token| {
-        let pushed = stream.push(token).map_err(Failure::from).and_then(|piece| say(&piece));
-        match pushed {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(failure) => {
-                failed = Some(failure);
-                ControlFlow::Break(())
+/// What the model has read and written.
+struct Heard<'m> {
+    decoder: Decoder<'m>,
+    tokens: Vec<u32>,
+}
+
+impl Heard<'_> {
+    /// Forgets what is no beginning of `prompt`, and makes room for `capacity` positions; how many
+    /// tokens of it are left.
+    fn keep(&mut self, prompt: &[u32], capacity: usize) -> usize {
+        let same = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        // Something is left to be read: what follows is scored by it.
+        let n = same.min(prompt.len() - 1);
+        self.decoder.rewind(n, capacity);
+        n
+    }
+
+    /// Streams one answer to standard output, and returns it.
+    fn answer(
+        &mut self,
+        tokenizer: &Tokenizer,
+        prompt: &[u32],
+        how: (&Search, &Draw),
+    ) -> Result<String, Failure> {
+        let (mut text, mut stream) = (String::new(), tokenizer.decode_stream());
+        let on_terminal = io::stdout().is_terminal();
+        let mut failed = None;
+        let mut say = |piece: &str| {
+            text += piece;
+            print(&if on_terminal { printable(piece, true) } else { piece.to_owned() }).map(|_| ())
+        };
+        self.tokens = prompt.to_vec();
+        let drawn = draw(&mut self.decoder, prompt, how, |_, token| {
+            self.tokens.push(token);
+            let pushed = stream.push(token).map_err(Failure::from).and_then(|piece| say(&piece));
+            match pushed {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(failure) => {
+                    failed = Some(failure);
+                    ControlFlow::Break(())
+                }
             }
-        }
-    });
-    failed.map_or(Ok(()), Err)?;
-    generated?;
-    say(&stream.finish()?)?;
-    print("\n")?;
-    Ok(text)
+        });
+        // The last one was not shown to the model.
+        self.tokens.truncate(self.decoder.len());
+        failed.map_or(Ok(()), Err)?;
+        drawn?;
+        say(&stream.finish()?)?;
+        print("\n")?;
+        Ok(text)
+    }
 }
 
 /// A conversation.

@@ -39,7 +39,7 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
         max_tokens: args.max_tokens,
         sampling,
         seed: args.seed,
-        end: loaded.end(&tokenizer),
+        ends: loaded.ends(&tokenizer)?,
         n_samples: args.samples,
     };
     refuse_too_large(&request, args.beams.unwrap_or(args.samples), &loaded)?;
@@ -84,7 +84,7 @@ fn best(
 ) -> Result<Found, Failure> {
     let repetition_penalty = request.sampling.repetition_penalty;
     let beams = Choice::Beams(Beams { n, repetition_penalty, ..Beams::default() });
-    let ends = request.end.into_iter().collect();
+    let ends = request.ends.clone();
     let search = Search { max_tokens: request.max_tokens, ends, ..Search::default() };
     let mut found = ::generate::find(model, None, &request.prompt, (&search, &beams))?;
     Ok(found.swap_remove(0))

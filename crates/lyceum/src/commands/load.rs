@@ -210,6 +210,17 @@ impl Loaded {
         tokenizer.end_of_text().or(configured)
     }
 
+    /// Every id that ends a text: that one, and those of the generation settings, as models that
+    /// were taught to end a turn have them.
+    ///
+    /// # Errors
+    /// Where the settings cannot be followed.
+    pub fn ends(&self, tokenizer: &Tokenizer) -> Result<Vec<u32>, Failure> {
+        let mut ends = self.settings(None)?.0.ends;
+        ends.extend(self.end(tokenizer).filter(|end| !ends.contains(end)));
+        Ok(ends)
+    }
+
     /// The model's chat template.
     ///
     /// # Errors

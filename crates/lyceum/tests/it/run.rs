@@ -1,7 +1,9 @@
 //! What models do with texts and sounds: random ones, so that what is said is theirs alone.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 use checkpoint::OsDisk;
 use checkpoint::weights::{self, save_file};
@@ -10,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokenize::Tokenizer;
 
-use crate::fixture::{TEXT, arg, run, run_with_stdin};
+use crate::fixture::{Ran, TEXT, arg, lyceum, run, run_with_stdin};
 
 const LINES: &str = "It was a bright day.\nthe clocks\nIt was cold, and it was April in the town\n";
 
@@ -70,6 +72,72 @@ fn bert(class: &str) -> TempDir {
             "max_position_embeddings": 48, "num_labels": 3, "initializer_range": 0.3,
         })
     })
+}
+
+/// A chat in which standard error tells more.
+fn chat(model: &str, options: &[&str], turns: &str) -> Ran {
+    let mut command = lyceum(&[&["chat", model, "--greedy", "-n", "7"], options].concat());
+    let mut child = command
+        .env("LYCEUM_LOG", "debug")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    child.stdin.take().expect("piped").write_all(turns.as_bytes()).expect("taken");
+    Ran::new(child.wait_with_output().expect("ends"))
+}
+
+#[test]
+fn a_chat_reads_each_token_once_and_says_the_same() {
+    let dir = with_tokenizer("byte-level", |n| {
+        json!({
+            "model_type": "llama", "vocab_size": n, "hidden_size": 24, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 17,
+            "max_position_embeddings": 256, "initializer_range": 0.3,
+        })
+    });
+    let template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>";
+    fs::write(dir.path().join("chat_template.jinja"), template).expect("written");
+    let [one, two, again] = ["one", "two", "again"].map(|name| arg(dir.path().join(name)));
+    let model = arg(dir.path());
+    let (first, second) = ("It was a bright day.\n", "the clocks\n");
+    let whole = chat(&model, &[], &format!("{first}/save {one}\n{second}/save {two}\n"));
+    let read = |said: &str| -> Vec<[u32; 2]> {
+        let line = |line: &str| {
+            let rest = line.strip_prefix("debug: ")?.strip_suffix(" tokens were read before")?;
+            let (n, of) = rest.split_once(" of ")?;
+            Some([n, of].map(|n| n.parse().expect("a number")))
+        };
+        said.lines().filter_map(line).collect()
+    };
+    let counts = read(&whole.stderr);
+    assert!(counts.len() == 2 && counts[0][0] == 0, "{}", whole.stderr);
+    assert!(counts[1][0] >= counts[0][1] && counts[1][0] < counts[1][1], "{counts:?}");
+    let later = chat(&model, &["--load", &one], &format!("{second}/save {again}\n"));
+    assert_eq!(read(&later.stderr), [[0, counts[1][1]]]);
+    let [found, expected] = [again, two].map(|path| fs::read_to_string(path).expect("saved"));
+    assert_eq!(found, expected);
+    assert_eq!(found.lines().count(), 4);
+}
+
+#[test]
+fn what_ends_a_turn_is_said_by_the_generation_settings() {
+    let dir = with_tokenizer("byte-level", |n| {
+        json!({
+            "model_type": "llama", "vocab_size": n, "hidden_size": 24, "num_hidden_layers": 1,
+            "num_attention_heads": 4, "intermediate_size": 17, "initializer_range": 0.3,
+            "max_position_embeddings": 64,
+        })
+    });
+    let model = arg(dir.path());
+    let args = ["generate", &model, "--prompt", "It was", "--greedy", "-n", "9", "--json"];
+    assert_eq!(run(&args).json()["finish"], "length");
+    let every: Vec<usize> = (0..Tokenizer::load(dir.path()).expect("loads").vocab_size()).collect();
+    let settings = json!({ "eos_token_id": every });
+    write_json(&dir.path().join("generation_config.json"), &settings);
+    let ended = run(&args).json();
+    assert_eq!((&ended["finish"], &ended["n_tokens"]), (&json!("end"), &json!(0)));
 }
 
 #[test]

@@ -82,7 +82,7 @@ impl Observer for RunObserver<'_> {
             max_tokens: SAMPLE_TOKENS,
             sampling: Sampling { temperature: 0.8, top_k: Some(50), ..Sampling::default() },
             seed: step,
-            end: self.tokenizer.end_of_text(),
+            ends: self.tokenizer.end_of_text().into_iter().collect(),
             n_samples: 1,
         };
         let mut ids = vec![];
