@@ -143,7 +143,15 @@ fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tem
             apt
         }
     };
-    command::output(download.current_dir(archives.path()))?;
+    download.current_dir(archives.path());
+    if let Err(error) = command::output(&mut download) {
+        if !matches!(from, Debian) {
+            return Err(error);
+        }
+        // A fresh machine has no list of packages.
+        command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
+        command::output(&mut download)?;
+    }
     let archive = only_file(archives.path())?;
     let mut unpack = match archive.extension().and_then(|extension| extension.to_str()) {
         Some("whl") => {
