@@ -4,10 +4,11 @@
 //! is not byte for byte what this module would write is refused, so no flip in it goes unseen.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Component, Path};
 
+use mapped::MappedFile;
 use serde::{Deserialize, Serialize};
 
 use crate::{CheckpointError, Damage, atomic};
@@ -139,7 +140,7 @@ struct Version {
 impl FileRecord {
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(path)?)?;
+        hasher.update_rayon(&MappedFile::open(path)?);
         Ok(Self::from_hasher(&hasher))
     }
 
