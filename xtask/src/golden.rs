@@ -20,11 +20,11 @@ const FOLDERS: &[&str] = &[
 const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/gpt2.py", 0, "gpt2-tiny"),
     ("golden/seed.py", 0, "seed-tiny"),
-    ("golden/families.py", 0, "."),
+    ("golden/families.py", 0, ""),
     // After the models that it runs.
-    ("golden/generation.py", 0, "."),
-    ("golden/torch_files.py", 1, "."),
-    ("golden/mel.py", 2, "."),
+    ("golden/generation.py", 0, ""),
+    ("golden/torch_files.py", 1, ""),
+    ("golden/mel.py", 2, ""),
 ];
 
 /// The case that is refused.

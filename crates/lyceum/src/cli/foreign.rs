@@ -55,7 +55,7 @@ Examples:
   lyceum run whisper-small/ *.flac --language de --task translate --json
 
 A model without a head embeds each text (one JSON object a line: the mean of the last hidden states
-over the tokens, of length 1); one that fills in masks names the likeliest tokens of each mask; one
+over the tokens, of length 1, or what its `modules.json` says); one that fills in masks names the likeliest tokens of each mask; one
 that classifies names the probabilities of its labels; one with an encoder and a decoder writes what
 it makes of each text: a translation, a summary. Whisper writes down what is said in audio files
 (WAV, AIFF, FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
@@ -64,7 +64,7 @@ it makes of each text: a translation, a summary. Whisper writes down what is sai
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools)] // Switches.
 pub struct Run {
-    /// A model directory
+    /// A model directory, a GGUF file, or a run
     pub model: PathBuf,
     /// Texts, or audio files for a model of speech; `-` for standard input, each line a text
     #[arg(required = true, value_name = "INPUT")]
@@ -72,9 +72,9 @@ pub struct Run {
     /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`
     #[arg(long)]
     pub jsonl: bool,
-    /// How hidden states become one vector
-    #[arg(long, value_enum, default_value_t)]
-    pub pooling: Pooling,
+    /// How hidden states become one vector (default: as the model's `modules.json` says, else mean)
+    #[arg(long, value_enum)]
+    pub pooling: Option<Pooling>,
     /// Leave the length of embeddings as it is
     #[arg(long)]
     pub no_normalize: bool,
@@ -97,7 +97,8 @@ pub struct Run {
     /// Say when each segment of a sound begins and ends
     #[arg(long)]
     pub timestamps: bool,
-    /// Texts that go through the model at once
+    /// Texts that go through the model at once; where nothing is written, 32 times as many are read
+    /// before and sorted by length (1: each text as it comes)
     #[arg(long, value_name = "B", default_value_t = 32, value_parser = at_least_one)]
     pub batch: usize,
     /// The precision to compute in
@@ -143,13 +144,16 @@ pub struct SearchArgs {
 }
 
 /// How hidden states become one vector.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Pooling {
     /// Their mean over the tokens.
-    #[default]
     Mean,
     /// That of the first token.
     Cls,
+    /// That of the last token.
+    Last,
+    /// The largest of every number.
+    Max,
 }
 
 pub const PULL_EXAMPLES: &str = "\

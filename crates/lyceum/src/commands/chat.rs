@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use ::checkpoint::{OsDisk, atomic};
-use ::generate::{Decoder, Draw, Search, draw};
+use ::generate::{Decoder, Draw, Finish, Search, draw};
 use serde_json::json;
 use tokenize::{Chat as Conversation, ChatTemplate, Message, Tokenizer};
 
@@ -50,7 +50,7 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
             let _ = io::Write::write_all(&mut io::stderr(), b"> ");
         }
         let Some(line) = lines.next() else { break };
-        let line = line?;
+        let line = line.context("failed to read standard input")?;
         match line.trim() {
             "" => continue,
             "/quit" | "/exit" => break,
@@ -59,11 +59,12 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
                 env.say("a new conversation");
                 continue;
             }
-            command if command.starts_with("/save") => {
+            command if command == "/save" || command.starts_with("/save ") => {
                 let file = command["/save".len()..].trim();
                 match talk.save(Path::new(file)) {
+                    _ if file.is_empty() => env.warn("`/save` needs the name of a file"),
                     Ok(()) => env.say(&format!("saved in `{file}`")),
-                    Err(failure) => env.warn(&failure.text(false)),
+                    Err(failure) => env.warn(failure.text(false).trim_start_matches("error: ")),
                 }
                 continue;
             }
@@ -73,13 +74,26 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
             }
             text => talk.messages.push(Message::new("user", text)),
         }
-        let prompt = talk.prompt(&loaded)?;
-        let n = heard.keep(&prompt, loaded.max_len().min(prompt.len() + args.max_tokens));
+        let prompt = match talk.prompt(&loaded) {
+            Err(failure) if is_person => {
+                talk.messages.pop();
+                env.warn(failure.text(false).trim_start_matches("error: "));
+                continue;
+            }
+            prompt => prompt?,
+        };
+        let n =
+            heard.keep(&prompt, loaded.max_len().min(prompt.len().saturating_add(args.max_tokens)));
         env.debug(|| format!("{n} of {} tokens were read before", prompt.len()));
         let seed = args.seed.wrapping_add(talk.messages.len() as u64);
         let how = Draw { sampling, seed, n_samples: 1, first_row: 0 };
-        let answer = heard.answer(&tokenizer, &prompt, (&search, &how))?;
+        let (answer, finish) = heard.answer(&tokenizer, &prompt, (&search, &how))?;
         talk.messages.push(Message::new("assistant", &answer));
+        match finish {
+            Finish::Length => env.say("(cut: `--max-tokens` allows more)"),
+            Finish::ContextFull => env.warn("the model's context is full: begin anew, `/reset`"),
+            Finish::End | Finish::Stopped => {}
+        }
     }
     Ok(Exit::Done)
 }
@@ -101,13 +115,13 @@ impl Heard<'_> {
         n
     }
 
-    /// Streams one answer to standard output, and returns it.
+    /// Streams one answer to standard output; what it is, and why it ended.
     fn answer(
         &mut self,
         tokenizer: &Tokenizer,
         prompt: &[u32],
         how: (&Search, &Draw),
-    ) -> Result<String, Failure> {
+    ) -> Result<(String, Finish), Failure> {
         let (mut text, mut stream) = (String::new(), tokenizer.decode_stream());
         let on_terminal = io::stdout().is_terminal();
         let mut failed = None;
@@ -130,10 +144,10 @@ impl Heard<'_> {
         // The last one was not shown to the model.
         self.tokens.truncate(self.decoder.len());
         failed.map_or(Ok(()), Err)?;
-        drawn?;
+        let finish = drawn?[0];
         say(&stream.finish()?)?;
         print("\n")?;
-        Ok(text)
+        Ok((text, finish))
     }
 }
 
@@ -159,6 +173,10 @@ impl Talk<'_> {
         };
         let ids = self.tokenizer.encode_with_specials(&self.template.render(&conversation)?)?;
         let (n, max_len) = (ids.len(), loaded.max_len());
+        if n == 0 {
+            return Err(Failure::new("the chat template makes nothing of the conversation")
+                .hint("compare `chat_template` with that of the model's source"));
+        }
         if n >= max_len {
             let problem = format!("the conversation has {n} tokens, the model's context {max_len}");
             return Err(Failure::new(problem).hint("begin anew with `/reset`"));

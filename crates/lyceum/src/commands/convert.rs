@@ -13,7 +13,18 @@ use super::load::Loaded;
 use super::print;
 use crate::cli::{Convert, DtypeArg, Format};
 use crate::environment::Env;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Context, Exit, Failure};
+
+/// What says how a model is used, and is passed on as it is.
+const KEPT: [&str; 5] = [
+    "generation_config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+];
+/// Such files are small.
+const MAX_KEPT_BYTES: u64 = 1 << 20;
 
 /// Writes the model anew.
 ///
@@ -82,22 +93,20 @@ fn hf(loaded: &Loaded, dtypes: &Dtypes, target: &Path, env: &Env) -> Result<(), 
         config["dtype"] = name.into();
     }
     staged.write("config.json", format!("{config:#}\n").as_bytes())?;
-    match loaded.tokenizer() {
-        Ok(tokenizer) => {
-            for (name, bytes) in tokenizer.files()? {
-                staged.write(name, &bytes)?;
-            }
-            if let Some(template) = gguf_template(&dtypes.weights) {
-                staged.write("chat_template.jinja", template.as_bytes())?;
-            }
+    // A model without a tokenizer stays one.
+    if let Some(tokenizer) = loaded.perhaps_tokenizer()? {
+        for (name, bytes) in tokenizer.files()? {
+            staged.write(name, &bytes)?;
         }
-        Err(failure) if dtypes.weights.metadata().is_some() => return Err(failure),
-        // A model without a tokenizer stays one.
-        Err(_) => {}
+        if let Some(template) = gguf_template(&dtypes.weights) {
+            staged.write("chat_template.jinja", template.as_bytes())?;
+        }
     }
-    let name = "generation_config.json";
-    if let Ok(bytes) = mapped::read_small(&loaded.dir.join(name), 1 << 20) {
-        staged.write(name, &bytes)?;
+    for name in KEPT {
+        let path = loaded.dir.join(name);
+        if path.exists() {
+            staged.write(name, &mapped::read_small(&path, MAX_KEPT_BYTES).reading(&path)?)?;
+        }
     }
     let entries = loaded.model.entries_as(|_, _| dtype);
     save(&mut staged, "model", &entries, MAX_SHARD_BYTES)?;

@@ -82,18 +82,28 @@ impl Loaded {
     /// # Errors
     /// Where there is none, it is damaged, or has more tokens than the model.
     pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
+        self.perhaps_tokenizer()?.ok_or_else(|| {
+            Failure::from(TokenizeError::Missing { dir: self.dir.clone() }).hint(
+                "the model reads tokens: copy its `tokenizer.json` into the directory, or use \
+                 `lyceum forward` with token ids",
+            )
+        })
+    }
+
+    /// The same, where there is one.
+    ///
+    /// # Errors
+    /// Where it is damaged, or has more tokens than the model.
+    pub fn perhaps_tokenizer(&self) -> Result<Option<Tokenizer>, Failure> {
         let weights = Weights::open(&self.dir)?;
         let loaded = match weights.metadata() {
             Some(metadata) => Tokenizer::from_gguf(&self.dir, &gguf_vocab(metadata)),
             None => Tokenizer::load(&self.dir),
         };
-        let tokenizer = loaded.map_err(|error| match error {
-            TokenizeError::Missing { .. } => Failure::from(error).hint(
-                "the model reads tokens: copy its `tokenizer.json` into the directory, or use \
-                 `lyceum forward` with token ids",
-            ),
-            _ => error.into(),
-        })?;
+        let tokenizer = match loaded {
+            Err(TokenizeError::Missing { .. }) => return Ok(None),
+            loaded => loaded?,
+        };
         // Encoder-decoders of others come with a token too many (the mask of BART): there the
         // tokens of each text are looked at.
         let stack = self.model.architecture.stack();
@@ -105,7 +115,7 @@ impl Loaded {
                 format!("the tokenizer in `{dir}` has {n} tokens, the model {vocab_size}");
             return Err(Failure::new(problem).hint("copy the tokenizer the model was trained with"));
         }
-        Ok(tokenizer)
+        Ok(Some(tokenizer))
     }
 
     /// How the model is to be run, by its `generation_config.json`, else its `config.json`; with

@@ -2,6 +2,7 @@
 
 mod inputs;
 mod npy;
+mod pooling;
 mod searching;
 mod text;
 mod transcribe;
@@ -65,12 +66,14 @@ fn check_options(args: &Run, env: &Env, reads: Reads) -> Result<(), Failure> {
         || search.max_tokens.is_some()
         || search.top_k.is_some()
         || draws.iter().any(Option::is_some);
+    let embeds = args.pooling.is_some() || args.no_normalize;
     for (option, is_given, is_used) in [
+        ("`--pooling` or `--no-normalize`", embeds, !writes),
         ("--jsonl", args.jsonl, !hears),
         ("--task", args.task.is_some(), writes),
         ("--language", args.language.is_some(), hears),
         ("--timestamps", args.timestamps, hears),
-        ("an option of how to write", searches, writes),
+        ("an option of how to write, such as `--beams`,", searches, writes),
     ] {
         if is_given && !is_used {
             env.warn(&format!("{option} has no effect with this model"));

@@ -116,6 +116,10 @@ fn a_chat_reads_each_token_once_and_says_the_same() {
     assert!(counts[1][0] >= counts[0][1] && counts[1][0] < counts[1][1], "{counts:?}");
     let later = chat(&model, &["--load", &one], &format!("{second}/save {again}\n"));
     assert_eq!(read(&later.stderr), [[0, counts[1][1]]]);
+    // More tokens than there are numbers for.
+    let most = usize::MAX.to_string();
+    let endless = run_with_stdin(&["chat", &model, "--greedy", "-n", &most], first.as_bytes());
+    assert_eq!(endless.code, Some(0), "{}", endless.stderr);
     let [found, expected] = [again, two].map(|path| fs::read_to_string(path).expect("saved"));
     assert_eq!(found, expected);
     assert_eq!(found.lines().count(), 4);
@@ -218,8 +222,75 @@ fn embeddings_are_the_same_in_a_file_for_numpy() {
     let expected: Vec<f64> = expected.map(|x| x.as_f64().expect("a number")).collect();
     assert_eq!(found.len(), expected.len());
     assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5));
-    let said = run(&["run", &model, "a", "--out", "out.json"]).refused();
-    assert!(said.contains("does not end in `.npy`"), "{said}");
+    for (path, why) in [
+        ("out.json", "does not end in `.npy`"),
+        (&*arg(&out), "exists"),
+        ("nowhere/out.npy", "there is no folder `nowhere`"),
+    ] {
+        let said = run(&["run", &model, "a", "--out", path]).refused();
+        assert!(said.contains(why) && said.contains("hint: "), "{said}");
+    }
+}
+
+#[test]
+fn a_text_that_is_refused_is_named_after_what_came_before_it() {
+    let dir = bert("BertModel");
+    let model = arg(dir.path());
+    let long = "cold ".repeat(60);
+    for (lines, why) in [
+        (format!("one\ntwo\n{long}\nfour\n").into_bytes(), "text 3, `cold cold"),
+        (b"one\ntwo\n\xff\nfour\n".to_vec(), "line 3 of standard input cannot be read"),
+    ] {
+        let ran = run_with_stdin(&["run", &model, "-"], &lines);
+        assert_eq!((ran.code, ran.stdout.lines().count()), (Some(1), 2), "{}", ran.stderr);
+        assert!(ran.stderr.contains(why) && ran.stderr.contains("hint: "), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_not_finite_is_refused() {
+    let dir = bert("BertModel");
+    let path = dir.path().join(weights::FILE_NAME);
+    let mut model = Model::load(dir.path()).expect("loads").0;
+    model.params.values_mut().fill(f32::NAN);
+    save_file(&OsDisk, &path, &model.entries()).expect("saved");
+    let every: Vec<String> = (0..200).map(|i| format!("{i} It was cold")).collect();
+    let ran = run_with_stdin(&["run", &arg(dir.path()), "-"], every.join("\n").as_bytes());
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(
+        ran.stderr.contains("is not finite") && ran.stderr.contains("hint: "),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stdout.contains("null"));
+}
+
+#[test]
+fn what_says_how_to_pool_is_followed_and_kept() {
+    let dir = bert("BertModel");
+    let model = arg(dir.path());
+    let vector = |model: &str, options: &[&str]| {
+        run(&[&["run", model, "It was a bright day."], options].concat()).json()["embedding"]
+            .clone()
+    };
+    let (mean, cls) = (vector(&model, &[]), vector(&model, &["--pooling", "cls"]));
+    assert_ne!(mean, cls);
+    fs::create_dir(dir.path().join("1_Pooling")).expect("made");
+    let pooling = json!({ "pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false });
+    write_json(&dir.path().join("1_Pooling/config.json"), &pooling);
+    let modules = ["Transformer", "Pooling", "Normalize"].map(|name| {
+        let path = if name == "Pooling" { "1_Pooling" } else { "" };
+        json!({ "type": format!("sentence_transformers.models.{name}"), "path": path })
+    });
+    write_json(&dir.path().join("modules.json"), &json!(modules));
+    assert_eq!(vector(&model, &[]), cls);
+    assert_eq!(vector(&model, &["--pooling", "mean"]), mean);
+    let copy = arg(dir.path().join("copy"));
+    run(&["convert", &model, &copy, "--to", "hf"]).done();
+    assert_eq!(vector(&copy, &[]), cls);
+    fs::write(dir.path().join("vocab.txt"), [0xff, 0xfe]).expect("written");
+    let said = run(&["convert", &model, &arg(dir.path().join("again")), "--to", "hf"]).refused();
+    assert!(said.contains("vocab.txt"), "{said}");
 }
 
 #[test]

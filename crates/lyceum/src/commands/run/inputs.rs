@@ -80,13 +80,18 @@ pub fn in_batches(
             let line = line.map_err(|error| {
                 let problem = format!("line {number} of standard input cannot be read: {error}");
                 Failure::new(problem).hint("it has to be UTF-8 text, a text a line")
-            })?;
-            let input = if args.jsonl {
-                Input::parse(&line, number)?
-            } else {
-                Input { text: line, pair: None }
-            };
-            take(Some(input))?;
+            });
+            let input = line.and_then(|line| {
+                if args.jsonl {
+                    Input::parse(&line, number)
+                } else {
+                    Ok(Input { text: line, pair: None })
+                }
+            });
+            if input.is_err() {
+                take(None)?; // What came before it is told.
+            }
+            take(Some(input?))?;
         }
     }
     take(None)

@@ -2,11 +2,12 @@
 //!
 //! `NumPy` enhancement proposal 1, "A Simple File Format for `NumPy` Arrays".
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::{Builder, NamedTempFile};
 
 use crate::failure::{Context, Failure};
 
@@ -30,8 +31,19 @@ impl Npy {
             let problem = format!("`--out` is `{}`, which does not end in `.npy`", path.display());
             return Err(Failure::new(problem).hint("embeddings are written as NumPy has arrays"));
         }
+        if path.exists() {
+            return Err(Failure::new(format!("`{}` exists", path.display()))
+                .hint("give a path where there is nothing yet"));
+        }
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let file = NamedTempFile::new_in(dir.unwrap_or(Path::new("."))).context(failed(path))?;
+        let dir = dir.unwrap_or(Path::new("."));
+        if !dir.is_dir() {
+            return Err(Failure::new(format!("there is no folder `{}`", dir.display()))
+                .hint("make it first, or give another path with `--out`"));
+        }
+        // As any file of the user's: less what the umask says.
+        let file = Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(dir);
+        let file = file.context(failed(path))?;
         let mut file = BufWriter::new(file);
         file.write_all(&[0; HEAD_BYTES]).context(failed(path))?;
         Ok(Self { path: path.to_owned(), file, n_rows: 0, width })

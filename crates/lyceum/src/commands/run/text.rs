@@ -11,8 +11,9 @@ use tokenize::{Encoded, Tokenizer};
 
 use super::inputs::{Input, in_batches};
 use super::npy::Npy;
+use super::pooling::Pool;
 use super::workers::Workers;
-use crate::cli::{Pooling, Run};
+use crate::cli::Run;
 use crate::commands::load::Loaded;
 use crate::commands::print;
 use crate::commands::table::printable;
@@ -29,6 +30,7 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
     loaded.reads_text()?;
     let tokenizer = &loaded.tokenizer()?;
     let what = What::of(loaded, tokenizer)?;
+    let pool = Pool::of(args, &loaded.dir)?;
     let mut out = None;
     if let Some(path) = &args.out {
         if !matches!(what, What::Embed) {
@@ -37,10 +39,10 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
         }
         out = Some(Npy::create(path, loaded.model.stack().config().trunk.d_model)?);
     }
-    let mut model = Runner { args, env, device: env.device(), loaded, tokenizer, what, out };
+    let mut model = Runner { args, env, device: env.device(), loaded, tokenizer, what, pool, out };
     // Texts of about one length go through the model together, so that little of it is padding.
-    let window = if args.batch == 1 { 1 } else { WINDOW * args.batch };
-    in_batches(args, window, |_, inputs| model.texts(inputs))?;
+    let window = if args.batch == 1 { 1 } else { args.batch.saturating_mul(WINDOW) };
+    in_batches(args, window, |first, inputs| model.texts(first, inputs))?;
     if let Some(out) = model.out {
         env.say(&format!("{} embeddings", out.finish()?));
     }
@@ -88,6 +90,7 @@ struct Runner<'r> {
     loaded: &'r Loaded,
     tokenizer: &'r Tokenizer,
     what: What,
+    pool: Pool,
     /// Where embeddings go instead of standard output.
     out: Option<Npy>,
 }
@@ -103,9 +106,19 @@ enum Answer {
 impl Runner<'_> {
     /// Runs some texts through the model, those of about one length together, and tells what comes
     /// of each in the order they came in.
-    fn texts(&mut self, inputs: &[Input]) -> Result<(), Failure> {
-        let encoded: Vec<_> = inputs.par_iter().map(|input| self.encode(input)).collect();
-        let encoded = encoded.into_iter().collect::<Result<Vec<_>, _>>()?;
+    ///
+    /// Those before one that is refused are told before it is.
+    fn texts(&mut self, first: usize, inputs: &[Input]) -> Result<(), Failure> {
+        let encode = |(i, input)| self.encode(first + i + 1, input);
+        let encoded: Vec<_> = inputs.par_iter().enumerate().map(encode).collect();
+        let n = encoded.iter().position(Result::is_err).unwrap_or(inputs.len());
+        let mut encoded = encoded.into_iter();
+        let good: Vec<Encoded> = encoded.by_ref().take(n).flatten().collect();
+        self.run(&inputs[..n], &good)?;
+        encoded.next().map_or(Ok(()), |refused| refused.map(|_| ()))
+    }
+
+    fn run(&mut self, inputs: &[Input], encoded: &[Encoded]) -> Result<(), Failure> {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         // The longest first: what does not fit into memory is refused before anything ran.
         order.sort_by_key(|&i| Reverse(encoded[i].ids.len()));
@@ -161,13 +174,13 @@ impl Runner<'_> {
         let ids = padded(|e| &e.ids);
         let hidden = model.stack().forward(&tape, &ids, shape, &mut ctx);
         match self.what {
-            What::Embed => Ok(self.embed(&hidden, batch)),
-            What::Classify => Ok(self.classify(&tape, &hidden, batch)),
+            What::Embed => self.embed(&hidden, batch),
+            What::Classify => self.classify(&tape, &hidden, batch),
             What::Fill { mask } => self.fill((&tape, &hidden), mask, batch),
         }
     }
 
-    fn encode(&self, input: &Input) -> Result<Encoded, Failure> {
+    fn encode(&self, number: usize, input: &Input) -> Result<Encoded, Failure> {
         let (text, pair) = (&*input.text, input.pair.as_deref());
         let encoded = match self.what {
             What::Fill { .. } => self.tokenizer.encode_for_model_with_specials(text, pair)?,
@@ -176,35 +189,25 @@ impl Runner<'_> {
         let (n, max_len) = (encoded.ids.len(), self.loaded.max_len());
         if n > max_len {
             let start = input.start();
-            let problem = format!("`{start}..` has {n} tokens, the model's context {max_len}");
+            let problem = format!(
+                "text {number}, `{start}..`, has {n} tokens, the model's context {max_len}"
+            );
             return Err(Failure::new(problem).hint("cut the text into parts"));
         }
         Ok(encoded)
     }
 
     /// A vector a text.
-    fn embed(&self, hidden: &Var, batch: &[(&Input, &Encoded)]) -> Vec<Answer> {
+    fn embed(&self, hidden: &Var, batch: &[(&Input, &Encoded)]) -> Result<Vec<Answer>, Failure> {
         let &[_, len, d] = hidden.value().shape() else { panic!("{:?}", hidden.value().shape()) };
         let values = hidden.value().to_vec();
         let pool = |(row, (input, encoded)): (&[f32], &(&Input, &Encoded))| {
-            let n = match self.args.pooling {
-                Pooling::Mean => encoded.ids.len().max(1),
-                Pooling::Cls => 1,
-            };
-            let mut vector = vec![0.0_f32; d];
-            for token in row.chunks_exact(d).take(n) {
-                vector.iter_mut().zip(token).for_each(|(sum, x)| *sum += x / n as f32);
-            }
-            if !self.args.no_normalize {
-                let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-                for x in &mut vector {
-                    *x /= length;
-                }
-            }
-            match &self.out {
+            let vector = self.pool.vector(&row[..encoded.ids.len() * d], d);
+            finite(&vector, input)?;
+            Ok(match &self.out {
                 Some(_) => Answer::Vector(vector),
                 None => Answer::Said(format!("{}\n", input.json("embedding", &json!(vector)))),
-            }
+            })
         };
         values.chunks_exact(len * d).zip(batch).map(pool).collect()
     }
@@ -214,7 +217,7 @@ impl Runner<'_> {
         tape: &Tape<'a>,
         hidden: &Var,
         batch: &[(&Input, &Encoded)],
-    ) -> Vec<Answer> {
+    ) -> Result<Vec<Answer>, Failure> {
         let stack = self.loaded.model.stack();
         let Some((_, Head::Pooled(head))) = stack.heads.first() else { panic!("no classifier") };
         let scores = head.forward(tape, hidden).value().to_vec();
@@ -225,9 +228,9 @@ impl Runner<'_> {
             said.map_or_else(|| format!("LABEL_{i}"), str::to_owned)
         };
         let answer = |(scores, (input, _)): (&[f32], &(&Input, _))| {
-            let likely = likeliest(scores, self.args.top);
+            let likely = likeliest(finite(scores, input)?, self.args.top);
             let named: Vec<_> = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
-            Answer::Said(self.line(input, &named))
+            Ok(Answer::Said(self.line(input, &named)))
         };
         scores.chunks_exact(n).zip(batch).map(answer).collect()
     }
@@ -252,11 +255,11 @@ impl Runner<'_> {
             let logits = head.logits(tape, &tape.select_rows(hidden, &at)).value().to_vec();
             let lines = logits.chunks_exact(logits.len() / at.len()).map(|scores| {
                 let token = |i: usize| self.tokenizer.decode(&[i as u32]).unwrap_or_default();
-                let likely = likeliest(scores, self.args.top);
+                let likely = likeliest(finite(scores, input)?, self.args.top);
                 let named: Vec<_> = likely.into_iter().map(|(i, p)| (token(i), p)).collect();
-                self.line(input, &named)
+                Ok(self.line(input, &named))
             });
-            Ok(Answer::Said(lines.collect()))
+            lines.collect::<Result<_, Failure>>().map(Answer::Said)
         };
         batch.iter().enumerate().map(answer).collect()
     }
@@ -273,6 +276,15 @@ impl Runner<'_> {
         };
         named.iter().map(word).collect::<Vec<_>>().join(", ") + "\n"
     }
+}
+
+/// Numbers that are some.
+fn finite<'v>(values: &'v [f32], input: &Input) -> Result<&'v [f32], Failure> {
+    if values.iter().all(|x| x.is_finite()) {
+        return Ok(values);
+    }
+    let problem = format!("what the model makes of `{}..` is not finite", input.start());
+    Err(Failure::new(problem).hint("a weight is not, or overflows: try `--precision f32`"))
 }
 
 /// The largest scores with their probabilities.

@@ -1,0 +1,178 @@
+//! How hidden states become one vector, as the files of `sentence-transformers` say it.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cli::{Pooling, Run};
+use crate::failure::{Context, Failure};
+
+/// Such files are small.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What becomes of a text's hidden states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    pooling: Pooling,
+    normalize: bool,
+}
+
+impl Pool {
+    /// What the user says, else `modules.json` and the config of its pooling, else a mean of length
+    /// one.
+    ///
+    /// # Errors
+    /// Where the files ask for what is not done here.
+    pub fn of(args: &Run, dir: &Path) -> Result<Self, Failure> {
+        let told = told(dir)?;
+        let usual = Self { pooling: Pooling::Mean, normalize: true };
+        let Self { pooling, normalize } = told.unwrap_or(usual);
+        Ok(Self {
+            pooling: args.pooling.unwrap_or(pooling),
+            normalize: normalize && !args.no_normalize,
+        })
+    }
+
+    /// The vector of some tokens `[T, D]`.
+    pub fn vector(self, tokens: &[f32], d: usize) -> Vec<f32> {
+        let n = (tokens.len() / d).max(1);
+        let mut rows = tokens.chunks_exact(d);
+        let mut vector = match self.pooling {
+            Pooling::Mean => {
+                let mut sums = vec![0.0_f32; d];
+                for row in rows {
+                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / n as f32);
+                }
+                sums
+            }
+            Pooling::Cls => rows.next().unwrap_or_default().to_vec(),
+            Pooling::Last => rows.next_back().unwrap_or_default().to_vec(),
+            Pooling::Max => {
+                let mut most = vec![f32::NEG_INFINITY; d];
+                for row in rows {
+                    most.iter_mut().zip(row).for_each(|(most, x)| *most = most.max(*x));
+                }
+                most
+            }
+        };
+        if self.normalize {
+            let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+            for x in &mut vector {
+                *x /= length;
+            }
+        }
+        vector
+    }
+}
+
+/// What the model's files say, where it comes with such.
+fn told(dir: &Path) -> Result<Option<Pool>, Failure> {
+    let Some(modules) = read(&dir.join("modules.json"))? else { return Ok(None) };
+    let mut pool = Pool { pooling: Pooling::Mean, normalize: false };
+    for module in modules.as_array().into_iter().flatten() {
+        let text = |key: &str| module[key].as_str().unwrap_or_default();
+        match text("type").rsplit('.').next().unwrap_or_default() {
+            "Transformer" => {}
+            "Pooling" => pool.pooling = pooling(&dir.join(text("path")).join("config.json"))?,
+            "Normalize" => pool.normalize = true,
+            other => {
+                let problem = format!("`modules.json` in `{}` has a `{other}`", dir.display());
+                return Err(Failure::new(problem)
+                    .hint("a transformer, a pooling and a normalization are what is done here"));
+            }
+        }
+    }
+    Ok(Some(pool))
+}
+
+fn pooling(path: &Path) -> Result<Pooling, Failure> {
+    let config = read(path)?.unwrap_or_default();
+    // A flag for each, or, as newer files have it, a name.
+    let known = [
+        ("cls_token", "cls", Some(Pooling::Cls)),
+        ("max_tokens", "max", Some(Pooling::Max)),
+        ("mean_tokens", "mean", Some(Pooling::Mean)),
+        ("lasttoken", "lasttoken", Some(Pooling::Last)),
+        ("mean_sqrt_len_tokens", "mean_sqrt_len_tokens", None),
+        ("weightedmean_tokens", "weightedmean", None),
+    ];
+    let asked = known.into_iter().filter(|(flag, name, _)| {
+        config[format!("pooling_mode_{flag}")] == true || config["pooling_mode"] == *name
+    });
+    if let [Some(pooling)] = asked.map(|(.., pooling)| pooling).collect::<Vec<_>>()[..] {
+        return Ok(pooling);
+    }
+    let problem = format!("`{}` asks for another pooling than is done", path.display());
+    Err(Failure::new(problem).hint("choose one of what is done with `--pooling`"))
+}
+
+fn read(path: &Path) -> Result<Option<Value>, Failure> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = mapped::read_small(path, MAX_BYTES).reading(path)?;
+    Ok(Some(serde_json::from_slice(&bytes).reading(path)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pooling_is_what_it_is_called() {
+        let tokens = [1.0, -2.0, 3.0, 0.0, 2.0, -1.0];
+        for (pooling, expected) in [
+            (Pooling::Mean, [2.0, -1.0]),
+            (Pooling::Cls, [1.0, -2.0]),
+            (Pooling::Max, [3.0, 0.0]),
+            (Pooling::Last, [2.0, -1.0]),
+        ] {
+            assert_eq!(Pool { pooling, normalize: false }.vector(&tokens, 2), expected);
+        }
+        let unit = Pool { pooling: Pooling::Cls, normalize: true }.vector(&[3.0, 4.0], 2);
+        assert!((unit[0] - 0.6).abs() < 1e-6 && (unit[1] - 0.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_files_say_how() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(told(dir.path()).expect("fine"), None);
+        std::fs::create_dir(dir.path().join("1_Pooling")).expect("made");
+        let write = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).expect("written");
+        };
+        let modules = |more: &str| {
+            format!(
+                r#"[{{"type": "sentence_transformers.models.Transformer", "path": ""}},
+                {{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}}{more}]"#
+            )
+        };
+        write("modules.json", &modules(""));
+        for (config, expected) in [
+            (
+                r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#,
+                Pooling::Cls,
+            ),
+            (r#"{"pooling_mode": "mean"}"#, Pooling::Mean),
+            (r#"{"pooling_mode_lasttoken": true}"#, Pooling::Last),
+        ] {
+            write("1_Pooling/config.json", config);
+            let expected = Pool { pooling: expected, normalize: false };
+            assert_eq!(told(dir.path()).expect("fine"), Some(expected), "{config}");
+        }
+        for config in [
+            "{}",
+            r#"{"pooling_mode_mean_sqrt_len_tokens": true}"#,
+            r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#,
+        ] {
+            write("1_Pooling/config.json", config);
+            let said = told(dir.path()).expect_err("refused").text(false);
+            assert!(said.contains("asks for another pooling"), "{said}");
+        }
+        write("1_Pooling/config.json", r#"{"pooling_mode": "cls"}"#);
+        write("modules.json", &modules(r#", {"type": "sentence_transformers.models.Normalize"}"#));
+        assert!(told(dir.path()).expect("fine").expect("there").normalize);
+        write("modules.json", &modules(r#", {"type": "sentence_transformers.models.Dense"}"#));
+        assert!(told(dir.path()).expect_err("refused").text(false).contains("has a `Dense`"));
+    }
+}
