@@ -18,7 +18,8 @@ Examples:
   lyceum pull HuggingFaceTB/SmolLM2-135M     fetch a model that others trained
   lyceum doctor                              what this machine can do
 
-Exit codes: 0 done, 1 refused input, 2 usage, 3 interrupted with a checkpoint, 101 a bug.
+Exit codes: 0 done, 1 refused input, 2 usage, 3 interrupted with a checkpoint, 101 a bug,
+130 interrupted.
 Variables: LYCEUM_DEVICE (cpu), LYCEUM_ISA, LYCEUM_THREADS, LYCEUM_LOG (warn, info, debug),
 LYCEUM_CACHE, NO_COLOR; for `pull` HF_TOKEN, HF_ENDPOINT, HF_HOME, HTTPS_PROXY, SSL_CERT_FILE.";
 
@@ -91,7 +92,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure the speed of a training step
+    /// Measure the speed of a training step, or of a model at work
     #[command(subcommand, after_long_help = BENCH_EXAMPLES)]
     Bench(Bench),
     /// Print the completions of a shell

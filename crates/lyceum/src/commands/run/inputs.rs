@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::Run;
 use crate::failure::Failure;
@@ -23,13 +24,14 @@ impl Input {
         self.text.chars().take(40).collect()
     }
 
-    /// An object with the text, its pair if it has one, and something more.
-    pub fn json(&self, name: &str, more: &Value) -> Value {
-        let mut line = json!({ "text": self.text, name: more });
-        if let Some(pair) = &self.pair {
-            line["text_pair"] = json!(pair);
-        }
-        line
+    /// A line: an object with the text, its pair if it has one, and something more. Numbers have
+    /// the digits of their own type.
+    pub fn line(&self, name: &str, more: &impl Serialize) -> String {
+        let more = serde_json::to_string(more).expect("what is JSON");
+        let text = |text: &str| Value::from(text).to_string();
+        let pair = self.pair.as_deref().map(|pair| format!(",\"text_pair\":{}", text(pair)));
+        let (name, pair) = (text(name), pair.unwrap_or_default());
+        format!("{{\"text\":{}{pair},{name}:{more}}}\n", text(&self.text))
     }
 
     /// An object with `text` and perhaps `text_pair`, as `transformers`' pipelines take them.

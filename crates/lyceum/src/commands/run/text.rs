@@ -206,7 +206,7 @@ impl Runner<'_> {
             finite(&vector, input)?;
             Ok(match &self.out {
                 Some(_) => Answer::Vector(vector),
-                None => Answer::Said(format!("{}\n", input.json("embedding", &json!(vector)))),
+                None => Answer::Said(input.line("embedding", &vector)),
             })
         };
         values.chunks_exact(len * d).zip(batch).map(pool).collect()
@@ -269,7 +269,7 @@ impl Runner<'_> {
         if self.args.json {
             let named: Vec<Value> =
                 named.iter().map(|(name, p)| json!({ "name": name, "p": p })).collect();
-            return format!("{}\n", input.json("likely", &named.into()));
+            return input.line("likely", &named);
         }
         let word = |(name, p): &(String, f32)| {
             format!("{} {:.1} %", printable(name.trim(), false), 100.0 * p)
