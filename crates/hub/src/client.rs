@@ -129,6 +129,7 @@ impl Client {
         response: &Response<Body>,
     ) -> HubError {
         let code = response.headers().get("x-error-code").and_then(|code| code.to_str().ok());
+        let code = code.filter(|code| !code.is_empty());
         let (model, endpoint) = (model.clone(), self.endpoint.clone());
         let has_token = self.token.is_some();
         match (status, code) {
@@ -139,7 +140,10 @@ impl Client {
             (401 | 403, Some("GatedRepo")) => HubError::Gated { model, endpoint, has_token },
             // Without a token the hub does not tell what is private from what is not there.
             (401 | 403, _) => HubError::Forbidden { model, endpoint, status, has_token },
-            (404, code) if code != Some("EntryNotFound") => HubError::NoModel { model, endpoint },
+            // A hub that says nothing more; a file that is listed and not there is its own fault.
+            (404, None | Some("RepoNotFound")) if url.contains("/api/models/") => {
+                HubError::NoModel { model, endpoint }
+            }
             _ => HubError::Status { url, status },
         }
     }

@@ -103,6 +103,13 @@ impl HubError {
             Self::Status { status: 429, .. } => {
                 format!("too many requests: wait a while, or {TOKEN}")
             }
+            Self::Status { status: 404, .. } => {
+                "the hub lists it, and does not have it: try again later, or another mirror".into()
+            }
+            Self::Status { status: 400..=407 | 409..=499, .. } => {
+                "the server refuses the request: check the name, and what `HF_ENDPOINT` names"
+                    .into()
+            }
             Self::Status { .. } | Self::Cut { .. } => {
                 "the server has trouble: the same command goes on where this one ended".into()
             }

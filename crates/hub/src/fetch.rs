@@ -89,10 +89,11 @@ impl Client {
         let write = |source| HubError::Write { path: path.to_owned(), source };
         let url = self.url(&file.path_at_hub(listing));
         let response = self.get(&listing.model, &url, part.n_bytes())?;
-        if begins_at(&response) != Some(part.n_bytes()) {
+        match begins_at(&response) {
+            Some(at) if at == part.n_bytes() => {}
             // A server that knows no ranges sends all.
-            part.restart().map_err(write)?;
-            if begins_at(&response) != Some(0) {
+            Some(0) => part.restart().map_err(write)?,
+            _ => {
                 let problem = "another range than was asked for".to_owned();
                 return Err(HubError::Answer { url, problem });
             }

@@ -86,7 +86,12 @@ impl Client {
         if let Some(hostile) = answer.siblings.iter().find(|file| !is_below(&file.rfilename)) {
             return Err(HubError::Path { file: hostile.rfilename.clone() });
         }
-        let files = answer.siblings.into_iter().filter_map(RemoteFile::new).collect();
+        let file = |sibling: Sibling| {
+            let name = sibling.rfilename.clone();
+            let bare = || problem(format!("`{name}` has no size, or no hash to hold it to"));
+            RemoteFile::new(sibling).ok_or_else(bare)
+        };
+        let files = answer.siblings.into_iter().map(file).collect::<Result<_, _>>()?;
         Ok(Listing { model: model.clone(), commit: answer.sha, files })
     }
 }

@@ -36,6 +36,10 @@ pub fn run(args: &Pull, env: &Env) -> Result<Exit, Failure> {
         } else {
             fetch(&client, &listing, (&files, &target), env)?;
         }
+        let is_any = |end: &str| files.iter().any(|file| file.path.ends_with(end));
+        if !is_any(".gguf") && !files.iter().any(|file| file.path == "config.json") {
+            env.warn(&format!("`{model}` has no `config.json`: commands that run it need one"));
+        }
         print(&format!("{}\n", target.display()))
     })
 }

@@ -342,8 +342,12 @@ fn a_server_that_knows_no_ranges_sends_all_again() {
         0 => reply.cut(1000),
         _ => Reply::new(206, &[("Content-Range", "bytes 10-99/100")], &[0; 90]),
     });
-    let stderr = refusal(Lab::new().pull(&hub, &["o/m"]));
+    let lab = Lab::new();
+    let stderr = refusal(lab.pull(&hub, &["o/m"]));
     assert!(stderr.contains("another range than was asked for"), "{stderr}");
+    // What came before stays.
+    let kept = fs::read_dir(lab.path(".m.pull")).expect("there").flatten();
+    assert!(kept.map(|entry| entry.metadata().expect("a file").len()).any(|n| n == 1000));
 }
 
 #[test]
@@ -464,6 +468,7 @@ fn what_is_not_handed_out_says_whether_a_token_helps() {
         (403, "GatedRepo", None, "`o/m` is gated", "then make a token"),
         (403, "GatedRepo", Some("hf_x"), "`o/m` is gated", "accept the terms at http://"),
         (429, "", None, "with status 429", "wait a while"),
+        (400, "", None, "with status 400", "the server refuses the request"),
         (500, "", None, "with status 500", "the same command goes on"),
     ] {
         let (lab, hub) = (Lab::new(), answer(status, code));
@@ -545,6 +550,22 @@ fn of_several_weights_one_is_named() {
 }
 
 #[test]
+fn what_is_listed_and_not_there_or_not_enough_is_said() {
+    let mut repo = Repo::of(&[("model.safetensors", b"weights")]);
+    let warned = Lab::new().pull(&Server::of(repo.clone()), &["o/m"]);
+    assert!(warned.stderr.contains("warning: `o/m` has no `config.json`"), "{}", warned.stderr);
+    warned.done();
+    repo.listed.push(entry("config.json", b"{}", 2));
+    let hub = Server::start(move |asked| match repo.answer(asked) {
+        reply if reply.status == 404 => Reply::error(404, ""),
+        reply => reply,
+    });
+    let said = refusal(Lab::new().pull(&hub, &["o/m"]));
+    assert!(said.contains("config.json answers with status 404"), "{said}");
+    assert!(said.contains("hint: the hub lists it"), "{said}");
+}
+
+#[test]
 fn what_is_no_name_and_what_is_no_hub_is_refused() {
     let lab = Lab::new();
     for name in ["gpt2", "../m", "o/m@", "https://huggingface.co/o/m", "o/m/x", ""] {
@@ -556,7 +577,9 @@ fn what_is_no_name_and_what_is_no_hub_is_refused() {
     // A port that nobody listens at.
     let closed = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let closed = format!("http://{}", closed.expect("a port"));
-    let pages = [Reply::new(200, &[], b"<html>"), Reply::new(200, &[], b"{\"sha\":\"..\"}")];
+    let bare = json!({ "sha": COMMIT, "siblings": [{ "rfilename": "model.safetensors" }] });
+    let pages = ["<html>", "{\"sha\":\"..\"}", &bare.to_string()];
+    let pages = pages.map(|page| Reply::new(200, &[], page.as_bytes()));
     let pages =
         pages.map(|page| Server::start(move |_| Reply::new(page.status, &[], &page.body)).address);
     for (endpoint, said) in [
@@ -567,6 +590,7 @@ fn what_is_no_name_and_what_is_no_hub_is_refused() {
         ("http://a b", "`http://a b` is no address of a hub"),
         (&pages[0], "is not what a hub answers"),
         (&pages[1], "is not what a hub answers"),
+        (&pages[2], "`model.safetensors` has no size, or no hash to hold it to"),
     ] {
         let ran = Ran::new(lab.command(endpoint, &["o/m"]).output().expect("runs"));
         let stderr = ran.refused();
