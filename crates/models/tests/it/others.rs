@@ -173,13 +173,13 @@ fn recomputation_and_threads_change_nothing_and_all_is_written() {
         let shown = Shown { rng: Some(DROPPING), ..Shown::plain(&[1, 2]) };
         let recomputed = Shown { recompute: true, ..shown.clone() };
         let ((sum, kept), (again, other)) =
-            (learn(&model, &[shown.clone()]), learn(&model, &[recomputed]));
+            (learn(&model, std::slice::from_ref(&shown)), learn(&model, &[recomputed]));
         assert_eq!(sum.to_bits(), again.to_bits(), "{name}");
         assert_same_bits(name, other.values(), kept.values());
         let unwritten = kept.unwritten(&model.params);
         assert!(unwritten.iter().all(|own| own.starts_with("logit_")), "{name}: {unwritten:?}");
         same_for_any_threads(|| {
-            let (sum, grads) = learn(&model, &[shown.clone()]);
+            let (sum, grads) = learn(&model, std::slice::from_ref(&shown));
             (sum.to_bits(), grads.values().iter().map(|x| x.to_bits()).collect::<Vec<_>>())
         });
     }
