@@ -54,7 +54,7 @@ const MADE: &[[&str; 3]] = &[[
 /// # Errors
 /// When a registry cannot be reached, or does not have the version any more.
 pub fn fetch() -> Result<()> {
-    let folder = command::cache("LYCEUM_ASSETS", "assets")?;
+    let folder = folder()?;
     fs::create_dir_all(&folder)?;
     for (from, name, version) in PACKAGES {
         let target = target(&folder, name, version);
@@ -84,13 +84,21 @@ pub fn fetch() -> Result<()> {
     Ok(())
 }
 
+/// Where all of them lie.
+///
+/// # Errors
+/// When the environment names no place.
+pub fn folder() -> Result<PathBuf> {
+    command::cache("LYCEUM_ASSETS", "assets")
+}
+
 /// Where a package lies that [`fetch`] has fetched.
 ///
 /// # Errors
 /// When there is no such package.
 fn folder_of(name: &str) -> Result<PathBuf> {
     let (.., version) = PACKAGES.iter().find(|p| p.1 == name).context("no such package")?;
-    Ok(target(&command::cache("LYCEUM_ASSETS", "assets")?, name, version))
+    Ok(target(&folder()?, name, version))
 }
 
 /// The file of that name in a package.

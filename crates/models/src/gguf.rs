@@ -122,8 +122,12 @@ fn config<'f>(said: &'f Said<'f>) -> Result<ModelConfig> {
     if model_type == "gemma3_text" {
         set("rope_local_base_freq", json!(1e4));
         set("sliding_window", json!(keys.size("attention.sliding_window")?));
-        let d_head = keys.size("attention.key_length")?;
-        set("query_pre_attn_scalar", json!(d_head));
+        // No key says it, and the largest one, of 62 blocks, is scaled otherwise than the others.
+        let scalar = match keys.size("block_count")? {
+            62 => keys.size("embedding_length")? / n_heads.max(1),
+            _ => keys.size("attention.key_length")?,
+        };
+        set("query_pre_attn_scalar", json!(scalar));
     }
     set("attention_bias", json!((said.has)("blk.0.attn_q.bias")));
     set("mlp_bias", json!((said.has)("blk.0.ffn_down.bias")));

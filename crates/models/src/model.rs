@@ -10,7 +10,7 @@ use tensor::{Params, ParamsBuilder};
 
 use crate::architecture::Architecture;
 use crate::error::ModelError;
-use crate::families::ModelConfig;
+use crate::families::{ModelConfig, refused};
 use crate::gguf;
 use crate::import::{self, Import};
 use crate::stack::Stack;
@@ -96,6 +96,8 @@ impl Model {
             return Err(ModelError::NoModelType { path });
         };
         let found = model_type.to_owned();
+        let config_error = |source| ModelError::Config { path: path.clone(), source };
+        refused::check(&found, &json).map_err(config_error)?;
         match ModelConfig::from_json(&found, json) {
             None => Err(ModelError::UnknownModelType { path, found }),
             Some(Ok(mut config)) => {

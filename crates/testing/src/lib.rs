@@ -4,6 +4,7 @@
 //! - [`check_gradient`]: an analytic gradient against central differences in f64.
 //! - [`Numbers`]: pseudo-random inputs, the same in every run.
 //! - [`Mutator`]: files damaged on purpose, for parsers of what comes from outside.
+//! - [`odd_texts`], [`digests`]: texts that are hard to cut into tokens, and their ids in short.
 //! - [`EDGE_SIZES`]: the lengths at which vector code goes wrong.
 //! - [`same_for_any_threads`]: a result must not depend on the number of threads.
 //!
@@ -13,12 +14,14 @@ mod close;
 mod gradient;
 mod mutate;
 mod numbers;
+mod odd;
 mod threads;
 
 pub use close::{Tolerance, assert_close, assert_same_bits};
 pub use gradient::check_gradient;
 pub use mutate::Mutator;
 pub use numbers::Numbers;
+pub use odd::{digest, digests, odd_texts};
 pub use threads::same_for_any_threads;
 
 /// Lengths around one and two vectors of sixteen, a prime, and one that is cut into several pieces.

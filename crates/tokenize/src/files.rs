@@ -7,7 +7,7 @@ use tokenizers::PostProcessorWrapper;
 
 use crate::formats::{byte_level, marian, sentencepiece, tiktoken, wordpiece};
 use crate::guard::guarded;
-use crate::settings::{ROLES, Settings};
+use crate::settings::{Class, ROLES, Settings};
 use crate::{SpecialIds, TokenizeError, Tokenizer, draft, precheck};
 
 /// The largest known `tokenizer.json` (256 000 tokens, pretty-printed) has 33 MB.
@@ -35,7 +35,8 @@ impl Tokenizer {
     /// a text then gets.
     ///
     /// # Errors
-    /// When there is none, or its files are damaged, hostile or too large.
+    /// When there is none, its files are damaged, hostile or too large, or 2 or 3 is of a class that
+    /// is not known: how that cuts a text stands in no file.
     pub fn load(dir: &Path) -> Result<Self, TokenizeError> {
         let settings = Settings::load(dir)?;
         let mut tokenizer = match Found::in_dir(dir)? {
@@ -119,33 +120,58 @@ impl Found {
         })
     }
 
+    fn path(&self) -> &Path {
+        match self {
+            Self::Marian { source: path, .. } | Self::Merges { vocab: path, .. } => path,
+            Self::Json(path)
+            | Self::WordPiece(path)
+            | Self::SentencePiece(path)
+            | Self::Tiktoken(path) => path,
+        }
+    }
+
+    /// Lists of words or merges alone do not say how a text is cut: what class says it, where that
+    /// is not known, or has other files.
+    fn unread(&self, settings: &Settings) -> Option<String> {
+        let is_read = match self {
+            Self::WordPiece(_) => matches!(settings.class, Class::Bert | Class::Other),
+            _ => true,
+        };
+        match &settings.unknown {
+            Some(name) if matches!(self, Self::WordPiece(_) | Self::Merges { .. }) => {
+                Some(format!("`tokenizer_class` is `{}`", name.escape_debug()))
+            }
+            _ if !is_read => Some(format!("words, where the model is of {:?}", settings.class)),
+            _ => None,
+        }
+    }
+
     fn load(&self, settings: &Settings) -> Result<Tokenizer, TokenizeError> {
         if let Self::Json(path) = self {
             return load_json(path, settings);
         }
-        let (path, json) = match self {
-            Self::Json(path) | Self::WordPiece(path) => {
-                (path, wordpiece::read(&read(path)?, settings))
-            }
+        let path = self.path();
+        if let Some(what) = self.unread(settings) {
+            return Err(TokenizeError::Unsupported { path: path.to_owned(), what });
+        }
+        let json = match self {
+            Self::Json(_) | Self::WordPiece(_) => wordpiece::read(&read(path)?, settings),
             Self::Merges { vocab, merges } => {
                 let tokens = object(vocab)?;
                 let pairs = byte_level::read_merges(&read(merges)?, &tokens);
                 let pairs = pairs.map_err(malformed(merges))?;
-                (vocab, byte_level::convert(tokens, pairs, settings))
+                byte_level::convert(tokens, pairs, settings)
             }
-            Self::Marian { vocab, source } => {
-                (source, marian::read(&read(source)?, &object(vocab)?, settings))
-            }
-            Self::SentencePiece(path) | Self::Tiktoken(path) => {
+            Self::Marian { vocab, .. } => marian::read(&read(path)?, &object(vocab)?, settings),
+            Self::SentencePiece(_) | Self::Tiktoken(_) => {
                 let bytes = read(path)?;
                 let is_ranks = matches!(self, Self::Tiktoken(_)) || tiktoken::is_ranks(&bytes);
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                let json = if is_ranks {
+                if is_ranks {
                     tiktoken::read(&bytes, name, settings)
                 } else {
                     sentencepiece::read(&bytes, settings)
-                };
-                (path, json)
+                }
             }
         };
         build(path, &json.map_err(malformed(path))?, settings)

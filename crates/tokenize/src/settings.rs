@@ -141,6 +141,8 @@ pub(crate) struct Settings {
     map: Value,
     added: Value,
     pub(crate) class: Class,
+    /// A `tokenizer_class` that is none of them.
+    pub(crate) unknown: Option<String>,
 }
 
 impl Settings {
@@ -151,10 +153,9 @@ impl Settings {
             None => Ok(Value::Null),
         };
         let config = file(CONFIG)?;
-        let class = match config.get("tokenizer_class").and_then(Value::as_str) {
-            Some(name) => Class::named(name),
-            None => Class::Other,
-        };
+        let name = config.get("tokenizer_class").and_then(Value::as_str);
+        let class = name.map_or(Class::Other, Class::named);
+        let unknown = name.filter(|_| class == Class::Other).map(str::to_owned);
         let class = match class {
             Class::Other => {
                 let model = file("config.json")?;
@@ -163,7 +164,7 @@ impl Settings {
             class => class,
         };
         let (map, added) = (file("special_tokens_map.json")?, file("added_tokens.json")?);
-        Ok(Self { config, map, added, class })
+        Ok(Self { config, map, added, class, unknown })
     }
 
     /// As if there were no files but a `tokenizer_config.json` of this content.

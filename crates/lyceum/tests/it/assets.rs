@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::weights::save_file;
 use checkpoint::{Dtype, Entry, OsDisk, Values, Weights};
+use testing::{digests, odd_texts};
+use tokenize::Tokenizer;
 
 use crate::fixture::{arg, run, run_with_stdin};
 
@@ -79,6 +81,39 @@ fn smollm2_survives_conversion() {
         let prompt = ["--prompt", "The capital of France is", "--greedy", "-n", "5", "--json"];
         let json = run(&[&["generate", path][..], &prompt].concat()).json();
         assert_eq!(json["text"], " Paris.\n\nThe", "{path}");
+    }
+}
+
+/// Held against what `golden/assets.py` makes of the vocabulary in the file.
+#[test]
+fn smollm2_cuts_text_as_it_is_known_to() {
+    let Some(model) = asset(SMOLLM2) else { return };
+    let dir = tempfile::tempdir().expect("a directory");
+    let hf = dir.path().join("hf");
+    run(&["convert", &arg(&model), &arg(&hf), "--to", "hf", "--dtype", "bf16"]).done();
+    let tokenizer = Tokenizer::load(&hf).expect("a tokenizer");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tokenize/tests/golden/assets.json");
+    let golden = fs::read_to_string(golden).expect("a golden file");
+    let golden: serde_json::Value = serde_json::from_str(&golden).expect("JSON");
+    let expected = |what: &str| -> Vec<String> {
+        let list = golden["smollm2"][what].as_array().expect("a list").iter();
+        list.map(|digest| digest.as_str().expect("text").to_owned()).collect()
+    };
+    let texts = odd_texts();
+    let plain = |text: &str| tokenizer.encode(text).expect("ids");
+    let meant = |text: &str| tokenizer.encode_with_specials(text).expect("ids");
+    assert_eq!(digests(&texts, plain), expected("plain"));
+    assert_eq!(digests(&texts, meant), expected("meant"));
+    let decoded = |text: &str| tokenizer.decode(&plain(text)).expect("text");
+    let characters = |text: &str| decoded(text).chars().map(u32::from).collect::<Vec<_>>();
+    assert_eq!(digests(&texts, characters), expected("decoded"));
+    // The vocabulary lacks these; what has none of them comes back.
+    let lost = ['\u{4}', '\u{6}', '\u{13}', '\u{14}', '\u{16}', '\u{1d}'];
+    let (lossy, whole): (Vec<&String>, Vec<_>) = texts.iter().partition(|text| text.contains(lost));
+    assert!(lossy.iter().all(|text| decoded(text) == text.replace(lost, "")));
+    assert!(whole.len() > 8000, "{}", whole.len());
+    for text in whole {
+        assert_eq!(decoded(text), *text);
     }
 }
 

@@ -10,7 +10,7 @@ use nn::{
     LayerConfig, NormKind, NormPlacement, TokenEmbedConfig, TokenHeadConfig, TransformerConfig,
     WeightInit,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tensor::Init;
 
 use super::fields::{FULL, Fields, SLIDING};
@@ -37,17 +37,40 @@ pub(super) const SPEC: Spec = Spec {
     fit: None,
 };
 
+/// What a config of `transformers` takes where it is silent, and others would not: a key that is
+/// null is not silent.
+fn usual(model_type: &str) -> Value {
+    match model_type {
+        "mistral" => json!({ "sliding_window": 4096, "num_key_value_heads": 8 }),
+        "mixtral" => {
+            json!({ "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e6 })
+        }
+        "qwen2" => json!({ "num_key_value_heads": 32, "sliding_window": 4096 }),
+        "qwen2_moe" => json!({ "num_key_value_heads": 16, "sliding_window": 4096 }),
+        "qwen3" => json!({ "num_key_value_heads": 32, "sliding_window": 4096, "head_dim": 128 }),
+        "qwen3_moe" => json!({ "num_key_value_heads": 4, "sliding_window": 4096 }),
+        "smollm3" => {
+            json!({ "num_key_value_heads": 4, "rope_theta": 2e6, "tie_word_embeddings": true })
+        }
+        "gemma" => {
+            json!({ "num_key_value_heads": 16, "head_dim": 256, "tie_word_embeddings": true })
+        }
+        "gemma3_text" => json!({
+            "num_key_value_heads": 4, "head_dim": 256, "tie_word_embeddings": true,
+            "query_pre_attn_scalar": 256, "rope_theta": 1e6, "rope_local_base_freq": 1e4,
+            "sliding_window": 4096,
+        }),
+        _ => Value::Null,
+    }
+}
+
 fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let model_type = f.text_or("model_type", "llama")?;
+    let f = &f.clone().filled(usual(model_type));
     let (is_gemma, is_gemma3) = (model_type.starts_with("gemma"), model_type == "gemma3_text");
     let (n_layers, d_model) = (f.size("num_hidden_layers")?, f.size("hidden_size")?);
     let n_heads = f.size("num_attention_heads")?;
-    let usual = match model_type {
-        "gemma" | "gemma3_text" => Some(256),
-        "qwen3" => Some(128),
-        _ => None,
-    };
-    let d_head = f.d_head([d_model, n_heads], usual)?;
+    let d_head = f.d_head([d_model, n_heads], None)?;
     let std = f.real_or("initializer_range", 0.02)? as f32;
     let embed = TokenEmbedConfig {
         scale: if is_gemma { (d_model as f32).sqrt() } else { 1.0 },
@@ -82,14 +105,21 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
         init: WeightInit::Gpt2 { std },
         ..TransformerConfig::base(n_layers, d_model, n_heads, f.size("intermediate_size")?)
     };
-    let tied = f.flag_or("tie_word_embeddings", is_gemma)?;
-    let is_base = f.class().is_some_and(|class| class.ends_with("Model"));
-    let head = ("logits", HeadConfig::Token(TokenHeadConfig::plain(tied)));
-    Ok(StackConfig {
-        embed: embed.into(),
-        trunk,
-        heads: if is_base { Vec::new() } else { vec![head] },
-    })
+    Ok(StackConfig { embed: embed.into(), trunk, heads: heads(f)? })
+}
+
+/// The head of the class that was saved.
+fn heads(f: &Fields) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
+    let head = TokenHeadConfig::plain(f.flag_or("tie_word_embeddings", false)?);
+    match f.class() {
+        Some(class) if class.ends_with("Model") => Ok(Vec::new()),
+        Some(class) if !class.ends_with("ForCausalLM") => {
+            let (_, head) = class.split_once("For").unwrap_or(("", class));
+            let problem = format!("a head for `{head}` is not one of CausalLM");
+            Err(ConfigError::new("architectures", problem))
+        }
+        _ => Ok(vec![("logits", HeadConfig::Token(head))]),
+    }
 }
 
 fn bias(f: &Fields, model_type: &str) -> Result<BiasConfig, ConfigError> {
@@ -158,9 +188,13 @@ fn refuse_unknown(f: &Fields) -> Result<(), ConfigError> {
 /// Pattern and rotary positions of every layer, in the words of any version.
 fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>, ConfigError> {
     let model_type = f.text_or("model_type", "llama")?;
-    let turns = |layer: usize| {
-        let flags = f.get("no_rope_layers").and_then(Value::as_array);
-        flags.and_then(|flags| flags.get(layer)).is_none_or(|flag| flag.as_u64() != Some(0))
+    let unturned = match model_type {
+        "smollm3" => f.size_or("no_rope_layer_interval", 4)?,
+        _ => 0,
+    };
+    let turns = |layer: usize| match f.get("no_rope_layers").and_then(Value::as_array) {
+        Some(flags) => flags.get(layer).is_none_or(|flag| flag.as_u64() != Some(0)),
+        None => unturned == 0 || !(layer + 1).is_multiple_of(unturned),
     };
     let positions = |layer: usize, kind| {
         let rope = || Ok(AttnPositions::Rope(f.rope(kind, d_head)?));
@@ -170,12 +204,14 @@ fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>
     if f.get("layer_types").is_some() {
         return f.layers(n_layers, FULL, positions);
     }
-    // Before `layer_types`: every layer of Mistral, every but each sixth of Gemma 3, and those from
-    // some layer on of Qwen.
-    let window = f.maybe_size("sliding_window")?.unwrap_or(4096);
+    // Before `layer_types`: every layer of Mistral, every but each sixth of Gemma 3, those from some
+    // layer on of Qwen, and those of SmolLM3 that do not turn.
+    let window = f.size_or("sliding_window", 0)?;
     let slides = |layer: usize| -> Result<bool, ConfigError> {
         Ok(match model_type {
-            "mistral" | "mixtral" => has_window,
+            _ if !has_window => false,
+            "mistral" | "mixtral" => true,
+            "smollm3" => f.flag_or("use_sliding_window", false)? && !turns(layer),
             "qwen3_moe" => f.flag_or("use_sliding_window", false)?,
             "gemma3_text" => {
                 let usual = f.size_or("_sliding_window_pattern", 6)?;

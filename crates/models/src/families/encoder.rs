@@ -157,16 +157,17 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let (d_model, n_heads) = (f.size(w.d_model)?, f.size(w.n_heads)?);
     let dropout = f.real_or(w.dropout, 0.1)? as f32;
     let std = f.real_or("initializer_range", 0.02)? as f32;
-    let eps = f.real_or("layer_norm_eps", 1e-12)? as f32;
+    let is_distilbert = model_type == "distilbert";
+    let eps = if is_distilbert { 1e-12 } else { f.real_or("layer_norm_eps", 1e-12)? as f32 };
     let d_embed = f.maybe_size("embedding_size")?.filter(|_| model_type == "albert");
     let norm = |width| NormConfig { kind: NormKind::LayerNorm, eps, width };
     let width = d_embed.unwrap_or(d_model);
     let max_len = f.size("max_position_embeddings")?;
     // RoBERTa counts positions from behind the id of padding, and passes padding over.
-    let padding = f.maybe_size("pad_token_id")?.filter(|_| model_type == "roberta");
+    let padding = if model_type == "roberta" { Some(f.size_or("pad_token_id", 1)?) } else { None };
     let first = padding.map_or(0, |id| id.saturating_add(1));
     let mut types = Vec::new();
-    if model_type != "distilbert" {
+    if !is_distilbert {
         types.push(f.size_or("type_vocab_size", 2)?);
     }
     if model_type == "ernie" && f.flag_or("use_task_id", false)? {

@@ -141,10 +141,15 @@ impl Fields {
             theta = own.real_or("rope_theta", theta)?;
             scaling = Some(own);
         }
-        let part = self.real_or("partial_rotary_factor", 1.0)?;
-        let d_rot = (d_head as f64 * part) as usize;
+        for said in scaling.iter().chain([self]) {
+            let part = said.real_or("partial_rotary_factor", 1.0)?;
+            if (part - 1.0).abs() > 0.0 {
+                let problem = format!("{part} is not supported, only 1");
+                return Err(ConfigError::new("partial_rotary_factor", problem));
+            }
+        }
         let scaling = scaling.map_or(Ok(RopeScaling::None), |s| self.rope_scaling(&s))?;
-        Ok(RopeConfig { theta, d_rot, scaling })
+        Ok(RopeConfig { theta, d_rot: d_head, scaling })
     }
 
     fn rope_scaling(&self, s: &Self) -> Result<RopeScaling> {

@@ -1,5 +1,7 @@
-//! The table that every law runs over: tiny models of each family, and trunks that no family has
-//! yet.
+//! The tables that the laws of what reads tokens run over: tiny models of each family, and trunks
+//! that no family has yet.
+
+use std::path::Path;
 
 use models::{Architecture, Gpt2Config, Model, ModelConfig, SeedConfig, Stack, StackConfig};
 use nn::{
@@ -53,7 +55,9 @@ impl Case {
                 (c.dropout, c.embed_dropout, c.attention_dropout) = (0.0, 0.0, 0.0);
             }
             Config::Family(ModelConfig::Seed(c)) => c.dropout = 0.0,
-            Config::Family(ModelConfig::Hf(_)) => unreachable!("without dropout as it is"),
+            Config::Family(ModelConfig::Hf(c)) => {
+                c.fields.0.insert("attention_dropout".into(), 0.0.into());
+            }
             Config::Trunk(c) => {
                 c.embed = TokenEmbedConfig { dropout: 0.0, ..c.tokens().clone() }.into();
                 c.trunk.dropout = DropoutConfig::default();
@@ -91,7 +95,46 @@ impl Case {
     }
 }
 
-/// Everything there is.
+/// Every family that scores the next token, with the trunks of [`cases`].
+pub fn decoders() -> Vec<Case> {
+    let names = [
+        "llama-gqa",
+        "mistral",
+        "mixtral",
+        "qwen2-window",
+        "qwen2-moe-mixed",
+        "qwen3",
+        "qwen3-moe",
+        "smollm3",
+        "gemma",
+        "gemma3",
+    ];
+    cases().into_iter().chain(names.map(golden)).collect()
+}
+
+/// Every family that scores tokens that are hidden.
+pub fn encoders() -> Vec<Case> {
+    ["bert-mlm", "roberta-mlm", "ernie-mlm", "distilbert-mlm", "albert-mlm"].map(golden).into()
+}
+
+/// Both.
+pub fn readers() -> Vec<Case> {
+    decoders().into_iter().chain(encoders()).collect()
+}
+
+/// A model of the config of a golden one, with dropout where all of it has one config.
+pub fn golden(name: &'static str) -> Case {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden").join(name);
+    let mut config = Model::load_config(&folder).unwrap();
+    if let ModelConfig::Hf(config) = &mut config {
+        for key in ["attention_dropout", "hidden_dropout_prob", "dropout", "dropout_rate"] {
+            config.fields.0.insert(key.into(), 0.2.into());
+        }
+    }
+    Case { name, config: Config::Family(config) }
+}
+
+/// GPT-2, the seed and trunks: what the trunk can do, each once.
 pub fn cases() -> Vec<Case> {
     let family = |name, config| Case { name, config: Config::Family(config) };
     let trunk = |name, config| Case { name, config: Config::Trunk(Box::new(config)) };

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use checkpoint::weights::MAX_SHARD_BYTES;
 use checkpoint::{Entry, Origin, OsDisk, StagedDir, Values, Weights, weights};
 use models::{Model, ModelError};
+use serde_json::{Value, json};
 use testing::assert_same_bits;
 
-use crate::families::cases;
+use crate::families::{cases, readers};
 
 fn save(model: &Model, dir: &Path, max_shard_bytes: u64) {
     let mut staged = StagedDir::begin(&OsDisk, dir).unwrap();
@@ -21,7 +22,7 @@ fn save(model: &Model, dir: &Path, max_shard_bytes: u64) {
 #[test]
 fn what_is_saved_is_loaded_to_the_bit() {
     let folder = tempfile::tempdir().unwrap();
-    for (i, case) in cases().iter().filter(|case| case.family().is_some()).enumerate() {
+    for (i, case) in readers().iter().filter(|case| case.family().is_some()).enumerate() {
         let model = case.model();
         for max_shard_bytes in [MAX_SHARD_BYTES, 20_000] {
             let dir = folder.path().join(format!("{i}-{max_shard_bytes}"));
@@ -62,7 +63,7 @@ struct Altered {
 }
 
 /// What is done to a config.
-type Change = fn(&mut serde_json::Value);
+type Change = fn(&mut Value);
 
 impl Altered {
     fn new(change: Change, name_of: fn(&str) -> String) -> Self {
@@ -238,24 +239,131 @@ fn stored_waves_are_taken_where_they_are_waves() {
     assert_same_bits("pe", &again, &stored);
 }
 
-/// The table of a family is a bijection: what was read is written again, name by name.
 #[test]
-fn what_transformers_wrote_is_written_again() {
-    let experts = ["mixtral", "qwen2-moe", "qwen2-moe-mixed", "qwen3-moe", "qwen3-moe-mixed"];
-    for name in experts.iter().chain(&["vit", "vit-classifier", "clip", "siglip"]) {
+fn a_field_that_would_change_the_result_is_refused() {
+    let cases: [(&str, Change, &str); 11] = [
+        (
+            "llama-gqa",
+            |json| json["quantization_config"] = json!({ "quant_method": "fp8" }),
+            "`quantization_config`: {\"quant_method\":\"fp8\"} is not supported, only null",
+        ),
+        (
+            "bert-mlm",
+            |json| json["position_embedding_type"] = "relative_key".into(),
+            "`position_embedding_type`: \"relative_key\" is not supported, only \"absolute\"",
+        ),
+        (
+            "bert-mlm",
+            |json| json["is_decoder"] = true.into(),
+            "`is_decoder`: true is not supported, only false",
+        ),
+        (
+            "gpt2-tiny",
+            |json| json["add_cross_attention"] = true.into(),
+            "`add_cross_attention`: true is not supported, only false",
+        ),
+        (
+            "gpt2-tiny",
+            |json| json["architectures"] = json!(["GPT2ForSequenceClassification"]),
+            "`architectures`: `GPT2ForSequenceClassification` is not one of GPT2Model, \
+             GPT2LMHeadModel",
+        ),
+        (
+            "qwen3-tied",
+            |json| json["architectures"] = json!(["Qwen3ForSequenceClassification"]),
+            "`architectures`: a head for `SequenceClassification` is not one of CausalLM",
+        ),
+        (
+            "llama-linear",
+            |json| json["rope_parameters"]["partial_rotary_factor"] = 0.5.into(),
+            "`partial_rotary_factor`: 0.5 is not supported, only 1",
+        ),
+        (
+            "llama-gqa",
+            |json| json["partial_rotary_factor"] = 0.5.into(),
+            "`partial_rotary_factor`: 0.5 is not supported, only 1",
+        ),
+        (
+            "llama-gqa",
+            |json| json["hidden_act"] = "relu2".into(),
+            "`hidden_act`: `relu2` is not one of gelu, gelu_new, quick_gelu, relu, silu",
+        ),
+        (
+            "gemma3",
+            |json| json["attn_logit_softcapping"] = 50.into(),
+            "`attn_logit_softcapping`: soft caps are not supported",
+        ),
+        (
+            "llama-yarn",
+            |json| json["rope_parameters"]["rope_type"] = "longrope".into(),
+            "`rope_type`: `longrope` is not one of default, linear, dynamic, llama3, yarn",
+        ),
+    ];
+    for (golden, change, expected) in cases {
+        let refusal = Altered::of(golden, change, |name, _| same(name)).refusal();
+        assert_eq!(refusal, format!("`DIR/config.json` cannot be built: {expected}"), "{golden}");
+    }
+}
+
+/// What the config classes of `transformers` 5.23 take where a file is silent.
+#[test]
+fn a_config_that_is_silent_says_what_is_usual() {
+    let usual = json!({
+        "mistral": { "sliding_window": 4096, "num_key_value_heads": 8 },
+        "mixtral": { "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e6 },
+        "qwen2-window": { "sliding_window": 4096, "num_key_value_heads": 32 },
+        "qwen2-moe": { "num_key_value_heads": 16 },
+        "qwen3": { "head_dim": 128, "num_key_value_heads": 32 },
+        "qwen3-moe": { "num_key_value_heads": 4 },
+        "smollm3": {
+            "num_key_value_heads": 4, "rope_theta": 2e6, "tie_word_embeddings": true,
+            "no_rope_layers": [1, 1, 1, 0],
+        },
+        "gemma": { "head_dim": 256, "num_key_value_heads": 16, "tie_word_embeddings": true },
+        "gemma3": {
+            "head_dim": 256, "num_key_value_heads": 4, "query_pre_attn_scalar": 256,
+            "rope_theta": 1e6, "rope_local_base_freq": 1e4, "sliding_window": 4096,
+            "tie_word_embeddings": true,
+        },
+        "roberta-mlm": { "pad_token_id": 1 },
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let architecture = |json: &Value| {
+        fs::write(dir.path().join("config.json"), json.to_string()).unwrap();
+        Model::load_config(dir.path()).unwrap().family().architecture().unwrap()
+    };
+    for (name, usual) in usual.as_object().unwrap() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-        let (model, unused) = Model::load(&golden).unwrap();
-        assert_eq!(unused, [""; 0], "{name}");
-        let folder = tempfile::tempdir().unwrap();
-        let dir = folder.path().join("again");
-        save(&model, &dir, MAX_SHARD_BYTES);
-        let [stored, again] = [&golden, &dir].map(|dir| Weights::open(dir).unwrap());
-        assert_eq!(stored.names().count(), again.names().count(), "{name}");
-        for tensor in stored.names() {
-            let [a, b] = [&stored, &again].map(|w| w.get(tensor).unwrap().shape.to_vec());
-            assert_eq!(a, b, "{name}: {tensor}");
-            let [a, b] = [&stored, &again].map(|w| w.to_f32(tensor).unwrap());
-            assert_same_bits(tensor, &a, &b);
+        let text = fs::read(golden.join("config.json")).unwrap();
+        let mut silent: Value = serde_json::from_slice(&text).unwrap();
+        let fields = silent.as_object_mut().unwrap();
+        fields["architectures"] = json!([]);
+        for key in ["layer_types", "rope_parameters", "rope_theta", "no_rope_layers"] {
+            fields.remove(key);
         }
+        fields.insert("no_rope_layer_interval".into(), 4.into());
+        if fields.contains_key("num_hidden_layers") {
+            fields["num_hidden_layers"] = 4.into();
+            fields["num_attention_heads"] = 32.into();
+            fields["hidden_size"] = 64.into();
+        }
+        for key in usual.as_object().unwrap().keys() {
+            fields.remove(key);
+        }
+        let mut said = silent.clone();
+        for (key, value) in usual.as_object().unwrap() {
+            said[key] = value.clone();
+            let mut other = said.clone();
+            other[key] = match value {
+                Value::Bool(value) => (!value).into(),
+                Value::Array(_) => json!([1, 1, 1, 1]),
+                value => match value.as_u64() {
+                    Some(n) => (2 * n).into(),
+                    None => (2.0 * value.as_f64().unwrap()).into(),
+                },
+            };
+            assert_ne!(architecture(&other), architecture(&said), "{name}, {key}: no effect");
+        }
+        assert_eq!(architecture(&silent), architecture(&said), "{name}");
     }
 }

@@ -2,8 +2,8 @@
 
 use testing::Numbers;
 
-use crate::families::cases;
-use crate::pass::{DROPPING, Input, distance, learn, norm, tokens};
+use crate::families::{cases, encoders, readers};
+use crate::pass::{DROPPING, Input, distance, learn, norm, step_by_sign, tokens};
 use models::Model;
 use tensor::{NO_TARGET, Rng};
 
@@ -16,7 +16,7 @@ fn batch(model: &Model, n: usize) -> (Vec<u32>, Vec<u32>) {
 
 #[test]
 fn every_parameter_is_written_by_backward() {
-    for case in cases() {
+    for case in readers() {
         let model = case.model();
         let (ids, targets) = batch(&model, 2);
         for recompute in [false, true] {
@@ -61,7 +61,7 @@ fn the_loss_falls_along_every_gradient_as_fast_as_it_says() {
 
 #[test]
 fn micro_batches_add_up_with_the_same_dropout() {
-    for case in cases() {
+    for case in readers() {
         let model = case.model();
         let (ids, targets) = batch(&model, 8);
         let cut = |rows: usize| {
@@ -82,6 +82,20 @@ fn micro_batches_add_up_with_the_same_dropout() {
             let error = distance(parts.values(), whole.values());
             assert!(error < 1e-5, "{}, rows of {rows}: gradient off by {error}", case.name);
         }
+    }
+}
+
+/// Steps by sign, for which no optimizer is needed; `train` has the same law of decoders.
+#[test]
+fn encoders_learn_one_batch_by_heart() {
+    for case in encoders() {
+        let mut model = case.model();
+        let (ids, targets) = batch(&model, 2);
+        let parts = [(Input::plain(&ids, 2), targets)];
+        let mut step = |lr| step_by_sign(&mut model, lr, |model| learn(model, &parts));
+        let first = step(0.01);
+        let last = (1..120).map(|i| step(0.01 * (1.0 - i as f32 / 120.0))).last().unwrap();
+        assert!(last < 0.05 && first > 3.0, "{}: from {first} to {last}", case.name);
     }
 }
 

@@ -5,7 +5,7 @@ use nn::Context;
 use tensor::{NO_TARGET, Precision};
 use testing::assert_same_bits;
 
-use crate::families::{Case, cases};
+use crate::families::{Case, decoders, readers};
 use crate::pass::{Input, cache, device, distance, hidden, hidden_with, learn, max_error, tokens};
 
 /// Hidden states are of the order of one.
@@ -16,7 +16,7 @@ const STATES_BF16: f32 = 5e-2;
 const GRADIENTS: f64 = 1e-5;
 
 /// Two rows of 9 tokens in rows of 14, from column `at` on; what is around them is garbage.
-fn padded(ids: &[u32], at: usize, garbage: u32) -> Input {
+pub fn padded(ids: &[u32], at: usize, garbage: u32) -> Input {
     let place = |row: usize, column: usize| {
         column.checked_sub(at).filter(|i| *i < 9).map(|i| (row * 9 + i, i as u32))
     };
@@ -29,7 +29,7 @@ fn padded(ids: &[u32], at: usize, garbage: u32) -> Input {
 
 #[test]
 fn padding_changes_nothing() {
-    for case in cases() {
+    for case in readers() {
         let model = case.model();
         let d_model = model.stack().config().tokens().d_model;
         let ids = tokens(&model, 2 * 9, 1);
@@ -59,7 +59,7 @@ fn padding_changes_nothing() {
 
 #[test]
 fn packed_documents_are_as_if_alone() {
-    for case in cases() {
+    for case in readers() {
         let model = case.model();
         let d_model = model.stack().config().tokens().d_model;
         let lens = [5_usize, 1, 7];
@@ -90,7 +90,7 @@ fn packed_documents_are_as_if_alone() {
 
 #[test]
 fn a_batch_is_as_its_rows_alone() {
-    for case in cases() {
+    for case in readers() {
         let model = case.model();
         let ids = tokens(&model, 3 * 11, 1);
         let together = hidden(&model, &Input::plain(&ids, 3));
@@ -103,7 +103,7 @@ fn a_batch_is_as_its_rows_alone() {
 
 #[test]
 fn cached_decoding_at_any_split_equals_the_full_pass() {
-    for case in cases() {
+    for case in decoders() {
         decodes_at_any_split(&case, Precision::F32, STATES);
         decodes_at_any_split(&case, Precision::BF16, STATES_BF16);
     }
@@ -142,7 +142,7 @@ fn a_cache_knows_padding_and_documents() {
     // Padding on the left of row 0, two documents in row 1; pieces of 4, 1 and 3 positions.
     let segments = [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2];
     let positions = [0, 0, 0, 1, 2, 3, 4, 5, 0, 1, 2, 0, 1, 2, 3, 4];
-    for case in cases() {
+    for case in decoders() {
         let (model, device) = (case.model(), device());
         let d_model = model.stack().config().tokens().d_model;
         let ids = tokens(&model, 2 * 8, 1);
@@ -168,7 +168,7 @@ fn a_cache_knows_padding_and_documents() {
 
 #[test]
 fn a_cache_that_was_cut_goes_on_from_there() {
-    for case in cases() {
+    for case in decoders() {
         let (model, device) = (case.model(), device());
         let (ids, other) = (tokens(&model, 9, 1), tokens(&model, 9, 2));
         let show = |cache: &mut nn::KvCache, ids: &[u32]| {

@@ -121,6 +121,17 @@ pub fn learn(model: &Model, parts: &[(Input, Vec<u32>)]) -> Learned {
     learn_in(Precision::F32, model, parts)
 }
 
+/// Moves every weight by `lr` against its gradient; the mean loss before that.
+pub fn step_by_sign(model: &mut Model, lr: f32, learn: impl Fn(&Model) -> Learned) -> f64 {
+    let learned = learn(model);
+    for entry in model.params.entries().to_vec() {
+        let gradient = learned.grads.get(&entry.param).unwrap_or_default();
+        let weights = model.params.get_mut(&entry.param).iter_mut();
+        weights.zip(gradient).for_each(|(w, g)| *w -= lr * g.signum());
+    }
+    learned.loss.mean().unwrap()
+}
+
 /// The length of a vector.
 pub fn norm(x: &[f32]) -> f64 {
     x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt()

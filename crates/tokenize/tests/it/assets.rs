@@ -4,8 +4,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use testing::{digest, digests, odd_texts};
 use tokenize::Tokenizer;
 
 use crate::golden;
@@ -56,11 +57,7 @@ fn ranks(path: &Path) -> Vec<u8> {
 fn summary(tokenizer: &Tokenizer, text: &str) -> Value {
     let lines: Vec<&str> = text.split('\n').collect();
     let ids = tokenizer.encode_batch(&lines).unwrap().concat();
-    let step = |number: u64, id: &u32| {
-        number.wrapping_mul(1_000_003).wrapping_add(u64::from(*id)).wrapping_add(1)
-    };
-    let number = ids.iter().fold(0, step);
-    serde_json::json!([ids.len(), format!("{number:016x}")])
+    json!([ids.len(), format!("{:016x}", ids.iter().copied().fold(0, digest))])
 }
 
 fn corpus(name: &str) -> String {
@@ -101,12 +98,26 @@ fn ids_are_those_of_the_packages() {
     ];
     let expected: Value =
         serde_json::from_slice(&fs::read(golden("assets.json")).unwrap()).unwrap();
-    let texts = ["austen", "tang"].map(|name| (name, corpus(name)));
+    let corpora = ["austen", "tang"].map(|name| (name, corpus(name)));
+    let texts = odd_texts();
     for (name, dir) in cases {
         let tokenizer = Tokenizer::load(dir.path()).unwrap_or_else(|e| panic!("{name}: {e}"));
-        for (text_name, text) in &texts {
+        for (corpus, text) in &corpora {
             let found = summary(&tokenizer, text);
-            assert_eq!(found, expected[name][text_name], "{name} of {text_name}");
+            assert_eq!(found, expected[name][corpus], "{name} of {corpus}");
         }
+        let plain = |text: &str| tokenizer.encode(text).unwrap();
+        let meant = |text: &str| tokenizer.encode_with_specials(text).unwrap();
+        let decoded = |text: &str| tokenizer.decode(&plain(text)).unwrap();
+        let characters = |text: &str| decoded(text).chars().map(u32::from).collect::<Vec<_>>();
+        let expected = &expected[name];
+        assert_eq!(json!(digests(&texts, plain)), expected["plain"], "{name}");
+        assert_eq!(json!(digests(&texts, meant)), expected["meant"], "{name}");
+        let joined = format!("{:016x}", plain(&texts.concat()).into_iter().fold(0, digest));
+        assert_eq!(json!(joined), expected["joined"], "{name}");
+        assert_eq!(json!(digests(&texts, characters)), expected["decoded"], "{name}");
+        // All but WordPiece are of bytes, and lose nothing.
+        let lost = texts.iter().filter(|text| decoded(text) != **text).count();
+        assert_eq!(lost > 0, name == "minilm", "{name}: {lost} texts do not come back");
     }
 }

@@ -148,6 +148,44 @@ fn hostile_settings_are_refused() {
 }
 
 #[test]
+fn files_of_a_class_that_is_not_known_are_refused() {
+    let words: &[u8] = b"[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n";
+    let japanese: &[u8] = br#"{"tokenizer_class": "BertJapaneseTokenizer"}"#;
+    let map: &[u8] = br#"{"unk_token": "[UNK]"}"#;
+    let cases: [(&[(&str, &[u8])], &str); 3] = [
+        (
+            &[("vocab.txt", words), ("tokenizer_config.json", japanese)],
+            "`tokenizer_class` is `BertJapaneseTokenizer`",
+        ),
+        (
+            &[
+                ("vocab.json", b"{\"a\":0}"),
+                ("merges.txt", b""),
+                ("tokenizer_config.json", japanese),
+            ],
+            "`tokenizer_class` is `BertJapaneseTokenizer`",
+        ),
+        (
+            &[
+                ("vocab.txt", words),
+                ("special_tokens_map.json", map),
+                ("config.json", br#"{"model_type": "albert"}"#),
+            ],
+            "words, where the model is of Albert",
+        ),
+    ];
+    for (files, expected) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let error = Tokenizer::load(dir.path()).unwrap_err();
+        assert!(matches!(error, TokenizeError::Unsupported { .. }), "{error}");
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+}
+
+#[test]
 fn hostile_pairs_of_files_are_refused() {
     let source = fs::read(golden("marian").join("source.spm")).unwrap();
     let cases: [(&[u8], &str); 3] = [
