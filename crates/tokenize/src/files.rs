@@ -122,8 +122,9 @@ impl Found {
 
     fn path(&self) -> &Path {
         match self {
-            Self::Marian { source: path, .. } | Self::Merges { vocab: path, .. } => path,
-            Self::Json(path)
+            Self::Marian { source: path, .. }
+            | Self::Merges { vocab: path, .. }
+            | Self::Json(path)
             | Self::WordPiece(path)
             | Self::SentencePiece(path)
             | Self::Tiktoken(path) => path,
