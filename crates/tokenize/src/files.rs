@@ -35,8 +35,8 @@ impl Tokenizer {
     /// a text then gets.
     ///
     /// # Errors
-    /// When there is none, its files are damaged, hostile or too large, or 2 or 3 is of a class that
-    /// is not known: how that cuts a text stands in no file.
+    /// When there is none, its files are damaged, hostile or too large, or 2 or 3 is of a class
+    /// that is not known: how that cuts a text stands in no file.
     pub fn load(dir: &Path) -> Result<Self, TokenizeError> {
         let settings = Settings::load(dir)?;
         let mut tokenizer = match Found::in_dir(dir)? {
@@ -122,8 +122,9 @@ impl Found {
 
     fn path(&self) -> &Path {
         match self {
-            Self::Marian { source: path, .. } | Self::Merges { vocab: path, .. } => path,
-            Self::Json(path)
+            Self::Marian { source: path, .. }
+            | Self::Merges { vocab: path, .. }
+            | Self::Json(path)
             | Self::WordPiece(path)
             | Self::SentencePiece(path)
             | Self::Tiktoken(path) => path,

@@ -204,8 +204,8 @@ fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>
     if f.get("layer_types").is_some() {
         return f.layers(n_layers, FULL, positions);
     }
-    // Before `layer_types`: every layer of Mistral, every but each sixth of Gemma 3, those from some
-    // layer on of Qwen, and those of SmolLM3 that do not turn.
+    // Before `layer_types`: every layer of Mistral, every but each sixth of Gemma 3, those from
+    // some layer on of Qwen, and those of SmolLM3 that do not turn.
     let window = f.size_or("sliding_window", 0)?;
     let slides = |layer: usize| -> Result<bool, ConfigError> {
         Ok(match model_type {

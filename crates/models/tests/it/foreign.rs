@@ -64,7 +64,7 @@ fn weights_in_their_file_compute_the_same_bits() {
     }
 }
 
-/// Names, shapes and values: `transformers` wrote the first, so it is also the snapshot of a format.
+/// Names, shapes and values: `transformers` wrote the first, which makes it the format's snapshot.
 #[test]
 fn what_was_read_is_written_as_it_was() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,10 @@ use tokenize::{TokenizeError, Tokenizer};
 
 use crate::{golden, model};
 
-fn refusal(files: &[(&str, &[u8])]) -> String {
+/// Names and contents.
+type Files<'a> = &'a [(&'a str, &'a [u8])];
+
+fn refusal(files: Files) -> String {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         fs::write(dir.path().join(name), bytes).unwrap();
@@ -152,7 +155,7 @@ fn files_of_a_class_that_is_not_known_are_refused() {
     let words: &[u8] = b"[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n";
     let japanese: &[u8] = br#"{"tokenizer_class": "BertJapaneseTokenizer"}"#;
     let map: &[u8] = br#"{"unk_token": "[UNK]"}"#;
-    let cases: [(&[(&str, &[u8])], &str); 3] = [
+    let cases: [(Files, &str); 3] = [
         (
             &[("vocab.txt", words), ("tokenizer_config.json", japanese)],
             "`tokenizer_class` is `BertJapaneseTokenizer`",
