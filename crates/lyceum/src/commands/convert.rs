@@ -7,7 +7,7 @@ use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
 use ::checkpoint::{Dtype, OsDisk, StagedDir, Stored, Weights};
 use models::ModelConfig;
 use nn::ConfigError;
-use tokenize::GgufVocab;
+use tokenize::{GgufVocab, TokenizeError};
 
 use super::load::Loaded;
 use super::print;
@@ -94,7 +94,12 @@ fn hf(loaded: &Loaded, dtypes: &Dtypes, target: &Path, env: &Env) -> Result<(), 
     }
     staged.write("config.json", format!("{config:#}\n").as_bytes())?;
     // A model without a tokenizer stays one.
-    if let Some(tokenizer) = loaded.perhaps_tokenizer()? {
+    let without = |error: TokenizeError| {
+        if !matches!(error, TokenizeError::Missing { .. }) {
+            env.warn(&format!("the tokenizer is left out: {error}"));
+        }
+    };
+    if let Ok(tokenizer) = loaded.tokenizer_or(without)? {
         for (name, bytes) in tokenizer.files()? {
             staged.write(name, &bytes)?;
         }

@@ -82,26 +82,33 @@ impl Loaded {
     /// # Errors
     /// Where there is none, it is damaged, or has more tokens than the model.
     pub fn tokenizer(&self) -> Result<Tokenizer, Failure> {
-        self.perhaps_tokenizer()?.ok_or_else(|| {
-            Failure::from(TokenizeError::Missing { dir: self.dir.clone() }).hint(
+        let missing = |error: TokenizeError| match error {
+            TokenizeError::Missing { .. } => Failure::from(error).hint(
                 "the model reads tokens: copy its `tokenizer.json` into the directory, or use \
                  `lyceum forward` with token ids",
-            )
-        })
+            ),
+            error => error.into(),
+        };
+        self.tokenizer_or(missing)?
     }
 
-    /// The same, where there is one.
+    /// The same, or what `without` makes of why there is none that is read.
     ///
     /// # Errors
     /// Where it is damaged, or has more tokens than the model.
-    pub fn perhaps_tokenizer(&self) -> Result<Option<Tokenizer>, Failure> {
+    pub fn tokenizer_or<E>(
+        &self,
+        without: impl FnOnce(TokenizeError) -> E,
+    ) -> Result<Result<Tokenizer, E>, Failure> {
         let weights = Weights::open(&self.dir)?;
         let loaded = match weights.metadata() {
             Some(metadata) => Tokenizer::from_gguf(&self.dir, &gguf_vocab(metadata)),
             None => Tokenizer::load(&self.dir),
         };
         let tokenizer = match loaded {
-            Err(TokenizeError::Missing { .. }) => return Ok(None),
+            Err(error @ (TokenizeError::Missing { .. } | TokenizeError::Unsupported { .. })) => {
+                return Ok(Err(without(error)));
+            }
             loaded => loaded?,
         };
         // Encoder-decoders of others come with a token too many (the mask of BART): there the
@@ -115,7 +122,7 @@ impl Loaded {
                 format!("the tokenizer in `{dir}` has {n} tokens, the model {vocab_size}");
             return Err(Failure::new(problem).hint("copy the tokenizer the model was trained with"));
         }
-        Ok(Some(tokenizer))
+        Ok(Ok(tokenizer))
     }
 
     /// How the model is to be run, by its `generation_config.json`, else its `config.json`; with
