@@ -167,7 +167,7 @@ pub enum Choice {
 /// When the model's scores are not finite.
 ///
 /// # Panics
-/// As [`draw`] and [`beam`].
+/// As [`draw`] and [`beam()`].
 pub fn find(
     (model, device, precision): (&Model, &Device, Precision),
     memory: Option<Memory>,

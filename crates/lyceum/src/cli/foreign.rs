@@ -55,10 +55,10 @@ Examples:
   lyceum run whisper-small/ *.flac --language de --task translate --json
 
 A model without a head embeds each text (one JSON object a line: the mean of the last hidden states
-over the tokens, of length 1, or what its `modules.json` says); one that fills in masks names the likeliest tokens of each mask; one
-that classifies names the probabilities of its labels; one with an encoder and a decoder writes what
-it makes of each text: a translation, a summary. Whisper writes down what is said in audio files
-(WAV, AIFF, FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
+over the tokens, of length 1, or what its `modules.json` says); one that fills in masks names the
+likeliest tokens of each mask; one that classifies names the probabilities of its labels; one with
+an encoder and a decoder writes what it makes of each text: a translation, a summary. Whisper writes
+down what is said in audio files (WAV, AIFF, FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
 
 /// Options of `run`.
 #[derive(Args, Debug)]

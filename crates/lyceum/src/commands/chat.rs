@@ -51,28 +51,10 @@ pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
         }
         let Some(line) = lines.next() else { break };
         let line = line.context("failed to read standard input")?;
-        match line.trim() {
-            "" => continue,
-            "/quit" | "/exit" => break,
-            "/reset" => {
-                talk.reset();
-                env.say("a new conversation");
-                continue;
-            }
-            command if command == "/save" || command.starts_with("/save ") => {
-                let file = command["/save".len()..].trim();
-                match talk.save(Path::new(file)) {
-                    _ if file.is_empty() => env.warn("`/save` needs the name of a file"),
-                    Ok(()) => env.say(&format!("saved in `{file}`")),
-                    Err(failure) => env.warn(failure.text(false).trim_start_matches("error: ")),
-                }
-                continue;
-            }
-            command if command.starts_with('/') => {
-                env.warn(&format!("`{command}` is no command: {COMMANDS}"));
-                continue;
-            }
-            text => talk.messages.push(Message::new("user", text)),
+        match talk.take(line.trim(), env) {
+            Taken::Turn => {}
+            Taken::Command => continue,
+            Taken::End => break,
         }
         let prompt = match talk.prompt(&loaded) {
             Err(failure) if is_person => {
@@ -159,7 +141,42 @@ struct Talk<'t> {
     messages: Vec<Message>,
 }
 
+/// What a line was.
+enum Taken {
+    Turn,
+    Command,
+    End,
+}
+
 impl Talk<'_> {
+    /// Takes a line: a command is done, a turn is added.
+    fn take(&mut self, line: &str, env: &Env) -> Taken {
+        match line {
+            "" => {}
+            "/quit" | "/exit" => return Taken::End,
+            "/reset" => {
+                self.reset();
+                env.say("a new conversation");
+            }
+            command if command == "/save" || command.starts_with("/save ") => {
+                let file = command["/save".len()..].trim();
+                match self.save(Path::new(file)) {
+                    _ if file.is_empty() => env.warn("`/save` needs the name of a file"),
+                    Ok(()) => env.say(&format!("saved in `{file}`")),
+                    Err(failure) => env.warn(failure.text(false).trim_start_matches("error: ")),
+                }
+            }
+            command if command.starts_with('/') => {
+                env.warn(&format!("`{command}` is no command: {COMMANDS}"));
+            }
+            text => {
+                self.messages.push(Message::new("user", text));
+                return Taken::Turn;
+            }
+        }
+        Taken::Command
+    }
+
     fn reset(&mut self) {
         self.messages = self.args.system.iter().map(|text| Message::new("system", text)).collect();
     }
