@@ -23,11 +23,19 @@ pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Resul
         || args.min_p.is_some();
     let usual = settings.sampling.filter(|_| args.beams.is_none());
     let draws = asked || usual.is_some();
+    if usual.is_some() && !asked && settings.beams.n > 1 {
+        return Err(Failure::new(format!(
+            "the model's files ask for drawing (`do_sample`) by {} beams (`num_beams`), which is \
+             not followed here",
+            settings.beams.n
+        ))
+        .hint("give `--beams` for a search, or `--temperature` for drawing"));
+    }
     let mut beams = settings.beams;
     beams.n = args.beams.unwrap_or(beams.n);
     beams.repetition_penalty = repetition_penalty;
     if !draws && beams.n > 1 {
-        return Ok(Choice::Beams(beams));
+        return followed(settings, Choice::Beams(beams));
     }
     let usual = usual.unwrap_or(if draws { Sampling::default() } else { Sampling::GREEDY });
     let sampling = Sampling {
@@ -38,7 +46,16 @@ pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Resul
         min_p: args.min_p.or(usual.min_p),
     };
     let sampling = sampling.check()?;
-    Ok(Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
+    followed(settings, Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
+}
+
+/// The choice, where nothing that the model's files say of it is left out.
+fn followed(settings: &Settings, choice: Choice) -> Result<Choice, Failure> {
+    settings.check(&choice).map_err(|error| {
+        Failure::new(format!("the model's generation settings cannot be followed: {error}"))
+            .hint("take it out of `generation_config.json`, else `config.json`")
+    })?;
+    Ok(choice)
 }
 
 /// How far it goes behind a prompt of so many tokens.
