@@ -81,15 +81,7 @@ pub fn refuse_too_large(
 ) -> Result<(), Failure> {
     let beams = if let Choice::Beams(beams) = choice { beams.n } else { 1 };
     let config = pair.config().decoder.tokens();
-    let trunk = &pair.config().decoder.trunk;
-    let bytes = loaded.precision.compute.bytes();
-    let positions = max_tokens.min(config.max_len).saturating_add(len);
-    let cached = [2, trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions, bytes];
-    // Logits, and what is sorted of them.
-    let scores = [config.vocab_size, 3 * 4];
-    let product =
-        |sizes: &[usize]| sizes.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
-    let row = product(&cached).saturating_add(product(&scores));
+    let row = loaded.row_bytes(max_tokens.min(config.max_len).saturating_add(len));
     let width = pair.config().encoder.trunk.d_model;
     let read = crate::estimate::forward_bytes(
         &pair.encoder,
@@ -98,6 +90,7 @@ pub fn refuse_too_large(
         width,
         (false, false),
     );
-    let needed = product(&[batch, beams]).saturating_mul(row).saturating_add(read);
+    let n_rows = (batch as u64).saturating_mul(beams as u64);
+    let needed = n_rows.saturating_mul(row).saturating_add(read);
     machine::refuse_beyond_memory("what is to be read and written at once", needed, hint)
 }
