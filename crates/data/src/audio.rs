@@ -11,7 +11,7 @@ use std::io::{Cursor, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use symphonia::core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3};
 use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
@@ -96,8 +96,8 @@ pub struct Recording {
 /// A sound of `rate` samples a second.
 ///
 /// # Errors
-/// Where the file cannot be read, is no sound, is damaged by more than half, is cut short, or longer
-/// than `seconds_max`.
+/// Where the file cannot be read, is no sound, is damaged by more than half, is cut short, or
+/// longer than `seconds_max`.
 pub fn read_sound(path: &Path, rate: u32, seconds_max: f64) -> Result<Recording, DataError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(DataError::io("open", path))?;
@@ -149,6 +149,9 @@ struct Track {
     /// Samples that end it and are no sound, by the header of an MP3: more than these are sound of
     /// another file behind the first.
     n_padding: Option<usize>,
+    /// Whether every packet says which sample it begins with: FLAC does, where damaged ones are
+    /// passed over before they get here.
+    is_numbered: bool,
     time_base: Option<TimeBase>,
 }
 
@@ -166,6 +169,7 @@ impl Track {
             decoder,
             n_expected: track.num_frames.filter(|_| !is_mp3),
             n_padding: is_mp3.then(|| track.padding.unwrap_or(0) as usize),
+            is_numbered: params.codec == CODEC_ID_FLAC,
             time_base: track.time_base,
         };
         Ok((track, params.sample_rate.unwrap_or(0)))
@@ -185,6 +189,8 @@ struct Reading {
     n_expected: Option<u64>,
     n_packets: usize,
     n_lost: usize,
+    /// The longest packet so far.
+    longest: u64,
     problem: Option<String>,
 }
 
@@ -211,6 +217,7 @@ impl Reading {
             seconds_max,
             n_packets: 0,
             n_lost: 0,
+            longest: 1,
             problem: None,
         })
     }
@@ -238,6 +245,7 @@ impl Reading {
 
     fn packet(&mut self, mut packet: Packet) -> Result<(), AudioProblem> {
         self.n_packets += 1;
+        self.missing(&packet)?;
         let n_trimmed = match self.track.n_padding {
             Some(_) => std::mem::take(&mut packet.trim_end).get() as usize,
             None => 0,
@@ -271,6 +279,23 @@ impl Reading {
             self.take(held)?;
         }
         Ok(())
+    }
+
+    /// Silence for what is missing before a packet that says where it begins.
+    fn missing(&mut self, packet: &Packet) -> Result<(), AudioProblem> {
+        let at = packet.pts.get().try_into().unwrap_or(0);
+        self.longest = self.longest.max(packet.dur.get());
+        let is_said = self.track.is_numbered && self.n_expected.is_some_and(|n| at < n);
+        let n_taken = self.sound.as_ref().map_or(0, Resampling::n_taken);
+        let gap = at.saturating_sub(n_taken);
+        if !is_said || gap == 0 {
+            return Ok(());
+        }
+        let n_lost = gap.div_ceil(self.longest) as usize;
+        self.n_packets += n_lost;
+        self.n_lost += n_lost;
+        self.problem.get_or_insert_with(|| "most of it is damaged".to_owned());
+        self.silence(gap.into())
     }
 
     /// As long as a packet that is lost.

@@ -145,6 +145,47 @@ fn what_cannot_be_decoded_is_silent_and_counted() {
     assert!(said.contains("cannot be decoded"), "{said}");
 }
 
+/// FLAC of so many frames of 4096 samples, all of a frame being a thousand times its number, and
+/// where each begins.
+fn flac(n_frames: u8) -> (Vec<u8>, Vec<usize>) {
+    let crc = |bytes: &[u8], n_bits: u32, polynomial: u32| {
+        let step = |crc: u32, _| {
+            let carry = crc >> (n_bits - 1) & 1;
+            (crc << 1 ^ carry * polynomial) & ((1 << n_bits) - 1)
+        };
+        bytes.iter().fold(0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte) << (n_bits - 8), step))
+    };
+    let format = 16_000_u64 << 44 | 15 << 36 | u64::from(n_frames) * 4096;
+    let head = [&b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0"[..], &format.to_be_bytes(), &[0; 16]];
+    let (mut bytes, mut starts) = (head.concat(), vec![]);
+    for i in 0..n_frames {
+        let mut frame = vec![0xff, 0xf8, 0xc0, 0x08, i];
+        frame.push(crc(&frame, 8, 0x07) as u8);
+        frame.push(0);
+        frame.extend((i16::from(i) * 1_000).to_be_bytes());
+        frame.extend((crc(&frame, 16, 0x8005) as u16).to_be_bytes());
+        starts.push(bytes.len());
+        bytes.extend(frame);
+    }
+    (bytes, starts)
+}
+
+#[test]
+fn what_a_container_passes_over_is_silent_too() {
+    let (whole, starts) = flac(10);
+    let mut damaged = whole.clone();
+    damaged[starts[4] + 7] ^= 0x55;
+    let [whole, damaged] = [whole, damaged].map(|bytes| record(bytes).expect("decodes"));
+    assert_eq!((whole.samples.len(), whole.n_lost), (40_960, 0));
+    assert_eq!((damaged.samples.len(), damaged.n_lost, damaged.n_packets), (40_960, 1, 10));
+    for (i, (x, y)) in damaged.samples.iter().zip(&whole.samples).enumerate() {
+        assert_eq!(*x, if i / 4096 == 4 { 0.0 } else { *y }, "sample {i}");
+    }
+    let (mut most, starts) = flac(10);
+    starts[2..9].iter().for_each(|start| most[start + 7] ^= 0x55);
+    assert!(record(most).expect_err("refused").contains("most of it is damaged"));
+}
+
 #[test]
 fn files_one_behind_another_are_read_as_one() {
     for format in ["mp3", "ogg"] {
