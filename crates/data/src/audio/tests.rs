@@ -151,11 +151,11 @@ fn flac(n_frames: u8) -> (Vec<u8>, Vec<usize>) {
     let crc = |bytes: &[u8], n_bits: u32, polynomial: u32| {
         let step = |crc: u32, _| {
             let carry = crc >> (n_bits - 1) & 1;
-            (crc << 1 ^ carry * polynomial) & ((1 << n_bits) - 1)
+            ((crc << 1) ^ (carry * polynomial)) & ((1 << n_bits) - 1)
         };
         bytes.iter().fold(0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte) << (n_bits - 8), step))
     };
-    let format = 16_000_u64 << 44 | 15 << 36 | u64::from(n_frames) * 4096;
+    let format = 16_000_u64 << 44 | 15 << 36 | (u64::from(n_frames) * 4096);
     let head = [&b"fLaC\x80\0\0\x22\x10\0\x10\0\0\0\0\0\0\0"[..], &format.to_be_bytes(), &[0; 16]];
     let (mut bytes, mut starts) = (head.concat(), vec![]);
     for i in 0..n_frames {
