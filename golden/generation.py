@@ -37,7 +37,10 @@ ENDS = {"t5": [4, 59], "bart": [2, 43], "marian": [0, 39], "whisper": [44, 59], 
 OWN = {
     "t5": [dict(num_beams=2, bad_words_ids=[[3], [9, 9], [30]])],
     "bart": [dict(SUMMARY, forced_bos_token_id=7, forced_eos_token_id=2, decoder_start_token_id=2)],
-    "marian": [dict(num_beams=6, bad_words_ids=[[66], [5]], forced_eos_token_id=0)],
+    "marian": [
+        dict(num_beams=6, bad_words_ids=[[66], [5]], forced_eos_token_id=0),
+        dict(num_beams=6, bad_words_ids=[[66], [5], [21, 21], [42, 42], [59, 42]], renormalize_logits=True),
+    ],
     "whisper": [],
     "llama-gqa": [],
 }

@@ -11,17 +11,19 @@ use std::io::{Cursor, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use symphonia::core::codecs::audio::AudioDecoderOptions;
-use symphonia::core::codecs::audio::well_known::CODEC_ID_MP3;
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3};
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, TrackType};
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream, MediaSourceStreamOptions};
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
+use symphonia::core::units::{Duration, TimeBase};
 use thiserror::Error as ThisError;
 
 pub use self::mel::LogMel;
-use self::resample::resample;
+use self::resample::Resampling;
 use crate::DataError;
 
 /// Why a sound cannot be had.
@@ -49,7 +51,7 @@ pub enum AudioProblem {
     #[error("cannot be decoded: {0}")]
     Damaged(String),
     /// A rate that no recording has.
-    #[error("has {0} samples a second, from 1 000 to 768 000 are read")]
+    #[error("has {0} samples a second, from 1 000 to 384 000 are read")]
     Rate(u32),
     /// More of it than was asked for.
     #[error("is longer than {0:.0} seconds")]
@@ -78,14 +80,25 @@ impl AudioProblem {
 /// Seconds that a file may lack of what it says, as some encoders count.
 const SLACK_S: f64 = 0.1;
 /// Rates of recordings.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 
-/// A sound as samples in `[-1, 1]`, `rate` a second, its channels mixed to one.
+/// A sound, and what it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Samples in `[-1, 1]`, the channels mixed to one.
+    pub samples: Vec<f32>,
+    /// Packets of the file.
+    pub n_packets: usize,
+    /// Those of them that cannot be decoded: there is silence in their place.
+    pub n_lost: usize,
+}
+
+/// A sound of `rate` samples a second.
 ///
 /// # Errors
-/// Where the file cannot be read, is no sound, is damaged, is cut short, or longer than
-/// `seconds_max`.
-pub fn read_sound(path: &Path, rate: u32, seconds_max: f64) -> Result<Vec<f32>, DataError> {
+/// Where the file cannot be read, is no sound, is damaged by more than half, is cut short, or
+/// longer than `seconds_max`.
+pub fn read_sound(path: &Path, rate: u32, seconds_max: f64) -> Result<Recording, DataError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(DataError::io("open", path))?;
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
@@ -110,7 +123,7 @@ pub fn read_sound_bytes(
     bytes: Vec<u8>,
     rate: u32,
     seconds_max: f64,
-) -> Result<Vec<f32>, DataError> {
+) -> Result<Recording, DataError> {
     sound(Box::new(Cursor::new(bytes)), &Hint::new(), rate, seconds_max)
         .map_err(|problem| DataError::Audio { file: name.to_owned(), problem })
 }
@@ -121,82 +134,221 @@ fn sound(
     hint: &Hint,
     rate: u32,
     seconds_max: f64,
-) -> Result<Vec<f32>, AudioProblem> {
-    let (samples, from) = catch_unwind(AssertUnwindSafe(|| decode(source, hint, seconds_max)))
-        .unwrap_or_else(|_| Err(AudioProblem::Damaged("the decoder failed".to_owned())))?;
-    Ok(resample(samples, from, rate))
+) -> Result<Recording, AudioProblem> {
+    let read = || Reading::open(source, hint, rate, seconds_max)?.run();
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(AudioProblem::Damaged("the decoder failed".to_owned())))
 }
 
-/// The first audio track, mixed to one channel, and its rate.
-fn decode(
-    source: Box<dyn MediaSource>,
-    hint: &Hint,
-    seconds_max: f64,
-) -> Result<(Vec<f32>, u32), AudioProblem> {
-    let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
-    let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
-    let mut reader = symphonia::default::get_probe()
-        .probe(hint, stream, format, metadata)
-        .map_err(|error| refused(&error, AudioProblem::Unknown))?;
-    let track = reader.default_track(TrackType::Audio).ok_or(AudioProblem::NoAudio)?;
-    let params = track.codec_params.as_ref().and_then(|params| params.audio());
-    let params = params.ok_or(AudioProblem::NoAudio)?;
-    // Of MP3 it is an estimate.
-    let n_expected = track.num_frames.filter(|_| params.codec != CODEC_ID_MP3);
-    let (id, mut rate) = (track.id, params.sample_rate.unwrap_or(0));
-    let mut decoder = symphonia::default::get_codecs()
-        .make_audio_decoder(params, &AudioDecoderOptions::default())
-        .map_err(|error| AudioProblem::Unsupported(error.to_string()))?;
-    let (mut samples, mut interleaved) = (Vec::new(), Vec::new());
-    let mut problem = None;
-    let ended = loop {
-        let packet = match reader.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => break None,
-            Err(error) => break Some(error),
+/// The first audio track.
+struct Track {
+    id: u32,
+    decoder: Box<dyn AudioDecoder>,
+    /// Samples it says it has; of MP3 that is an estimate.
+    n_expected: Option<u64>,
+    /// Samples that end it and are no sound, by the header of an MP3: more than these are sound of
+    /// another file behind the first.
+    n_padding: Option<usize>,
+    /// Whether every packet says which sample it begins with: FLAC does, where damaged ones are
+    /// passed over before they get here.
+    is_numbered: bool,
+    time_base: Option<TimeBase>,
+}
+
+impl Track {
+    fn of(reader: &dyn FormatReader) -> Result<(Self, u32), AudioProblem> {
+        let track = reader.default_track(TrackType::Audio).ok_or(AudioProblem::NoAudio)?;
+        let params = track.codec_params.as_ref().and_then(|params| params.audio());
+        let params = params.ok_or(AudioProblem::NoAudio)?;
+        let is_mp3 = params.codec == CODEC_ID_MP3;
+        let decoder = symphonia::default::get_codecs()
+            .make_audio_decoder(params, &AudioDecoderOptions::default())
+            .map_err(|error| AudioProblem::Unsupported(error.to_string()))?;
+        let track = Self {
+            id: track.id,
+            decoder,
+            n_expected: track.num_frames.filter(|_| !is_mp3),
+            n_padding: is_mp3.then(|| track.padding.unwrap_or(0) as usize),
+            is_numbered: params.codec == CODEC_ID_FLAC,
+            time_base: track.time_base,
         };
-        if packet.track_id != id {
-            continue;
+        Ok((track, params.sample_rate.unwrap_or(0)))
+    }
+}
+
+/// A file as it is read.
+struct Reading {
+    reader: Box<dyn FormatReader>,
+    track: Track,
+    /// None before the first sample.
+    sound: Option<Resampling>,
+    /// What may be padding.
+    held: Vec<f32>,
+    rates: [u32; 2],
+    seconds_max: f64,
+    n_expected: Option<u64>,
+    n_packets: usize,
+    n_lost: usize,
+    /// The longest packet so far.
+    longest: u64,
+    problem: Option<String>,
+}
+
+impl Reading {
+    fn open(
+        source: Box<dyn MediaSource>,
+        hint: &Hint,
+        rate: u32,
+        seconds_max: f64,
+    ) -> Result<Self, AudioProblem> {
+        let stream = MediaSourceStream::new(source, MediaSourceStreamOptions::default());
+        let (format, metadata) = (FormatOptions::default(), MetadataOptions::default());
+        let reader = symphonia::default::get_probe()
+            .probe(hint, stream, format, metadata)
+            .map_err(|error| refused(&error, AudioProblem::Unknown))?;
+        let (track, from) = Track::of(&*reader)?;
+        Ok(Self {
+            reader,
+            n_expected: track.n_expected,
+            track,
+            sound: None,
+            held: vec![],
+            rates: [from, rate],
+            seconds_max,
+            n_packets: 0,
+            n_lost: 0,
+            longest: 1,
+            problem: None,
+        })
+    }
+
+    fn run(mut self) -> Result<Recording, AudioProblem> {
+        loop {
+            match self.reader.next_packet() {
+                Ok(Some(packet)) if packet.track_id == self.track.id => self.packet(packet)?,
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                // Another stream behind the first, as Ogg may have it.
+                Err(Error::ResetRequired) => {
+                    self.track = Track::of(&*self.reader)?.0;
+                    let more = self.track.n_expected;
+                    self.n_expected = self.n_expected.zip(more).map(|(n, m)| n.saturating_add(m));
+                }
+                Err(error) if is_end(&error) => break,
+                Err(error) => {
+                    return Err(refused(&error, AudioProblem::Damaged(error.to_string())));
+                }
+            }
         }
-        let decoded = match decoder.decode(&packet) {
+        self.finish()
+    }
+
+    fn packet(&mut self, mut packet: Packet) -> Result<(), AudioProblem> {
+        self.n_packets += 1;
+        self.missing(&packet)?;
+        let n_trimmed = match self.track.n_padding {
+            Some(_) => std::mem::take(&mut packet.trim_end).get() as usize,
+            None => 0,
+        };
+        let decoded = match self.track.decoder.decode(&packet) {
             Ok(decoded) => decoded,
             // A packet may be lost, and the next ones be whole.
             Err(error @ (Error::DecodeError(_) | Error::IoError(_))) => {
-                problem = Some(error.to_string());
-                continue;
+                self.problem = Some(error.to_string());
+                self.n_lost += 1;
+                return self.silence(packet.dur);
             }
             Err(error) => return Err(refused(&error, AudioProblem::Damaged(error.to_string()))),
         };
-        let (new_rate, n) = (decoded.spec().rate(), decoded.spec().channels().count().max(1));
-        if !RATES.contains(&new_rate) {
-            return Err(AudioProblem::Rate(new_rate));
-        }
-        if !samples.is_empty() && rate != new_rate {
-            return Err(AudioProblem::Unsupported("its rate changes".to_owned()));
-        }
-        rate = new_rate;
+        let (rate, n) = (decoded.spec().rate(), decoded.spec().channels().count().max(1));
+        let mut interleaved = vec![];
         decoded.copy_to_vec_interleaved::<f32>(&mut interleaved);
+        self.at_rate(rate)?;
         let mixed = interleaved.chunks_exact(n).map(|frame| frame.iter().sum::<f32>() / n as f32);
         // What is no number is silence: some files store floats as they are.
-        samples.extend(mixed.map(|x| if x.is_finite() { x } else { 0.0 }));
-        if samples.len() as f64 > seconds_max * f64::from(rate) {
-            return Err(AudioProblem::TooLong(seconds_max));
+        let mixed = mixed.map(|x| if x.is_finite() { x } else { 0.0 });
+        let n_kept = (interleaved.len() / n).saturating_sub(n_trimmed);
+        if self.held.is_empty() {
+            self.take(mixed.clone().take(n_kept))?;
+            self.held.extend(mixed.skip(n_kept));
+        } else {
+            self.held.extend(mixed);
         }
-    };
-    if let Some(error) = ended.filter(|error| !is_end(error)) {
-        return Err(refused(&error, AudioProblem::Damaged(error.to_string())));
-    }
-    if let (Some(expected), true) = (n_expected, rate > 0) {
-        let [found, expected] =
-            [samples.len() as u64, expected].map(|n| n as f64 / f64::from(rate));
-        if found + SLACK_S < expected {
-            return Err(AudioProblem::Truncated { found, expected });
+        if self.held.len() > self.track.n_padding.unwrap_or(0) {
+            let held = std::mem::take(&mut self.held);
+            self.take(held)?;
         }
+        Ok(())
     }
-    if samples.is_empty() {
-        return Err(problem.map_or(AudioProblem::NoAudio, AudioProblem::Damaged));
+
+    /// Silence for what is missing before a packet that says where it begins.
+    fn missing(&mut self, packet: &Packet) -> Result<(), AudioProblem> {
+        let at = packet.pts.get().try_into().unwrap_or(0);
+        self.longest = self.longest.max(packet.dur.get());
+        let is_said = self.track.is_numbered && self.n_expected.is_some_and(|n| at < n);
+        let n_taken = self.sound.as_ref().map_or(0, Resampling::n_taken);
+        let gap = at.saturating_sub(n_taken);
+        if !is_said || gap == 0 {
+            return Ok(());
+        }
+        let n_lost = gap.div_ceil(self.longest) as usize;
+        self.n_packets += n_lost;
+        self.n_lost += n_lost;
+        self.problem.get_or_insert_with(|| "most of it is damaged".to_owned());
+        self.silence(gap.into())
     }
-    Ok((samples, rate))
+
+    /// As long as a packet that is lost.
+    fn silence(&mut self, dur: Duration) -> Result<(), AudioProblem> {
+        let rate = self.rates[0];
+        let per_unit = self.track.time_base.map_or(1.0, |base| {
+            f64::from(rate) * f64::from(base.numer.get()) / f64::from(base.denom.get())
+        });
+        let n = dur.get() as f64 * per_unit;
+        if n > self.seconds_max * f64::from(rate) {
+            return Err(AudioProblem::TooLong(self.seconds_max));
+        }
+        self.at_rate(rate)?;
+        self.take(std::iter::repeat_n(0.0, n as usize))
+    }
+
+    fn at_rate(&mut self, rate: u32) -> Result<(), AudioProblem> {
+        if !RATES.contains(&rate) {
+            return Err(AudioProblem::Rate(rate));
+        }
+        if self.sound.is_some() && self.rates[0] != rate {
+            return Err(AudioProblem::Unsupported("its rate changes".to_owned()));
+        }
+        self.rates[0] = rate;
+        Ok(())
+    }
+
+    fn take(&mut self, samples: impl IntoIterator<Item = f32>) -> Result<(), AudioProblem> {
+        let [from, to] = self.rates;
+        let sound = self.sound.get_or_insert_with(|| Resampling::new(from, to));
+        sound.take(samples);
+        if sound.n_taken() as f64 > self.seconds_max * f64::from(from) {
+            return Err(AudioProblem::TooLong(self.seconds_max));
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Recording, AudioProblem> {
+        let Self { n_packets, n_lost, .. } = self;
+        if let Some(problem) = self.problem.filter(|_| 2 * n_lost > n_packets) {
+            return Err(AudioProblem::Damaged(problem));
+        }
+        let sound = self.sound.filter(|sound| sound.n_taken() > 0).ok_or(AudioProblem::NoAudio);
+        let n_found = sound.as_ref().map_or(0, Resampling::n_taken);
+        if let (Some(expected), true) = (self.n_expected, self.rates[0] > 0) {
+            let seconds = |n: u64| n as f64 / f64::from(self.rates[0]);
+            let [found, expected] = [n_found, expected].map(seconds);
+            if found + SLACK_S < expected {
+                return Err(AudioProblem::Truncated { found, expected });
+            }
+        }
+        Ok(Recording { samples: sound?.finish(), n_packets, n_lost })
+    }
 }
 
 fn is_end(error: &Error) -> bool {

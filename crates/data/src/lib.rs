@@ -22,7 +22,7 @@ mod split;
 mod store;
 mod windows;
 
-pub use audio::{AudioProblem, LogMel, read_sound, read_sound_bytes};
+pub use audio::{AudioProblem, LogMel, Recording, read_sound, read_sound_bytes};
 pub use build::{build, train_tokenizer};
 pub use corpus::Corpus;
 pub use error::DataError;

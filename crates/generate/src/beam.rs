@@ -39,11 +39,19 @@ pub struct Beams {
     pub stopping: Stopping,
     /// As that of [`Sampling`](crate::Sampling); 1 changes nothing.
     pub repetition_penalty: f32,
+    /// Whether what [`Rules`](crate::Rules) leave is made probabilities again.
+    pub renormalize: bool,
 }
 
 impl Default for Beams {
     fn default() -> Self {
-        Self { n: 1, length_penalty: 1.0, stopping: Stopping::Heuristic, repetition_penalty: 1.0 }
+        Self {
+            n: 1,
+            length_penalty: 1.0,
+            stopping: Stopping::Heuristic,
+            repetition_penalty: 1.0,
+            renormalize: false,
+        }
     }
 }
 
@@ -155,6 +163,9 @@ impl Step<'_> {
             log_softmax(scores);
             penalise(scores, &beam.tokens, self.beams.repetition_penalty);
             self.search.restrict(scores, &beam.tokens, self.n_prompt);
+            if self.beams.renormalize {
+                log_softmax(scores);
+            }
             for score in scores {
                 *score += beam.score;
             }
@@ -196,23 +207,54 @@ impl Step<'_> {
     }
 }
 
-/// Where the `n` largest scores are, largest first; of equals the first.
+/// Where the `n` largest scores are, largest first; of equals the first. No more than `2 n` places
+/// are held.
 fn best(scores: &[f32], n: usize) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..scores.len()).collect();
     let better = |a: &usize, b: &usize| scores[*b].total_cmp(&scores[*a]).then(a.cmp(b));
-    if n < all.len() {
-        all.select_nth_unstable_by(n, better);
-        all.truncate(n);
+    let (mut kept, mut least) = (Vec::with_capacity(2 * n), f32::NEG_INFINITY);
+    for (at, score) in scores.iter().enumerate() {
+        // Of equals the first is kept, and is here already.
+        if kept.len() >= n && score.total_cmp(&least).is_le() {
+            continue;
+        }
+        kept.push(at);
+        if kept.len() == 2 * n {
+            kept.select_nth_unstable_by(n - 1, better);
+            kept.truncate(n);
+            least = scores[kept[n - 1]];
+        }
     }
-    all.sort_unstable_by(better);
-    all
+    kept.sort_unstable_by(better);
+    kept.truncate(n);
+    kept
 }
 
 fn log_softmax(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    if max == f32::NEG_INFINITY {
+        // Nothing may come: nothing becomes likely.
+        return;
+    }
     let sum: f32 = scores.iter().map(|score| (score - max).exp()).sum();
     let log_sum = max + sum.ln();
     for score in scores {
         *score -= log_sum;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_are_those_of_sorting() {
+        let scores: Vec<f32> =
+            (0..500_u32).map(|i| (i * 7919 % 101) as f32).chain([f32::NEG_INFINITY; 3]).collect();
+        let mut sorted: Vec<usize> = (0..scores.len()).collect();
+        sorted.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        for n in [1, 2, 3, 10, 250, 251, 503, 600] {
+            assert_eq!(best(&scores, n), sorted[..n.min(sorted.len())], "{n}");
+        }
+        assert_eq!(best(&[f32::NEG_INFINITY; 4], 3), [0, 1, 2]);
     }
 }

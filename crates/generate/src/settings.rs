@@ -7,9 +7,39 @@ use thiserror::Error;
 use crate::beam::{Beams, Stopping};
 use crate::rules::{Rules, Timestamps};
 use crate::sampling::Sampling;
+use crate::search::Choice;
 
 /// Beams that a file may ask for: what is more is a mistake, and would take memory by it.
 const MAX_BEAMS: usize = 1024;
+
+/// What `generate` of `transformers` would follow and is not followed here, with the number that
+/// changes nothing. Not among them is `forced_decoder_ids`: it does not follow that one either.
+const NOT_FOLLOWED: [(&str, f64, When); 16] = [
+    ("constraints", 0.0, When::Beams),
+    ("diversity_penalty", 0.0, When::Beams),
+    ("encoder_no_repeat_ngram_size", 0.0, When::Always),
+    ("encoder_repetition_penalty", 1.0, When::Always),
+    ("epsilon_cutoff", 0.0, When::Drawing),
+    ("eta_cutoff", 0.0, When::Drawing),
+    ("exponential_decay_length_penalty", 0.0, When::Always),
+    ("force_words_ids", 0.0, When::Beams),
+    ("guidance_scale", 1.0, When::Always),
+    ("num_beam_groups", 1.0, When::Beams),
+    ("penalty_alpha", 0.0, When::Drawing),
+    ("sequence_bias", 0.0, When::Always),
+    ("stop_strings", 0.0, When::Always),
+    ("top_h", 0.0, When::Drawing),
+    ("typical_p", 1.0, When::Drawing),
+    ("watermarking_config", 0.0, When::Always),
+];
+
+/// Where a setting changes what comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Always,
+    Drawing,
+    Beams,
+}
 
 /// What a model's files say.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +62,8 @@ pub struct Settings {
     rules: Rules,
     /// What a model of speech is told beside.
     pub speech: Option<Speech>,
+    /// What is said and not followed.
+    not_followed: Vec<(SettingsError, When)>,
 }
 
 /// What a model of speech is told: tokens of its prompt.
@@ -57,6 +89,12 @@ pub struct SettingsError {
     pub found: String,
     /// What it may be.
     pub expected: &'static str,
+}
+
+impl SettingsError {
+    fn new(key: &'static str, found: &Value, expected: &'static str) -> Self {
+        Self { key, found: found.to_string().chars().take(40).collect(), expected }
+    }
 }
 
 type Result<T> = std::result::Result<T, SettingsError>;
@@ -102,7 +140,18 @@ impl Settings {
             },
             speech,
             ends,
+            not_followed: said.not_followed(),
         })
+    }
+
+    /// That nothing is left out where the next token is so chosen.
+    ///
+    /// # Errors
+    /// With the first setting that would change what comes out, and is not followed.
+    pub fn check(&self, choice: &Choice) -> Result<()> {
+        let here = if let Choice::Beams(_) = choice { When::Beams } else { When::Drawing };
+        let first = self.not_followed.iter().find(|(_, when)| [When::Always, here].contains(when));
+        first.map_or(Ok(()), |(error, _)| Err(error.clone()))
     }
 
     /// New tokens behind a prompt of so many, where a number is said.
@@ -152,9 +201,16 @@ impl Said<'_> {
         let Some(value) = self.0.get(key).filter(|value| !value.is_null()) else {
             return Ok(None);
         };
-        let refuse =
-            || SettingsError { key, found: value.to_string().chars().take(40).collect(), expected };
-        read(value).ok_or_else(refuse).map(Some)
+        read(value).ok_or_else(|| SettingsError::new(key, value, expected)).map(Some)
+    }
+
+    fn not_followed(&self) -> Vec<(SettingsError, When)> {
+        let expected = "nothing, as it is not followed here";
+        let told = |(key, neutral, when)| {
+            let value = self.0.get(key).filter(|value| !is_neutral(value, neutral))?;
+            Some((SettingsError::new(key, value, expected), when))
+        };
+        NOT_FOLLOWED.into_iter().filter_map(told).collect()
     }
 
     fn size(&self, key: &'static str) -> Result<Option<usize>> {
@@ -205,6 +261,7 @@ impl Said<'_> {
                 .get("early_stopping", "true, false or \"never\"", stopping)?
                 .unwrap_or_default(),
             repetition_penalty: self.repetition_penalty()?,
+            renormalize: self.flag("renormalize_logits")?.unwrap_or(usual.renormalize),
         })
     }
 
@@ -232,6 +289,18 @@ impl Said<'_> {
     }
 }
 
+/// Whether a setting that has this value is switched off.
+fn is_neutral(value: &Value, neutral: f64) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is_on) => !is_on,
+        Value::Number(number) => number.as_f64() == Some(neutral),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+    }
+}
+
 fn token(value: &Value) -> Option<u32> {
     value.as_u64()?.try_into().ok()
 }
@@ -245,6 +314,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::search::Draw;
 
     fn read(generation: Option<Value>, config: Value) -> Result<Settings> {
         let object = |value: Value| value.as_object().cloned().expect("an object");
@@ -276,5 +346,30 @@ mod tests {
             let said = read(None, config).expect_err("refused").to_string();
             assert!(said.contains(expected), "{said}");
         }
+    }
+    #[test]
+    fn what_is_not_followed_is_refused_where_it_matters() {
+        let draw = Draw { sampling: Sampling::GREEDY, seed: 0, n_samples: 1, first_row: 0 };
+        let choices = [Choice::Draw(draw), Choice::Beams(Beams::default())];
+        for (config, refused) in [
+            (json!({ "typical_p": 0.9 }), [true, false]),
+            (json!({ "num_beam_groups": 2 }), [false, true]),
+            (json!({ "guidance_scale": 1.5 }), [true, true]),
+            (json!({ "sequence_bias": [[[3], -1.0]] }), [true, true]),
+            (
+                json!({
+                    "typical_p": 1.0, "num_beam_groups": 1, "guidance_scale": null,
+                    "sequence_bias": {}, "diversity_penalty": 0.0, "forced_decoder_ids": [[1, 2]],
+                }),
+                [false, false],
+            ),
+        ] {
+            let settings = read(None, config.clone()).expect("fine");
+            let found = choices.map(|choice| settings.check(&choice).is_err());
+            assert_eq!(found, refused, "{config}");
+        }
+        let settings = read(None, json!({ "typical_p": 0.9 })).expect("fine");
+        let said = settings.check(&choices[0]).expect_err("refused").to_string();
+        assert_eq!(said, "`typical_p` is 0.9, expected nothing, as it is not followed here");
     }
 }

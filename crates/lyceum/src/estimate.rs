@@ -90,6 +90,15 @@ fn idle_params(trunk: &TransformerConfig) -> usize {
     n_sparse * (experts.n_experts - experts.per_token) * each
 }
 
+/// What a row of a search holds: a cache `[layers, heads, width of one, positions]` of numbers of
+/// so many bytes, a layer of it twice while rows change places, and its scores, which are copied
+/// where a prompt is read once for several rows.
+pub fn row_bytes([n_layers, cache @ ..]: [usize; 4], width: usize, vocab_size: usize) -> u64 {
+    let sizes = [2, n_layers.saturating_add(1), width].into_iter().chain(cache);
+    let cache = sizes.fold(1_u64, |n, size| n.saturating_mul(size as u64));
+    cache.saturating_add(3 * 4 * vocab_size as u64)
+}
+
 /// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is
 /// kept of an output of this width, of hidden states and attention probabilities, once as tensors
 /// and once as written.
@@ -367,5 +376,10 @@ mod tests {
     fn a_size_beyond_all_measure_does_not_overflow() {
         let huge = [1 << 24, 1 << 20, 16, 1 << 22, 1 << 10, 1 << 40, 1 << 40];
         assert!(total_mib(huge, Precision::F32) > 1 << 40);
+    }
+    #[test]
+    fn a_row_of_a_search_holds_its_scores_beside_its_cache() {
+        assert_eq!(row_bytes([2, 3, 8, 10], 4, 50_000), 2 * 3 * 3 * 8 * 10 * 4 + 600_000);
+        assert_eq!(row_bytes([2, usize::MAX, 8, 10], 4, 50_000), u64::MAX);
     }
 }

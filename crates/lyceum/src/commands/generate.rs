@@ -3,7 +3,7 @@
 mod stops;
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -25,6 +25,9 @@ use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
 
+/// The longest prompt that is read.
+const MAX_PROMPT_BYTES: u64 = 64 << 20;
+
 /// Continues a text.
 ///
 /// # Errors
@@ -42,7 +45,7 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
         ends: loaded.ends(&tokenizer)?,
         n_samples: args.samples,
     };
-    refuse_too_large(&request, args.beams.unwrap_or(args.samples), &loaded)?;
+    refuse_too_large(&request, args, &loaded)?;
     let streams = args.samples == 1 && !args.json;
     if streams && io::stderr().is_terminal() {
         // The prompt is no output, but a person wants to read on from it.
@@ -72,7 +75,7 @@ pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     if !streams {
         writing.print(args, &prompt, &finish)?;
     }
-    env.say(&writing.speed(request.prompt.len(), &finish));
+    env.say(&writing.speed(request.prompt.len(), &finish, args.beams.is_some()));
     Ok(Exit::Done)
 }
 
@@ -101,14 +104,19 @@ fn read_prompt(args: &Generate) -> Result<String, Failure> {
     let Some(path) = &args.prompt_file else {
         return Ok(args.prompt.clone().unwrap_or_default());
     };
-    let (name, bytes) = if path == Path::new("-") {
-        let mut bytes = vec![];
-        let read = io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes);
-        ("standard input".to_owned(), read)
+    let mut bytes = vec![];
+    let (name, read) = if path == Path::new("-") {
+        let input = io::stdin().lock().take(MAX_PROMPT_BYTES + 1).read_to_end(&mut bytes);
+        ("standard input".to_owned(), input)
     } else {
-        (format!("`{}`", path.display()), fs::read(path))
+        let read = |file: File| file.take(MAX_PROMPT_BYTES + 1).read_to_end(&mut bytes);
+        (format!("`{}`", path.display()), File::open(path).and_then(read))
     };
-    String::from_utf8(bytes.reading(path)?).map_err(|error| {
+    if read.reading(path)? as u64 > MAX_PROMPT_BYTES {
+        let problem = format!("the prompt in {name} has more than {} MiB", MAX_PROMPT_BYTES >> 20);
+        return Err(Failure::new(problem).hint("give the end of it alone"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         Failure::new(format!("the prompt in {name} is not UTF-8 at byte {at}"))
             .hint("convert it first, such as with `iconv -f LATIN1 -t UTF-8`")
@@ -134,16 +142,15 @@ fn prompt_ids(prompt: &str, loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Ve
     Ok(ids)
 }
 
-/// The cache of all samples is what grows without bound.
-fn refuse_too_large(request: &Request, n: usize, loaded: &Loaded) -> Result<(), Failure> {
-    let trunk = &loaded.model.stack().config().trunk;
-    let capacity = request.capacity(loaded.max_len());
-    let sizes = [trunk.n_kv_heads, trunk.d_head, capacity, n];
-    let width = 2 * trunk.n_layers as u64 * loaded.precision.compute.bytes() as u64;
-    let needed = sizes.iter().fold(width, |n, &size| n.saturating_mul(size as u64));
-    let what = format!("the cache of {n} samples");
+/// What all rows hold is what grows without bound.
+fn refuse_too_large(request: &Request, args: &Generate, loaded: &Loaded) -> Result<(), Failure> {
+    let row = loaded.row_bytes(request.capacity(loaded.max_len()));
+    let (n, what) = match args.beams {
+        Some(n) => (n, format!("a search by {n} beams")),
+        None => (args.samples, format!("the cache of {} samples", args.samples)),
+    };
     let hint = "ask for fewer with `--samples` or `--beams`, or in several calls";
-    machine::refuse_beyond_memory(&what, needed, hint)
+    machine::refuse_beyond_memory(&what, row.saturating_mul(n as u64), hint)
 }
 
 /// One sample as text.
@@ -240,17 +247,21 @@ impl<'t> Writing<'t> {
         print(&all)
     }
 
-    /// How fast it went, and why it ended.
-    fn speed(&self, n_prompt: usize, finish: &[Finish]) -> String {
+    /// How fast it went, and why it ended; of a search, whose tokens come when all is over, as one.
+    fn speed(&self, n_prompt: usize, finish: &[Finish], is_search: bool) -> String {
         let total = self.began.elapsed();
         let prefill = self.prefill.unwrap_or(total);
         let rate = |n: usize, time: Duration| n as f64 / time.as_secs_f64().max(1e-9);
         let (n_rows, n_new) =
             (self.rows.len(), self.rows.iter().map(|row| row.n_tokens).sum::<usize>());
-        let of_prompt = rate(n_prompt, prefill);
-        let mut line =
-            format!("prompt {n_prompt} tokens, {of_prompt:.1} tokens/s; {n_new} new tokens");
-        if n_new > n_rows {
+        let mut line = if is_search {
+            let seconds = total.as_secs_f64();
+            format!("prompt {n_prompt} tokens, {n_new} new tokens, in {seconds:.2} s")
+        } else {
+            let of_prompt = rate(n_prompt, prefill);
+            format!("prompt {n_prompt} tokens, {of_prompt:.1} tokens/s; {n_new} new tokens")
+        };
+        if n_new > n_rows && !is_search {
             let decode = total.saturating_sub(prefill);
             let _ = write!(line, ", {:.1} tokens/s", rate(n_new - n_rows, decode));
         }

@@ -169,6 +169,15 @@ impl Loaded {
         Ok((settings, prefix))
     }
 
+    /// What a row of a search holds that goes so far.
+    pub fn row_bytes(&self, positions: usize) -> u64 {
+        let config = stack_of(&self.model).config();
+        let trunk = &config.trunk;
+        let cache = [trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions];
+        let width = self.precision.compute.bytes();
+        crate::estimate::row_bytes(cache, width, config.tokens().vocab_size)
+    }
+
     /// Refuses tokens that what writes does not know.
     ///
     /// # Errors

@@ -85,6 +85,8 @@ fn a_prompt_comes_from_a_file_or_standard_input_as_it_is() {
     let refused = generate(&["--prompt-file", "/no/such"]).refused();
     assert!(refused.contains("failed to read `/no/such`"), "{refused}");
     assert!(refused.contains("hint: "), "{refused}");
+    let refused = generate(&["--prompt-file", "/dev/zero"]).refused();
+    assert!(refused.contains("the prompt in `/dev/zero` has more than 64 MiB"), "{refused}");
 }
 
 #[test]
@@ -248,6 +250,8 @@ fn beams_write_one_text_and_a_single_one_writes_the_greedy_one() {
     assert_eq!(one["text"], write(&["--greedy"])["text"]);
     assert_eq!(four["text"], write(&["--beams", "4"])["text"]);
     assert!(four["n_tokens"].as_u64().is_some_and(|n| n <= 6), "{four}");
+    let said = generate(&["-p", "It was", "-n", "6", "--beams", "4"]).stderr;
+    assert!(said.contains(" new tokens, in ") && !said.contains("tokens/s"), "{said}");
     let said = run(&["generate", &model, "--beams", "2", "--samples", "2"]);
     assert_eq!(said.code, Some(2), "{}", said.stderr);
 }

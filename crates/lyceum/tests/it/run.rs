@@ -190,6 +190,8 @@ fn generation_settings_that_cannot_be_followed_are_refused() {
     for (settings, why) in [
         (json!({ "num_beams": 0 }), "`num_beams` is 0, expected a number from 1 to 1024"),
         (json!({ "decoder_start_token_id": 99999 }), "a text is to begin with token 99999 of"),
+        (json!({ "guidance_scale": 2.5 }), "`guidance_scale` is 2.5, expected nothing"),
+        (json!({ "do_sample": true, "num_beams": 2 }), "ask for drawing (`do_sample`) by 2 beams"),
     ] {
         write_json(&dir.path().join("generation_config.json"), &settings);
         let said = run(&["run", &model, "a"]).refused();
@@ -410,6 +412,16 @@ fn a_sound_of_any_length_is_written_down() {
 }
 
 #[test]
+fn packets_that_cannot_be_decoded_are_said() {
+    let dir = whisper();
+    let tones = "../data/tests/golden/audio/tones.mp3";
+    let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(tones)).expect("there");
+    bytes[1_677..1_685].fill(0x55);
+    let said = run_with_stdin(&["run", &arg(dir.path()), "-"], &bytes).stderr;
+    assert!(said.contains("1 of 12 packets of `-` cannot be decoded"), "{said}");
+}
+
+#[test]
 fn what_is_no_sound_or_not_known_is_refused() {
     let dir = whisper();
     let model = arg(dir.path());
@@ -429,4 +441,9 @@ fn what_is_no_sound_or_not_known_is_refused() {
         let said = refused(args);
         assert!(said.contains(why.trim_start_matches('`')) && said.contains("hint: "), "{said}");
     }
+    let said = run_with_stdin(&["run", &model, "-"], b"").refused();
+    assert!(
+        said.starts_with("error: standard input is empty") && said.contains("hint: "),
+        "{said}"
+    );
 }

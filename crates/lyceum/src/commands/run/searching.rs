@@ -23,11 +23,19 @@ pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Resul
         || args.min_p.is_some();
     let usual = settings.sampling.filter(|_| args.beams.is_none());
     let draws = asked || usual.is_some();
+    if usual.is_some() && !asked && settings.beams.n > 1 {
+        return Err(Failure::new(format!(
+            "the model's files ask for drawing (`do_sample`) by {} beams (`num_beams`), which is \
+             not followed here",
+            settings.beams.n
+        ))
+        .hint("give `--beams` for a search, or `--temperature` for drawing"));
+    }
     let mut beams = settings.beams;
     beams.n = args.beams.unwrap_or(beams.n);
     beams.repetition_penalty = repetition_penalty;
     if !draws && beams.n > 1 {
-        return Ok(Choice::Beams(beams));
+        return followed(settings, Choice::Beams(beams));
     }
     let usual = usual.unwrap_or(if draws { Sampling::default() } else { Sampling::GREEDY });
     let sampling = Sampling {
@@ -38,7 +46,16 @@ pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Resul
         min_p: args.min_p.or(usual.min_p),
     };
     let sampling = sampling.check()?;
-    Ok(Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
+    followed(settings, Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
+}
+
+/// The choice, where nothing that the model's files say of it is left out.
+fn followed(settings: &Settings, choice: Choice) -> Result<Choice, Failure> {
+    settings.check(&choice).map_err(|error| {
+        Failure::new(format!("the model's generation settings cannot be followed: {error}"))
+            .hint("take it out of `generation_config.json`, else `config.json`")
+    })?;
+    Ok(choice)
 }
 
 /// How far it goes behind a prompt of so many tokens.
@@ -64,15 +81,7 @@ pub fn refuse_too_large(
 ) -> Result<(), Failure> {
     let beams = if let Choice::Beams(beams) = choice { beams.n } else { 1 };
     let config = pair.config().decoder.tokens();
-    let trunk = &pair.config().decoder.trunk;
-    let bytes = loaded.precision.compute.bytes();
-    let positions = max_tokens.min(config.max_len).saturating_add(len);
-    let cached = [2, trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions, bytes];
-    // Logits, and what is sorted of them.
-    let scores = [config.vocab_size, 3 * 4];
-    let product =
-        |sizes: &[usize]| sizes.iter().fold(1_u64, |n, &size| n.saturating_mul(size as u64));
-    let row = product(&cached).saturating_add(product(&scores));
+    let row = loaded.row_bytes(max_tokens.min(config.max_len).saturating_add(len));
     let width = pair.config().encoder.trunk.d_model;
     let read = crate::estimate::forward_bytes(
         &pair.encoder,
@@ -81,6 +90,7 @@ pub fn refuse_too_large(
         width,
         (false, false),
     );
-    let needed = product(&[batch, beams]).saturating_mul(row).saturating_add(read);
+    let n_rows = (batch as u64).saturating_mul(beams as u64);
+    let needed = n_rows.saturating_mul(row).saturating_add(read);
     machine::refuse_beyond_memory("what is to be read and written at once", needed, hint)
 }

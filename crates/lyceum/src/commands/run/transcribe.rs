@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use ::generate::{Search, Segment, Settings, Sound, Speech, Timestamps, likeliest, transcribe};
-use data::LogMel;
+use data::{LogMel, Recording};
 use models::EncoderDecoder;
 use nn::{AudioConfig, AudioStem};
 use serde_json::{Value, json};
@@ -28,9 +28,9 @@ const FRAMES_PER_S: usize = LogMel::RATE as usize / LogMel::HOP;
 const SECONDS_MAX: f64 = 43_200.0;
 /// The largest file that comes through a pipe.
 const BYTES_MAX: u64 = 4 << 30;
-/// What a second takes: its samples as they are decoded, resampled, and its spectrum.
+/// What a second takes: its samples, three times as much while they grow, and its spectrum.
 const fn bytes_per_s(n_channels: usize) -> u64 {
-    (4 * (48_000 + LogMel::RATE as usize) + 4 * n_channels * FRAMES_PER_S) as u64
+    (4 * 3 * LogMel::RATE as usize + 4 * n_channels * FRAMES_PER_S) as u64
 }
 
 /// Writes down what is said in every file.
@@ -209,13 +209,19 @@ impl Listener<'_> {
         let bytes = bytes_per_s(self.audio.n_channels);
         let held = machine::memory().map_or(f64::MAX, |m| (m.available_bytes / bytes) as f64);
         let seconds_max = held.min(SECONDS_MAX);
-        if file != STDIN {
-            return Ok(data::read_sound(Path::new(file), LogMel::RATE, seconds_max)?);
+        let recording = if file == STDIN {
+            data::read_sound_bytes("standard input", read_stdin()?, LogMel::RATE, seconds_max)?
+        } else {
+            data::read_sound(Path::new(file), LogMel::RATE, seconds_max)?
+        };
+        let Recording { samples, n_packets, n_lost } = recording;
+        if n_lost > 0 {
+            self.env.warn(&format!(
+                "{n_lost} of {n_packets} packets of `{file}` cannot be decoded; they are silent \
+                 here"
+            ));
         }
-        let mut bytes = vec![];
-        let input = io::stdin().lock().take(BYTES_MAX).read_to_end(&mut bytes);
-        input.context("failed to read standard input")?;
-        Ok(data::read_sound_bytes("standard input", bytes, LogMel::RATE, seconds_max)?)
+        Ok(samples)
     }
 
     fn listen(
@@ -242,6 +248,16 @@ impl Listener<'_> {
         let progress = || Progress::new(self.env, io::stderr().is_terminal(), 0, total);
         (n_frames > self.window && !is_seen).then(progress)
     }
+}
+
+/// All that comes through a pipe.
+fn read_stdin() -> Result<Vec<u8>, Failure> {
+    let mut bytes = vec![];
+    let read = io::stdin().lock().take(BYTES_MAX).read_to_end(&mut bytes);
+    if read.context("failed to read standard input")? == 0 {
+        return Err(Failure::new("standard input is empty").hint("send it a sound: `< a.wav`"));
+    }
+    Ok(bytes)
 }
 
 /// What is said, as it is found.
