@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::Isa;
 use crate::gemm::Multiply;
 use crate::gemm::kernel::{Kernel, Path, kernel_fn};
-use crate::gemm::product::Product;
+use crate::gemm::product::{Product, prefetch};
 use crate::simd::{LANES, Simd, simd_fn};
 
 /// Billions of f32 operations a second (a fused multiply-add is two), from registers alone.
@@ -97,6 +97,9 @@ fn chains<P: Product, const N: usize>(p: P, n_steps: usize) {
     }
 }
 
+/// Numbers from what is read to what is asked for: a page.
+const AHEAD: usize = 1024;
+
 simd_fn! {
     fn sum(x: &[f32]) -> f32 = sum_body;
 }
@@ -106,6 +109,7 @@ fn sum_body<S: Simd>(s: S, x: &[f32]) -> f32 {
     let mut sums = [s.splat(0.0); 4];
     for x in x.as_chunks().0.as_chunks::<4>().0 {
         for (sum, x) in sums.iter_mut().zip(x) {
+            prefetch(x.as_ptr().wrapping_add(AHEAD));
             *sum = s.add(*sum, s.load_f32(x));
         }
     }
