@@ -95,7 +95,9 @@ fn converted(python: &Python, folder: &Path) -> Result<()> {
         let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
         if source.join("call-plain.safetensors").exists() && name != NOT_KNOWN {
             let mut convert = binary(&["convert", "--quiet"]);
-            command::output(convert.arg(source).arg(folder.join(name)).args(["--to", "hf"]))?;
+            // Most become several files and an index.
+            convert.args(["--to", "hf", "--max-shard-size", "20KB"]);
+            command::output(convert.arg(source).arg(folder.join(name)))?;
         }
     }
     command::run(python.command().arg("golden/converted.py").arg(folder).arg(golden))

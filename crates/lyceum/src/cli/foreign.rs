@@ -204,6 +204,20 @@ pub struct Convert {
     /// How tensors are stored (default: as most of the model is)
     #[arg(long, value_enum)]
     pub dtype: Option<DtypeArg>,
+    /// Above this, the weights of a directory are written in several files and an index, such as
+    /// `500MB` (default: 5GB)
+    #[arg(long, value_name = "SIZE", value_parser = n_bytes)]
+    pub max_shard_size: Option<u64>,
+}
+
+/// A size as `transformers` has them, in powers of ten.
+fn n_bytes(text: &str) -> Result<u64, String> {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1000)];
+    let size = units.into_iter().find_map(|(unit, bytes)| {
+        let n = text.strip_suffix(unit)?.trim().parse::<u64>().ok()?;
+        n.checked_mul(bytes).filter(|bytes| *bytes > 0)
+    });
+    size.ok_or_else(|| "expected a number of KB, MB or GB, such as 500MB".to_owned())
 }
 
 /// What can be written.

@@ -35,10 +35,14 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
         let problem = format!("`{}` exists", args.output.display());
         return Err(Failure::new(problem).hint("give a path where there is nothing yet"));
     }
+    if args.to == Format::Gguf && args.max_shard_size.is_some() {
+        return Err(Failure::new("`--max-shard-size` is for `--to hf`: a GGUF file is one file")
+            .hint("leave it out"));
+    }
     let loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
     let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.dir)? };
     match args.to {
-        Format::Hf => hf(&loaded, &dtypes, &args.output, env)?,
+        Format::Hf => hf(&loaded, &dtypes, args, env)?,
         Format::Gguf => to_gguf(&loaded, &dtypes, &args.output)?,
     }
     print(&format!("{}\n", args.output.display()))
@@ -75,13 +79,13 @@ impl Dtypes {
     }
 }
 
-fn hf(loaded: &Loaded, dtypes: &Dtypes, target: &Path, env: &Env) -> Result<(), Failure> {
+fn hf(loaded: &Loaded, dtypes: &Dtypes, args: &Convert, env: &Env) -> Result<(), Failure> {
     let dtype = dtypes.of_model()?;
     if matches!(dtype, Stored::Blocks(_)) {
         let problem = "a Hugging Face directory has no blocks of 8 bits";
         return Err(Failure::new(problem).hint("give `--dtype bf16`, or write `--to gguf`"));
     }
-    let mut staged = StagedDir::begin(&OsDisk, target)?;
+    let mut staged = StagedDir::begin(&OsDisk, &args.output)?;
     let mut config: serde_json::Value =
         serde_json::from_str(&loaded.model.config_json()).expect("just written");
     let name = match dtype {
@@ -114,7 +118,7 @@ fn hf(loaded: &Loaded, dtypes: &Dtypes, target: &Path, env: &Env) -> Result<(), 
         }
     }
     let entries = loaded.model.entries_as(|_, _| dtype);
-    save(&mut staged, "model", &entries, MAX_SHARD_BYTES)?;
+    save(&mut staged, "model", &entries, args.max_shard_size.unwrap_or(MAX_SHARD_BYTES))?;
     staged.commit(super::pretrain::origin(env))?;
     Ok(())
 }

@@ -290,6 +290,12 @@ fn what_says_how_to_pool_is_followed_and_kept() {
     let copy = arg(dir.path().join("copy"));
     run(&["convert", &model, &copy, "--to", "hf"]).done();
     assert_eq!(vector(&copy, &[]), cls);
+    let parts = arg(dir.path().join("parts"));
+    run(&["convert", &model, &parts, "--to", "hf", "--max-shard-size", "9KB"]).done();
+    assert!(Path::new(&parts).join("model.safetensors.index.json").exists());
+    assert_eq!(vector(&parts, &[]), cls);
+    let said = run(&["convert", &model, "a.gguf", "--to", "gguf", "--max-shard-size", "9KB"]);
+    assert!(said.refused().contains("a GGUF file is one file"));
     fs::write(dir.path().join("vocab.txt"), [0xff, 0xfe]).expect("written");
     let said = run(&["convert", &model, &arg(dir.path().join("again")), "--to", "hf"]).refused();
     assert!(said.contains("vocab.txt"), "{said}");
