@@ -185,12 +185,9 @@ pub struct Generate {
     pub json: bool,
 }
 
-/// How tokens are drawn.
-#[derive(Args, Debug)]
-pub struct SamplingArgs {
-    /// Above 1 bolder, below 1 safer; 0 is `--greedy`
-    #[arg(long, value_name = "X", default_value_t = 0.8)]
-    pub temperature: f32,
+/// Which tokens are left to draw from.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Filters {
     /// Draw from the K most likely tokens
     #[arg(long, value_name = "K")]
     pub top_k: Option<usize>,
@@ -200,6 +197,17 @@ pub struct SamplingArgs {
     /// Draw from the tokens at least P times as likely as the most likely one
     #[arg(long, value_name = "P")]
     pub min_p: Option<f32>,
+}
+
+/// How tokens are drawn.
+#[derive(Args, Debug)]
+pub struct SamplingArgs {
+    /// Above 1 bolder, below 1 safer; 0 is `--greedy`
+    #[arg(long, value_name = "X", default_value_t = 0.8)]
+    pub temperature: f32,
+    /// Which tokens are left to draw from.
+    #[command(flatten)]
+    pub filters: Filters,
     /// Above 1, tokens that were there already become less likely
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub repetition_penalty: f32,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{SamplingArgs, at_least_one};
+use super::{Filters, SamplingArgs, at_least_one};
 use crate::commands::load::PrecisionArg;
 
 /// The examples of these commands.
@@ -126,15 +126,9 @@ pub struct SearchArgs {
     /// Draw tokens instead: above 1 bolder, below 1 safer
     #[arg(long, value_name = "X")]
     pub temperature: Option<f32>,
-    /// Draw from the K most likely tokens
-    #[arg(long, value_name = "K")]
-    pub top_k: Option<usize>,
-    /// Draw from the most likely tokens that together reach probability P
-    #[arg(long, value_name = "P")]
-    pub top_p: Option<f32>,
-    /// Draw from the tokens at least P times as likely as the most likely one
-    #[arg(long, value_name = "P")]
-    pub min_p: Option<f32>,
+    /// Which tokens are left to draw from.
+    #[command(flatten)]
+    pub filters: Filters,
     /// Above 1, tokens that were there already become less likely
     #[arg(long, value_name = "X")]
     pub repetition_penalty: Option<f32>,

@@ -20,7 +20,7 @@ use self::stops::StopFilter;
 use super::load::Loaded;
 use super::print;
 use super::table::printable;
-use crate::cli::{Generate, SamplingArgs};
+use crate::cli::{Filters, Generate, SamplingArgs};
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
@@ -94,7 +94,8 @@ fn best(
 }
 
 pub(super) fn sampling(args: &SamplingArgs) -> Sampling {
-    let &SamplingArgs { temperature, top_k, top_p, min_p, repetition_penalty, greedy } = args;
+    let &SamplingArgs { temperature, filters, repetition_penalty, greedy } = args;
+    let Filters { top_k, top_p, min_p } = filters;
     let temperature = if greedy { 0.0 } else { temperature };
     Sampling { repetition_penalty, temperature, top_k, top_p, min_p }
 }

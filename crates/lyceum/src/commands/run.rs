@@ -60,11 +60,11 @@ fn check_options(args: &Run, env: &Env, reads: Reads) -> Result<(), Failure> {
         return Err(Failure::new("`--out` is for embeddings, and the model makes none")
             .hint("leave it out: what the model says is written to standard output"));
     }
-    let search = &args.search;
-    let draws = [search.temperature, search.top_p, search.min_p, search.repetition_penalty];
+    let (search, filters) = (&args.search, args.search.filters);
+    let draws = [search.temperature, filters.top_p, filters.min_p, search.repetition_penalty];
     let searches = search.beams.is_some()
         || search.max_tokens.is_some()
-        || search.top_k.is_some()
+        || filters.top_k.is_some()
         || draws.iter().any(Option::is_some);
     let embeds = args.pooling.is_some() || args.no_normalize;
     for (option, is_given, is_used) in [

@@ -18,9 +18,9 @@ const MAX_TOKENS: usize = 256;
 pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Result<Choice, Failure> {
     let repetition_penalty = args.repetition_penalty.unwrap_or(settings.beams.repetition_penalty);
     let asked = args.temperature.is_some()
-        || args.top_k.is_some()
-        || args.top_p.is_some()
-        || args.min_p.is_some();
+        || args.filters.top_k.is_some()
+        || args.filters.top_p.is_some()
+        || args.filters.min_p.is_some();
     let usual = settings.sampling.filter(|_| args.beams.is_none());
     let draws = asked || usual.is_some();
     if usual.is_some() && !asked && settings.beams.n > 1 {
@@ -41,9 +41,9 @@ pub fn choice(args: &SearchArgs, settings: &Settings, first_row: usize) -> Resul
     let sampling = Sampling {
         repetition_penalty,
         temperature: args.temperature.unwrap_or(usual.temperature),
-        top_k: args.top_k.or(usual.top_k),
-        top_p: args.top_p.or(usual.top_p),
-        min_p: args.min_p.or(usual.min_p),
+        top_k: args.filters.top_k.or(usual.top_k),
+        top_p: args.filters.top_p.or(usual.top_p),
+        min_p: args.filters.min_p.or(usual.min_p),
     };
     let sampling = sampling.check()?;
     followed(settings, Choice::Draw(Draw { sampling, seed: args.seed, n_samples: 1, first_row }))
