@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tokenize", 1),
     ("data", 1),
     ("checkpoint", 2),
+    ("curate", 2),
     ("hub", 2),
     ("nn", 2),
     ("optim", 2),
