@@ -4,6 +4,7 @@
 //!   Parquet, compressed or not, or a stream.
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
+//! - [`marks`]: where words, phrases and sentences begin, a byte a token.
 //! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
 //!   [`EvalBatches`]: every token once, in order.
 //! - [`read_sound`]: the samples of an audio file; [`LogMel`]: their spectrum.
@@ -16,6 +17,7 @@ mod audio;
 mod build;
 mod corpus;
 mod error;
+pub mod marks;
 mod permutation;
 mod source;
 mod split;
@@ -23,9 +25,10 @@ mod store;
 mod windows;
 
 pub use audio::{AudioProblem, LogMel, Recording, read_sound, read_sound_bytes};
-pub use build::{build, train_tokenizer};
+pub use build::{Encoder, build, train_tokenizer};
 pub use corpus::Corpus;
 pub use error::DataError;
+pub use marks::Marker;
 pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
 pub use store::{Store, StoreMeta, StoreWriter};
 pub use windows::{Batch, BatchConfig, Batches, Cursor, EvalBatches, IGNORED, Mode};

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! header    128 bytes, little-endian, see `header`
-//! tokens    n_tokens x width bytes (2 where every id fits, else 4), padded with zeros to 8
+//! tokens    n_tokens x width bytes (2 where every id fits, else 4; one more with marks), padded
+//!           with zeros to 8
 //! starts    n_documents x u64: the first token of each document, ascending, the first one 0
 //! ```
 //!
@@ -68,6 +69,15 @@ impl Store {
     /// # Panics
     /// When an id is not below `meta.vocab_size`.
     pub fn in_memory(documents: &[Vec<u32>], meta: &StoreMeta) -> Self {
+        let unmarked: Vec<_> = documents.iter().map(|ids| (ids.clone(), Vec::new())).collect();
+        Self::in_memory_marked(&unmarked, meta)
+    }
+
+    /// The same of ids and their marks.
+    ///
+    /// # Panics
+    /// Also when there is not one mark an id in a store with such.
+    pub fn in_memory_marked(documents: &[(Vec<u32>, Vec<u8>)], meta: &StoreMeta) -> Self {
         let bytes = writer::in_memory(documents, meta).expect("memory does not fail");
         Self::new(Backing::Owned(bytes), "memory".into()).expect("just written")
     }
@@ -107,13 +117,13 @@ impl Store {
     pub fn read(&self, start: u64, ids: &mut [u32]) -> Result<(), DataError> {
         let end = start + ids.len() as u64;
         assert!(end <= self.n_tokens(), "store: {start}..{end} of {}", self.n_tokens());
-        let width = self.header.width as usize;
-        let bytes = &self.bytes.get()[HEADER_BYTES..][start as usize * width..end as usize * width];
-        if width == 2 {
-            let narrow = bytes.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes).into());
-            ids.iter_mut().zip(narrow).for_each(|(id, read)| *id = read);
+        let tokens = self.tokens(start, end).chunks_exact(self.header.width as usize);
+        if self.header.width < 4 {
+            ids.iter_mut()
+                .zip(tokens)
+                .for_each(|(id, t)| *id = u16::from_le_bytes([t[0], t[1]]).into());
         } else {
-            let wide = bytes.as_chunks().0.iter().map(|&bytes| u32::from_le_bytes(bytes));
+            let wide = tokens.map(|t| u32::from_le_bytes([t[0], t[1], t[2], t[3]]));
             ids.iter_mut().zip(wide).for_each(|(id, read)| *id = read);
         }
         match ids.iter().max() {
@@ -123,6 +133,22 @@ impl Store {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Copies the marks of the tokens from `start` on into `marks`: see [`crate::marks`].
+    ///
+    /// # Panics
+    /// When the range is not inside the store, or it has no marks.
+    pub fn read_marks(&self, start: u64, marks: &mut [u8]) {
+        assert!(self.has_marks(), "store: there are no marks");
+        let end = start + marks.len() as u64;
+        let tokens = self.tokens(start, end).chunks_exact(self.header.width as usize);
+        marks.iter_mut().zip(tokens).for_each(|(mark, token)| *mark = token[token.len() - 1]);
+    }
+
+    fn tokens(&self, start: u64, end: u64) -> &[u8] {
+        let width = self.header.width as usize;
+        &self.bytes.get()[HEADER_BYTES..][start as usize * width..end as usize * width]
     }
 
     /// The tokens of document `i`, its end-of-text included.
@@ -171,6 +197,11 @@ impl Store {
     /// The id after every document.
     pub fn end_of_text(&self) -> Option<u32> {
         self.header.end_of_text
+    }
+
+    /// Whether it says of every token what begins with it.
+    pub fn has_marks(&self) -> bool {
+        self.header.has_marks()
     }
 
     /// [`Tokenizer::hash`] of the tokenizer it was made with.

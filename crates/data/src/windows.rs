@@ -40,16 +40,30 @@ pub enum Mode {
 }
 
 /// What a batch is.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct BatchConfig {
     /// Windows a batch, B.
     pub batch: usize,
     /// Tokens a window, T.
     pub seq_len: usize,
+    /// Of these, how many are left free for tokens around a text: in a stream around each window,
+    /// among documents around each of them.
+    pub around: usize,
     /// Decides the order, together with the epoch.
     pub seed: u64,
     /// How windows are cut.
     pub mode: Mode,
+}
+
+impl BatchConfig {
+    /// Tokens of text a window.
+    fn text_len(&self) -> Result<usize, DataError> {
+        let len = self.seq_len.checked_sub(self.around).filter(|&len| len > 0);
+        len.ok_or_else(|| {
+            let (value, problem) = (self.seq_len.to_string(), "no room for text is left");
+            DataError::Config { field: "seq_len", value, problem }
+        })
+    }
 }
 
 /// Where a stream of windows stands. Saved in a checkpoint; to resume is to start from it.
@@ -114,7 +128,7 @@ impl Batches {
     pub fn new(store: Arc<Store>, config: BatchConfig, cursor: Cursor) -> Result<Self, DataError> {
         check(&store, config.batch, config.seq_len)?;
         let windows = match config.mode {
-            Mode::Stream => Windows::Stream(Stream::whole(&store, config.seq_len)?),
+            Mode::Stream => Windows::Stream(Stream::whole(&store, config.text_len()?)?),
             Mode::Documents => packed(&store, &config, cursor.epoch)?,
         };
         let n_windows = windows.n_windows();
@@ -131,7 +145,7 @@ impl Batches {
     /// When the store turns out to be damaged.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
         let BatchConfig { batch: n_rows, seq_len, mode, .. } = self.config;
-        let mut batch = Batch::with_capacity(n_rows, seq_len, mode);
+        let mut batch = Batch::with_capacity(&self.store, n_rows, seq_len, mode);
         for _ in 0..n_rows {
             let Cursor { epoch, window } = self.cursor;
             let sample_id = epoch << EPOCH_SHIFT | window;
@@ -168,30 +182,23 @@ impl Batches {
 #[derive(Debug)]
 pub struct EvalBatches {
     store: Arc<Store>,
-    batch: usize,
-    seq_len: usize,
-    mode: Mode,
+    config: BatchConfig,
     windows: Windows,
     next: u64,
 }
 
 impl EvalBatches {
-    /// Batches of at most `batch` windows of `seq_len` tokens.
+    /// Batches of at most `config.batch` windows; no seed decides anything.
     ///
     /// # Errors
     /// When the store has nothing to predict, or a size is 0.
-    pub fn new(
-        store: Arc<Store>,
-        batch: usize,
-        seq_len: usize,
-        mode: Mode,
-    ) -> Result<Self, DataError> {
-        check(&store, batch, seq_len)?;
-        let windows = match mode {
-            Mode::Stream => Windows::Stream(Stream::padded(&store, seq_len)),
-            Mode::Documents => Windows::Packed(Plan::in_order(&store, seq_len)?),
+    pub fn new(store: Arc<Store>, config: BatchConfig) -> Result<Self, DataError> {
+        check(&store, config.batch, config.seq_len)?;
+        let windows = match config.mode {
+            Mode::Stream => Windows::Stream(Stream::padded(&store, config.text_len()?)),
+            Mode::Documents => Windows::Packed(Plan::in_order(&store, &config)?),
         };
-        Ok(Self { store, batch, seq_len, mode, windows, next: 0 })
+        Ok(Self { store, config, windows, next: 0 })
     }
 
     /// Windows there are.
@@ -204,12 +211,13 @@ impl Iterator for EvalBatches {
     type Item = Result<Batch, DataError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let end = self.n_windows().min(self.next + self.batch as u64);
+        let end = self.n_windows().min(self.next + self.config.batch as u64);
         if self.next == end {
             return None;
         }
         let n_rows = (end - self.next) as usize;
-        let mut batch = Batch::with_capacity(n_rows, self.seq_len, self.mode);
+        let mut batch =
+            Batch::with_capacity(&self.store, n_rows, self.config.seq_len, self.config.mode);
         let mut rows = self.next..end;
         let filled = rows.try_for_each(|i| self.windows.append(&self.store, i, i, &mut batch));
         // An evaluation that found damage is over.
@@ -219,7 +227,7 @@ impl Iterator for EvalBatches {
 }
 
 fn packed(store: &Store, config: &BatchConfig, epoch: u64) -> Result<Windows, DataError> {
-    Plan::best_fit(store, config.seq_len, config.seed, epoch).map(Windows::Packed)
+    Plan::best_fit(store, config, epoch).map(Windows::Packed)
 }
 
 fn check(store: &Store, batch: usize, seq_len: usize) -> Result<(), DataError> {

@@ -40,7 +40,7 @@ pub fn encode((model, device, precision): (&Model, &Device, Precision), source: 
             let mut call = Context::plain(rows.len(), len).call;
             if rows.iter().any(|row| row.len() < len) {
                 let held = rows.iter().flat_map(|row| (0..len).map(|i| u32::from(i < row.len())));
-                call.mask = Mask { segments: Some(held.collect()), keys_only: true };
+                call.mask = Mask { segments: Some(held.collect()), keys_only: true, prefix: 0 };
             }
             pair.encode(&tape, Input::Tokens(&ids, shape), call)
         }

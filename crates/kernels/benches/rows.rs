@@ -174,7 +174,8 @@ impl Bench {
             embedding::scatter_add(isa, &mut table, &ids, &dy, 1.0);
         });
         let logits = numbers::<f32>(rows * VOCAB);
-        let (mut d_logits, mut losses) = (vec![bf16::ZERO; logits.len()], vec![0.0; rows]);
+        let (mut d_logits, mut losses) =
+            (vec![bf16::ZERO; logits.len()], vec![cross_entropy::RowLoss::default(); rows]);
         let targets = &ids[..rows];
         self.run("cross entropy", Work::Bytes(6 * logits.len()), || {
             let (d, losses) = (&mut d_logits, &mut losses);

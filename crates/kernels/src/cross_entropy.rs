@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Shapes: `logits`, `dlogits` `[R, V]`; `targets`, `weights`, `losses` `[R]`. V is the vocabulary.
-//! Losses are in nats, one a row and not divided by anything, so they add up over micro-batches.
+//! Losses are in nats, one a row (with whether its target has the highest logit) and not divided by anything, so they add up over micro-batches.
 //! Smoothing: Szegedy et al., arXiv:1512.00567, section 7.
 //!
 //! A row is read in chunks that fit the first-level cache; each is exponentiated against its own
@@ -23,6 +23,15 @@ mod tests;
 
 /// The target of a row that is not counted: its loss and its gradient are zero.
 pub const IGNORED: u32 = u32::MAX;
+
+/// How a row did.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RowLoss {
+    /// In nats, times the row's weight.
+    pub loss: f32,
+    /// Whether no class has a higher logit than the target; false where the row is not counted.
+    pub is_right: bool,
+}
 
 /// Columns that are exponentiated together: 4 KiB of logits.
 const CHUNK: usize = 1024;
@@ -86,7 +95,7 @@ pub fn forward_backward<G: Element>(
     targets: &[u32],
     weights: Option<&[f32]>,
     smoothing: f32,
-    losses: &mut [f32],
+    losses: &mut [RowLoss],
 ) {
     let goals = Goals { targets, weights, smoothing };
     let vocab_size = goals.check(logits.len(), losses.len());
@@ -117,7 +126,7 @@ pub fn forward(
     targets: &[u32],
     weights: Option<&[f32]>,
     smoothing: f32,
-    losses: &mut [f32],
+    losses: &mut [RowLoss],
 ) {
     let goals = Goals { targets, weights, smoothing };
     let vocab_size = goals.check(logits.len(), losses.len());
@@ -141,7 +150,7 @@ fn scratch_len(vocab_size: usize) -> usize {
 }
 
 simd_fn! {
-    fn row<G: Element>(x: &[f32], dx: &mut [G], scratch: &mut [f32], goal: Goal) -> f32
+    fn row<G: Element>(x: &[f32], dx: &mut [G], scratch: &mut [f32], goal: Goal) -> RowLoss
         = row_body;
 }
 
@@ -152,10 +161,10 @@ fn row_body<S: Simd, G: Element>(
     dx: &mut [G],
     scratch: &mut [f32],
     goal: Goal,
-) -> f32 {
+) -> RowLoss {
     if goal.is_ignored() {
         dx.fill(G::default());
-        return 0.0;
+        return RowLoss::default();
     }
     let Goal { target, weight, smoothing } = goal;
     let target = target as usize;
@@ -178,15 +187,15 @@ fn row_body<S: Simd, G: Element>(
 }
 
 simd_fn! {
-    fn row_loss(x: &[f32], scratch: &mut [f32], goal: Goal) -> f32 = row_loss_body;
+    fn row_loss(x: &[f32], scratch: &mut [f32], goal: Goal) -> RowLoss = row_loss_body;
 }
 
 /// The loss of a row. Leaves `e^(x - m)` in the scratch, where m is the maximum of a chunk, and
 /// after it, for each chunk, what makes probabilities of these.
 #[inline(always)]
-fn row_loss_body<S: Simd>(s: S, x: &[f32], scratch: &mut [f32], goal: Goal) -> f32 {
+fn row_loss_body<S: Simd>(s: S, x: &[f32], scratch: &mut [f32], goal: Goal) -> RowLoss {
     if goal.is_ignored() {
-        return 0.0;
+        return RowLoss::default();
     }
     let (e, chunks) = scratch.split_at_mut(x.len());
     let (scales, sums) = chunks.split_at_mut(x.len().div_ceil(CHUNK));
@@ -216,11 +225,12 @@ fn row_loss_body<S: Simd>(s: S, x: &[f32], scratch: &mut [f32], goal: Goal) -> f
     let (max, total) = bring_to_one_scale(scales, sums);
     // How far the target is below the maximum, which cancels before anything is rounded.
     let mut below = max - x[goal.target as usize];
+    let is_right = below <= 0.0;
     if goal.smoothing > 0.0 {
         let mean = s.reduce_add(logit_sum) / x.len() as f32;
         below = (1.0 - goal.smoothing) * below + goal.smoothing * (max - mean);
     }
-    goal.weight * (below + total.ln())
+    RowLoss { loss: goal.weight * (below + total.ln()), is_right }
 }
 
 /// Makes the maxima of chunks in `scales` the factors that turn their exponentials into

@@ -4,7 +4,7 @@
 //! of the chunked head, packed operands, and what the preparation of text leaves behind. Buffers
 //! that are freed stay with their pool, so parts that are never alive together still add up.
 
-use models::{Model, ModelConfig, Stack};
+use models::{Architecture, Model, ModelConfig, Stack};
 use nn::{FfnKind, NormPlacement, TransformerConfig};
 use tensor::{CrossEntropyArgs, DType, Isa, ParamsBuilder, Precision};
 
@@ -35,19 +35,48 @@ impl Estimate {
         text_bytes: Option<u64>,
     ) -> Result<Self, Failure> {
         let (architecture, builder) = Model::register(config)?;
-        let stack = architecture.stack()?;
-        let n_params: usize = builder.entries().iter().map(|e| e.param.len()).sum();
-        Ok(Self {
-            n_params,
-            flops_per_token: flops_per_token(stack, n_params, recipe.data.seq_len),
-            memory: Sizes::new(stack, recipe, isa, text_bytes)?.parts(n_params as f64),
-        })
+        let n_of = |prefix: &str| -> usize {
+            let own = builder.entries().iter().filter(|e| e.name.starts_with(prefix));
+            own.map(|e| e.param.len()).sum()
+        };
+        let (n_params, seq_len) = (n_of(""), recipe.data.seq_len);
+        let sizes = |stack, len| Sizes::new(stack, recipe, (isa, len), text_bytes);
+        let (flops_per_token, memory) = match &architecture {
+            Architecture::EncoderDecoder(pair) => {
+                let [read, written] = recipe.task.lengths(seq_len);
+                // The encoder has the table, which the decoder's head multiplies with.
+                let table = table_len(&pair.encoder);
+                let counts = [n_of("encoder.") - table, n_of("decoder.") + table];
+                let flops = [(&pair.encoder, read), (&pair.decoder, written)]
+                    .into_iter()
+                    .zip(counts)
+                    .map(|((stack, len), n)| len as f64 * flops_per_token(stack, n, len));
+                let sizes = [sizes(&pair.encoder, read)?, sizes(&pair.decoder, written)?];
+                let flops = flops.sum::<f64>() / (read + written) as f64;
+                (flops, Sizes::parts(&sizes, n_params as f64))
+            }
+            _ => {
+                let stack = architecture.stack()?;
+                let flops = flops_per_token(stack, n_params, seq_len);
+                // Rows that are not asked for do not go through the head.
+                let spared = (1.0 - recipe.task.asked_share()) * 6.0 * table_len(stack) as f64;
+                let sizes = [sizes(stack, seq_len)?];
+                (flops - spared, Sizes::parts(&sizes, n_params as f64))
+            }
+        };
+        Ok(Self { n_params, flops_per_token, memory })
     }
 
     /// All parts together.
     pub fn total_bytes(&self) -> u64 {
         self.memory.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
     }
+}
+
+/// Values of the table of tokens, the projection of a tied head.
+fn table_len(stack: &Stack) -> usize {
+    let tokens = stack.config().tokens();
+    tokens.vocab_size * tokens.width()
 }
 
 /// Parameters by what they belong to, which `part` tells from a name; in order of appearance.
@@ -174,14 +203,13 @@ impl<'a> Sizes<'a> {
     fn new(
         stack: &'a Stack,
         recipe: &Recipe,
-        isa: Isa,
+        (isa, seq_len): (Isa, usize),
         text_bytes: Option<u64>,
     ) -> Result<Self, Failure> {
         let (trunk, embed) = (&stack.config().trunk, stack.config().tokens());
         let Recipe { data, train, eval, .. } = recipe;
         let (precision, fraction) = (train.precision(isa)?, data.validation_fraction);
-        let (seq_len, text_bytes) =
-            (data.seq_len as f64, text_bytes.map_or(f64::MAX, |n| n as f64));
+        let (seq_len, text_bytes) = (seq_len as f64, text_bytes.map_or(f64::MAX, |n| n as f64));
         // A token is three bytes or more, as a rule.
         let judged = match text_bytes {
             0.0 => f64::MAX,
@@ -207,22 +235,26 @@ impl<'a> Sizes<'a> {
         })
     }
 
-    fn parts(&self, n_params: f64) -> Vec<(String, u64)> {
-        let tokenizing = TEXT_BYTES + self.text_bytes.min(TEXT_AT_ONCE) * TEXT_FACTOR;
-        let text = if self.text_bytes > 0.0 { tokenizing } else { 0.0 };
+    /// Of stacks one after the other, of which the last has the head.
+    fn parts(stacks: &[Self], n_params: f64) -> Vec<(String, u64)> {
+        let last = stacks.last().expect("a stack");
+        let sum = |of: fn(&Self) -> f64| stacks.iter().map(of).sum::<f64>();
+        let most = |of: fn(&Self) -> f64| stacks.iter().map(of).fold(0.0, f64::max);
+        let tokenizing = TEXT_BYTES + last.text_bytes.min(TEXT_AT_ONCE) * TEXT_FACTOR;
+        let text = if last.text_bytes > 0.0 { tokenizing } else { 0.0 };
         let arenas = 4.0 * F32 * n_params;
         let small_arenas = if arenas / 4.0 < SMALL_ARENA { arenas } else { 0.0 };
-        let reused = f64::midpoint(small_arenas, self.small_activations());
+        let reused = f64::midpoint(small_arenas, sum(Self::small_activations));
         let parts = [
             ("weights", F32 * n_params),
             ("gradients", F32 * n_params),
             ("moments", 2.0 * F32 * n_params),
-            ("activations", self.activations()),
-            ("backward", self.backward()),
-            ("head and loss", self.head()),
-            ("packed operands", self.shared_operand()),
-            ("tokens of a step", self.step_rows * TOKEN_BYTES),
-            ("evaluation", self.evaluation()),
+            ("activations", sum(Self::activations)),
+            ("backward", most(Self::backward)),
+            ("head and loss", last.head()),
+            ("packed operands", most(Self::shared_operand)),
+            ("tokens of a step", sum(|stack| stack.step_rows * TOKEN_BYTES)),
+            ("evaluation", sum(Self::evaluation)),
             ("text", text - reused),
             ("program", PROGRAM_BYTES),
         ];

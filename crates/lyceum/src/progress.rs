@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use train::metrics::StepRow;
+use train::metrics::{Scores, StepRow};
 use train::report::format::{bytes, compact, duration};
 
 use crate::commands::table::printable;
@@ -26,7 +26,7 @@ pub struct Progress {
     first_step: u64,
     total_steps: u64,
     started: Instant,
-    bits_per_byte: Option<f64>,
+    judged: Option<String>,
 }
 
 enum View {
@@ -48,12 +48,15 @@ impl Progress {
             bar(target, env.color, STEPS, total_steps).with_position(first_step)
         };
         let view = View::new(env, on_terminal, new_bar);
-        Self { view, first_step, total_steps, started: Instant::now(), bits_per_byte: None }
+        Self { view, first_step, total_steps, started: Instant::now(), judged: None }
     }
 
     /// The newest evaluation; shown from the next step on.
-    pub fn judged(&mut self, bits_per_byte: f64) {
-        self.bits_per_byte = Some(bits_per_byte);
+    pub fn judged(&mut self, scores: &Scores) {
+        self.judged = Some(match scores.bits_per_byte {
+            Some(bits) => format!("val {bits:.3} bits/byte"),
+            None => format!("val loss {:.3}", scores.loss),
+        });
     }
 
     /// Shows a step. Of plain lines, the first and the last step always get one.
@@ -97,7 +100,7 @@ impl Progress {
     /// The most wanted first: a narrow terminal cuts the end off.
     fn text(&self, row: &StepRow, elapsed: Duration) -> String {
         let mut parts = vec![format!("loss {:.3}", row.loss)];
-        parts.extend(self.bits_per_byte.map(|bits| format!("val {bits:.3} bits/byte")));
+        parts.extend(self.judged.clone());
         parts.extend(self.seconds_left(row.step, elapsed).map(|s| duration(s) + " left"));
         parts.push(format!("{} tokens/s", compact(row.tokens_per_s)));
         parts.extend(row.share_of_peak.map(|share| format!("{:.0}% of peak", share * 100.0)));

@@ -5,6 +5,7 @@
 
 mod override_;
 mod sections;
+mod task;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -13,14 +14,14 @@ use data::BatchConfig;
 use models::ModelConfig;
 use nn::ConfigError;
 use serde::{Deserialize, Serialize};
-use tokenize::{MAX_VOCAB_SIZE, MIN_VOCAB_SIZE};
+use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
 
 pub use self::override_::differences;
 pub use self::sections::{
-    DataSection, EvalSection, ModelSection, OptimSection, TaskSection, TokenizerSection,
-    TrainSection,
+    DataSection, EvalSection, ModelSection, OptimSection, TokenizerSection, TrainSection, Words,
 };
+pub use self::task::{ObjectiveKind, TaskSection};
 use crate::cli::RecipeArgs;
 use crate::failure::{Context, Failure};
 
@@ -155,15 +156,17 @@ impl Recipe {
         let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
         let share = |x: f32| (0.0..1.0).contains(&x);
         let (saves, vocab_size) = (train.checkpoint_every, self.tokenizer.vocab_size);
-        let is_made = self.tokenizer.path.is_none();
-        let fits_vocab = !is_made || (MIN_VOCAB_SIZE..=MAX_VOCAB_SIZE).contains(&vocab_size);
+        let is_made = self.tokenizer_dir().is_none();
+        let least = self.scheme().min_vocab_size();
+        let fits_vocab = !is_made || (least..=MAX_VOCAB_SIZE).contains(&vocab_size);
+        let vocab_range = format!("in [{least}, 2^20]");
         let (micro_batch, of_batch) = (train.micro_batch, "at most `train.batch_size`");
         let some = |n: u64| (1..=1 << 40).contains(&n);
         let values: [(_, &dyn Display, _, _); 17] = [
             ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "in [1, 2^40]"),
             ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
             ("train.micro_batch", &micro_batch, micro_batch <= train.batch_size, of_batch),
-            ("tokenizer.vocab_size", &vocab_size, fits_vocab, "in [257, 2^20]"),
+            ("tokenizer.vocab_size", &vocab_size, fits_vocab, vocab_range.as_str()),
             ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
             ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
             ("train.steps", &train.steps, some(train.steps), "in [1, 2^40]"),
@@ -183,6 +186,8 @@ impl Recipe {
                 return Err(refused(field, format!("{value} is not {range}")));
             }
         }
+        self.task.check(data.mode)?;
+        self.batches()?;
         optim.schedule(train.steps).check().map_err(|error| {
             let hint = error.hint();
             let failure = refused("optim", error);
@@ -198,21 +203,43 @@ impl Recipe {
     }
 
     /// How the data comes.
-    pub fn batches(&self) -> BatchConfig {
-        BatchConfig {
-            batch: self.train.batch_size,
-            seq_len: self.data.seq_len,
-            seed: self.train.seed,
-            mode: self.data.mode,
-        }
-    }
-
-    /// The family's config, for a vocabulary and the id that ends a text.
     ///
     /// # Errors
-    /// As [`ModelSection::config`].
-    pub fn model(&self, vocab_size: usize, end: Option<u32>) -> Result<ModelConfig, Failure> {
-        self.model.config(vocab_size, self.data.seq_len, end)
+    /// Where the task leaves no room for text.
+    pub fn batches(&self) -> Result<BatchConfig, Failure> {
+        self.task.room(BatchConfig {
+            batch: self.train.batch_size,
+            seq_len: self.data.seq_len,
+            around: 0,
+            seed: self.train.seed,
+            mode: self.data.mode,
+        })
+    }
+
+    /// The family's config, for a tokenizer; where there is none yet, for a vocabulary of the size
+    /// that is asked for.
+    ///
+    /// # Errors
+    /// As [`ModelSection::config`], and where the task cannot be asked of it.
+    pub fn model(&self, tokenizer: Option<&Tokenizer>) -> Result<ModelConfig, Failure> {
+        let words = Words {
+            vocab_size: tokenizer.map_or(self.tokenizer.vocab_size, Tokenizer::vocab_size),
+            ids: tokenizer.map(Tokenizer::special_ids).unwrap_or_default(),
+            pair: self.task.pair.is_some(),
+        };
+        let config = self.model.config(words, self.data.seq_len)?;
+        self.task.fits(&config)?;
+        Ok(config)
+    }
+
+    /// How a vocabulary is trained for it.
+    pub fn scheme(&self) -> Scheme {
+        self.task.scheme(&self.model.family, self.tokenizer.lowercase)
+    }
+
+    /// Where a tokenizer comes from that is not trained.
+    pub fn tokenizer_dir(&self) -> Option<&Path> {
+        self.tokenizer.path.as_deref().or(self.model.from.as_deref())
     }
 
     /// As TOML.

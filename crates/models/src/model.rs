@@ -9,6 +9,7 @@ use serde_json::Value;
 use tensor::{Params, ParamsBuilder};
 
 use crate::architecture::Architecture;
+use crate::encoder_decoder::EncoderDecoder;
 use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
 use crate::gguf;
@@ -48,6 +49,18 @@ impl Model {
     #[track_caller]
     pub fn stack(&self) -> &Stack {
         self.architecture.stack().expect("refused at the edge")
+    }
+
+    /// The encoder-decoder of a model that is one.
+    ///
+    /// # Panics
+    /// For another architecture: what knows encoder-decoders alone refuses it first.
+    #[track_caller]
+    pub fn pair(&self) -> &EncoderDecoder {
+        match &self.architecture {
+            Architecture::EncoderDecoder(pair) => pair,
+            _ => panic!("pair: refused at the edge"),
+        }
     }
 
     /// The architecture, and its parameters before any memory is taken: enough to count them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, Input, KvCache,
-    TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
+    PooledHead, TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
 };
 use tensor::{DType, Device, Param, ParamsBuilder, Tape, Var};
 
@@ -99,6 +99,14 @@ impl Stack {
         self.heads.iter().find_map(|(_, head)| match head {
             Head::Token(head) => Some(head),
             Head::Pooled(_) | Head::Embedding(_) => None,
+        })
+    }
+
+    /// The head that scores classes of a sequence, where there is one.
+    pub fn class_head(&self) -> Option<&PooledHead> {
+        self.heads.iter().find_map(|(_, head)| match head {
+            Head::Pooled(head) if head.has_classes() => Some(head),
+            _ => None,
         })
     }
 

@@ -60,12 +60,22 @@ pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearIn
     }
 }
 
+/// What queries start larger by, so that scores are as far apart as with the usual scale: T5 has
+/// none, and makes up for it here.
+pub(crate) fn query_factor(config: &TransformerConfig) -> f32 {
+    config.scale.map_or(1.0, |scale| 1.0 / (scale * (config.d_head as f32).sqrt()))
+}
+
 impl Attention {
     pub fn new(builder: &mut ParamsBuilder, config: &TransformerConfig) -> Self {
         let TransformerConfig { d_model, n_heads, n_kv_heads, d_head, .. } = *config;
         let d_qkv = config.d_query_key_value();
         let d_heads = n_heads * d_head;
-        let (qkv_init, out_init) = inits(config, d_qkv);
+        let (mut qkv_init, out_init) = inits(config, d_qkv);
+        if let (Init::Normal { std }, Some(_)) = (qkv_init.weight, config.scale) {
+            let by = query_factor(config);
+            qkv_init.weight = Init::NormalRows { std, rows: d_heads, by };
+        }
         builder.scope("attn", |b| {
             let (in_bias, out_bias) = (config.bias.query_key_value, config.bias.output);
             Self {

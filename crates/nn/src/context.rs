@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::{Balance, Device, Rng, Var};
+use tensor::{Balance, Device, Pattern, Rng, Var};
 
 use crate::cache::{KvCache, select_rows};
 
@@ -12,9 +12,22 @@ use crate::cache::{KvCache, select_rows};
 pub struct Mask {
     /// `[B, S]`; none is one document a row and no padding.
     pub segments: Option<Arc<[u32]>>,
+    /// So many positions at the start every query sees, in a layer that looks back alone and is not
+    /// windowed (prefix LM).
+    pub prefix: usize,
     /// Segments hide padded keys alone: what is computed at padded queries is what other
     /// implementations compute there too.
     pub keys_only: bool,
+}
+
+impl Mask {
+    /// What a layer's queries see in this call.
+    pub(crate) fn over(&self, pattern: Pattern) -> Pattern {
+        match pattern {
+            Pattern::Causal if self.prefix > 0 => Pattern::Prefix { len: self.prefix },
+            pattern => pattern,
+        }
+    }
 }
 
 /// The position of what has none: padding that positions do not count. A learned table reads the

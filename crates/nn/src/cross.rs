@@ -2,9 +2,9 @@
 //!
 //! Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2.3.
 
-use tensor::{AttentionArgs, ParamsBuilder, Pattern, Projected, Tape, Var};
+use tensor::{AttentionArgs, Init, ParamsBuilder, Pattern, Projected, Tape, Var};
 
-use crate::attention::inits;
+use crate::attention::{inits, query_factor};
 use crate::cache;
 use crate::config::TransformerConfig;
 use crate::context::Call;
@@ -30,7 +30,10 @@ impl Cross {
         let TransformerConfig { d_model, n_heads, n_kv_heads, d_head, .. } = *config;
         let (d_query, d_memory) = (n_heads * d_head, 2 * n_kv_heads * d_head);
         let (in_bias, out_bias) = (config.bias.query_key_value, config.bias.output);
-        let (query_init, out_init) = inits(config, d_query);
+        let (mut query_init, out_init) = inits(config, d_query);
+        if let Init::Normal { std } = &mut query_init.weight {
+            *std *= query_factor(config);
+        }
         let (memory_init, _) = inits(config, d_memory);
         builder.scope("cross", |b| Self {
             n_heads,

@@ -149,6 +149,28 @@ impl TokenHead {
 impl PooledHead {
     /// `[B, T, D]` to `[B, classes]` in f32, or to `[B, D]` where nothing is scored.
     pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
+        let y = self.hidden(tape, x);
+        match &self.classes {
+            None => y,
+            Some(classes) => tape.linear(&y, classes.args(DType::F32)),
+        }
+    }
+
+    /// Whether it scores classes.
+    pub fn has_classes(&self) -> bool {
+        self.classes.is_some()
+    }
+
+    /// The scores' own projection, for a loss on what [`PooledHead::hidden`] gives, against `[B]`
+    /// classes; none where nothing is scored.
+    pub fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> Option<CrossEntropyArgs<'v>> {
+        let classes = self.classes.as_ref()?;
+        let plain = CrossEntropyArgs::new(&classes.weight, targets);
+        Some(CrossEntropyArgs { bias: classes.bias.as_ref(), ..plain })
+    }
+
+    /// What is scored: `[B, T, D] -> [B, D]` in f32.
+    pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
         let &[batch, len, _] = x.value().shape() else { panic!("pooled: {:?}", x.value().shape()) };
         let first: Arc<[u32]> = (0..batch).map(|b| (b * len) as u32).collect();
         let mut y = tape.select_rows(x, &first);
@@ -156,9 +178,6 @@ impl PooledHead {
             let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
             y = tape.linear(&y, args);
         }
-        match &self.classes {
-            None => y,
-            Some(classes) => tape.linear(&y, classes.args(DType::F32)),
-        }
+        y
     }
 }

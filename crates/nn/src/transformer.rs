@@ -103,7 +103,7 @@ impl Transformer {
             let relative = max_distance.zip(self.relative.clone());
             let both_ways = RelativeBias::both_ways(layer.pattern);
             Layer {
-                pattern: layer.pattern,
+                pattern: call.mask.over(layer.pattern),
                 rope: rope.as_ref().map(|rope| rope.table(len)),
                 relative: relative.map(|(max_distance, table)| RelativeBias {
                     table,

@@ -1,14 +1,30 @@
-//! Objectives: from a batch to a loss that adds up.
+//! Objectives: what a model is asked, and a loss that adds up.
 //!
-//! The map: [`MicroBatch`] is what a model is shown, [`Objective`] what it is asked, [`NextToken`]
-//! the one objective so far. [`bits_per_byte`] makes losses of different vocabularies comparable.
+//! The map: an [`Objective`] makes [`Example`]s of the rows of a batch (plain ids, a function of row
+//! and seed alone) and a [`Losses`] of a [`MicroBatch`] of them. [`NextToken`], [`Masked`],
+//! [`SpanCorruption`], [`Denoising`] are the objectives; a [`Vocabulary`] names the tokens they put
+//! between those of the text. [`bits_per_byte`] makes losses of different vocabularies comparable.
 
-mod metrics;
+mod corruption;
+mod denoising;
+mod draws;
+mod example;
+mod losses;
+mod masked;
 mod micro_batch;
 mod next_token;
 mod objective;
+mod pairs;
+mod select;
+mod vocabulary;
 
-pub use metrics::bits_per_byte;
-pub use micro_batch::MicroBatch;
-pub use next_token::NextToken;
+pub use corruption::SpanCorruption;
+pub use denoising::Denoising;
+pub use example::{Example, Row};
+pub use losses::{Losses, Part, bits_per_byte};
+pub use masked::{Masked, Pair};
+pub use micro_batch::{Counts, MicroBatch, Shown};
+pub use next_token::{Infilling, NextToken, Prefix};
 pub use objective::Objective;
+pub use select::{Replacement, Unit};
+pub use vocabulary::{INFILLING, Vocabulary};

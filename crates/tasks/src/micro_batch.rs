@@ -1,53 +1,147 @@
-//! The rows of a batch that go through the model at once.
+//! The examples that go through the model at once.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use data::Batch;
 use models::Stack;
 use nn::{Call, Mask};
-use tensor::Rng;
+use tensor::{NO_TARGET, Rng};
+
+use crate::example::{Example, Row};
 
 // Targets go from one to the other as they are.
-const _: () = assert!(data::IGNORED == tensor::NO_TARGET);
+const _: () = assert!(data::IGNORED == NO_TARGET);
 
-/// Some rows of a [`Batch`], with the call they are made in.
-pub struct MicroBatch {
+/// Rows of tokens for a trunk, all of one length.
+pub struct Shown {
     /// `[B, T]`.
-    pub inputs: Arc<[u32]>,
-    /// `[B, T]`, [`tensor::NO_TARGET`] where nothing is asked.
-    pub targets: Vec<u32>,
+    pub ids: Arc<[u32]>,
     /// `[B, T]`'s sizes.
     pub shape: [usize; 2],
-    /// Mask, positions, randomness.
+    /// Mask, positions, types, randomness.
     pub call: Call,
+}
+
+/// How much there is in a whole batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Targets.
+    pub n_targets: u64,
+    /// Rows with a class.
+    pub n_labels: u64,
+    /// Tokens that are read, by encoder and decoder together; padding is none.
+    pub n_tokens: u64,
+}
+
+/// Some examples of a batch, in rows of one length.
+pub struct MicroBatch {
+    /// What a stack, or an encoder, reads.
+    pub input: Shown,
+    /// What a decoder reads, where there is one.
+    pub output: Option<Shown>,
+    /// `[B, T]` of the output, else of the input; [`NO_TARGET`] where nothing is asked.
+    pub targets: Vec<u32>,
+    /// `[B]`: classes, or [`NO_TARGET`].
+    pub labels: Vec<u32>,
+    /// Of the whole batch it is of.
+    pub counts: Counts,
     /// Which samples these are, for messages.
     pub sample_ids: Vec<u64>,
 }
 
+impl Counts {
+    /// Of `examples`.
+    pub fn of(examples: &[Example]) -> Self {
+        let mut counts = Self::default();
+        for example in examples {
+            let is_one = |target: &&u32| **target != NO_TARGET;
+            counts.n_targets += example.targets.iter().filter(is_one).count() as u64;
+            counts.n_labels += u64::from(example.label != NO_TARGET);
+            let rows = [Some(&example.input), example.output.as_ref()];
+            counts.n_tokens += rows.into_iter().flatten().map(Row::n_tokens).sum::<u64>();
+        }
+        counts
+    }
+}
+
+impl Row {
+    fn n_tokens(&self) -> u64 {
+        match &self.segments {
+            Some(segments) => segments.iter().filter(|&&segment| segment != 0).count() as u64,
+            None => self.ids.len() as u64,
+        }
+    }
+}
+
 impl MicroBatch {
-    /// The rows `rows` of `batch`, whose rows are `len` long. `rng` is that of the whole batch.
-    pub fn new(batch: &Batch, len: usize, rows: Range<usize>, rng: Option<Rng>) -> Self {
-        let at = rows.start * len..rows.end * len;
+    /// The rows `rows` of a batch of `examples`, padded to the longest of all. `rng` is that of the
+    /// whole batch.
+    pub fn new(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
+        let counts = Counts::of(examples);
+        let rng = rng.map(|rng| Rng { first_sample: rng.first_sample + rows.start as u64, ..rng });
+        let longest = |len: fn(&Example) -> usize| examples.iter().map(len).max().unwrap_or(0);
+        let input_len = longest(|example| example.input.ids.len());
+        let output_len = longest(|example| example.output.as_ref().map_or(0, |row| row.ids.len()));
+        let some = &examples[rows];
+        let inputs: Vec<&Row> = some.iter().map(|example| &example.input).collect();
+        let outputs: Vec<&Row> = some.iter().filter_map(|e| e.output.as_ref()).collect();
+        let output = (output_len > 0).then(|| Shown::new(&outputs, output_len, rng));
+        let len = if output.is_some() { output_len } else { input_len };
+        let targets = some.iter().map(|example| &example.targets[..]);
+        let mut input = Shown::new(&inputs, input_len, rng);
+        input.call.mask.prefix = some.first().map_or(0, |example| example.prefix);
+        Self {
+            input,
+            output,
+            targets: padded(targets, len, NO_TARGET),
+            labels: some.iter().map(|example| example.label).collect(),
+            counts,
+            sample_ids: some.iter().map(|example| example.sample_id).collect(),
+        }
+    }
+}
+
+impl Shown {
+    fn new(rows: &[&Row], len: usize, rng: Option<Rng>) -> Self {
         let shape = [rows.len(), len];
         let mut call = Stack::plain_call(shape);
-        if let Some(positions) = &batch.positions {
-            call.positions = positions[at.clone()].into();
+        // No mask lets anybody see what a row is padded with.
+        let ids = padded(rows.iter().map(|row| &row.ids[..]), len, 0);
+        // What one row says, the others are asked for too.
+        let given = |of: fn(&Row) -> Option<&Vec<u32>>, otherwise: fn(usize) -> u32| {
+            let is_said = rows.iter().any(|row| of(row).is_some());
+            is_said.then(|| -> Arc<[u32]> {
+                let said = |row: &&Row| -> Vec<u32> {
+                    let own = || (0..row.ids.len()).map(otherwise).collect();
+                    of(row).cloned().unwrap_or_else(own)
+                };
+                let said: Vec<Vec<u32>> = rows.iter().map(said).collect();
+                padded(said.iter().map(|row| &row[..]), len, 0).into()
+            })
+        };
+        if let Some(positions) = given(|row| row.positions.as_ref(), |at| at as u32) {
+            call.positions = positions;
         }
-        let segments = batch.segments.as_ref().map(|s| s[at.clone()].into());
+        if let Some(types) = given(|row| row.types.as_ref(), |_| 0) {
+            call.types = vec![Some(types)];
+        }
+        let mut segments = given(|row| row.segments.as_ref(), |_| 1);
+        if segments.is_none() && rows.iter().any(|row| row.ids.len() < len) {
+            let ones: Vec<Vec<u32>> = rows.iter().map(|row| vec![1; row.ids.len()]).collect();
+            segments = Some(padded(ones.iter().map(|row| &row[..]), len, 0).into());
+        }
         call.mask = Mask { segments, ..Mask::default() };
-        call.rng = rng.map(|rng| Rng { first_sample: rng.first_sample + rows.start as u64, ..rng });
-        Self {
-            inputs: batch.inputs[at.clone()].into(),
-            targets: batch.targets[at].to_vec(),
-            shape,
-            call,
-            sample_ids: batch.sample_ids[rows].to_vec(),
-        }
+        call.rng = rng;
+        Self { ids: ids.into(), shape, call }
     }
+}
 
-    /// How many targets are counted.
-    pub fn n_targets(&self) -> u64 {
-        self.targets.iter().filter(|&&t| t != tensor::NO_TARGET).count() as u64
+/// `rows` one after the other, each `len` long.
+fn padded<'r>(rows: impl Iterator<Item = &'r [u32]>, len: usize, pad: u32) -> Vec<u32> {
+    let mut all = Vec::new();
+    for row in rows {
+        all.extend_from_slice(row);
+        all.resize(all.len() + len - row.len(), pad);
     }
+    all
 }

@@ -29,6 +29,15 @@ pub enum Init {
         /// Standard deviation.
         std: f32,
     },
+    /// The same, but for the first rows, which start smaller or larger by a factor.
+    NormalRows {
+        /// Standard deviation of the rest.
+        std: f32,
+        /// How many rows.
+        rows: usize,
+        /// The factor.
+        by: f32,
+    },
     /// Uniform in `[-bound, bound)`.
     Uniform {
         /// Half the width.
@@ -175,6 +184,11 @@ impl ParamsBuilder {
                 Init::Ones => values.fill(1.0),
                 Init::Constant { value } => values.fill(value),
                 Init::Normal { std } => fill_normal(values, key, 0.0, std),
+                Init::NormalRows { std, rows, by } => {
+                    fill_normal(values, key, 0.0, std);
+                    let n = rows * param.shape()[1..].iter().product::<usize>();
+                    values[..n].iter_mut().for_each(|value| *value *= by);
+                }
                 Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
             }
         }

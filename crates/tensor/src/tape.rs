@@ -243,12 +243,12 @@ impl<'a> Tape<'a> {
     pub(crate) fn check_objective(
         &self,
         op: &'static str,
-        losses: &[f32],
+        loss: f64,
         d_input: Option<&Tensor>,
         param: &Param,
     ) {
         let (env, path) = (&self.env, self.path.borrow());
-        env.check((op, &path), false, || reduce::all_finite(env.device.isa, losses));
+        env.check((op, &path), false, || loss.is_finite());
         env.check((op, &path), true, || {
             d_input.is_none_or(|dx| env.is_finite(dx) && env.is_gradient_finite(param))
         });

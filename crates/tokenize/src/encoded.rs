@@ -1,6 +1,7 @@
 //! Text as a model wants it: with `[CLS]` and `[SEP]`, with a beginning, with an end.
 
 use crate::guard::attempt;
+use crate::tokenizer::parts;
 use crate::{TokenizeError, Tokenizer};
 
 /// One or two texts as a model's input; all lists have the same length.
@@ -17,6 +18,26 @@ pub struct Encoded {
 }
 
 impl Tokenizer {
+    /// [`Tokenizer::encode`], and the bytes of `text` that each token stands for.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_with_offsets(
+        &self,
+        text: &str,
+    ) -> Result<(Vec<u32>, Vec<(usize, usize)>), TokenizeError> {
+        let (mut ids, mut offsets, mut start) = (Vec::new(), Vec::new(), 0);
+        let parts = if self.can_cut() { parts(text) } else { vec![text] };
+        for part in parts {
+            let safe = self.plain().safe(part);
+            let encoding = attempt("encode", || self.inner().encode(&*safe, false))?;
+            ids.extend_from_slice(encoding.get_ids());
+            offsets.extend(encoding.get_offsets().iter().map(|&(a, b)| (start + a, start + b)));
+            start += part.len();
+        }
+        Ok((ids, offsets))
+    }
+
     /// `text`, or a pair of texts, with the tokens that the model was trained to see around them.
     /// Special tokens written in a text are text like any other.
     ///

@@ -42,4 +42,4 @@ pub use gguf::GgufVocab;
 pub use special::SpecialIds;
 pub use stream::DecodeStream;
 pub use tokenizer::Tokenizer;
-pub use train::{END_OF_TEXT, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE};
+pub use train::{END_OF_TEXT, MAX_VOCAB_SIZE, MIN_VOCAB_SIZE, Scheme};

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use serde_json::Value;
+use tokenizers::AddedToken;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
@@ -54,6 +55,29 @@ impl Tokenizer {
         })
     }
 
+    /// The same with `tokens` at the end of its vocabulary, special ones or words that are matched
+    /// before all else; those that it has stay as they are.
+    ///
+    /// # Errors
+    /// When the vocabulary takes no more.
+    pub fn grow(&self, tokens: &[String], special: bool) -> Result<Self, TokenizeError> {
+        let mut inner = self.full().clone();
+        let new: Vec<AddedToken> = tokens
+            .iter()
+            .filter(|token| inner.token_to_id(token).is_none())
+            .map(|token| AddedToken::from(token.as_str(), special).normalized(false))
+            .collect();
+        let grown = attempt("grow", || {
+            if special {
+                inner.add_special_tokens(new)?;
+            } else {
+                inner.add_tokens(new)?;
+            }
+            Self::wrap(inner, self.special_ids)
+        })?;
+        Ok(Self { companions: self.companions.clone(), ..grown })
+    }
+
     /// The ids of `text`. Special tokens written in it are text like any other.
     ///
     /// # Errors
@@ -97,6 +121,17 @@ impl Tokenizer {
         self.inner().id_to_token(id)
     }
 
+    /// The id of the token with this spelling.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner().token_to_id(token)
+    }
+
+    /// The ids of all special tokens.
+    pub fn specials(&self) -> Vec<u32> {
+        let added = self.inner().get_added_vocabulary().get_added_tokens_decoder();
+        added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect()
+    }
+
     /// Whether `id` is a special token, which decoding leaves out.
     pub fn is_special(&self, id: u32) -> bool {
         let added = self.inner().get_added_vocabulary().get_added_tokens_decoder();
@@ -108,9 +143,10 @@ impl Tokenizer {
         self.vocab_size
     }
 
-    /// The id that ends a document, and starts text from nothing.
+    /// The id that ends a document, and starts text from nothing; that which parts two texts where
+    /// there is no other.
     pub fn end_of_text(&self) -> Option<u32> {
-        self.special_ids.eos
+        self.special_ids.eos.or(self.special_ids.sep)
     }
 
     /// The ids of the special tokens that have a name.
@@ -170,6 +206,11 @@ impl Tokenizer {
             full.set_encode_special_tokens(false);
             full
         })
+    }
+
+    /// Whether a text may be encoded in [`parts`].
+    pub(crate) fn can_cut(&self) -> bool {
+        self.can_cut
     }
 
     /// Whether GPT-2's own class has this pipeline.

@@ -1,14 +1,23 @@
-//! Training a byte-level BPE.
+//! Training a vocabulary.
 //!
 //! Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units",
 //! arXiv:1508.07909, algorithm 1, over bytes and with the pattern of Radford et al., "Language
 //! Models are Unsupervised Multitask Learners" (2019), section 2.2.
 
+use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
+use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::models::unigram::{Unigram, UnigramTrainer};
+use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+use tokenizers::normalizers::{BertNormalizer, NFKC};
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::{AddedToken, TokenizerBuilder, TokenizerImpl};
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::processors::template::TemplateProcessing;
+use tokenizers::{AddedToken, Tokenizer as Inner, TokenizerBuilder, TokenizerImpl};
 
 use crate::guard::attempt;
+use crate::settings::Settings;
 use crate::tokenizer::parts;
 use crate::{SpecialIds, TokenizeError, Tokenizer};
 
@@ -50,19 +59,21 @@ impl Tokenizer {
             let (min, max) = (MIN_VOCAB_SIZE, MAX_VOCAB_SIZE);
             return Err(TokenizeError::VocabSize { vocab_size, min, max });
         }
-        attempt("train a vocabulary", || gpt2(train_bpe(texts, vocab_size - 1)?))
+        attempt("train a vocabulary", || gpt2(train_bpe(texts, &[], vocab_size - 1)?))
     }
 }
 
-/// A vocabulary of bytes and merges, without special tokens.
+/// A vocabulary of bytes and merges, the `specials` before them.
 fn train_bpe(
     texts: impl Iterator<Item = String> + Send,
+    specials: &[&str],
     vocab_size: usize,
 ) -> tokenizers::Result<BPE> {
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocab_size)
         .min_frequency(MIN_FREQUENCY)
         .show_progress(false)
+        .special_tokens(specials.iter().map(|name| special(name)).collect())
         .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
         .build();
     let mut tokenizer: Gpt2 = TokenizerBuilder::new()
@@ -101,4 +112,220 @@ fn with_end_of_text(model: BPE) -> tokenizers::Result<BPE> {
     let mut json = serde_json::to_value(&model)?;
     json["vocab"][END_OF_TEXT] = last.into();
     Ok(serde_json::from_str(&json.to_string())?)
+}
+
+/// What is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheme {
+    /// GPT-2's bytes and merges, with [`END_OF_TEXT`] as the last token.
+    #[default]
+    Gpt,
+    /// The same with `<s>`, `<pad>`, `</s>`, `<unk>` and `<mask>` as the first ones, and `<s> .. </s>`
+    /// around a text: `RoBERTa` and BART.
+    Bart,
+    /// Words and their parts, with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]` as the first
+    /// tokens: BERT and its kin. Chinese characters are words of their own.
+    Bert {
+        /// Whether letters lose their case, and their accents.
+        lowercase: bool,
+    },
+    /// Pieces of the highest likelihood, with `<pad>`, `</s>` and `<unk>` as the first tokens and
+    /// so many sentinels, the first one last, at the end: T5. Kudo, "Subword Regularization",
+    /// arXiv:1804.10959.
+    T5 {
+        /// `<extra_id_0>` and on.
+        n_sentinels: usize,
+    },
+}
+
+/// The special tokens of BERT, in the order of their ids.
+const BERT: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+/// Those of BART.
+const BART: [&str; 5] = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
+/// Those of T5, before its sentinels.
+const T5: [&str; 3] = ["<pad>", "</s>", "<unk>"];
+
+impl Scheme {
+    /// The fewest tokens it can be asked for.
+    pub fn min_vocab_size(self) -> usize {
+        match self {
+            Self::Gpt => MIN_VOCAB_SIZE,
+            Self::Bart => 256 + BART.len(),
+            // A few letters.
+            Self::Bert { .. } => 64,
+            Self::T5 { n_sentinels } => 64 + n_sentinels,
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Trains a vocabulary of at most `vocab_size` tokens on `texts`, as `scheme` has it.
+    ///
+    /// # Errors
+    /// When `vocab_size` is out of range, or the texts give no vocabulary.
+    pub fn train_as(
+        scheme: Scheme,
+        texts: impl Iterator<Item = String> + Send,
+        vocab_size: usize,
+    ) -> Result<Self, TokenizeError> {
+        let (min, max) = (scheme.min_vocab_size(), MAX_VOCAB_SIZE);
+        if !(min..=max).contains(&vocab_size) {
+            return Err(TokenizeError::VocabSize { vocab_size, min, max });
+        }
+        let wrap = |inner: Inner| {
+            let ids = SpecialIds::find(&inner, &Settings::default())?;
+            Self::wrap(inner, ids)
+        };
+        match scheme {
+            Scheme::Gpt => Self::train(texts, vocab_size),
+            Scheme::Bart => attempt("train a vocabulary", || {
+                let model = train_bpe(texts, &BART, vocab_size)?;
+                wrap(bart(model)?)
+            }),
+            Scheme::Bert { lowercase } => {
+                attempt("train a vocabulary", || wrap(bert(texts, lowercase, vocab_size)?))
+            }
+            Scheme::T5 { n_sentinels } => {
+                attempt("train a vocabulary", || wrap(t5(texts, n_sentinels, vocab_size)?))
+            }
+        }
+    }
+}
+
+fn special(name: &str) -> AddedToken {
+    AddedToken::from(name, true).normalized(false)
+}
+
+/// The template that puts special tokens around a text, and around two.
+fn template(
+    inner: &Inner,
+    one: &str,
+    two: &str,
+    names: &[&str],
+) -> tokenizers::Result<TemplateProcessing> {
+    let id = |name: &&str| ((*name).to_owned(), inner.token_to_id(name).unwrap_or(0));
+    let template = TemplateProcessing::builder()
+        .try_single(one)?
+        .try_pair(two)?
+        .special_tokens(names.iter().map(id).collect::<Vec<_>>())
+        .build()?;
+    Ok(template)
+}
+
+fn bart(model: BPE) -> tokenizers::Result<Inner> {
+    let mut inner = Inner::new(model);
+    inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    inner.with_decoder(Some(ByteLevel::new(true, true, true)));
+    inner.add_special_tokens(BART.map(special))?;
+    let template = template(&inner, "<s> $A </s>", "<s> $A </s> </s> $B </s>", &["<s>", "</s>"])?;
+    inner.with_post_processor(Some(template));
+    Ok(inner)
+}
+
+fn bert(
+    texts: impl Iterator<Item = String> + Send,
+    lowercase: bool,
+    vocab_size: usize,
+) -> tokenizers::Result<Inner> {
+    let model = WordPiece::builder().unk_token("[UNK]".into()).build()?;
+    let mut inner = Inner::new(model);
+    inner.with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))?;
+    inner.with_pre_tokenizer(Some(BertPreTokenizer));
+    inner.with_decoder(Some(WordPieceDecoder::default()));
+    let trainer = WordPieceTrainer::builder()
+        .vocab_size(vocab_size)
+        .min_frequency(MIN_FREQUENCY)
+        .special_tokens(BERT.map(special).to_vec())
+        .show_progress(false)
+        .build();
+    inner.train(&mut TrainerWrapper::from(trainer), lines(texts))?;
+    let (one, two) = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1");
+    let template = template(&inner, one, two, &["[CLS]", "[SEP]"])?;
+    inner.with_post_processor(Some(template));
+    Ok(inner)
+}
+
+fn t5(
+    texts: impl Iterator<Item = String> + Send,
+    n_sentinels: usize,
+    vocab_size: usize,
+) -> tokenizers::Result<Inner> {
+    let mut inner = Inner::new(Unigram::default());
+    inner.with_normalizer(Some(NFKC))?;
+    let metaspace = Metaspace::new('\u{2581}', PrependScheme::Always, true);
+    inner.with_pre_tokenizer(Some(metaspace.clone()));
+    inner.with_decoder(Some(metaspace));
+    let trainer = UnigramTrainer::builder()
+        .vocab_size((vocab_size - n_sentinels) as u32)
+        .special_tokens(T5.map(special).to_vec())
+        .unk_token(Some("<unk>".to_owned()))
+        .show_progress(false)
+        .build()?;
+    inner.train(&mut TrainerWrapper::from(trainer), lines(texts))?;
+    let sentinels: Vec<_> =
+        (0..n_sentinels).rev().map(|i| special(&format!("<extra_id_{i}>"))).collect();
+    inner.add_special_tokens(sentinels)?;
+    let template = template(&inner, "$A </s>", "$A </s> $B </s>", &["</s>"])?;
+    inner.with_post_processor(Some(template));
+    Ok(inner)
+}
+
+/// Texts line by line, so that long ones are work for every thread: no token of words or pieces
+/// goes on over the end of a line.
+fn lines(texts: impl Iterator<Item = String> + Send) -> impl Iterator<Item = String> + Send {
+    texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> impl Iterator<Item = String> + Send {
+        let text =
+            "The quick brown fox jumps over the lazy dog. \u{4e2d}\u{6587} \u{4e2d}\u{570b}!\n";
+        std::iter::repeat_n(text.to_owned(), 50)
+    }
+
+    #[test]
+    fn every_scheme_has_its_special_tokens_and_comes_back_from_its_files() {
+        let schemes = [
+            (Scheme::Bart, 300, "<s> \u{2026} </s>"),
+            (Scheme::Bert { lowercase: true }, 120, "[CLS] \u{2026} [SEP]"),
+            (Scheme::T5 { n_sentinels: 20 }, 120, "\u{2026} </s>"),
+        ];
+        for (scheme, size, around) in schemes {
+            let tokenizer = Tokenizer::train_as(scheme, texts(), size).expect("trains");
+            assert!(tokenizer.vocab_size() <= size, "{scheme:?}: {}", tokenizer.vocab_size());
+            let encoded = tokenizer.encode_for_model("the fox", None).expect("encodes");
+            let token = |&id: &u32| tokenizer.token(id).expect("a token");
+            let shown: Vec<String> = encoded.ids.iter().map(token).collect();
+            let outside: Vec<&str> = around.split(" \u{2026} ").collect();
+            assert_eq!(
+                shown.last().map(String::as_str),
+                outside.last().map(|s| s.trim_start_matches("\u{2026} ")),
+                "{scheme:?}"
+            );
+            let plain = tokenizer.encode("the fox").expect("encodes");
+            assert_eq!(tokenizer.decode(&plain).expect("decodes").trim(), "the fox");
+            let dir = tempfile::tempdir().expect("a directory");
+            for (name, bytes) in tokenizer.files().expect("files") {
+                std::fs::write(dir.path().join(name), bytes).expect("written");
+            }
+            let loaded = Tokenizer::load(dir.path()).expect("loads");
+            assert_eq!(loaded.special_ids(), tokenizer.special_ids(), "{scheme:?}");
+            assert_eq!(loaded.hash(), tokenizer.hash(), "{scheme:?}");
+            assert!(loaded.end_of_text().is_some(), "{scheme:?}");
+        }
+    }
+
+    #[test]
+    fn sentinels_count_down_from_the_last_id() {
+        let scheme = Scheme::T5 { n_sentinels: 20 };
+        let tokenizer = Tokenizer::train_as(scheme, texts(), 120).expect("trains");
+        let last = tokenizer.vocab_size() as u32 - 1;
+        assert_eq!(tokenizer.id("<extra_id_0>"), Some(last));
+        assert_eq!(tokenizer.id("<extra_id_19>"), Some(last - 19));
+        let error = Tokenizer::train_as(scheme, texts(), 70).expect_err("too few");
+        assert!(matches!(error, TokenizeError::VocabSize { min: 84, .. }), "{error}");
+    }
 }

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use data::{BatchConfig, Batches, Cursor, Mode, Store, StoreMeta};
-use models::{Gpt2Config, Model, ModelConfig, Stack};
+use data::{Batch, BatchConfig, Batches, Cursor, Store, StoreMeta};
+use models::{Gpt2Config, Model, ModelConfig};
 use nn::Context;
 use optim::{AdamWConfig, Schedule};
-use tasks::{MicroBatch, Objective};
-use tensor::{Device, Isa, Loss, NO_TARGET, Precision, Tape};
+use tasks::{Example, Losses, MicroBatch, NextToken, Objective};
+use tensor::{Device, Isa, NO_TARGET, Precision, Tape};
 use train::{StepConfig, Trainer};
 
 /// Gloeckle et al., "Better & Faster Large Language Models via Multi-token Prediction",
@@ -18,13 +18,19 @@ use train::{StepConfig, Trainer};
 struct SecondToken;
 
 impl Objective for SecondToken {
-    fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
-        let mut ctx = Context { call: batch.call.clone(), cache: None };
-        let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
+    }
+
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        let (stack, input) = (model.stack(), &batch.input);
+        let mut ctx = Context { call: input.call.clone(), cache: None };
+        let hidden = stack.forward(tape, &input.ids, input.shape, &mut ctx);
         let shift = |row: &[u32]| row[1..].iter().copied().chain([NO_TARGET]).collect::<Vec<_>>();
-        let targets: Vec<u32> = batch.targets.chunks(batch.shape[1]).flat_map(shift).collect();
+        let targets: Vec<u32> = batch.targets.chunks(input.shape[1]).flat_map(shift).collect();
         let head = stack.token_head().expect("a head over the vocabulary");
-        tape.linear_cross_entropy(&hidden, head.cross_entropy(&targets))
+        let loss = tape.linear_cross_entropy(&hidden, head.cross_entropy(&targets));
+        Losses::one("second", loss)
     }
 }
 
@@ -32,9 +38,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Fibonacci's numbers modulo 31: two tokens decide all that follow.
     let next = |pair: &(u32, u32)| Some((pair.1, (pair.0 + pair.1) % 31));
     let from = |a| std::iter::successors(Some((a, 1)), next).map(|pair| pair.0).take(200).collect();
-    let meta = StoreMeta { vocab_size: 32, end_of_text: Some(31), tokenizer_hash: [0; 32] };
+    let meta = StoreMeta {
+        vocab_size: 32,
+        end_of_text: Some(31),
+        tokenizer_hash: [0; 32],
+        has_marks: false,
+    };
     let store = Arc::new(Store::in_memory(&(0..31).map(from).collect::<Vec<_>>(), &meta));
-    let order = BatchConfig { batch: 16, seq_len: 32, seed: 1, mode: Mode::Stream };
+    let order = BatchConfig { batch: 16, seq_len: 32, seed: 1, ..BatchConfig::default() };
     let mut batches = Batches::new(store, order, Cursor::default())?;
 
     let sizes = Gpt2Config { d_model: 64, n_heads: 4, ..Gpt2Config::depth(2, 32, 32) };
@@ -52,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 1..=300 {
         let report = trainer.step(&batches.next_batch()?)?;
         if step % 50 == 0 {
-            println!("step {step}: {:.3} nats a target", report.loss.mean().unwrap_or_default());
+            println!("step {step}: {:.3} nats a target", report.losses.mean().unwrap_or_default());
         }
     }
     Ok(())

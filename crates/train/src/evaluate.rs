@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use data::{DataError, EvalBatches, Mode, Store};
+use data::{BatchConfig, DataError, EvalBatches, Store};
 use models::Model;
-use tasks::{MicroBatch, Objective, bits_per_byte};
-use tensor::{Device, Loss, Precision, Tape};
+use tasks::{Losses, MicroBatch, Objective, bits_per_byte};
+use tensor::{Device, Precision, Tape};
 
 /// What an evaluation found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
-    /// Over every token of the store.
-    pub loss: Loss,
-    /// Bits for each byte of the text.
+    /// Over every window of the store.
+    pub losses: Losses,
+    /// Bits for each byte of the text, where every token of it is a target.
     pub bits_per_byte: Option<f64>,
 }
 
-/// The loss over every token of `store`, in windows of `seq_len`.
+/// What an evaluation draws by: every one the same.
+const SEED: u64 = 0;
+
+/// The losses over `store`, in windows as `batches` has them, in order.
 ///
 /// # Errors
 /// Where the store cannot be read.
@@ -24,15 +27,16 @@ pub fn evaluate(
     (model, device, precision): (&Model, &Device, Precision),
     objective: &dyn Objective,
     store: &Arc<Store>,
-    [batch, seq_len]: [usize; 2],
-    mode: Mode,
+    batches: BatchConfig,
 ) -> Result<Evaluation, DataError> {
-    let mut loss = Loss::default();
-    for rows in EvalBatches::new(Arc::clone(store), batch, seq_len, mode)? {
-        let rows = rows?;
-        let micro = MicroBatch::new(&rows, rows.seq_len, 0..rows.n_rows(), None);
+    let mut losses = Losses::default();
+    for rows in EvalBatches::new(Arc::clone(store), batches)? {
+        let examples = objective.examples(&rows?, SEED);
+        let micro = MicroBatch::new(&examples, 0..examples.len(), None);
         let tape = Tape::new(device, &model.params, precision);
-        loss += objective.loss(&tape, model.stack(), &micro);
+        losses += objective.loss(&tape, model, &micro);
     }
-    Ok(Evaluation { loss, bits_per_byte: bits_per_byte(loss, store.n_text_bytes()) })
+    let counts_text = objective.counts_text();
+    let bits = bits_per_byte(losses.first(), store.n_text_bytes()).filter(|_| counts_text);
+    Ok(Evaluation { losses, bits_per_byte: bits })
 }

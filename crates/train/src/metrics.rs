@@ -16,12 +16,16 @@ mod number;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use tasks::Part;
+
+use crate::evaluate::Evaluation;
 
 pub(crate) use append::AppendFile;
 pub use log::{Log, read};
@@ -50,6 +54,12 @@ pub struct StepRow {
     /// Mean loss of the step's targets, in nats.
     #[serde(with = "number")]
     pub loss: f64,
+    /// The share of targets that had the highest score.
+    #[serde(with = "number", default = "number::nan")]
+    pub accuracy: f64,
+    /// How many targets there were.
+    #[serde(default)]
+    pub targets: u64,
     /// Global norm of the mean gradient, before clipping.
     #[serde(with = "number")]
     pub grad_norm: f64,
@@ -84,9 +94,60 @@ pub struct Scores {
     /// Mean loss a target, in nats.
     #[serde(with = "number")]
     pub loss: f64,
-    /// Loss a byte of text, in bits: comparable between vocabularies.
+    /// Loss a byte of text, in bits: comparable between vocabularies. None where not every token
+    /// of the text was a target.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "number::option")]
+    pub bits_per_byte: Option<f64>,
+    /// The share of targets that had the highest score.
+    #[serde(with = "number", default = "number::nan")]
+    pub accuracy: f64,
+    /// How many targets there were.
+    #[serde(default)]
+    pub targets: u64,
+    /// By part, where an objective has several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub parts: BTreeMap<String, PartScores>,
+}
+
+/// How a model did in one part of an objective.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PartScores {
+    /// Mean loss a target, in nats.
     #[serde(with = "number")]
-    pub bits_per_byte: f64,
+    pub loss: f64,
+    /// The share of targets that had the highest score.
+    #[serde(with = "number")]
+    pub accuracy: f64,
+    /// How many targets there were.
+    pub targets: u64,
+}
+
+impl Scores {
+    /// Of an evaluation.
+    pub fn of(found: &Evaluation) -> Self {
+        let first = found.losses.first();
+        let part = |part: &Part| {
+            let scores = PartScores {
+                loss: part.loss.mean().unwrap_or(f64::NAN),
+                accuracy: part.loss.accuracy().unwrap_or(f64::NAN),
+                targets: part.loss.n_targets,
+            };
+            (part.name.to_owned(), scores)
+        };
+        let several = Some(&found.losses.0).filter(|parts| parts.len() > 1);
+        Self {
+            loss: found.losses.mean().unwrap_or(f64::NAN),
+            bits_per_byte: found.bits_per_byte,
+            accuracy: first.accuracy().unwrap_or(f64::NAN),
+            targets: first.n_targets,
+            parts: several.into_iter().flatten().map(part).collect(),
+        }
+    }
+
+    /// What the best of a run has the least of.
+    pub fn best_by(&self) -> f64 {
+        self.bits_per_byte.unwrap_or(self.loss)
+    }
 }
 
 /// A text the model wrote during training.

@@ -212,10 +212,12 @@ impl<'o> Run<'o> {
         };
         trainer.state.cursor = self.batches.cursor();
         trainer.state.seconds = self.seconds_before + self.began.elapsed().as_secs_f64();
-        let tokens_per_s = report.loss.n_targets as f64 / began.elapsed().as_secs_f64();
+        let tokens_per_s = report.counts.n_tokens as f64 / began.elapsed().as_secs_f64();
         let row = StepRow {
             step: trainer.state.step,
-            loss: report.loss.mean().unwrap_or(f64::NAN),
+            loss: report.losses.mean().unwrap_or(f64::NAN),
+            accuracy: report.losses.first().accuracy().unwrap_or(f64::NAN),
+            targets: report.losses.first().n_targets,
             grad_norm: report.grad_norm,
             lr: f64::from(report.lr),
             tokens: trainer.state.tokens,
@@ -236,10 +238,7 @@ impl<'o> Run<'o> {
 
     fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let Some(found) = self.judge()? else { return Ok(()) };
-        let step = self.step_idx();
-        let loss = found.loss.mean().unwrap_or(f64::NAN);
-        let bits_per_byte = found.bits_per_byte.unwrap_or(f64::NAN);
-        let row = EvalRow { step, eval: Scores { loss, bits_per_byte } };
+        let row = EvalRow { step: self.step_idx(), eval: Scores::of(&found) };
         self.metrics.append(&MetricsRow::Eval(row.clone()))?;
         self.events.eval(&row)?;
         observer.eval(&row);
@@ -255,8 +254,8 @@ impl<'o> Run<'o> {
         let RunParts { trainer, validation, batches, config, .. } = &self.parts;
         let Some(store) = validation else { return Ok(None) };
         let model = (&trainer.model, &trainer.device, trainer.config.precision);
-        let shape = [config.eval_batch.max(1), batches.seq_len];
-        Ok(Some(evaluate(model, trainer.objective(), store, shape, batches.mode)?))
+        let batches = BatchConfig { batch: config.eval_batch.max(1), ..*batches };
+        Ok(Some(evaluate(model, trainer.objective(), store, batches)?))
     }
 
     fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
@@ -333,7 +332,7 @@ fn note_best(dir: &RunDir, evals: &[EvalRow]) -> Result<(), TrainError> {
     let saved = dir.checkpoints()?;
     let is_saved = |row: &&EvalRow| saved.iter().any(|found| found.step == row.step);
     let all = evals.iter().filter(is_saved);
-    let all = all.map(|row| Best { step: row.step, metric: row.eval.bits_per_byte });
+    let all = all.map(|row| Best { step: row.step, metric: row.eval.best_by() });
     let finite = all.filter(|best| best.metric.is_finite());
     let Some(new) = finite.min_by(|a, b| a.metric.total_cmp(&b.metric)) else { return Ok(()) };
     if dir.best()?.is_none_or(|best| new.metric < best.metric) {

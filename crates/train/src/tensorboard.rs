@@ -60,6 +60,7 @@ impl EventWriter {
     pub fn step(&mut self, row: &StepRow) -> Result<(), LogError> {
         let mut scalars = vec![
             ("train/loss", row.loss),
+            ("train/accuracy", row.accuracy),
             ("train/grad_norm", row.grad_norm),
             ("train/lr", row.lr),
             ("train/tokens", row.tokens as f64),
@@ -75,7 +76,11 @@ impl EventWriter {
     /// When the file cannot be written; it is then as it was.
     pub fn eval(&mut self, row: &EvalRow) -> Result<(), LogError> {
         let EvalRow { step, eval } = row;
-        let scalars = [("eval/loss", eval.loss), ("eval/bits_per_byte", eval.bits_per_byte)];
+        let mut scalars = vec![("eval/loss", eval.loss), ("eval/accuracy", eval.accuracy)];
+        scalars.extend(eval.bits_per_byte.map(|bits| ("eval/bits_per_byte", bits)));
+        let names: Vec<String> =
+            eval.parts.keys().map(|name| format!("eval/{name}_loss")).collect();
+        scalars.extend(names.iter().map(String::as_str).zip(eval.parts.values().map(|p| p.loss)));
         self.scalars(*step, &scalars)
     }
 

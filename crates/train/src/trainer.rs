@@ -6,8 +6,8 @@ use data::Batch;
 use kernels::reduce::sum_squares;
 use models::Model;
 use optim::{AdamW, AdamWConfig, Schedule, clip_scale};
-use tasks::{MicroBatch, Objective};
-use tensor::{DType, Device, Grads, Loss, NotFinite, Precision, Rng, Tape};
+use tasks::{Counts, Example, Losses, MicroBatch, Objective};
+use tensor::{DType, Device, Grads, NotFinite, Precision, Rng, Tape};
 
 use crate::error::StepError;
 use crate::state::TrainerState;
@@ -32,10 +32,12 @@ pub struct StepConfig {
 }
 
 /// What a step did.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
-    /// Loss of the whole batch.
-    pub loss: Loss,
+    /// Losses of the whole batch.
+    pub losses: Losses,
+    /// What was in it.
+    pub counts: Counts,
     /// Length of the mean gradient, before clipping.
     pub grad_norm: f64,
     /// The learning rate.
@@ -102,29 +104,30 @@ impl<'o> Trainer<'o> {
         self.optimizer.moments()
     }
 
-    /// One optimizer step over `batch`, whose rows are `seq_len` long.
+    /// One optimizer step over `batch`.
     ///
     /// # Errors
     /// Where nothing would be learned, or numbers are not finite. The weights are untouched then.
     pub fn step(&mut self, batch: &Batch) -> Result<StepReport, StepError> {
         let step = self.state.step + 1;
         self.grads.get_mut().reset();
-        let mut loss = Loss::default();
-        for micro in self.micro_batches(batch) {
-            loss += self.accumulate(&micro);
+        let examples = self.objective.examples(batch, self.config.seed);
+        let mut losses = Losses::default();
+        for micro in self.micro_batches(&examples) {
+            losses += self.accumulate(&micro);
         }
         self.audit(step)?;
         self.grads.get_mut().zero_unwritten(&self.model.params);
-        let Some(mean) = loss.mean() else { return Err(StepError::NoTargets { step }) };
+        let Some(mean) = losses.mean() else { return Err(StepError::NoTargets { step }) };
         // The gradients are scaled sums until here.
-        let to_mean = 1.0 / (loss.n_targets as f64 * f64::from(self.state.loss_scale));
+        let to_mean = 1.0 / (losses.first().n_targets as f64 * f64::from(self.state.loss_scale));
         let isa = self.device.isa;
         let grad_norm = sum_squares(isa, self.grads.get_mut().values()).sqrt() * to_mean;
         let lr = self.config.schedule.at(self.state.step);
         let overflow = !grad_norm.is_finite() && self.state.loss_scale > 1.0 && mean.is_finite();
         if !overflow {
             if !mean.is_finite() || !grad_norm.is_finite() {
-                return Err(self.find_not_finite(batch, mean, grad_norm));
+                return Err(self.find_not_finite(&examples, mean, grad_norm));
             }
             let clip = f64::from(clip_scale(grad_norm, self.config.max_grad_norm));
             let scale = (to_mean * clip) as f32;
@@ -134,27 +137,30 @@ impl<'o> Trainer<'o> {
         }
         self.adapt_loss_scale(overflow);
         self.state.step = step;
-        self.state.tokens += loss.n_targets;
-        Ok(StepReport { loss, grad_norm, lr, skipped: overflow })
+        let counts = Counts::of(&examples);
+        self.state.tokens += counts.n_tokens;
+        Ok(StepReport { losses, counts, grad_norm, lr, skipped: overflow })
     }
 
-    fn micro_batches(&self, batch: &Batch) -> Vec<MicroBatch> {
+    fn micro_batches(&self, examples: &[Example]) -> Vec<MicroBatch> {
         let rng = Rng { seed: self.config.seed, step: self.state.step, first_sample: 0 };
-        let n_rows = batch.n_rows();
+        let n_rows = examples.len();
         let step = self.config.micro_batch.clamp(1, n_rows.max(1));
         let rows = (0..n_rows).step_by(step).map(|start| start..n_rows.min(start + step));
         rows.map(|rows| {
-            let mut micro = MicroBatch::new(batch, batch.seq_len, rows, Some(rng));
-            micro.call.recompute = self.config.recompute;
+            let mut micro = MicroBatch::new(examples, rows, Some(rng));
+            for shown in [Some(&mut micro.input), micro.output.as_mut()].into_iter().flatten() {
+                shown.call.recompute = self.config.recompute;
+            }
             micro
         })
         .collect()
     }
 
     /// Adds the gradients of one micro-batch.
-    fn accumulate(&self, micro: &MicroBatch) -> Loss {
+    fn accumulate(&self, micro: &MicroBatch) -> Losses {
         let tape = self.tape();
-        let loss = self.objective.loss(&tape, self.model.stack(), micro);
+        let loss = self.objective.loss(&tape, &self.model, micro);
         tape.backward();
         loss
     }
@@ -195,13 +201,14 @@ impl<'o> Trainer<'o> {
     }
 
     /// Runs the micro-batches once more, looking at every result, to name the op.
-    fn find_not_finite(&self, batch: &Batch, loss: f64, grad_norm: f64) -> StepError {
-        let (mut at, mut sample_ids): (Option<NotFinite>, _) = (None, batch.sample_ids.clone());
+    fn find_not_finite(&self, examples: &[Example], loss: f64, grad_norm: f64) -> StepError {
+        let mut at: Option<NotFinite> = None;
+        let mut sample_ids = examples.iter().map(|example| example.sample_id).collect();
         self.grads.borrow_mut().reset();
-        for micro in self.micro_batches(batch) {
+        for micro in self.micro_batches(examples) {
             let found = Cell::new(None);
             let tape = self.tape().with_checks(&found);
-            self.objective.loss(&tape, self.model.stack(), &micro);
+            self.objective.loss(&tape, &self.model, &micro);
             tape.backward();
             at = found.take();
             if at.is_some() {

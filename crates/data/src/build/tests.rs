@@ -19,7 +19,7 @@ fn the_stores_hold_the_text() {
     let dir = tempfile::tempdir().unwrap();
     let text = "It was the best of times,\nit was the worst of times.\n".repeat(60_000);
     let source = source(dir.path(), "a.txt", &text);
-    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let tokenizer = train_tokenizer(&source, Scheme::Gpt, 300).unwrap();
     let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
     build(&source, &tokenizer, &train, None).unwrap();
     let store = Store::open_for(&train, &tokenizer).unwrap();
@@ -44,7 +44,7 @@ fn the_stores_are_the_same_for_any_number_of_threads() {
     let hashes = [1, 4].map(|n_threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
         pool.install(|| {
-            let tokenizer = train_tokenizer(&source, 500).unwrap();
+            let tokenizer = train_tokenizer(&source, Scheme::Gpt, 500).unwrap();
             let train = dir.path().join("train");
             build(&source, &tokenizer, &train, None).unwrap();
             Store::open(&train).unwrap().content_hash()
@@ -58,7 +58,7 @@ fn a_text_that_names_the_special_token_does_not_get_it() {
     let dir = tempfile::tempdir().unwrap();
     let text = "before <|endoftext|> after";
     let source = source(dir.path(), "a.txt", text);
-    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let tokenizer = train_tokenizer(&source, Scheme::Gpt, 300).unwrap();
     let train = dir.path().join("train");
     build(&source, &tokenizer, &train, None).unwrap();
     let store = Store::open(&train).unwrap();
@@ -72,14 +72,14 @@ fn a_text_that_names_the_special_token_does_not_get_it() {
 fn bad_text_leaves_no_store() {
     let dir = tempfile::tempdir().unwrap();
     let good = source(dir.path(), "good.txt", "good text");
-    let tokenizer = train_tokenizer(&good, 300).unwrap();
+    let tokenizer = train_tokenizer(&good, Scheme::Gpt, 300).unwrap();
     fs::write(dir.path().join("bad.txt"), b"bad \xFF text").unwrap();
     let paths = vec![dir.path().join("good.txt"), dir.path().join("bad.txt")];
     let source = Source::Paths { paths, options: ReadOptions::default() };
     let train = dir.path().join("train");
     let error = build(&source, &tokenizer, &train, None).unwrap_err();
     assert!(matches!(error, DataError::Utf8 { byte: 4, .. }), "{error}");
-    assert!(train_tokenizer(&source, 300).is_err());
+    assert!(train_tokenizer(&source, Scheme::Gpt, 300).is_err());
     let mut left: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
@@ -90,7 +90,7 @@ fn bad_text_leaves_no_store() {
 fn impossible_fractions_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let source = source(dir.path(), "a.txt", "text");
-    let tokenizer = train_tokenizer(&source, 300).unwrap();
+    let tokenizer = train_tokenizer(&source, Scheme::Gpt, 300).unwrap();
     let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
     for fraction in [0.0, -0.1, 0.6, f64::NAN] {
         let validation = Some((validation.as_path(), fraction));

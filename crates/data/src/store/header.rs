@@ -13,7 +13,7 @@ const NONE: u32 = u32::MAX;
 /// What a store says of itself, in the order it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Header {
-    /// Bytes a token, 2 or 4.
+    /// Bytes a token: 2 or 4 of its id, and one of marks where the store has such.
     pub width: u32,
     pub vocab_size: u32,
     pub end_of_text: Option<u32>,
@@ -73,7 +73,7 @@ impl Header {
     }
 
     fn check(&self, n_bytes: u64) -> Result<(), String> {
-        if !matches!(self.width, 2 | 4) {
+        if !matches!(self.width, 2..=5) {
             return Err(format!("its tokens have {} bytes", self.width));
         }
         if self.end_of_text.is_some_and(|id| id >= self.vocab_size) {
@@ -94,6 +94,11 @@ impl Header {
     fn store_bytes(&self) -> Option<u64> {
         let tokens = self.n_tokens.checked_mul(self.width.into())?.checked_next_multiple_of(8)?;
         self.n_documents.checked_mul(8)?.checked_add(tokens)?.checked_add(HEADER_BYTES as u64)
+    }
+
+    /// Whether every token has a byte of marks.
+    pub fn has_marks(&self) -> bool {
+        self.width % 2 == 1
     }
 
     /// Where the document starts are.

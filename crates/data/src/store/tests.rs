@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 
 fn meta(vocab_size: usize) -> StoreMeta {
-    StoreMeta { vocab_size, end_of_text: Some(0), tokenizer_hash: [7; 32] }
+    StoreMeta { vocab_size, end_of_text: Some(0), tokenizer_hash: [7; 32], has_marks: false }
 }
 
 fn documents() -> Vec<Vec<u32>> {

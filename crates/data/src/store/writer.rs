@@ -7,7 +7,7 @@ use tempfile::NamedTempFile;
 use tokenize::Tokenizer;
 
 use super::header::{HEADER_BYTES, Header};
-use crate::{DataError, atomic};
+use crate::{DataError, atomic, marks};
 
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -20,6 +20,8 @@ pub struct StoreMeta {
     pub end_of_text: Option<u32>,
     /// BLAKE3 of the tokenizer.
     pub tokenizer_hash: [u8; 32],
+    /// Whether every token has [`marks`].
+    pub has_marks: bool,
 }
 
 impl StoreMeta {
@@ -30,6 +32,7 @@ impl StoreMeta {
             vocab_size: tokenizer.vocab_size(),
             end_of_text: tokenizer.end_of_text(),
             tokenizer_hash: *hash.as_bytes(),
+            has_marks: false,
         }
     }
 }
@@ -74,10 +77,13 @@ impl StoreWriter {
 }
 
 /// The bytes of a store of `documents`.
-pub(super) fn in_memory(documents: &[Vec<u32>], meta: &StoreMeta) -> Result<Vec<u8>, DataError> {
+pub(super) fn in_memory(
+    documents: &[(Vec<u32>, Vec<u8>)],
+    meta: &StoreMeta,
+) -> Result<Vec<u8>, DataError> {
     let mut out = StoreWriter::new(Cursor::new(Vec::new()), Path::new("memory"), meta)?;
-    for document in documents {
-        out.push(document, 0)?;
+    for (ids, marks) in documents {
+        out.push_marked(ids, marks, 0)?;
         out.end_document()?;
     }
     out.complete()?;
@@ -91,7 +97,7 @@ impl<W: Write + Seek> StoreWriter<W> {
             file,
             path: path.to_owned(),
             meta: meta.clone(),
-            width: if meta.vocab_size <= 1 << 16 { 2 } else { 4 },
+            width: if meta.vocab_size <= 1 << 16 { 2 } else { 4 } + usize::from(meta.has_marks),
             buffer: Vec::with_capacity(BUFFER_BYTES + 8),
             hasher: blake3::Hasher::new(),
             starts: Vec::new(),
@@ -111,15 +117,35 @@ impl<W: Write + Seek> StoreWriter<W> {
     /// # Errors
     /// When the file cannot be written.
     pub fn push(&mut self, ids: &[u32], n_text_bytes: u64) -> Result<(), DataError> {
+        self.push_marked(ids, &[], n_text_bytes)
+    }
+
+    /// The same with the marks of each token, which a store with marks has to be given.
+    ///
+    /// # Panics
+    /// Also when there is not one a token, or the store has none.
+    ///
+    /// # Errors
+    /// As [`StoreWriter::push`].
+    pub fn push_marked(
+        &mut self,
+        ids: &[u32],
+        marks: &[u8],
+        n_text_bytes: u64,
+    ) -> Result<(), DataError> {
+        let n_marks = if self.meta.has_marks { ids.len() } else { 0 };
+        assert_eq!(marks.len(), n_marks, "store: marks");
         self.n_text_bytes += n_text_bytes;
         if !self.is_open && !ids.is_empty() {
             self.starts.push(self.n_tokens);
             self.is_open = true;
         }
-        for &id in ids {
+        let id_width = self.width / 2 * 2;
+        for (i, &id) in ids.iter().enumerate() {
             let vocab_size = self.meta.vocab_size;
             assert!((id as usize) < vocab_size, "store: id {id} in a vocabulary of {vocab_size}");
-            self.write(&id.to_le_bytes()[..self.width])?;
+            self.write(&id.to_le_bytes()[..id_width])?;
+            self.write(marks.get(i).map_or(&[], std::slice::from_ref))?;
         }
         self.n_tokens += ids.len() as u64;
         Ok(())
@@ -132,7 +158,8 @@ impl<W: Write + Seek> StoreWriter<W> {
     pub fn end_document(&mut self) -> Result<(), DataError> {
         if self.is_open {
             let end = self.meta.end_of_text;
-            self.push(end.as_slice(), 0)?;
+            let marks = end.filter(|_| self.meta.has_marks).map(|_| marks::ALONE);
+            self.push_marked(end.as_slice(), marks.as_slice(), 0)?;
             self.is_open = false;
         }
         Ok(())

@@ -19,6 +19,8 @@ pub struct Batch {
     pub segments: Option<Vec<u32>>,
     /// `Documents` mode: the place in its document (or in the piece of a split one).
     pub positions: Option<Vec<u32>>,
+    /// What begins with each target, where the store says so: see [`crate::marks`].
+    pub marks: Option<Vec<u8>>,
     /// `epoch << 40 | window`: unique in a run, whatever the batch size.
     pub sample_ids: Vec<u64>,
     /// Targets that count.
@@ -31,7 +33,7 @@ impl Batch {
         self.sample_ids.len()
     }
 
-    pub(super) fn with_capacity(n_rows: usize, seq_len: usize, mode: Mode) -> Self {
+    pub(super) fn with_capacity(store: &Store, n_rows: usize, seq_len: usize, mode: Mode) -> Self {
         let n_tokens = n_rows * seq_len;
         let packed = || (mode == Mode::Documents).then(|| Vec::with_capacity(n_tokens));
         Self {
@@ -40,6 +42,7 @@ impl Batch {
             targets: Vec::with_capacity(n_tokens),
             segments: packed(),
             positions: packed(),
+            marks: store.has_marks().then(|| Vec::with_capacity(n_tokens)),
             sample_ids: Vec::with_capacity(n_rows),
             n_targets: 0,
         }
@@ -53,6 +56,7 @@ impl Batch {
         self.targets.resize(end, IGNORED);
         self.segments.iter_mut().for_each(|segments| segments.resize(end, 0));
         self.positions.iter_mut().for_each(|positions| positions.resize(end, 0));
+        self.marks.iter_mut().for_each(|marks| marks.resize(end, 0));
         self.sample_ids.push(sample_id);
     }
 
@@ -72,6 +76,10 @@ impl Batch {
         let start = self.targets.len();
         self.targets.resize(start + len, 0);
         store.read(first, &mut self.targets[start..])?;
+        if let Some(marks) = &mut self.marks {
+            marks.resize(start + len, 0);
+            store.read_marks(first, &mut marks[start..]);
+        }
         self.inputs.extend(before);
         self.inputs.extend_from_slice(&self.targets[start..start + len - 1]);
         Ok(())

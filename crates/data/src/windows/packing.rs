@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::Batch;
+use super::{Batch, BatchConfig};
 use crate::permutation::Permutation;
 use crate::{DataError, Store};
 
@@ -32,14 +32,10 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Rows of about as few tokens of padding as can be, for training.
-    pub fn best_fit(
-        store: &Store,
-        seq_len: usize,
-        seed: u64,
-        epoch: u64,
-    ) -> Result<Self, DataError> {
-        let pieces = pieces(store, seq_len)?;
-        let shuffle = Permutation::new(pieces.len() as u64, seed, epoch);
+    pub fn best_fit(store: &Store, config: &BatchConfig, epoch: u64) -> Result<Self, DataError> {
+        let (seq_len, around) = (config.seq_len, config.around as u32);
+        let pieces = pieces(store, config.text_len()?)?;
+        let shuffle = Permutation::new(pieces.len() as u64, config.seed, epoch);
         let mut order: Vec<usize> =
             (0..pieces.len() as u64).map(|i| shuffle.at(i) as usize).collect();
         order.sort_by_key(|&i| Reverse(pieces[i].len));
@@ -49,15 +45,16 @@ impl Plan {
         let mut placed = Vec::with_capacity(pieces.len());
         for i in order {
             let piece = pieces[i];
-            let fitting = room.range(piece.len..).next().map(|(&left, _)| left);
+            let len = piece.len + around;
+            let fitting = room.range(len..).next().map(|(&left, _)| left);
             let (left, row) = if let Some(left) = fitting {
                 (left, take(&mut room, left))
             } else {
                 n_rows += 1;
                 (seq_len as u32, n_rows - 1)
             };
-            if left > piece.len {
-                room.entry(left - piece.len).or_default().push(row);
+            if left > len {
+                room.entry(left - len).or_default().push(row);
             }
             placed.push((row, piece));
         }
@@ -66,14 +63,15 @@ impl Plan {
     }
 
     /// Rows in the order of the store, for evaluation.
-    pub fn in_order(store: &Store, seq_len: usize) -> Result<Self, DataError> {
+    pub fn in_order(store: &Store, config: &BatchConfig) -> Result<Self, DataError> {
         let (mut n_rows, mut left) = (0, 0);
         let mut placed = Vec::new();
-        for piece in pieces(store, seq_len)? {
-            if piece.len > left {
-                (n_rows, left) = (n_rows + 1, seq_len as u32);
+        for piece in pieces(store, config.text_len()?)? {
+            let len = piece.len + config.around as u32;
+            if len > left {
+                (n_rows, left) = (n_rows + 1, config.seq_len as u32);
             }
-            left -= piece.len;
+            left -= len;
             placed.push((n_rows - 1, piece));
         }
         Ok(Self::from_rows(placed, n_rows))

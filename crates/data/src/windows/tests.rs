@@ -13,12 +13,13 @@ fn store(lens: &[usize], has_end: bool) -> Arc<Store> {
     let documents: Vec<Vec<u32>> =
         lens.iter().map(|&len| next.by_ref().take(len).collect()).collect();
     let end_of_text = has_end.then_some(END);
-    let meta = StoreMeta { vocab_size: 1 << 20, end_of_text, tokenizer_hash: [0; 32] };
+    let meta =
+        StoreMeta { vocab_size: 1 << 20, end_of_text, tokenizer_hash: [0; 32], has_marks: false };
     Arc::new(Store::in_memory(&documents, &meta))
 }
 
 fn config(batch: usize, seq_len: usize, mode: Mode) -> BatchConfig {
-    BatchConfig { batch, seq_len, seed: 42, mode }
+    BatchConfig { batch, seq_len, seed: 42, mode, around: 0 }
 }
 
 fn batches(store: &Arc<Store>, config: BatchConfig) -> Batches {
@@ -55,7 +56,7 @@ fn token_counts(store: &Store, from: u64) -> BTreeMap<u32, usize> {
 #[test]
 fn a_stream_window_is_its_tokens_and_the_next() {
     let store = store(&[5, 3], true);
-    let rows: Vec<_> = EvalBatches::new(store, 1, 4, Mode::Stream)
+    let rows: Vec<_> = EvalBatches::new(store, config(1, 4, Mode::Stream))
         .unwrap()
         .map(|batch| batch.unwrap())
         .map(|batch| (batch.inputs, batch.targets))
@@ -72,7 +73,7 @@ fn a_stream_window_is_its_tokens_and_the_next() {
 #[test]
 fn packed_documents_restart_and_end_by_themselves() {
     let store = store(&[2, 6, 1], true);
-    let mut batches = EvalBatches::new(store, 4, 5, Mode::Documents).unwrap();
+    let mut batches = EvalBatches::new(store, config(4, 5, Mode::Documents)).unwrap();
     let batch = batches.next().unwrap().unwrap();
     let no = IGNORED;
     // Rows: document 1; document 2's first five tokens; its last two and document 3.
@@ -95,7 +96,7 @@ proptest! {
         prop_assume!(has_end || lens.iter().any(|&len| len > 1));
         let store = store(&lens, has_end);
         prop_assume!(store.n_tokens() >= 2);
-        let config = BatchConfig { batch: 1, seq_len, seed, mode: Mode::Documents };
+        let config = BatchConfig { batch: 1, seq_len, seed, mode: Mode::Documents, around: 0 };
         let rows = epoch(&store, config, Cursor { epoch: epoch_idx, window: 0 });
         let mut expected = token_counts(&store, 0);
         if !has_end {
@@ -122,7 +123,7 @@ proptest! {
         let store = store(&lens, has_end);
         let mode = if is_packed { Mode::Documents } else { Mode::Stream };
         let all: Result<Vec<Batch>, _> =
-            EvalBatches::new(Arc::clone(&store), batch, seq_len, mode).unwrap().collect();
+            EvalBatches::new(Arc::clone(&store), config(batch, seq_len, mode)).unwrap().collect();
         let all = all.unwrap();
         if has_end {
             prop_assert_eq!(target_counts(&all), token_counts(&store, 0));
@@ -255,7 +256,7 @@ fn empty_and_one_token_corpora_are_refused() {
         let error = one.unwrap_err();
         assert!(matches!(error, DataError::TooFewTokens { n_tokens: 1, .. }), "{error}");
         assert_eq!(error.hint().unwrap(), "add text: this is too little to learn from");
-        assert!(EvalBatches::new(store(&[], true), 1, 4, mode).is_err());
+        assert!(EvalBatches::new(store(&[], true), config(1, 4, mode)).is_err());
     }
     let singles =
         Batches::new(store(&[1, 1], false), config(1, 4, Mode::Documents), Cursor::default());

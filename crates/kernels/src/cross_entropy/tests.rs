@@ -26,8 +26,8 @@ impl Case {
         }
     }
 
-    fn run<G: Element>(&self, isa: Isa, weighted: bool, smoothing: f32) -> (Vec<f32>, Vec<G>) {
-        let mut losses = vec![7.0; self.targets.len()];
+    fn run<G: Element>(&self, isa: Isa, weighted: bool, smoothing: f32) -> (Vec<RowLoss>, Vec<G>) {
+        let mut losses = vec![RowLoss::default(); self.targets.len()];
         let mut dlogits = vec![G::from_f32(7.0); self.logits.len()];
         let weights = weighted.then_some(&self.weights[..]);
         let (logits, targets) = (&self.logits, &self.targets);
@@ -49,9 +49,13 @@ impl Case {
             let grad: Vec<f64> = grad.iter().map(|g| g * weight).collect();
             let actual = &dlogits[r * self.vocab_size..][..self.vocab_size];
             assert_close(&what, &widen(actual), &grad, tol);
-            assert_close(&what, &losses[r..=r], &[weight * loss], Tolerance::both(3e-6));
+            assert_close(&what, &[losses[r].loss], &[weight * loss], Tolerance::both(3e-6));
+            let best = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let is_right = self.targets[r] != IGNORED && row[self.targets[r] as usize] == best;
+            assert_eq!(losses[r].is_right, is_right, "{what}: row {r}");
         }
-        let (weights, mut alone) = (weighted.then_some(&self.weights[..]), vec![7.0; losses.len()]);
+        let (weights, mut alone) =
+            (weighted.then_some(&self.weights[..]), vec![RowLoss::default(); losses.len()]);
         forward(isa, &self.logits, &self.targets, weights, smoothing, &mut alone);
         assert_eq!(alone, losses, "{what}: the loss alone");
     }
@@ -83,9 +87,9 @@ fn ignored_rows_may_hold_anything() {
         case.targets = vec![3, IGNORED, 2];
         case.weights = vec![1.0, 1.0, 0.0];
         let (losses, dlogits) = case.run::<f32>(isa, true, 0.1);
-        assert!(losses[0] > 0.0 && losses[1..] == [0.0, 0.0], "{isa}");
+        assert!(losses[0].loss > 0.0 && losses[1..] == [RowLoss::default(); 2], "{isa}");
         assert_eq!(dlogits[40..], [0.0; 80], "{isa}");
-        let mut alone = [7.0; 3];
+        let mut alone = [RowLoss { loss: 7.0, is_right: true }; 3];
         forward(isa, &case.logits, &case.targets, Some(&case.weights), 0.1, &mut alone);
         assert_eq!(alone[..], losses, "{isa}");
     }
@@ -113,7 +117,7 @@ fn nan_and_infinity_are_seen_in_the_loss() {
         for bad in [f32::NAN, f32::INFINITY] {
             let mut case = Case::new(1, 3000);
             case.logits[2900] = bad;
-            assert!(case.run::<f32>(isa, false, 0.0).0[0].is_nan(), "{isa} {bad}");
+            assert!(case.run::<f32>(isa, false, 0.0).0[0].loss.is_nan(), "{isa} {bad}");
         }
     }
 }

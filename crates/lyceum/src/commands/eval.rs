@@ -172,11 +172,12 @@ impl Judge<'_> {
 
     fn loss(&self, windows: &[Window]) -> Loss {
         let model = &self.loaded.model;
-        let batch = batch(windows);
-        let micro = MicroBatch::new(&batch, batch.seq_len, 0..windows.len(), None);
+        let objective = NextToken::default();
+        let examples = objective.examples(&batch(windows), 0);
+        let micro = MicroBatch::new(&examples, 0..windows.len(), None);
         let device = self.env.device();
         let tape = Tape::new(&device, &model.params, self.loaded.precision);
-        NextToken { smoothing: 0.0 }.loss(&tape, model.stack(), &micro)
+        objective.loss(&tape, model, &micro).first()
     }
 }
 

@@ -12,7 +12,6 @@ use std::time::Duration;
 use checkpoint::{Manifest, Origin, OsDisk, RunDir, atomic};
 use kernels::roof;
 use models::{Model, ModelConfig};
-use tasks::NextToken;
 use tensor::{DType, Precision};
 use tokenize::Tokenizer;
 use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
@@ -63,18 +62,18 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let prepare = || Corpora::prepare(&recipe, dir.path(), env);
     let corpora = stop::at_once_during(&stop, ended_early, prepare)?;
     let tokenizer = &corpora.tokenizer;
-    let config = recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())?;
+    let config = recipe.model(Some(tokenizer))?;
     let estimate = estimated(&config, &recipe, env, text_bytes)?;
 
-    let model = Model::new(config, recipe.train.seed)?;
-    let objective = NextToken { smoothing: recipe.task.label_smoothing };
-    let trainer = Trainer::new(model, &objective, env.device(), step);
+    let objective = recipe.task.objective(tokenizer, &config)?;
+    let model = first_model(&recipe, &config, tokenizer)?;
+    let trainer = Trainer::new(model, &*objective, env.device(), step);
     let peak = peak_gflops(env, step.precision);
     let parts = RunParts {
         trainer,
         dir,
         config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
-        batches: recipe.batches(),
+        batches: recipe.batches()?,
         files: files(&corpora.tokenizer, &recipe)?,
         origin: origin(env),
         store: Arc::clone(&corpora.train),
@@ -88,11 +87,13 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     }
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
-    if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
+    if recipe.train.sample_every > 0 && !recipe.task.writes() {
+        env.warn("`train.sample_every` has no effect: this task makes no model that writes");
+    } else if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
         let why = "the tokenizer has no token that ends a text, from which a sample would begin";
         env.warn(&format!("`train.sample_every` has no effect: {why}"));
     }
-    observer.intro(&recipe, &estimate, &corpora);
+    observer.intro((&recipe, recipe.batches()?), &estimate, &corpora);
     let bar = observer.progress.bar();
     let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
     let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
@@ -165,11 +166,29 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Fail
 
 /// The model with the vocabulary that a recipe asks for: a small corpus may give a smaller one.
 pub(super) fn asked_model(recipe: &Recipe) -> Result<ModelConfig, Failure> {
-    let Some(path) = &recipe.tokenizer.path else {
-        return recipe.model(recipe.tokenizer.vocab_size, None);
+    let tokenizer = recipe.tokenizer_dir().map(Tokenizer::load).transpose()?;
+    recipe.model(tokenizer.as_ref())
+}
+
+/// The model as a run begins: fresh, or one that is there, with rows for new tokens.
+pub(super) fn first_model(
+    recipe: &Recipe,
+    config: &ModelConfig,
+    tokenizer: &Tokenizer,
+) -> Result<Model, Failure> {
+    let Some(dir) = &recipe.model.from else {
+        return Ok(Model::new(config.clone(), recipe.train.seed)?);
     };
-    let tokenizer = Tokenizer::load(path)?;
-    recipe.model(tokenizer.vocab_size(), tokenizer.end_of_text())
+    let (model, _) = Model::load(dir)?;
+    if model.config == *config {
+        return Ok(model);
+    }
+    let old = Tokenizer::load(recipe.tokenizer_dir().unwrap_or(dir))?;
+    let parts = |id: u32| {
+        let text = tokenizer.token(id).filter(|_| !tokenizer.is_special(id));
+        text.and_then(|text| old.encode(&text).ok()).unwrap_or_default()
+    };
+    Ok(model.grow(tokenizer.vocab_size(), parts)?)
 }
 
 /// What a run takes, which must be there.
@@ -198,7 +217,7 @@ fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
         steps: train.steps,
         checkpoint_every: train.checkpoint_every,
         eval_every: train.eval_every,
-        sample_every: train.sample_every,
+        sample_every: if recipe.task.writes() { train.sample_every } else { 0 },
         keep_last: train.keep_last,
         eval_batch: recipe.eval.batch_size,
         max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),

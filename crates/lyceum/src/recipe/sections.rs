@@ -3,20 +3,35 @@
 use std::path::{Path, PathBuf};
 
 use data::{Corpus, Mode, ReadOptions};
-use models::{Gpt2Config, ModelConfig, SeedConfig};
+use models::{ArchitectureConfig, Gpt2Config, HfConfig, Model, ModelConfig, SeedConfig, Sizes};
 use optim::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize, Serializer};
 use tensor::{Isa, Precision};
+use tokenize::SpecialIds;
 
 use super::refused;
 use crate::failure::Failure;
+
+/// What a vocabulary decides of a model's config.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Words {
+    /// `V`.
+    pub vocab_size: usize,
+    /// Its special tokens; none where it is not made yet.
+    pub ids: SpecialIds,
+    /// Whether two texts are asked about.
+    pub pair: bool,
+}
 
 /// What is trained. `depth` alone sets every size; single sizes override it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSection {
-    /// `gpt2` or `seed_transformer`.
+    /// `gpt2`, `llama`, `bert`, `ernie`, `distilbert`, `roberta`, `t5`, `bart` or
+    /// `seed_transformer`.
     pub family: String,
+    /// A model directory to go on from; its config decides all sizes, and the family.
+    pub from: Option<PathBuf>,
     /// A size by name: `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
     pub preset: Option<String>,
     /// The one dial: layers; heads of width 64 and every other size follow.
@@ -38,6 +53,7 @@ impl Default for ModelSection {
     fn default() -> Self {
         Self {
             family: "gpt2".into(),
+            from: None,
             preset: None,
             depth: None,
             n_layers: None,
@@ -54,23 +70,79 @@ impl ModelSection {
     ///
     /// # Errors
     /// Where the family or a preset is unknown, or a size is given that it does not have.
-    pub fn config(
-        &self,
-        vocab_size: usize,
-        max_len: usize,
-        end: Option<u32>,
-    ) -> Result<ModelConfig, Failure> {
+    pub fn config(&self, words: Words, max_len: usize) -> Result<ModelConfig, Failure> {
+        if let Some(dir) = &self.from {
+            return self.config_of(dir, words.vocab_size, max_len);
+        }
         if self.depth == Some(0) {
             return Err(refused("model.depth", "0 is not at least 1"));
         }
         match self.family.as_str() {
-            "gpt2" => self.gpt2(vocab_size, max_len, end).map(ModelConfig::Gpt2),
-            "seed_transformer" => self.seed(vocab_size).map(ModelConfig::Seed),
-            other => Err(refused(
-                "model.family",
-                format!("`{other}` is not one of gpt2, seed_transformer"),
-            )),
+            "gpt2" => {
+                let end = words.ids.eos;
+                self.gpt2(words.vocab_size, max_len, end).map(ModelConfig::Gpt2)
+            }
+            "seed_transformer" => self.seed(words.vocab_size).map(ModelConfig::Seed),
+            other => self.hf(other, words, max_len).map(ModelConfig::Hf),
         }
+    }
+
+    /// That of a model to go on from, with a vocabulary that is as large at least.
+    fn config_of(&self, dir: &Path, vocab: usize, max_len: usize) -> Result<ModelConfig, Failure> {
+        let Self { depth, n_layers, d_model, n_heads, d_ff, .. } = *self;
+        let sizes = [depth, n_layers, d_model, n_heads, d_ff];
+        if sizes.iter().any(Option::is_some) || self.preset.is_some() {
+            let problem = "the sizes are those of `model.from`: take the others out";
+            return Err(refused("model", problem));
+        }
+        let config = Model::load_config(dir)?;
+        let text = match config.family().architecture()? {
+            ArchitectureConfig::Stack(stack) => stack.embed,
+            ArchitectureConfig::EncoderDecoder(pair) => pair.decoder.embed,
+            ArchitectureConfig::DualEncoder(_) => {
+                return Err(refused("model.from", "a model of texts and images learns otherwise"));
+            }
+        };
+        let Some(tokens) = text.tokens() else {
+            return Err(refused("model.from", "it reads no text"));
+        };
+        if tokens.max_len < max_len {
+            let most = tokens.max_len;
+            let problem = format!("{max_len} tokens, and the model knows {most} positions");
+            return Err(refused("data.seq_len", problem));
+        }
+        Ok(if vocab > tokens.vocab_size { config.with_vocab_size(vocab)? } else { config })
+    }
+
+    fn hf(&self, family: &str, words: Words, max_len: usize) -> Result<HfConfig, Failure> {
+        if self.preset.is_some() {
+            let problem = format!("the family `{family}` has no such choice");
+            return Err(refused("model.preset", problem));
+        }
+        let depth = self.depth.unwrap_or(6);
+        let SpecialIds { bos, cls, eos, sep, pad, .. } = words.ids;
+        let d_model = self.d_model.unwrap_or(depth.saturating_mul(64));
+        let n_heads = self.n_heads.unwrap_or((d_model / 64).max(1));
+        if n_heads == 0 || d_model % n_heads != 0 {
+            let problem = format!("{n_heads} does not divide `model.d_model` = {d_model}");
+            return Err(refused("model.n_heads", problem));
+        }
+        let sizes = Sizes {
+            vocab_size: words.vocab_size,
+            max_len,
+            n_layers: self.n_layers.unwrap_or(depth),
+            d_model,
+            n_heads,
+            d_ff: self.d_ff,
+            dropout: self.dropout,
+            pair: words.pair,
+            ids: [bos.or(cls), eos.or(sep), pad],
+        };
+        HfConfig::fresh(family, &sizes).ok_or_else(|| {
+            let known = HfConfig::FRESH.join(", ");
+            let problem = format!("`{family}` is not one of gpt2, {known}, seed_transformer");
+            refused("model.family", problem)
+        })
     }
 
     fn gpt2(&self, vocab: usize, max_len: usize, end: Option<u32>) -> Result<Gpt2Config, Failure> {
@@ -119,7 +191,7 @@ impl ModelSection {
 
 /// An f32 by its own shortest digits, not those of the f64 it is.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives it so")]
-fn shortest<S: Serializer>(x: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn shortest<S: Serializer>(x: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(x.to_string().parse().expect("a float is written as one"))
 }
 
@@ -127,15 +199,19 @@ fn shortest<S: Serializer>(x: &f32, serializer: S) -> Result<S::Ok, S::Error> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TokenizerSection {
-    /// A byte-level BPE of this size is trained on the data.
+    /// One of this size is trained on the data, of the kind that the model's family has.
     pub vocab_size: usize,
     /// Or one is loaded from this directory.
     pub path: Option<PathBuf>,
+    /// Whether letters lose their case and accents; where words and their parts are trained.
+    pub lowercase: bool,
+    /// Tokens that are added to it.
+    pub add: Vec<String>,
 }
 
 impl Default for TokenizerSection {
     fn default() -> Self {
-        Self { vocab_size: 4096, path: None }
+        Self { vocab_size: 4096, path: None, lowercase: true, add: vec![] }
     }
 }
 
@@ -175,15 +251,6 @@ impl DataSection {
     pub fn is_stdin(&self) -> bool {
         self.paths == [Path::new("-")]
     }
-}
-
-/// What is asked of the model.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TaskSection {
-    /// Label smoothing, in `[0, 1)`.
-    #[serde(serialize_with = "shortest")]
-    pub label_smoothing: f32,
 }
 
 /// The shape of the learning rate.

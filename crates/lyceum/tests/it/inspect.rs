@@ -54,7 +54,12 @@ fn a_run_is_shown_with_its_checkpoints_and_what_is_wrong_with_them() {
 fn files_are_known_by_what_is_in_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = dir.path().join("train.tokens");
-    let meta = StoreMeta { vocab_size: 9, end_of_text: Some(8), tokenizer_hash: [7; 32] };
+    let meta = StoreMeta {
+        vocab_size: 9,
+        end_of_text: Some(8),
+        tokenizer_hash: [7; 32],
+        has_marks: false,
+    };
     let mut writer = StoreWriter::create(&store, &meta).expect("begun");
     writer.push(&[1, 2, 3], 3).expect("written");
     writer.end_document().expect("written");

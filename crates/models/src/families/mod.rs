@@ -7,6 +7,7 @@ mod encoder;
 mod fields;
 pub mod gpt2;
 pub mod hf;
+pub mod preset;
 pub(crate) mod refused;
 pub mod seed;
 mod t5;

@@ -16,9 +16,9 @@
 
 use std::ops::{AddAssign, Range};
 
-use kernels::cross_entropy;
 /// A target that is not counted.
 pub use kernels::cross_entropy::IGNORED as NO_TARGET;
+use kernels::cross_entropy::{self, RowLoss};
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 use kernels::reduce;
 
@@ -35,9 +35,16 @@ pub struct Loss {
     pub sum: f64,
     /// How many targets were counted.
     pub n_targets: u64,
+    /// How many of them no other class had a higher score than.
+    pub n_right: u64,
 }
 
 impl Loss {
+    /// The share of targets that have the highest score; `None` when nothing was counted.
+    pub fn accuracy(self) -> Option<f64> {
+        (self.n_targets > 0).then(|| self.n_right as f64 / self.n_targets as f64)
+    }
+
     /// Nats a target; `None` when nothing was counted.
     pub fn mean(self) -> Option<f64> {
         (self.n_targets > 0).then(|| self.sum / self.n_targets as f64)
@@ -48,6 +55,7 @@ impl AddAssign for Loss {
     fn add_assign(&mut self, other: Self) {
         self.sum += other.sum;
         self.n_targets += other.n_targets;
+        self.n_right += other.n_right;
     }
 }
 
@@ -110,7 +118,7 @@ impl Tape<'_> {
             pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
         });
         let mut chunk = Chunks::new(self, hidden, args, packed);
-        let mut losses = vec![0.0; rows];
+        let mut losses = vec![RowLoss::default(); rows];
         let mut d_hidden =
             self.is_recording().then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
         let per_chunk = chunk.grad_rows();
@@ -122,12 +130,14 @@ impl Tape<'_> {
             }
         }
         device.keep_panels(chunk.packed);
-        self.check_objective("linear_cross_entropy", &losses, d_hidden.as_ref(), args.weight);
+        let sum = losses.iter().map(|row| f64::from(row.loss)).sum();
+        self.check_objective("linear_cross_entropy", sum, d_hidden.as_ref(), args.weight);
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
         }
         let n_targets = args.targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
-        Loss { sum: losses.iter().map(|&l| f64::from(l)).sum(), n_targets }
+        let n_right = losses.iter().filter(|row| row.is_right).count() as u64;
+        Loss { sum, n_targets, n_right }
     }
 }
 
@@ -177,7 +187,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
     }
 
     /// Logits and losses of `rows`; their gradient too where the tape records.
-    fn logits(&mut self, rows: Range<usize>, losses: &mut [f32]) {
+    fn logits(&mut self, rows: Range<usize>, losses: &mut [RowLoss]) {
         let isa = self.tape.device().isa;
         let (vocab_size, d_model) = (self.args.weight.shape()[0], self.hidden.value.rows().1);
         let step = self.logits.shape()[0].max(1);
@@ -203,7 +213,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
                         let w = self.weights.as_ref().map(|w| &w[start..end]);
                         cross_entropy::forward_backward(isa, z, d, targets, w, smoothing, losses);
                         if scale != 1.0 {
-                            kernels::cast::scale(isa, losses, 1.0 / scale);
+                            losses.iter_mut().for_each(|row| row.loss /= scale);
                         }
                     }
                     None => {

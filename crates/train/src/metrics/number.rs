@@ -38,3 +38,25 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         Number::Word(Word::NegInf) => f64::NEG_INFINITY,
     })
 }
+
+pub(super) fn nan() -> f64 {
+    f64::NAN
+}
+
+/// Where there may be none, which is not written.
+pub(super) mod option {
+    use serde::{Deserializer, Serializer};
+
+    // The signature is serde's.
+    #[allow(clippy::ref_option)]
+    pub fn serialize<S: Serializer>(x: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match x {
+            Some(x) => super::serialize(x, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
+        super::deserialize(d).map(Some)
+    }
+}

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -8,6 +10,8 @@ fn step(step: u64) -> StepRow {
     StepRow {
         step,
         loss: 4.0 / step as f64,
+        accuracy: 0.25,
+        targets: 8,
         grad_norm: 1.5,
         lr: 3e-4,
         tokens: step * 2048,
@@ -18,7 +22,16 @@ fn step(step: u64) -> StepRow {
 }
 
 fn eval(step: u64) -> EvalRow {
-    EvalRow { step, eval: Scores { loss: 2.5, bits_per_byte: 1.25 } }
+    EvalRow {
+        step,
+        eval: Scores {
+            loss: 2.5,
+            bits_per_byte: Some(1.25),
+            accuracy: 0.25,
+            targets: 8,
+            parts: BTreeMap::new(),
+        },
+    }
 }
 
 /// A log of `n_steps` steps, with an evaluation after every second one.
@@ -74,7 +87,7 @@ fn numbers_that_are_not_finite_come_back_as_they_went() {
     }
     let text = r#"{"step":1,"eval":{"loss":null,"bits_per_byte":"inf"}}"#;
     let back: EvalRow = serde_json::from_str(text).unwrap();
-    assert!(back.eval.loss.is_nan() && back.eval.bits_per_byte == f64::INFINITY);
+    assert!(back.eval.loss.is_nan() && back.eval.bits_per_byte == Some(f64::INFINITY));
     let word = serde_json::from_str::<EvalRow>(&text.replace("inf", "much")).unwrap_err();
     assert!(word.to_string().contains("expected a number"), "{word}");
 }

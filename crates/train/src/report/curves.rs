@@ -18,14 +18,16 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
         floats: true,
         ..noisy(steps, |row| row.loss)
     };
-    let validation = evaluated(evals, |eval| eval.loss);
+    let validation = evaluated(evals.iter(), |eval| eval.loss);
     loss.n_left_out += validation.n_left_out;
     loss.series.extend(validation.series);
     let bits = Chart {
         title: "Validation",
         unit: "bits per byte",
         floats: true,
-        ..evaluated(evals, |eval| eval.bits_per_byte)
+        ..evaluated(evals.iter().filter(|row| row.eval.bits_per_byte.is_some()), |eval| {
+            eval.bits_per_byte.unwrap_or(f64::NAN)
+        })
     };
     let lr = Chart { title: "Learning rate", ..plain(steps, |row| row.lr) };
     let grad_norm = Chart {
@@ -55,8 +57,11 @@ fn plain(steps: &[StepRow], value: impl Fn(&StepRow) -> f64) -> Chart {
     line("train", Look::Main, steps.iter().map(|row| (row.step as f64, value(row))))
 }
 
-fn evaluated(evals: &[EvalRow], value: impl Fn(&Scores) -> f64) -> Chart {
-    line("validation", Look::Dots, evals.iter().map(|row| (row.step as f64, value(&row.eval))))
+fn evaluated<'e>(
+    evals: impl Iterator<Item = &'e EvalRow>,
+    value: impl Fn(&Scores) -> f64,
+) -> Chart {
+    line("validation", Look::Dots, evals.map(|row| (row.step as f64, value(&row.eval))))
 }
 
 /// Every value, thin, under the smoothed curve.

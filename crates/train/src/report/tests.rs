@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::metrics::Scores;
 
@@ -5,6 +7,8 @@ fn step(step: u64, loss: f64) -> StepRow {
     StepRow {
         step,
         loss,
+        accuracy: 0.25,
+        targets: 8,
         grad_norm: 1.0 / step as f64,
         lr: 3e-4,
         tokens: step * 2048,
@@ -15,7 +19,16 @@ fn step(step: u64, loss: f64) -> StepRow {
 }
 
 fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
-    EvalRow { step, eval: Scores { loss, bits_per_byte } }
+    EvalRow {
+        step,
+        eval: Scores {
+            loss,
+            bits_per_byte: Some(bits_per_byte),
+            accuracy: 0.25,
+            targets: 8,
+            parts: BTreeMap::new(),
+        },
+    }
 }
 
 fn sample(step: u64, text: &str) -> SampleRow {

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use std::fs;
 
 use super::wire::{crc32c, masked_crc};
@@ -135,6 +137,8 @@ fn rows_of_the_log_are_scalars() {
     let row = StepRow {
         step: 1,
         loss,
+        accuracy: 0.25,
+        targets: 8,
         grad_norm,
         lr,
         tokens,
@@ -143,7 +147,9 @@ fn rows_of_the_log_are_scalars() {
         memory_bytes,
     };
     writer.step(&row).unwrap();
-    writer.eval(&EvalRow { step: 1, eval: Scores { loss: 2.0, bits_per_byte: 1.5 } }).unwrap();
+    let parts = BTreeMap::new();
+    let eval = Scores { loss: 2.0, bits_per_byte: Some(1.5), accuracy: 0.25, targets: 8, parts };
+    writer.eval(&EvalRow { step: 1, eval }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();
     let text = String::from_utf8_lossy(&bytes);
     for tag in ["loss", "grad_norm", "lr", "tokens", "tokens_per_s", "share_of_peak"] {

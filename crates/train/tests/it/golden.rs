@@ -49,7 +49,7 @@ fn fifty_steps_are_those_of_torch() {
         let mut trainer = Trainer::new(model, &NEXT, Device::cpu(isa), config);
         let reports = ids.chunks(2 * LEN).map(|ids| trainer.step(&batch(ids)).unwrap());
         let (losses, norms): (Vec<f64>, Vec<f64>) =
-            reports.map(|report| (report.loss.mean().unwrap(), report.grad_norm)).unzip();
+            reports.map(|report| (report.losses.mean().unwrap(), report.grad_norm)).unzip();
         let expected = |name: &str| io.to_f32(name).unwrap();
         let what = |name: &str| format!("{name} on {isa}");
         let tolerance = Tolerance::rel(1e-3);

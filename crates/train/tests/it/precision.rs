@@ -26,7 +26,7 @@ fn sixteen_bits_learn_as_f32_does() {
             // Steps that an overflow skips learn nothing, and are not counted.
             let reports = std::iter::repeat_with(|| trainer.step(&batch).unwrap());
             let done = reports.filter(|report| !report.skipped).take(12);
-            done.map(|report| report.loss.mean().unwrap()).collect::<Vec<_>>()
+            done.map(|report| report.losses.mean().unwrap()).collect::<Vec<_>>()
         };
         let full = losses(Precision::F32);
         assert!(full[11] < full[0] - 0.3, "{}: {full:?}", case.name);
@@ -48,7 +48,7 @@ fn an_overflow_skips_the_step_and_halves_the_scale() {
     let moments = trainer.moments().map(<[f32]>::to_vec);
     trainer.state.loss_scale = 1e30;
     let report = trainer.step(&batch).unwrap();
-    assert!(report.skipped && report.loss.mean().unwrap().is_finite());
+    assert!(report.skipped && report.losses.mean().unwrap().is_finite());
     assert!(!report.grad_norm.is_finite());
     assert_eq!((trainer.state.loss_scale, trainer.state.steps_at_scale), (5e29, 0));
     assert_eq!((trainer.state.step, trainer.state.updates), (state.step + 1, state.updates));

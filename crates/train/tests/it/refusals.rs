@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use checkpoint::RunDir;
-use models::{Model, Stack};
+use data::Batch;
+use models::Model;
 use nn::{Context, Input};
-use tasks::{MicroBatch, NextToken, Objective};
-use tensor::{Loss, NotFinite, Tape};
+use tasks::{Example, Losses, MicroBatch, NextToken, Objective};
+use tensor::{NotFinite, Tape};
 use testing::assert_same_bits;
 use train::{Run, RunParts, StepError, TrainError};
 
@@ -77,15 +78,20 @@ struct Poisoned {
 }
 
 impl Objective for Poisoned {
-    fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
+    }
+
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         if tape.is_recording() && batch.sample_ids.contains(&self.bad) {
-            let mut ctx = Context { call: batch.call.clone(), cache: None };
-            let hidden = stack.forward(tape, &batch.inputs, batch.shape, &mut ctx);
+            let (input, stack) = (&batch.input, model.stack());
+            let mut ctx = Context { call: input.call.clone(), cache: None };
+            let hidden = stack.forward(tape, &input.ids, input.shape, &mut ctx);
             let shape = hidden.value().shape().to_vec();
             let nan = vec![f32::NAN; hidden.value().n_elements()];
             tape.seed(&hidden, tape.device().tensor(&shape, &nan));
         }
-        NextToken::default().loss(tape, stack, batch)
+        NextToken::default().loss(tape, model, batch)
     }
 }
 
@@ -125,11 +131,17 @@ fn a_refused_step_leaves_the_run_as_it_was() {
 struct Shallow;
 
 impl Objective for Shallow {
-    fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
-        let input = Input::Tokens(&batch.inputs, batch.shape);
-        let x = stack.embed.forward(tape, input, &batch.call);
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
+    }
+
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        let (stack, shown) = (model.stack(), &batch.input);
+        let input = Input::Tokens(&shown.ids, shown.shape);
+        let x = stack.embed.forward(tape, input, &shown.call);
         let head = stack.token_head().expect("a head over the vocabulary");
-        tape.linear_cross_entropy(&x, head.cross_entropy(&batch.targets))
+        let loss = tape.linear_cross_entropy(&x, head.cross_entropy(&batch.targets));
+        Losses::one("next", loss)
     }
 }
 
@@ -153,9 +165,13 @@ fn a_parameter_without_a_gradient_fails_the_run_before_the_first_update() {
 struct Fickle;
 
 impl Objective for Fickle {
-    fn loss<'a>(&self, tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Loss {
-        let first = batch.call.rng.is_none_or(|rng| rng.step == 0);
-        if first { NEXT.loss(tape, stack, batch) } else { Shallow.loss(tape, stack, batch) }
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
+    }
+
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        let first = batch.input.call.rng.is_none_or(|rng| rng.step == 0);
+        if first { NEXT.loss(tape, model, batch) } else { Shallow.loss(tape, model, batch) }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::support::{Plan, Watch, checkpoints};
 
 fn evals(run: &Path) -> Vec<(u64, f64)> {
     let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap();
-    metrics::split(rows).1.iter().map(|row| (row.step, row.eval.bits_per_byte)).collect()
+    metrics::split(rows).1.iter().map(|row| (row.step, row.eval.best_by())).collect()
 }
 
 #[test]

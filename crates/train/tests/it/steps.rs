@@ -4,6 +4,7 @@ use data::{Batch, IGNORED};
 use models::{Gpt2Config, ModelConfig};
 use optim::Schedule;
 use tasks::NextToken;
+use tasks::Objective as _;
 use tensor::{Device, Isa, Precision};
 use testing::{Numbers, assert_same_bits};
 use train::{StepConfig, Trainer};
@@ -47,7 +48,7 @@ fn every_family_learns_one_batch_by_heart() {
         };
         let mut trainer = trainer(&case, config);
         let batch = batch(&case, 2);
-        let mut mean = || trainer.step(&batch).unwrap().loss.mean().unwrap();
+        let mut mean = || trainer.step(&batch).unwrap().losses.mean().unwrap();
         let first = mean();
         let last = (0..150).map(|_| mean()).last().unwrap();
         assert!(last < 0.05 && first > 3.0, "{}: from {first} to {last}", case.name);
@@ -68,8 +69,11 @@ fn micro_batches_change_rounding_alone() {
         for micro_batch in [4, 1, 100] {
             let (parts, _) = run(micro_batch);
             for (part, whole) in parts.iter().zip(&whole) {
-                assert_eq!(part.loss.n_targets, whole.loss.n_targets);
-                for (a, b) in [(part.loss.sum, whole.loss.sum), (part.grad_norm, whole.grad_norm)] {
+                assert_eq!(part.counts, whole.counts);
+                for (a, b) in [
+                    (part.losses.first().sum, whole.losses.first().sum),
+                    (part.grad_norm, whole.grad_norm),
+                ] {
                     assert!((a / b - 1.0).abs() < 1e-4, "{}, {micro_batch}: {a} {b}", case.name);
                 }
             }
@@ -101,11 +105,11 @@ fn recomputation_and_threads_change_no_weight() {
 fn smoothing_is_for_training_alone() {
     let case = cases().remove(0).without_dropout();
     let batch = batch(&case, 2);
-    let smooth = NextToken { smoothing: 0.2 };
+    let smooth = NextToken { smoothing: 0.2, ..NextToken::default() };
     let step = |objective| {
         let device = Device::cpu(Isa::detect());
         let mut trainer = Trainer::new(case.model(), objective, device, step_config());
-        let loss = trainer.step(&batch).unwrap().loss.sum;
+        let loss = trainer.step(&batch).unwrap().losses.first().sum;
         (loss, trainer.model.params.values().to_vec())
     };
     let (plain, smoothed) = (step(&NEXT), step(&smooth));
@@ -116,8 +120,9 @@ fn smoothing_is_for_training_alone() {
     let device = Device::cpu(Isa::detect());
     let judge = |objective: &NextToken| {
         let tape = tensor::Tape::new(&device, &model.params, Precision::F32);
-        let micro = tasks::MicroBatch::new(&batch, 10, 0..2, None);
-        tasks::Objective::loss(objective, &tape, model.stack(), &micro)
+        let examples = objective.examples(&batch, 1);
+        let micro = tasks::MicroBatch::new(&examples, 0..2, None);
+        objective.loss(&tape, &model, &micro)
     };
     assert_eq!(judge(&smooth), judge(&NEXT));
 }

@@ -16,7 +16,7 @@ use testing::Numbers;
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
 use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TrainError, Trainer};
 
-pub const NEXT: NextToken = NextToken { smoothing: 0.0 };
+pub const NEXT: NextToken = NextToken { smoothing: 0.0, infilling: None, prefix: None };
 
 pub fn step_config() -> StepConfig {
     StepConfig {
@@ -59,7 +59,12 @@ pub fn trainer(objective: &dyn Objective) -> Trainer<'_> {
 pub fn store(n_documents: usize, seed: u64) -> Arc<Store> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
-    let meta = StoreMeta { vocab_size: 32, end_of_text: Some(0), tokenizer_hash: [1; 32] };
+    let meta = StoreMeta {
+        vocab_size: 32,
+        end_of_text: Some(0),
+        tokenizer_hash: [1; 32],
+        has_marks: false,
+    };
     let mut writer = StoreWriter::create(&path, &meta).unwrap();
     let mut numbers = Numbers::new(seed);
     for _ in 0..n_documents {
@@ -105,7 +110,7 @@ impl<'o> Plan<'o> {
             dir,
             store: store(24, 1),
             validation: Some(store(5, 2)),
-            batches: BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode },
+            batches: BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode, around: 0 },
             config: RunConfig {
                 steps: self.steps,
                 checkpoint_every: self.checkpoint_every,
@@ -205,7 +210,7 @@ impl Left {
             steps: steps.iter().map(|row| (row.step, bits(row), row.tokens)).collect(),
             evals: evals
                 .iter()
-                .map(|row| (row.step, [row.eval.loss, row.eval.bits_per_byte].map(f64::to_bits)))
+                .map(|row| (row.step, [row.eval.loss, row.eval.best_by()].map(f64::to_bits)))
                 .collect(),
             samples: fs::read_to_string(run.join("samples.jsonl")).unwrap(),
         }

@@ -65,14 +65,15 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Value, Failure> {
         seed: 0,
     };
     let model = Model::new(config, 0)?;
-    let mut trainer = Trainer::new(model, &NextToken { smoothing: 0.0 }, env.device(), step);
+    let objective = NextToken::default();
+    let mut trainer = Trainer::new(model, &objective, env.device(), step);
     let tokens = random_batch(vocab_size as u32, batch, seq_len);
     let (mut times, mut loss) = (vec![], 0.0);
     for _ in 0..args.steps + WARMUP {
         let began = Instant::now();
         let report = trainer.step(&tokens).map_err(TrainError::from)?;
         times.push(began.elapsed().as_secs_f64());
-        loss = report.loss.mean().unwrap_or(f64::NAN);
+        loss = report.losses.mean().unwrap_or(f64::NAN);
     }
     let mut times = times.split_off(WARMUP);
     let (median, n_tokens) = (median(&mut times), (batch * seq_len) as f64);

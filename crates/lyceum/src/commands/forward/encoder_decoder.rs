@@ -100,6 +100,6 @@ impl Source {
 
 /// The call in which something of this shape is shown: at positions `0..T`, padded or not.
 pub fn call([batch, len]: [usize; 2], segments: Option<Arc<[u32]>>) -> Call {
-    let mask = Mask { segments, keys_only: true };
+    let mask = Mask { segments, keys_only: true, prefix: 0 };
     Call { mask, ..Context::plain(batch, len).call }
 }

@@ -35,7 +35,7 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let mut ctx = Context::plain(batch, len);
     let balance = Balance::new(0.0, inputs.mask.clone());
     ctx.call.balance = Some(balance.clone());
-    ctx.call.mask = Mask { segments: inputs.mask, keys_only: true };
+    ctx.call.mask = Mask { segments: inputs.mask, keys_only: true, prefix: 0 };
     ctx.call.types = inputs.types;
     if let Some(positions) = inputs.positions {
         ctx.call.positions = positions;

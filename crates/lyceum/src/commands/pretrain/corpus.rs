@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    Batches, Cursor, DataError, Document, EvalBatches, Format, Source, Store, build, spool,
-    train_tokenizer,
+    BatchConfig, Batches, Cursor, DataError, Document, Encoder, EvalBatches, Format, Marker,
+    Source, Store, build, spool, train_tokenizer,
 };
+use tasks::{INFILLING, Vocabulary};
 use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{DataSection, Recipe, refused};
+use crate::recipe::{DataSection, ObjectiveKind, Recipe, refused};
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -47,15 +48,16 @@ impl Corpora {
         let source = source(recipe, &dir)?;
         warn_of_skipped(&source, env)?;
         let made = tokenizer_dir.join("tokenizer.json").exists().then_some(&tokenizer_dir);
-        let tokenizer = if let Some(path) = made.or(recipe.tokenizer.path.as_ref()) {
+        let tokenizer = if let Some(path) = made.map(PathBuf::as_path).or(recipe.tokenizer_dir()) {
             Tokenizer::load(path)?
         } else {
             let asked = recipe.tokenizer.vocab_size;
             env.say(&format!("training a vocabulary of {asked}"));
-            let tokenizer = train_tokenizer(&source, asked)?;
+            let tokenizer = train_tokenizer(&source, recipe.scheme(), asked)?;
             warn_of_fewer(&tokenizer, asked, env);
             tokenizer
         };
+        let tokenizer = grown(tokenizer, recipe)?;
         // `tokenizer.json`, the first, is written last: where it is, its companions are.
         for (name, bytes) in tokenizer.files()?.into_iter().rev() {
             atomic::write_file(&OsDisk, &tokenizer_dir.join(name), &bytes)?;
@@ -64,7 +66,9 @@ impl Corpora {
         let (train, validation) = (dir.join(TRAIN), dir.join(VALIDATION));
         let fraction = recipe.data.validation_fraction;
         let validation = (fraction > 0.0).then_some((validation.as_path(), fraction));
-        build(&source, &tokenizer, &train, validation)?;
+        let marker = marker(recipe)?;
+        let encoder = Encoder { tokenizer: &tokenizer, marker: marker.as_ref() };
+        build(&source, encoder, &train, validation)?;
         // Everything is in the store now.
         let _ = std::fs::remove_file(dir.join(STDIN));
         Self::open(recipe, &dir)
@@ -82,11 +86,12 @@ impl Corpora {
         let validation = judged.then(|| open(VALIDATION)).transpose()?;
         if let Some(store) = &validation {
             // Found out now, not at the first evaluation.
-            let (rows, data) = (recipe.eval.batch_size, &recipe.data);
-            let judged = EvalBatches::new(Arc::clone(store), rows, data.seq_len, data.mode);
+            let batches = recipe.batches()?;
+            let rows = BatchConfig { batch: recipe.eval.batch_size, ..batches };
+            let judged = EvalBatches::new(Arc::clone(store), rows);
             if judged.is_err() {
                 // What is too short as a whole is not helped by another share.
-                Batches::new(Arc::clone(&train), recipe.batches(), Cursor::default())?;
+                Batches::new(Arc::clone(&train), batches, Cursor::default())?;
             }
             judged
                 .context(format!("the validation text has {} tokens", store.n_tokens()))
@@ -94,6 +99,31 @@ impl Corpora {
         }
         Ok(Self { tokenizer, train, validation })
     }
+}
+
+/// What finds words and phrases, where the task of a recipe asks for them.
+///
+/// # Errors
+/// Where its lexicon cannot be read.
+pub fn marker(recipe: &Recipe) -> Result<Option<Marker>, DataError> {
+    let marks = || Marker::new(recipe.task.lexicon.as_deref());
+    recipe.task.needs_marks().then(marks).transpose()
+}
+
+/// A tokenizer with the tokens that a recipe adds, and those that its task needs.
+///
+/// # Errors
+/// Where the vocabulary takes no more.
+fn grown(tokenizer: Tokenizer, recipe: &Recipe) -> Result<Tokenizer, Failure> {
+    let mut tokenizer = tokenizer;
+    let infills = recipe.task.objective == ObjectiveKind::FillInTheMiddle;
+    if infills && Vocabulary::of(&tokenizer).infilling.is_none() {
+        tokenizer = tokenizer.grow(&INFILLING[0].map(str::to_owned), true)?;
+    }
+    if !recipe.tokenizer.add.is_empty() {
+        tokenizer = tokenizer.grow(&recipe.tokenizer.add, false)?;
+    }
+    Ok(tokenizer)
 }
 
 /// Whether the text of the run in `run` is tokens already.
@@ -208,8 +238,11 @@ pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataE
 /// # Errors
 /// Where it cannot be read, or trained.
 pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, TokenizeError> {
-    match &recipe.tokenizer.path {
+    match recipe.tokenizer_dir() {
         Some(path) => Tokenizer::load(path),
-        None => Tokenizer::train(texts.iter().cloned(), recipe.tokenizer.vocab_size),
+        None => {
+            let size = recipe.tokenizer.vocab_size;
+            Tokenizer::train_as(recipe.scheme(), texts.iter().cloned(), size)
+        }
     }
 }

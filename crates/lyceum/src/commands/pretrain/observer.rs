@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use data::Mode;
+use data::{BatchConfig, Mode};
 use generate::{Request, Sampling};
 use tokenize::Tokenizer;
 use train::metrics::{EvalRow, Scores, StepRow};
@@ -44,10 +44,15 @@ impl<'t> RunObserver<'t> {
     }
 
     /// What is about to happen.
-    pub fn intro(&mut self, recipe: &Recipe, estimate: &Estimate, corpora: &Corpora) {
+    pub fn intro(
+        &mut self,
+        (recipe, batches): (&Recipe, BatchConfig),
+        estimate: &Estimate,
+        corpora: &Corpora,
+    ) {
         let (train, seq_len) = (&recipe.train, recipe.data.seq_len);
         let predicted = corpora.train.n_tokens() - u64::from(corpora.train.end_of_text().is_none());
-        let rest = predicted % seq_len as u64;
+        let rest = predicted % (batches.seq_len - batches.around) as u64;
         if recipe.data.mode == Mode::Stream && rest > 0 {
             self.say(&format!("the last {rest} tokens fill no window, and are left out"));
         }
@@ -64,6 +69,23 @@ impl<'t> RunObserver<'t> {
     }
 }
 
+/// How a model did, in words.
+fn scores(eval: &Scores) -> String {
+    let Scores { loss, bits_per_byte, accuracy, targets, parts } = eval;
+    if let Some(bits) = bits_per_byte {
+        return format!("{bits:.4} bits per byte, loss {loss:.4}");
+    }
+    let share = |accuracy: f64| format!("{:.1} % right", accuracy * 100.0);
+    let parts = parts.iter().map(|(name, part)| {
+        format!("; {name}: loss {:.4}, {} of {}", part.loss, share(part.accuracy), part.targets)
+    });
+    let own = match parts.len() {
+        0 => format!(", {} of {targets}, perplexity {:.2}", share(*accuracy), loss.exp()),
+        _ => String::new(),
+    };
+    format!("loss {loss:.4}{own}{}", parts.collect::<String>())
+}
+
 impl Observer for RunObserver<'_> {
     fn step(&mut self, row: &StepRow) {
         self.energy.sample();
@@ -71,9 +93,8 @@ impl Observer for RunObserver<'_> {
     }
 
     fn eval(&mut self, row: &EvalRow) {
-        let EvalRow { step, eval: Scores { loss, bits_per_byte: bits } } = row;
-        self.progress.judged(*bits);
-        self.say(&format!("step {step}: validation {bits:.4} bits per byte, loss {loss:.4}"));
+        self.progress.judged(&row.eval);
+        self.say(&format!("step {}: validation {}", row.step, scores(&row.eval)));
     }
 
     fn sample(&mut self, trainer: &Trainer, step: u64) -> Option<String> {

@@ -169,7 +169,7 @@ impl Runner<'_> {
         let segments: Arc<[u32]> = batch.iter().flat_map(is_text).collect();
         let tape = Tape::new(&self.device, &model.params, self.loaded.precision);
         let mut ctx = Context::plain(shape[0], len);
-        ctx.call.mask = Mask { segments: Some(segments), keys_only: true };
+        ctx.call.mask = Mask { segments: Some(segments), keys_only: true, prefix: 0 };
         ctx.call.types = vec![Some(padded(|e| &e.type_ids))];
         let ids = padded(|e| &e.ids);
         let hidden = model.stack().forward(&tape, &ids, shape, &mut ctx);

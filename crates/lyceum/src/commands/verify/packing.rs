@@ -22,6 +22,9 @@ pub fn hold(setup: &mut Setup) -> Result<Found, Failure> {
     if seq_len < LEN_MIN {
         return Ok((0.0, Some(format!("windows of {seq_len} tokens hold one document"))));
     }
+    if !setup.is_plain {
+        return Ok((0.0, Some("held for `next_token` alone".into())));
+    }
     let store = documents(setup)?;
     let (packed, alone) = (packed(&store, seq_len)?, one_a_row(&store)?);
     let step = StepConfig { micro_batch: setup.batches.batch, ..setup.step };
@@ -53,7 +56,7 @@ fn documents(setup: &Setup) -> Result<Arc<Store>, Failure> {
 /// All documents, in as few rows as can be.
 fn packed(store: &Arc<Store>, seq_len: usize) -> Result<Batch, Failure> {
     let rows = |batch| {
-        let config = BatchConfig { batch, seq_len, seed: 0, mode: Mode::Documents };
+        let config = BatchConfig { batch, seq_len, seed: 0, mode: Mode::Documents, around: 0 };
         Batches::new(Arc::clone(store), config, Cursor::default())
     };
     let n_rows = rows(1)?.n_windows() as usize;
@@ -85,7 +88,12 @@ mod tests {
     #[test]
     fn both_ways_ask_for_the_same_tokens() {
         for end_of_text in [Some(9), None] {
-            let meta = StoreMeta { vocab_size: 10, end_of_text, tokenizer_hash: [0; 32] };
+            let meta = StoreMeta {
+                vocab_size: 10,
+                end_of_text,
+                tokenizer_hash: [0; 32],
+                has_marks: false,
+            };
             let documents = [vec![1, 2, 3], vec![4, 5], vec![6, 7, 8, 1]];
             let store = Arc::new(Store::in_memory(&documents, &meta));
             let counted = |batch: &Batch| {

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use checkpoint::RunDir;
-use data::{Batch, BatchConfig, Batches, Cursor, Store, StoreMeta};
+use data::{Batch, BatchConfig, Batches, Cursor, Encoder, Store, StoreMeta};
 use models::{Model, ModelConfig};
-use tasks::NextToken;
+use tasks::Objective;
 use train::metrics::StepRow;
 use train::{Observer, Run, RunConfig, RunParts, StepConfig, TrainError, Trainer};
 
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::Recipe;
+use crate::recipe::{ObjectiveKind, Recipe};
+use tokenize::Tokenizer;
 
 /// Text that is used, at least.
 const TEXT_BYTES: usize = 1 << 20;
@@ -44,7 +45,9 @@ pub struct Setup<'a> {
     pub config: ModelConfig,
     /// The same without dropout, which is keyed by the row that a token is in.
     pub without_dropout: ModelConfig,
-    objective: NextToken,
+    /// Whether what is asked is the next token and nothing else.
+    pub is_plain: bool,
+    objective: Box<dyn Objective>,
     dir: &'a Path,
 }
 
@@ -67,14 +70,15 @@ impl<'a> Setup<'a> {
         let mut small = recipe.clone();
         small.train.batch_size = recipe.train.batch_size.clamp(2, ROWS_MAX) / 2 * 2;
         let step = pretrain::step_config(&small, env)?;
-        let batches = small.batches();
+        let batches = small.batches()?;
         // Half of all laws show the model the whole batch at once.
         (small.train.micro_batch, small.data.validation_fraction) = (0, 0.0);
         let estimate = pretrain::estimated(&config, &small, env, Some(TEXT_BYTES as u64))?;
         let flops = estimate.flops_per_token * (batches.batch * batches.seq_len) as f64;
         small.model.dropout = 0.0;
         let without_dropout = pretrain::asked_model(&small)?;
-        let (store, meta) = store(recipe, dir, env)?;
+        let (store, meta, tokenizer) = store(recipe, dir, env)?;
+        let objective = recipe.task.objective(&tokenizer, &config)?;
         Ok(Self {
             env,
             n_steps: if flops > MANY_FLOPS { STEPS / 2 } else { STEPS },
@@ -85,7 +89,8 @@ impl<'a> Setup<'a> {
             whole: None,
             config,
             without_dropout,
-            objective: NextToken { smoothing: recipe.task.label_smoothing },
+            is_plain: recipe.task.objective == ObjectiveKind::NextToken,
+            objective,
             dir,
         })
     }
@@ -96,7 +101,7 @@ impl<'a> Setup<'a> {
     /// Where the model cannot be built.
     pub fn trainer(&self, config: &ModelConfig, step: StepConfig) -> Result<Trainer<'_>, Failure> {
         let model = Model::new(config.clone(), step.seed)?;
-        let mut trainer = Trainer::new(model, &self.objective, self.env.device(), step);
+        let mut trainer = Trainer::new(model, &*self.objective, self.env.device(), step);
         // In f16 the first steps look for the scale, and learn nothing.
         trainer.state.loss_scale = 1.0;
         Ok(trainer)
@@ -123,7 +128,7 @@ impl<'a> Setup<'a> {
         let mut trace = Trace::default();
         for _ in 0..self.n_steps {
             let report = trainer.step(&batches.next_batch()?).map_err(TrainError::from)?;
-            trace.steps.push([report.loss.mean().unwrap_or(f64::NAN), report.grad_norm]);
+            trace.steps.push([report.losses.mean().unwrap_or(f64::NAN), report.grad_norm]);
         }
         trace.weights = trainer.model.params.values().to_vec();
         Ok(trace)
@@ -157,17 +162,19 @@ impl<'a> Setup<'a> {
 }
 
 /// Tokens of the first text of the recipe.
-fn store(recipe: &Recipe, dir: &Path, env: &Env) -> Result<(Store, StoreMeta), Failure> {
+fn store(recipe: &Recipe, dir: &Path, env: &Env) -> Result<(Store, StoreMeta, Tokenizer), Failure> {
     let enough = recipe.data.seq_len.saturating_mul(ROWS_MAX * 8).max(TEXT_BYTES);
     let texts = corpus::first_texts(&corpus::source(recipe, dir)?, enough)?;
-    if recipe.tokenizer.path.is_none() {
+    if recipe.tokenizer_dir().is_none() {
         let size = recipe.tokenizer.vocab_size;
         env.say(&format!("training a vocabulary of {size} on some of the text .."));
     }
     let tokenizer = corpus::tokenizer_of(recipe, &texts)?;
-    let documents = tokenizer.encode_batch(&texts)?;
-    let meta = StoreMeta::of(&tokenizer);
-    Ok((Store::in_memory(&documents, &meta), meta))
+    let marker = corpus::marker(recipe)?;
+    let encoder = Encoder { tokenizer: &tokenizer, marker: marker.as_ref() };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (documents, meta) = (encoder.encode(&texts)?, encoder.meta());
+    Ok((Store::in_memory_marked(&documents, &meta), meta, tokenizer))
 }
 
 /// Notes every step of a run.

@@ -1,0 +1,79 @@
+//! One sample as a model is shown it: plain ids.
+
+use data::{Batch, IGNORED};
+
+/// Tokens that go through a trunk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Row {
+    /// The tokens, T.
+    pub ids: Vec<u32>,
+    /// `[T]`: which of two texts a token is of; none is the first.
+    pub types: Option<Vec<u32>>,
+    /// `[T]`: which document, from 1, 0 for padding; none is one.
+    pub segments: Option<Vec<u32>>,
+    /// `[T]`: the place in its document; none is that in the row.
+    pub positions: Option<Vec<u32>>,
+}
+
+/// One sample as a model is shown it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Example {
+    /// Unique in a run.
+    pub sample_id: u64,
+    /// What a stack, or an encoder, reads.
+    pub input: Row,
+    /// What a decoder reads, where there is one.
+    pub output: Option<Row>,
+    /// One a token of `output`, else of `input`: what is to be said there, or [`IGNORED`].
+    pub targets: Vec<u32>,
+    /// The class of the whole row, or [`IGNORED`].
+    pub label: u32,
+    /// So many positions at the start are seen by all, where a trunk looks back alone.
+    pub prefix: usize,
+}
+
+impl Row {
+    /// Plain tokens.
+    pub fn plain(ids: Vec<u32>) -> Self {
+        Self { ids, ..Self::default() }
+    }
+}
+
+/// A part of a row of a batch: tokens of one document, or of a stream.
+pub(crate) struct Piece<'b> {
+    pub ids: &'b [u32],
+    /// What begins with each; empty where nobody says.
+    pub marks: &'b [u8],
+    /// What came before the first.
+    pub before: u32,
+}
+
+/// The text of row `row`, in the pieces that see each other.
+pub(crate) fn pieces(batch: &Batch, row: usize) -> Vec<Piece<'_>> {
+    let start = row * batch.seq_len;
+    let all = &batch.targets[start..start + batch.seq_len];
+    let n = all.iter().position(|&id| id == IGNORED).unwrap_or(all.len());
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while from < n {
+        let to = match &batch.segments {
+            None => n,
+            Some(segments) => {
+                let segments = &segments[start + from..start + n];
+                from + segments.iter().take_while(|&s| *s == segments[0]).count()
+            }
+        };
+        let marks = batch.marks.as_ref().map_or(&[][..], |m| &m[start + from..start + to]);
+        pieces.push(Piece { ids: &all[from..to], marks, before: batch.inputs[start + from] });
+        from = to;
+    }
+    pieces
+}
+
+impl Example {
+    /// One of which only the name is known.
+    pub(crate) fn of(sample_id: u64) -> Self {
+        let (input, output, targets) = (Row::default(), None, Vec::new());
+        Self { sample_id, input, output, targets, label: IGNORED, prefix: 0 }
+    }
+}
