@@ -47,7 +47,7 @@ pub(crate) struct Attention {
 /// How projections to `d_projected` start, and the one back.
 pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearInit, LinearInit) {
     match config.init {
-        WeightInit::Gpt2 { std } => {
+        WeightInit::Gpt2 { std } | WeightInit::T5 { std } => {
             let residual = std / (2.0 * config.n_layers as f32).sqrt();
             (LinearInit::normal(std), LinearInit::normal(residual))
         }
@@ -60,10 +60,12 @@ pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearIn
     }
 }
 
-/// What queries start larger by, so that scores are as far apart as with the usual scale: T5 has
-/// none, and makes up for it here.
+/// What queries start smaller by.
 pub(crate) fn query_factor(config: &TransformerConfig) -> f32 {
-    config.scale.map_or(1.0, |scale| 1.0 / (scale * (config.d_head as f32).sqrt()))
+    match config.init {
+        WeightInit::T5 { .. } => (config.d_head as f32).sqrt().recip(),
+        WeightInit::Gpt2 { .. } | WeightInit::Torch => 1.0,
+    }
 }
 
 impl Attention {
@@ -72,8 +74,7 @@ impl Attention {
         let d_qkv = config.d_query_key_value();
         let d_heads = n_heads * d_head;
         let (mut qkv_init, out_init) = inits(config, d_qkv);
-        if let (Init::Normal { std }, Some(_)) = (qkv_init.weight, config.scale) {
-            let by = query_factor(config);
+        if let (Init::Normal { std }, by @ ..1.0) = (qkv_init.weight, query_factor(config)) {
             qkv_init.weight = Init::NormalRows { std, rows: d_heads, by };
         }
         builder.scope("attn", |b| {

@@ -109,6 +109,13 @@ pub enum WeightInit {
         /// Standard deviation.
         std: f32,
     },
+    /// The same, with queries smaller by `sqrt(d_head)`, which nothing divides scores by.
+    /// Raffel et al., "Exploring the Limits of Transfer Learning with a Unified Text-to-Text
+    /// Transformer", arXiv:1910.10683, section 2.1.
+    T5 {
+        /// Standard deviation.
+        std: f32,
+    },
     /// As `torch.nn.TransformerEncoderLayer` starts: Xavier-uniform for query, key and value (its
     /// biases and the output's are zero), uniform in `1 / sqrt(fan_in)` elsewhere.
     Torch,

@@ -30,7 +30,7 @@ pub(crate) struct Dense {
 /// How what goes up and what comes down starts.
 pub(crate) fn starts(config: &TransformerConfig, d_ff: usize) -> [LinearInit; 2] {
     match config.init {
-        WeightInit::Gpt2 { std } => {
+        WeightInit::Gpt2 { std } | WeightInit::T5 { std } => {
             let residual = std / (2.0 * config.n_layers as f32).sqrt();
             [LinearInit::normal(std), LinearInit::normal(residual)]
         }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use indicatif::TermLike;
@@ -61,6 +62,8 @@ fn row(step: u64) -> StepRow {
     StepRow {
         step,
         loss: 3.214_15,
+        accuracy: 0.25,
+        targets: 64,
         grad_norm: 1.0,
         lr: 1e-3,
         tokens: step * 64,
@@ -73,7 +76,7 @@ fn row(step: u64) -> StepRow {
 fn lines(written: &Written, first_step: u64, total_steps: u64) -> Progress {
     let every = Duration::from_secs(10);
     let view = View::Lines { to: Box::new(written.clone()), every, last: None };
-    Progress { view, first_step, total_steps, started: Instant::now(), bits_per_byte: None }
+    Progress { view, first_step, total_steps, started: Instant::now(), judged: None }
 }
 
 #[test]
@@ -97,7 +100,9 @@ fn lines_come_first_then_every_so_often_then_last() {
 fn a_line_says_all_that_is_known() {
     let written = Written::default();
     let mut progress = lines(&written, 0, 1200);
-    progress.judged(1.712);
+    let (loss, bits_per_byte) = (2.5, Some(1.712));
+    let (accuracy, targets, parts) = (0.25, 64, BTreeMap::new());
+    progress.judged(&Scores { loss, bits_per_byte, accuracy, targets, parts });
     let known = StepRow { share_of_peak: Some(0.814), memory_bytes: Some(612 << 20), ..row(400) };
     progress.update_at(&known, progress.started + Duration::from_secs(50));
     assert_eq!(

@@ -61,7 +61,7 @@ fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
             cycle: vec![LayerConfig { pattern, positions }],
             scale: Some(1.0),
             dropout: DropoutConfig { residual: dropout, attention: dropout, ffn: dropout },
-            init: WeightInit::Gpt2 { std },
+            init: WeightInit::T5 { std },
             ..TransformerConfig::base(n_layers, d_model, f.size("num_heads")?, f.size("d_ff")?)
         })
     };

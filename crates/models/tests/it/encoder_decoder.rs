@@ -214,7 +214,7 @@ fn one_batch_is_learned_by_heart() {
             step_by_sign(&mut model, lr, |model| {
                 let (grads, sum, n_targets) =
                     learn(model, |pair, tape| encode_some(pair, tape, &plain), &target, &labels);
-                Learned { loss: Loss { sum, n_targets }, grads }
+                Learned { loss: Loss { sum, n_targets, n_right: 0 }, grads }
             })
         };
         let first = step(0.01);

@@ -55,8 +55,11 @@ fn a_step_and_an_evaluation_are_objects_of_their_own() {
     assert_eq!(
         fs::read_to_string(&path).unwrap().lines().skip(1).collect::<Vec<_>>(),
         [
-            r#"{"step":2,"loss":2.0,"grad_norm":1.5,"lr":0.0003,"tokens":4096,"tokens_per_s":2.5}"#,
-            r#"{"step":2,"eval":{"loss":2.5,"bits_per_byte":1.25}}"#,
+            concat!(
+                r#"{"step":2,"loss":2.0,"accuracy":0.25,"targets":8,"grad_norm":1.5,"lr":0.0003,"#,
+                r#""tokens":4096,"tokens_per_s":2.5}"#,
+            ),
+            r#"{"step":2,"eval":{"loss":2.5,"bits_per_byte":1.25,"accuracy":0.25,"targets":8}}"#,
         ]
     );
 }

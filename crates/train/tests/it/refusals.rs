@@ -78,6 +78,10 @@ struct Poisoned {
 }
 
 impl Objective for Poisoned {
+    fn counts_text(&self) -> bool {
+        true
+    }
+
     fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
         NextToken::default().examples(batch, seed)
     }
