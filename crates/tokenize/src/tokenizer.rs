@@ -9,6 +9,7 @@ use tokenizers::AddedToken;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
+use crate::bytes::token_bytes;
 use crate::guard::attempt;
 use crate::plain::Plain;
 use crate::{DecodeStream, SpecialIds, TokenizeError, safe_cut};
@@ -83,6 +84,9 @@ impl Tokenizer {
     /// # Errors
     /// When the vocabulary cannot express the text; a byte-level one can express any.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        if let Some(ids) = self.plain.encode_fast(text) {
+            return Ok(ids);
+        }
         if !self.can_cut || text.len() <= PART_BYTES {
             return self.plain.encode(text);
         }
@@ -130,6 +134,16 @@ impl Tokenizer {
     pub fn specials(&self) -> Vec<u32> {
         let added = self.inner().get_added_vocabulary().get_added_tokens_decoder();
         added.iter().filter(|(_, token)| token.special).map(|(&id, _)| id).collect()
+    }
+
+    /// The bytes of text that each id stands for, special ones for none; `None` where that depends
+    /// on what is beside it.
+    pub fn byte_lengths(&self) -> Option<Vec<u32>> {
+        let length = |id| match self.token(id) {
+            Some(token) if !self.is_special(id) => token_bytes(&token).len() as u32,
+            _ => 0,
+        };
+        self.is_byte_level().then(|| (0..self.vocab_size as u32).map(length).collect())
     }
 
     /// Whether `id` is a special token, which decoding leaves out.
