@@ -4,5 +4,8 @@
 //! says why it goes.
 
 mod document;
+pub mod filter;
+pub mod personal;
+pub mod words;
 
 pub use document::Document;
