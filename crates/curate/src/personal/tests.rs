@@ -182,7 +182,6 @@ proptest! {
     fn a_wrong_digit_is_seen(digits in proptest::collection::vec(0_u8..10, 15)) {
         for (n, holds) in [
             (15, &checks::france as Holds),
-            (11, &checks::brazil),
             (11, &checks::germany),
             (9, &checks::netherlands),
         ] {
