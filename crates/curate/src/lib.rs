@@ -3,6 +3,11 @@
 //! A [`Document`] is a text with where it came from; every stage takes one and gives it back, or
 //! says why it goes.
 
+pub mod contamination;
+pub mod dedup;
 mod document;
+pub mod filter;
+pub mod personal;
+pub mod words;
 
 pub use document::Document;
