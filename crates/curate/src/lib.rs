@@ -4,5 +4,7 @@
 //! says why it goes.
 
 mod document;
+pub mod html;
+pub mod language;
 
 pub use document::Document;
