@@ -43,9 +43,10 @@ def asserted(source):
 
 
 def read_gold(tests):
-    """File -> (what must be there, what must not)."""
+    """File -> (what must be there, what must not), and whether readers' comments must be."""
     annotations = tests / "evaldata.json"
-    if annotations.exists():
+    comments = not annotations.exists()
+    if not comments:
         items = json.loads(annotations.read_text()).values()
         gold = {item["file"]: (item["with"], item["without"]) for item in items}
     else:
@@ -55,7 +56,7 @@ def read_gold(tests):
         path = next((tests / folder / name for folder in ("cache", "eval") if (tests / folder / name).exists()), None)
         if path:
             found[path] = sides
-    return found
+    return found, comments
 
 
 def normal(text):
@@ -73,14 +74,15 @@ def score(gold, texts):
     return {"precision": hit / max(hit + wrong, 1), "recall": hit / max(hit + missed, 1), "f1": f1}
 
 
-def ours(extract, paths, rounds):
+def ours(extract, paths, rounds, comments=False):
     lines = "\n".join(map(str, paths))
-    done = subprocess.run([extract, str(rounds)], input=lines, capture_output=True, text=True, check=True)
+    command = [extract, str(rounds)] + ["--comments"] * comments
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
     texts = {pathlib.Path(found["path"]): found["text"] for found in map(json.loads, done.stdout.splitlines())}
     return texts, float(done.stderr) if rounds else None
 
 
-def peers():
+def peers(comments=False):
     import logging
 
     from resiliparse.extract.html2text import extract_plain_text
@@ -91,12 +93,12 @@ def peers():
     logging.disable(logging.CRITICAL)
 
     def resiliparse(page):
-        return extract_plain_text(HTMLTree.parse(bytes_to_str(page, detect_encoding(page))), main_content=True)
+        return extract_plain_text(HTMLTree.parse(bytes_to_str(page, detect_encoding(page))), main_content=True, comments=comments)
 
     return {
         "resiliparse": resiliparse,
-        "trafilatura fast": lambda page: extract(page, fast=True, include_comments=False),
-        "trafilatura": lambda page: extract(page, include_comments=False),
+        "trafilatura fast": lambda page: extract(page, fast=True, include_comments=comments),
+        "trafilatura": lambda page: extract(page, include_comments=comments),
     }
 
 
@@ -111,14 +113,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--half", choices=["tune", "held"])
     args = parser.parse_args()
-    gold = {path: sides for path, sides in read_gold(args.tests).items() if args.half in (None, half_of(path))}
+    gold, comments = read_gold(args.tests)
+    gold = {path: sides for path, sides in gold.items() if args.half in (None, half_of(path))}
     pages = [path.read_bytes() for path in gold]
     result = {"pages": len(pages), "bytes": sum(map(len, pages)), "half": args.half}
-    texts, seconds = ours(args.extract, gold, args.rounds)
+    texts, seconds = ours(args.extract, gold, args.rounds, comments)
     result["ours"] = score(gold, texts)
     if seconds:
         result["ours"]["pages_per_s"] = len(pages) / seconds
-    for name, run in peers().items():
+    for name, run in peers(comments).items():
         best = float("inf")
         for _ in range(max(args.rounds if name != "trafilatura" else 1, 1)):
             texts, start = {}, time.perf_counter()

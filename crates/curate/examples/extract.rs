@@ -2,7 +2,7 @@
 //! with its text on standard output, and at last the seconds of the best of `ROUNDS` rounds, read
 //! from memory, on standard error.
 //!
-//! usage: extract [ROUNDS] [--markdown] < PATHS
+//! usage: extract [ROUNDS] [--markdown] [--comments] < PATHS
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
@@ -12,8 +12,12 @@ use curate::html::{Options, main_text};
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rounds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(0);
-    let markdown = arguments.iter().any(|a| a == "--markdown");
-    let options = Options { markdown, ..Options::default() };
+    let given = |flag| arguments.iter().any(|a| a == flag);
+    let options = Options {
+        markdown: given("--markdown"),
+        comments: given("--comments"),
+        ..Options::default()
+    };
     let paths = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>()?;
     let pages = paths.iter().map(std::fs::read).collect::<Result<Vec<_>, _>>()?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());

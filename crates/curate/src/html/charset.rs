@@ -1,8 +1,8 @@
 //! Which encoding a page is in, and its text.
 //!
-//! In the order of belief: a byte order mark; bytes that are UTF-8 where such bytes are no
-//! accident; what the HTTP header says, then the page's own `meta`, where the bytes agree
-//! (WHATWG, "HTML", 13.2.3.2); else what `chardetng` makes of the bytes.
+//! In the order of belief: a byte order mark; zeros where UTF-16 has them; bytes that are UTF-8,
+//! which is no accident; what the HTTP header says, then the page's own `meta`, where the bytes
+//! agree (WHATWG, "HTML", 13.2.3.2); else what `chardetng` makes of the bytes.
 
 use std::borrow::Cow;
 
@@ -26,16 +26,16 @@ pub(super) fn decode<'a>(
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return (encoding.decode_without_bom_handling(&bytes[mark..]).0, encoding);
     }
+    if let Some(encoding) = wide(bytes) {
+        return (encoding.decode_without_bom_handling(bytes).0, encoding);
+    }
     let declared = content_type.and_then(charset).or_else(|| prescan(bytes));
     if declared != Some(ISO_2022_JP)
         && let Ok(text) = std::str::from_utf8(bytes)
     {
-        return match wide(bytes) {
-            Some(encoding) => (encoding.decode_without_bom_handling(bytes).0, encoding),
-            None => (Cow::Borrowed(text), UTF_8),
-        };
+        return (Cow::Borrowed(text), UTF_8);
     }
-    let encoding = declared.or_else(|| wide(bytes)).unwrap_or(UTF_8);
+    let encoding = declared.unwrap_or(UTF_8);
     let (text, wrong) = encoding.decode_without_bom_handling(bytes);
     if !wrong {
         return (text, encoding);
@@ -92,7 +92,8 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     let sample = &bytes[..bytes.len().min(1024) & !1];
     let zeros = |odd| sample.iter().skip(odd).step_by(2).filter(|&&b| b == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
-    if sample.len() < 16 || even.max(odd) * 8 < sample.len() * 3 {
+    if sample.len() < 16 || even.max(odd) * 10 < sample.len() || even.min(odd) * 10 > even.max(odd)
+    {
         None
     } else {
         Some(if odd > even { UTF_16LE } else { UTF_16BE })

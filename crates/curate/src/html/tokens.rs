@@ -5,6 +5,8 @@
 
 use memchr::{memchr, memmem};
 
+use super::words::pack;
+
 /// A piece of a page.
 pub(super) enum Token<'a> {
     /// What stands between tags, entities still in it.
@@ -21,9 +23,9 @@ pub(super) struct Tokens<'a> {
     at: usize,
     /// Whether `at` is inside a tag.
     in_tag: bool,
-    /// Ends that are known not to come any more.
+    /// Ends that are known not to come any more: of a comment, of raw text by its packed name.
     no_comment_end: bool,
-    missing: Vec<&'static str>,
+    missing: Vec<u128>,
 }
 
 impl<'a> Tokens<'a> {
@@ -96,9 +98,9 @@ impl<'a> Tokens<'a> {
     }
 
     /// What is before `</name`, whose own tag is left too; without one, nothing is taken.
-    pub(super) fn raw(&mut self, name: &'static str) -> &'a str {
+    pub(super) fn raw(&mut self, name: &str) -> &'a str {
         self.leave_tag();
-        if self.missing.contains(&name) {
+        if self.missing.contains(&pack(name.as_bytes())) {
             return "";
         }
         let (start, mut from) = (self.at, self.at);
@@ -117,7 +119,7 @@ impl<'a> Tokens<'a> {
             }
             from = tag + 1;
         }
-        self.missing.push(name);
+        self.missing.push(pack(name.as_bytes()));
         ""
     }
 

@@ -5,12 +5,12 @@
 //! as if they were not there, and their text belongs to the one they stand in.
 
 use super::names::{
-    Attribute, Element, Kind, Marks, N_IDS, P, attribute, element, hides, mark, name, names, role,
+    Attribute, Element, Kind, Marks, N_IDS, P, attribute, element, hides, mark, names, role,
 };
 use super::tokens::{Token, Tokens};
 
 /// How deep elements may stand in one another.
-const MAX_DEPTH: usize = 400;
+const MAX_DEPTH: usize = 256;
 /// How many nodes a page may have: 24 bytes each.
 const MAX_NODES: usize = 1 << 20;
 
@@ -111,7 +111,7 @@ pub(super) fn parse(page: &str) -> Tree<'_> {
     while let Some(token) = tokens.next() {
         match token {
             Token::Text(text) => builder.text(text),
-            Token::Start { name } => builder.start(element(name), &mut tokens),
+            Token::Start { name } => builder.start(name, &mut tokens),
             Token::End { name } => builder.end(element(name)),
         }
     }
@@ -127,10 +127,11 @@ impl<'a> Builder<'a> {
         self.open.last().map_or(0, |open| open.node)
     }
 
-    fn start(&mut self, element: Element, tokens: &mut Tokens<'a>) {
+    fn start(&mut self, name: &'a str, tokens: &mut Tokens<'a>) {
+        let element = element(name);
         match element.kind {
             Kind::Raw => {
-                tokens.raw(name(element.id));
+                tokens.raw(name);
             }
             Kind::Title => {
                 let title = tokens.raw("title");
@@ -188,7 +189,7 @@ impl<'a> Builder<'a> {
             };
         if !kind.is_inline() {
             self.boundary();
-        } else if own {
+        } else if own || kind == Kind::Link {
             self.due_space();
         }
         let mut node = self.parent();
@@ -207,7 +208,7 @@ impl<'a> Builder<'a> {
             Kind::Pre => self.pre += 1,
             _ => {}
         }
-        self.counts[element.id as usize] += 1;
+        self.counts[element.id] += 1;
         self.open.push(Open { element, node, own, over: false });
     }
 
@@ -264,7 +265,7 @@ impl<'a> Builder<'a> {
             self.too_deep -= 1;
             return;
         }
-        if self.counts[element.id as usize] == 0 {
+        if self.counts[element.id] == 0 {
             return;
         }
         let stays = matches!(element.kind, Kind::Inline | Kind::Link | Kind::Code);
@@ -276,7 +277,7 @@ impl<'a> Builder<'a> {
                     return self.close_to(at);
                 }
                 open.over = true;
-                self.counts[element.id as usize] -= 1;
+                self.counts[element.id] -= 1;
                 if element.kind == Kind::Link {
                     self.link = 0;
                 }
@@ -313,7 +314,7 @@ impl<'a> Builder<'a> {
                 _ => {}
             }
             if !over {
-                self.counts[element.id as usize] -= 1;
+                self.counts[element.id] -= 1;
             }
         }
     }
@@ -323,6 +324,10 @@ impl<'a> Builder<'a> {
     }
 
     fn line_break(&mut self) {
+        if self.open.last().is_some_and(|open| matches!(open.element.kind, Kind::Heading(_))) {
+            self.space = true;
+            return;
+        }
         let text = &mut self.tree.text;
         // At most one empty line.
         if !self.fresh && self.dropped == 0 && !text.ends_with("\n\n") {
@@ -369,6 +374,8 @@ impl<'a> Builder<'a> {
 
     fn due_space(&mut self) {
         if self.space && !self.fresh && !self.tree.text.ends_with('\n') {
+            // It belongs to what comes now, not to an element that is over.
+            self.text_node();
             self.tree.text.push(' ');
         }
         self.space = false;

@@ -20,23 +20,38 @@ pub(super) struct Table<T: 'static, const N: usize> {
 }
 
 impl<T: Copy, const N: usize> Table<T, N> {
+    /// A table of words with one space between them, for each thing they stand for.
+    ///
     /// # Panics
-    /// At compile time, when a word cannot be packed or stands there twice.
+    /// At compile time, when a word cannot be packed, stands there twice, or they are too many.
     pub(super) const fn new(entries: &[(&str, T)], absent: T) -> Self {
-        assert!(N.is_power_of_two() && N >= 2 * entries.len());
-        let (mut slots, mut i) = ([(0, absent); N], 0);
+        let (mut table, mut left) = (Self { slots: [(0, absent); N] }, N / 2);
+        let mut i = 0;
         while i < entries.len() {
-            let key = pack(entries[i].0.as_bytes());
-            assert!(key != 0);
-            let mut at = Self::slot(key);
-            while slots[at].0 != 0 {
-                assert!(slots[at].0 != key, "a word stands there twice");
-                at = (at + 1) % N;
+            let (mut words, value) = (entries[i].0.as_bytes(), entries[i].1);
+            while !words.is_empty() {
+                let mut end = 0;
+                while end < words.len() && words[end] != b' ' {
+                    end += 1;
+                }
+                let (word, rest) = words.split_at(end);
+                assert!(left > 0 && pack(word) != 0);
+                table.insert(pack(word), value);
+                left -= 1;
+                words = if rest.is_empty() { rest } else { rest.split_at(1).1 };
             }
-            slots[at] = (key, entries[i].1);
             i += 1;
         }
-        Self { slots }
+        table
+    }
+
+    const fn insert(&mut self, key: u128, value: T) {
+        let mut at = Self::slot(key);
+        while self.slots[at].0 != 0 {
+            assert!(self.slots[at].0 != key, "a word stands there twice");
+            at = (at + 1) % N;
+        }
+        self.slots[at] = (key, value);
     }
 
     const fn slot(key: u128) -> usize {
@@ -44,12 +59,12 @@ impl<T: Copy, const N: usize> Table<T, N> {
         (mixed >> (64 - N.trailing_zeros())) as usize
     }
 
-    /// What a packed word stands for.
-    pub(super) fn get(&self, key: u128) -> Option<T> {
+    /// Where a packed word lies in the table, and what it stands for.
+    pub(super) const fn get(&self, key: u128) -> Option<(usize, T)> {
         let mut at = Self::slot(key);
         while self.slots[at].0 != 0 {
             if self.slots[at].0 == key {
-                return Some(self.slots[at].1);
+                return Some((at, self.slots[at].1));
             }
             at = (at + 1) % N;
         }
