@@ -10,7 +10,7 @@ use super::names::Kind;
 use super::tree::Tree;
 
 /// How many quotes and lists a line is indented by: a page must not grow with its depth.
-const MAX_INDENT: usize = 8;
+const MAX_INDENT: usize = 4;
 
 /// Writes what stays of a page.
 pub(super) fn render(tree: &Tree, content: &Content, options: Options) -> String {
@@ -263,8 +263,14 @@ impl Writer<'_> {
                 self.out.extend(["[", text, "](", href.trim(), ")"]);
             }
             _ if self.options.markdown && text.contains('\n') => {
-                let next = "\n".to_owned() + &self.prefix(0);
-                self.out.push_str(&text.replace('\n', &next));
+                let prefix = self.prefix(0);
+                for (n, line) in text.split('\n').enumerate() {
+                    if n > 0 {
+                        let empty = prefix.trim_end_matches(' ');
+                        self.out.extend(["\n", if line.is_empty() { empty } else { &prefix }]);
+                    }
+                    self.out.push_str(line);
+                }
             }
             _ => self.out.push_str(text),
         }

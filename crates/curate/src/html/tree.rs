@@ -141,8 +141,11 @@ impl<'a> Builder<'a> {
             }
             Kind::Document => {
                 while let Some((name, value)) = tokens.attribute() {
-                    if attribute(name) == Some(Attribute::Lang) && self.tree.language.is_empty() {
-                        self.tree.language = value;
+                    let tag = value.trim();
+                    // The longest in the registry has 28 bytes.
+                    let first = self.tree.language.is_empty() && tag.len() < 36;
+                    if first && attribute(name) == Some(Attribute::Lang) {
+                        self.tree.language = tag;
                     }
                 }
             }
