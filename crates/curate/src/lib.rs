@@ -9,5 +9,7 @@ mod document;
 pub mod filter;
 pub mod personal;
 pub mod words;
+pub mod html;
+pub mod language;
 
 pub use document::Document;
