@@ -4,5 +4,8 @@
 //! says why it goes.
 
 mod document;
+mod tally;
+pub mod warc;
 
 pub use document::Document;
+pub use tally::{Count, Tally};
