@@ -3,9 +3,12 @@
 //! A [`Document`] is a text with where it came from; every stage takes one and gives it back, or
 //! says why it goes.
 
+pub mod crawl;
 mod document;
+mod place;
 mod tally;
 pub mod warc;
 
 pub use document::Document;
+pub use place::Places;
 pub use tally::{Count, Tally};

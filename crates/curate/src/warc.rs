@@ -27,6 +27,8 @@ use std::ops::Range;
 pub use header::Headers;
 pub use http::{BodyDecoder, BodyLimits, BodyProblem, Http};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Tally;
 use header::{
     ArcLine, HEAD_MAX, LINE_MAX, arc_line, head_len, is_head, number, split_head, unfold,
@@ -58,7 +60,8 @@ impl Format {
 }
 
 /// What a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // The standard's own words.
 pub enum Kind {
     Warcinfo,
