@@ -11,5 +11,12 @@ pub mod personal;
 pub mod words;
 pub mod html;
 pub mod language;
+pub mod crawl;
+mod document;
+mod place;
+mod tally;
+pub mod warc;
 
 pub use document::Document;
+pub use place::Places;
+pub use tally::{Count, Tally};

@@ -1,0 +1,221 @@
+//! A crawl, slice by slice, into shards.
+//!
+//! ```text
+//! plan      inputs are cut into slices: a file, and a range of its bytes
+//! work      a slice is read, its pages go through the stages, its documents into a shard
+//! shard     JSONL or Parquet
+//! manifest  what came out of a slice, and why the rest did not; the report is their sum
+//! ```
+//!
+//! A slice is worked on alone, and its shard and then its manifest get their names when they are
+//! whole: a kill costs the slices in hand, and the next run goes on with the same bytes. Slice `i`
+//! belongs to rank `i % world`, so processes share a crawl without a word.
+
+mod error;
+mod manifest;
+mod plan;
+mod shard;
+#[cfg(test)]
+mod tests;
+mod work;
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+pub use error::CrawlError;
+pub use manifest::{Counts, Example, Manifest, Notes, Report};
+pub use plan::Slice;
+pub use shard::ShardFormat;
+pub use work::Page;
+
+use crate::Document;
+use crate::place::{Places, join};
+use crate::warc::{BodyLimits, Kind};
+use work::Worker;
+
+/// Why a document went, as it is counted.
+pub type Reason = &'static str;
+
+/// What a page becomes: a document with its text, and whatever else can be told from the page.
+/// Where it came from is filled in afterwards.
+pub type Extract<'a> = &'a (dyn Fn(&Page) -> Result<Document, Reason> + Sync);
+
+/// What is done to a document, what of that is counted, and whether it stays.
+pub type Judge<'a> = &'a (dyn Fn(&mut Document, &mut Notes) -> Result<(), Reason> + Sync);
+
+/// What is done to a page, in this order.
+#[derive(Clone)]
+pub struct Stages<'a> {
+    /// First of all.
+    pub extract: Extract<'a>,
+    /// One after the other: language, filters, personal data.
+    pub judge: Vec<Judge<'a>>,
+}
+
+/// A list of paths, as `CommonCrawl` has one for each crawl (`warc.paths.gz`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PathList {
+    /// The address of the list: a path a line; gzip or not.
+    pub list: String,
+    /// What the paths are below, such as `https://data.commoncrawl.org/`.
+    pub base: String,
+}
+
+/// What is read, and what it is written as.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CrawlConfig {
+    /// Files and folders.
+    pub inputs: Vec<String>,
+    /// Lists of files, each of which is one slice.
+    pub path_lists: Vec<PathList>,
+    /// How much of a gzip file is a slice, in bytes.
+    pub slice_bytes: u64,
+    /// Records that are looked at.
+    pub kinds: Vec<Kind>,
+    /// Answers of HTTP that are looked at.
+    pub statuses: Vec<u16>,
+    /// The largest record, in bytes.
+    pub record_max: usize,
+    /// How large a body may become.
+    pub body: BodyLimits,
+    /// What shards are.
+    pub format: ShardFormat,
+    /// How well they are compressed: 1 to 22, of Zstandard.
+    pub level: i32,
+}
+
+impl Default for CrawlConfig {
+    fn default() -> Self {
+        Self {
+            inputs: Vec::new(),
+            path_lists: Vec::new(),
+            slice_bytes: 256 << 20,
+            kinds: vec![Kind::Response, Kind::Conversion],
+            statuses: vec![200],
+            record_max: 64 << 20,
+            body: BodyLimits::default(),
+            format: ShardFormat::default(),
+            level: 3,
+        }
+    }
+}
+
+/// A crawl that can be worked on.
+pub struct Crawl<'a> {
+    places: &'a Places,
+    config: &'a CrawlConfig,
+    stages: Stages<'a>,
+    output: &'a str,
+    recipe: String,
+    slices: Vec<Slice>,
+}
+
+impl<'a> Crawl<'a> {
+    /// Lists the inputs and cuts them. `recipe` is all that decides what the stages do: together
+    /// with `config` it names what is written into the folder `output`.
+    ///
+    /// # Errors
+    /// [`CrawlError`], where the config or an input is not what it should be, or `output` has
+    /// something that is of other inputs.
+    pub fn new(
+        places: &'a Places,
+        config: &'a CrawlConfig,
+        stages: Stages<'a>,
+        recipe: &str,
+        output: &'a str,
+    ) -> Result<Self, CrawlError> {
+        let bad = |name, value: String, expected| Err(CrawlError::Config { name, value, expected });
+        if config.inputs.is_empty() && config.path_lists.is_empty() {
+            return bad("inputs", "empty".to_owned(), "files, folders or lists");
+        }
+        if config.slice_bytes < 1 << 10 {
+            return bad("slice_bytes", config.slice_bytes.to_string(), "1 KiB or more");
+        }
+        if !(1..=22).contains(&config.level) {
+            return bad("level", config.level.to_string(), "1 to 22");
+        }
+        let slices = plan::plan(places, config)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&serde_json::to_vec(config).unwrap_or_default());
+        hasher.update(recipe.as_bytes());
+        let recipe = hasher.finalize().to_hex().to_string();
+        let crawl = Self { places, config, stages, output, recipe, slices };
+        crawl.check_left_over()?;
+        Ok(crawl)
+    }
+
+    /// What there is to do.
+    pub fn slices(&self) -> &[Slice] {
+        &self.slices
+    }
+
+    /// Works on the slices of `rank` that are not finished, on all threads; `each` is called with
+    /// every one that is, and may end it.
+    ///
+    /// # Errors
+    /// The first [`CrawlError`]; other threads finish the slices they are at.
+    pub fn run(
+        &self,
+        rank: usize,
+        world: usize,
+        each: &(dyn Fn(usize, &Manifest) -> ControlFlow<()> + Sync),
+    ) -> Result<(), CrawlError> {
+        assert!(rank < world, "crawl: rank {rank} of {world}");
+        let Self { places, config, stages, output, recipe, .. } = self;
+        let worker = Worker { places, config, stages, output, recipe };
+        let mine = self.slices.iter().enumerate().skip(rank).step_by(world);
+        let mine: Vec<_> = mine.collect();
+        // One at a time, in their order: so a run that is cut off leaves no holes.
+        let result = mine.into_par_iter().with_max_len(1).try_for_each(|(i, slice)| {
+            let done = manifest::load(places, output, (i, slice), recipe).map_err(Some)?;
+            let manifest = match done {
+                Some(manifest) => manifest,
+                None => worker.run(i, slice).map_err(Some)?,
+            };
+            if each(i, &manifest).is_break() { Err(None) } else { Ok(()) }
+        });
+        match result {
+            Err(Some(error)) => Err(error),
+            Ok(()) | Err(None) => Ok(()),
+        }
+    }
+
+    /// The sum of all manifests.
+    ///
+    /// # Errors
+    /// [`CrawlError`], where one is missing or is none.
+    pub fn report(&self) -> Result<Report, CrawlError> {
+        let mut report = Report::default();
+        for (i, slice) in self.slices.iter().enumerate() {
+            let found = manifest::load(self.places, self.output, (i, slice), &self.recipe)?;
+            let Some(manifest) = found else {
+                let address = join(self.output, &format!("{}.json", manifest::name(i)));
+                return Err(CrawlError::Unfinished { address });
+            };
+            report.push(&manifest);
+        }
+        Ok(report)
+    }
+
+    /// Refuses a folder with manifests of slices that there are not.
+    fn check_left_over(&self) -> Result<(), CrawlError> {
+        let files = match self.places.list(self.output) {
+            Ok(files) => files,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => {
+                return Err(CrawlError::Read { address: self.output.to_owned(), source });
+            }
+        };
+        let n_slices = self.slices.len();
+        for (address, _) in files {
+            if manifest::number(&address).is_some_and(|i| i >= n_slices) {
+                return Err(CrawlError::LeftOver { address, n_slices });
+            }
+        }
+        Ok(())
+    }
+}

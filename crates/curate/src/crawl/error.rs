@@ -1,0 +1,58 @@
+//! Why a crawl could not be worked on.
+
+use std::io::{self, ErrorKind};
+
+use thiserror::Error;
+
+use super::Slice;
+
+/// Why a crawl could not be worked on. What was finished before stays, and the next try goes on
+/// there.
+#[derive(Debug, Error)]
+#[allow(missing_docs)] // The messages say it, and the fields are their facts.
+pub enum CrawlError {
+    #[error("failed to read `{address}`")]
+    Read { address: String, source: io::Error },
+    #[error("failed to write `{address}`")]
+    Write { address: String, source: io::Error },
+    #[error("there is no web archive in `{address}` ({n_others} other files)")]
+    NoArchives { address: String, n_others: usize },
+    #[error("`{address}` is no list of paths: {problem}")]
+    List { address: String, problem: String },
+    #[error("`{name}` is {value}, expected {expected}")]
+    Config { name: &'static str, value: String, expected: &'static str },
+    #[error("`{address}` is of another recipe")]
+    OtherRecipe { address: String },
+    #[error("`{address}` is of {found}, expected {expected}")]
+    OtherSlice { address: String, found: Slice, expected: Slice },
+    #[error("`{address}` is left over: there are {n_slices} slices")]
+    LeftOver { address: String, n_slices: usize },
+    #[error("`{address}` is no manifest: {problem}")]
+    Manifest { address: String, problem: String },
+    #[error("`{address}` is not there yet")]
+    Unfinished { address: String },
+}
+
+impl CrawlError {
+    /// What the user can do about it, where there is something.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Write { source, .. } => match source.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+                    "free some space: what is finished stays, and the same command goes on there"
+                }
+                _ => return None,
+            },
+            Self::NoArchives { .. } => {
+                "names of web archives have `.warc`, `.wet`, `.wat` or `.arc` in them"
+            }
+            Self::OtherRecipe { .. } => "give another folder, or the recipe that it was begun with",
+            Self::OtherSlice { .. } | Self::LeftOver { .. } => {
+                "the inputs have changed since the folder was begun: give another one"
+            }
+            Self::Manifest { .. } => "remove the file: its slice is worked on again",
+            Self::Unfinished { .. } => "run the ranks that are missing, with the same recipe",
+            _ => return None,
+        })
+    }
+}

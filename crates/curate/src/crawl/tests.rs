@@ -1,0 +1,294 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::RowAccessor;
+use tempfile::TempDir;
+
+use super::*;
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("written");
+    encoder.finish().expect("written")
+}
+
+fn record(kind: &str, url: &str, payload: &str) -> Vec<u8> {
+    let n = payload.len();
+    let head = format!(
+        "WARC/1.0\r\nWARC-Type: {kind}\r\nWARC-Target-URI: {url}\r\n\
+         WARC-Date: 2024-05-06T07:08:09Z\r\nContent-Length: {n}\r\n\r\n"
+    );
+    gzip(format!("{head}{payload}\r\n\r\n").as_bytes())
+}
+
+/// A folder of archives: answers good and bad, requests, texts, something damaged.
+fn inputs() -> TempDir {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut file = Vec::new();
+    for i in 0..60 {
+        let url = format!("http://example.org/{i}");
+        let status = if i % 10 == 3 { "404 Not Found" } else { "200 OK" };
+        let word = ["a", "much longer ", "bad"][i % 3];
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Type: text/html\r\n\r\n");
+        file.extend(record("request", &url, "GET / HTTP/1.1\r\n\r\n"));
+        file.extend(record("response", &url, &format!("{answer}<p>{i} {}", word.repeat(i))));
+    }
+    fs::write(dir.path().join("a.warc.gz"), &file).expect("written");
+    fs::create_dir(dir.path().join("b")).expect("made");
+    let mut wet = record("conversion", "http://example.org/text", "some text");
+    wet.extend(record("response", "dns:example.org", "192.0.2.1"));
+    wet.extend(b"garbage");
+    wet.extend(record("conversion", "http://example.org/empty", ""));
+    fs::write(dir.path().join("b/c.warc.wet.gz"), &wet).expect("written");
+    fs::write(dir.path().join("b/readme.txt"), "no archive").expect("written");
+    dir
+}
+
+fn extract(page: &Page) -> Result<Document, Reason> {
+    let text = String::from_utf8_lossy(page.body).trim_start_matches("<p>").to_owned();
+    assert!(page.kind == Kind::Conversion || page.media_type == Some("text/html"));
+    Ok(Document { text, language: "en".to_owned(), language_score: 0.75, ..Document::default() })
+}
+
+fn judge(document: &mut Document, notes: &mut Notes) -> Result<(), Reason> {
+    *notes.entry("seen".to_owned()).or_default() += 1;
+    if document.text.contains("bad") { Err("a bad word") } else { Ok(()) }
+}
+
+fn stages() -> Stages<'static> {
+    Stages { extract: &extract, judge: vec![&judge] }
+}
+
+fn config(inputs: &Path) -> CrawlConfig {
+    let inputs = vec![inputs.to_str().expect("UTF-8").to_owned()];
+    CrawlConfig { inputs, slice_bytes: 2048, ..CrawlConfig::default() }
+}
+
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(dir).expect("there").map(|entry| entry.expect("there").path());
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    entries.map(|path| (name(&path), fs::read(&path).expect("read"))).collect()
+}
+
+fn go_on(_: usize, _: &Manifest) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Runs all ranks into a new folder.
+fn crawl(config: &CrawlConfig, world: usize) -> (TempDir, Report) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = dir.path().to_str().expect("UTF-8");
+    let places = Places::default();
+    let crawl = Crawl::new(&places, config, stages(), "recipe", output).expect("a crawl");
+    for rank in (0..world).rev() {
+        crawl.run(rank, world, &go_on).expect("runs");
+        assert_eq!(crawl.report().is_ok(), rank == 0 || crawl.slices().len() < world);
+    }
+    let report = crawl.report().expect("all there");
+    (dir, report)
+}
+
+#[test]
+fn ranks_write_what_one_process_writes() {
+    let inputs = inputs();
+    for format in [ShardFormat::JsonlZst, ShardFormat::Parquet] {
+        let config = CrawlConfig { format, ..config(inputs.path()) };
+        let (whole, report) = crawl(&config, 1);
+        assert!(report.slices > 4, "{}", report.slices);
+        for world in [2, 3, 5] {
+            let (shared, sum) = crawl(&config, world);
+            assert_eq!(files(whole.path()), files(shared.path()), "{world} ranks");
+            assert_eq!(sum, report);
+        }
+    }
+}
+
+#[test]
+fn counts_add_up_and_do_not_depend_on_the_cuts() {
+    let inputs = inputs();
+    let (_, report) = crawl(&config(inputs.path()), 1);
+    let Counts { records, documents, gone, skipped, .. } = &report.counts;
+    assert_eq!(*records, documents + gone.total());
+    assert_eq!((*records, *documents), (63, 37));
+    let reasons: Vec<_> = gone.iter().map(|(reason, count)| (reason, count.n)).collect();
+    let expected =
+        [("a bad word", 18), ("no text", 1), ("not an answer of HTTP", 1), ("status", 6)];
+    assert_eq!(reasons, expected);
+    assert_eq!(skipped.n("garbage between records"), 1);
+    assert_eq!(report.counts.notes.get("seen"), Some(&(37 + 18)));
+    assert_eq!(report.counts.text_sizes.iter().sum::<u64>(), 37);
+    assert_eq!(report.counts.language_scores[7], 37);
+    let example = &report.examples["garbage between records"][0];
+    assert!(example.source.ends_with("b/c.warc.wet.gz") && example.offset > 0);
+    for slice_bytes in [1 << 10, 5000, 1 << 30] {
+        let other = CrawlConfig { slice_bytes, ..config(inputs.path()) };
+        let (_, other) = crawl(&other, 1);
+        assert_eq!((&other.counts, &other.examples), (&report.counts, &report.examples));
+    }
+}
+
+#[test]
+fn documents_are_the_same_in_both_formats() {
+    let inputs = inputs();
+    let config = CrawlConfig { slice_bytes: 1 << 30, ..config(inputs.path()) };
+    let (jsonl, _) = crawl(&config, 1);
+    let text = fs::read(jsonl.path().join("part-000000.jsonl.zst")).expect("there");
+    let text = zstd::decode_all(&text[..]).expect("decodes");
+    let text = String::from_utf8(text).expect("UTF-8");
+    let documents: Vec<Document> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let (parquet, _) = crawl(&CrawlConfig { format: ShardFormat::Parquet, ..config }, 1);
+    let file = fs::File::open(parquet.path().join("part-000000.parquet")).expect("there");
+    let reader = SerializedFileReader::new(file).expect("opens");
+    let mut n_rows = 0;
+    for (row, document) in reader.get_row_iter(None).expect("rows").zip(&documents) {
+        let row = row.expect("a row");
+        let text = |i| row.get_string(i).expect("a text").clone();
+        let found = Document {
+            text: text(0),
+            source: text(1),
+            offset: row.get_long(2).expect("a number") as u64,
+            url: text(3),
+            date: text(4),
+            language: text(5),
+            language_score: row.get_float(6).expect("a number"),
+        };
+        assert_eq!(found, *document);
+        n_rows += 1;
+    }
+    assert_eq!((n_rows, documents.len()), (36, 36));
+    assert_eq!(documents[1].url, "http://example.org/1");
+    assert_eq!(documents[1].date, "2024-05-06T07:08:09Z");
+    assert!(documents[1].source.ends_with("a.warc.gz") && documents[1].offset > 0);
+}
+
+#[test]
+fn an_interrupted_run_goes_on_with_the_same_bytes() {
+    let inputs = inputs();
+    let config = config(inputs.path());
+    let (whole, _) = crawl(&config, 1);
+    let expected = files(whole.path());
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = dir.path().to_str().expect("UTF-8");
+    let places = Places::default();
+    let crawl = Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
+    let n_done = AtomicUsize::new(0);
+    let stop = |_: usize, _: &Manifest| match n_done.fetch_add(1, Ordering::Relaxed) {
+        0..2 => ControlFlow::Continue(()),
+        _ => ControlFlow::Break(()),
+    };
+    crawl.run(0, 1, &stop).expect("runs");
+    let n_files = files(dir.path()).len();
+    assert!(n_files < expected.len() && crawl.report().is_err());
+    // What a kill leaves: a part of a shard, a shard without its manifest, a manifest without.
+    fs::write(dir.path().join(".part-000003.jsonl.zst.partial"), "half").expect("written");
+    for name in ["part-000001.json", "part-000002.jsonl.zst"] {
+        let _ = fs::remove_file(dir.path().join(name));
+    }
+    crawl.run(0, 1, &go_on).expect("runs");
+    assert_eq!(files(dir.path()), expected);
+    // Nothing is done twice.
+    let before = fs::metadata(dir.path().join("part-000000.json")).expect("there").modified();
+    crawl.run(0, 1, &go_on).expect("runs");
+    let after = fs::metadata(dir.path().join("part-000000.json")).expect("there").modified();
+    assert_eq!(before.expect("a time"), after.expect("a time"));
+}
+
+#[test]
+fn a_folder_of_something_else_is_refused() {
+    let inputs = inputs();
+    let config = config(inputs.path());
+    let (dir, _) = crawl(&config, 1);
+    let output = dir.path().to_str().expect("UTF-8");
+    let places = Places::default();
+    let error = |config: &CrawlConfig, recipe: &str| {
+        let crawl = Crawl::new(&places, config, stages(), recipe, output);
+        match crawl.and_then(|crawl| crawl.run(0, 1, &go_on)) {
+            Ok(()) => String::new(),
+            Err(error) => format!("{error}; hint: {}", error.hint().unwrap_or_default()),
+        }
+    };
+    assert_eq!(error(&config, "recipe"), "");
+    assert!(error(&config, "other").contains("is of another recipe; hint: give another folder"));
+    let other = CrawlConfig { record_max: 1000, ..config.clone() };
+    assert!(error(&other, "recipe").contains("is of another recipe"));
+    let other = CrawlConfig { slice_bytes: 1 << 30, ..config.clone() };
+    assert!(error(&other, "recipe").contains("is left over: there are 2 slices"));
+    fs::write(inputs.path().join("0.warc"), "").expect("written");
+    assert!(error(&config, "recipe").contains("the inputs have changed"));
+    fs::remove_file(inputs.path().join("0.warc")).expect("removed");
+    fs::write(dir.path().join("part-000000.json"), "{\"recipe\": ").expect("written");
+    assert!(error(&config, "recipe").contains("is no manifest"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_named_and_nothing_is_half_written() {
+    let inputs = inputs();
+    let config = config(inputs.path());
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = dir.path().to_str().expect("UTF-8");
+    let partial = dir.path().join(".part-000001.jsonl.zst.partial");
+    std::os::unix::fs::symlink("/dev/full", partial).expect("made");
+    let places = Places::default();
+    let crawl = Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
+    let error = crawl.run(0, 1, &go_on).expect_err("there is no room");
+    assert!(error.to_string().starts_with("failed to write `"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("free some space")));
+    assert!(files(dir.path()).keys().all(|name| !name.contains("000001")));
+    crawl.run(0, 1, &go_on).expect("there is room again");
+    assert_eq!(files(dir.path()), files(self::crawl(&config, 1).0.path()));
+}
+
+#[test]
+fn lists_of_paths_are_read_below_their_base() {
+    let inputs = inputs();
+    let list = inputs.path().join("warc.paths.gz");
+    let base = inputs.path().to_str().expect("UTF-8").to_owned();
+    let places = Places::default();
+    let crawl = |lines: &str| {
+        fs::write(&list, gzip(lines.as_bytes())).expect("written");
+        let list = list.to_str().expect("UTF-8").to_owned();
+        let path_lists = vec![PathList { list, base: base.clone() }];
+        let config = CrawlConfig { path_lists, ..CrawlConfig::default() };
+        plan::plan(&places, &config).map_err(|error| error.to_string())
+    };
+    let slices = crawl("b/c.warc.wet.gz\n\na.warc.gz\n").expect("a list");
+    let sources: Vec<_> = slices.iter().map(|slice| slice.source.clone()).collect();
+    assert_eq!(sources, [format!("{base}/b/c.warc.wet.gz"), format!("{base}/a.warc.gz")]);
+    assert!(crawl("a\n../b").is_err_and(|error| error.ends_with("`../b` leaves its base")));
+    assert!(crawl("a\nb\0c").is_err_and(|error| error.ends_with("line 2 is none")));
+    assert!(crawl(&"a".repeat(5000)).is_err_and(|error| error.ends_with("line 1 is none")));
+}
+
+#[test]
+fn configs_are_read_and_checked() {
+    let text = "inputs = [\"a\"]\nkinds = [\"response\"]\nformat = \"parquet\"\nbody.ratio_max = 9";
+    let config: CrawlConfig = toml::from_str(text).expect("a config");
+    assert_eq!((config.format, config.body.ratio_max), (ShardFormat::Parquet, 9));
+    let again = toml::to_string(&config).expect("TOML");
+    assert_eq!(toml::from_str::<CrawlConfig>(&again).expect("a config"), config);
+    assert!(toml::from_str::<CrawlConfig>("input = []").is_err());
+    let places = Places::default();
+    let error = |config: CrawlConfig| {
+        let crawl = Crawl::new(&places, &config, stages(), "", "/nowhere");
+        crawl.err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert!(error(CrawlConfig::default()).starts_with("`inputs` is empty"));
+    let inputs = vec!["/nowhere/a.warc".to_owned()];
+    assert_eq!(
+        error(CrawlConfig { inputs: inputs.clone(), ..CrawlConfig::default() }),
+        "failed to read `/nowhere/a.warc`"
+    );
+    let config = CrawlConfig { inputs, level: 0, ..CrawlConfig::default() };
+    assert_eq!(error(config), "`level` is 0, expected 1 to 22");
+    let empty = tempfile::tempdir().expect("a folder");
+    let config = self::config(empty.path());
+    assert!(error(config).contains("there is no web archive in"));
+}

@@ -1,0 +1,154 @@
+//! One slice: from its records to a shard and its manifest.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, Write};
+
+use super::manifest::{self, Counts, Manifest};
+use super::shard::Shard;
+use super::{CrawlConfig, CrawlError, Reason, Slice, Stages};
+use crate::Document;
+use crate::place::{Draft, Places, join};
+use crate::warc::{BodyDecoder, BodyProblem, Kind, Options, Reader, Record};
+
+/// A page, as a stage gets it.
+#[derive(Clone, Copy, Debug)]
+pub struct Page<'a> {
+    /// What its record is: of a `conversion`, the body is text.
+    pub kind: Kind,
+    /// Its address; empty where there is none.
+    pub url: &'a str,
+    /// What the server said its media type is, with the parameters.
+    pub media_type: Option<&'a str>,
+    /// Its body, without what was done to send it.
+    pub body: &'a [u8],
+}
+
+/// What a slice is worked on with.
+pub(super) struct Worker<'a> {
+    pub places: &'a Places,
+    pub config: &'a CrawlConfig,
+    pub stages: &'a Stages<'a>,
+    pub output: &'a str,
+    pub recipe: &'a str,
+}
+
+impl Worker<'_> {
+    /// Works on slice `i`, and writes its shard and then its manifest.
+    pub fn run(&self, i: usize, slice: &Slice) -> Result<Manifest, CrawlError> {
+        let format = self.config.format;
+        let shard_name = format!("{}.{}", manifest::name(i), format.ending());
+        let address = join(self.output, &shard_name);
+        let write = |source| CrawlError::Write { address: address.clone(), source };
+        let draft = self.places.begin(&address).map_err(write)?;
+        let out = Hashed { out: BufWriter::new(draft), hasher: blake3::Hasher::new(), n_bytes: 0 };
+        let mut shard = Shard::new(format, self.config.level, out).map_err(write)?;
+        let mut counts = Counts::default();
+        self.read(slice, &mut counts, |document| shard.push(document).map_err(write))?;
+        let Hashed { out, hasher, n_bytes } = shard.finish().map_err(write)?;
+        let draft = out.into_inner().map_err(|error| write(error.into_error()))?;
+        draft.finish().map_err(write)?;
+        let manifest = Manifest {
+            recipe: self.recipe.to_owned(),
+            slice: slice.clone(),
+            shard: shard_name,
+            shard_bytes: n_bytes,
+            shard_hash: hasher.finalize().to_hex().to_string(),
+            counts,
+        };
+        let address = join(self.output, &format!("{}.json", manifest::name(i)));
+        let write = |source| CrawlError::Write { address: address.clone(), source };
+        let mut draft = self.places.begin(&address).map_err(write)?;
+        write_json(&mut draft, &manifest).and_then(|()| draft.finish()).map_err(write)?;
+        Ok(manifest)
+    }
+
+    fn read(
+        &self,
+        slice: &Slice,
+        counts: &mut Counts,
+        mut push: impl FnMut(Document) -> Result<(), CrawlError>,
+    ) -> Result<(), CrawlError> {
+        let read = |source| CrawlError::Read { address: slice.source.clone(), source };
+        let options = Options {
+            range: slice.start..slice.end,
+            kinds: &self.config.kinds,
+            record_max: self.config.record_max,
+        };
+        let source = self.places.open(&slice.source, slice.start).map_err(read)?;
+        let mut reader = Reader::new(source, options).map_err(read)?;
+        let mut decoder = BodyDecoder::new(self.config.body);
+        while let Some(record) = reader.next().map_err(read)? {
+            counts.records += 1;
+            counts.record_bytes += record.payload.len() as u64;
+            match self.document(slice, &record, &mut decoder, counts) {
+                Ok(document) => {
+                    counts.push(&document);
+                    push(document)?;
+                }
+                Err(reason) => counts.gone.add(reason, record.offset),
+            }
+        }
+        counts.skipped = reader.tally().clone();
+        Ok(())
+    }
+
+    /// What stages make of a record.
+    fn document(
+        &self,
+        slice: &Slice,
+        record: &Record,
+        decoder: &mut BodyDecoder,
+        counts: &mut Counts,
+    ) -> Result<Document, Reason> {
+        let (url, mut media_type) = (record.uri(), record.media_type());
+        let body = match record.http() {
+            Some(http) => {
+                if !self.config.statuses.contains(&http.status) {
+                    return Err("status");
+                }
+                media_type = http.media_type();
+                decoder.decode(&http).map_err(BodyProblem::name)?
+            }
+            None if record.kind == Kind::Response => return Err("not an answer of HTTP"),
+            None => record.payload,
+        };
+        let media_type = media_type.as_deref();
+        let page = Page { kind: record.kind, url: &url, media_type, body };
+        let mut document = (self.stages.extract)(&page)?;
+        if document.text.is_empty() {
+            return Err("no text");
+        }
+        (document.source, document.offset) = (slice.source.clone(), record.offset);
+        (document.url, document.date) = (url.clone().into_owned(), Cow::into_owned(record.date()));
+        for stage in &self.stages.judge {
+            stage(&mut document, &mut counts.notes)?;
+        }
+        Ok(document)
+    }
+}
+
+fn write_json(draft: &mut Draft, manifest: &Manifest) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(manifest)?;
+    text.push(b'\n');
+    draft.write_all(&text)
+}
+
+/// Hashes and counts what is written.
+struct Hashed<W> {
+    out: W,
+    hasher: blake3::Hasher,
+    n_bytes: u64,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.out.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        self.n_bytes += n as u64;
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
