@@ -4,18 +4,17 @@
 //! says why it goes.
 
 pub mod contamination;
+pub mod crawl;
 pub mod dedup;
 mod document;
 pub mod filter;
-pub mod personal;
-pub mod words;
 pub mod html;
 pub mod language;
-pub mod crawl;
-mod document;
+pub mod personal;
 mod place;
 mod tally;
 pub mod warc;
+pub mod words;
 
 pub use document::Document;
 pub use place::Places;

@@ -153,6 +153,20 @@ pub enum DataError {
         /// Why.
         problem: AudioProblem,
     },
+    /// Cursors of another mixture.
+    #[error("there are cursors for {found} sources, and {expected} sources")]
+    Cursors {
+        /// How many there are.
+        found: usize,
+        /// How many there should be.
+        expected: usize,
+    },
+    /// Every source was read as often as it may be.
+    #[error("every source was read as often as it may be, after {n_windows} windows")]
+    UsedUp {
+        /// Windows that were read.
+        n_windows: u64,
+    },
     /// A cursor of another store or another window size.
     #[error("cursor at window {window}, but an epoch has {n_windows} windows")]
     Cursor {
@@ -219,7 +233,10 @@ impl DataError {
                 }
                 "add text: this is too little to learn from"
             }
-            Self::Cursor { .. } => "the checkpoint belongs to other data or another `seq_len`",
+            Self::UsedUp { .. } => "raise `max_epochs` of a source, or ask for fewer `train.steps`",
+            Self::Cursor { .. } | Self::Cursors { .. } => {
+                "the checkpoint belongs to other data or another `seq_len`"
+            }
             Self::CompressedParquet { .. } => "save it as a file, decompressed",
             Self::Audio { problem, .. } => problem.hint(),
             Self::Tokenize(error) => return error.hint(),

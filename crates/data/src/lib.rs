@@ -5,7 +5,7 @@
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
 //! - [`marks`]: where words, phrases and sentences begin, a byte a token.
-//! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
+//! - [`Batches`]: batches of one store or a [`Mixture`] of several, in an order that depends on seed and epoch alone, from any [`Cursors`];
 //!   [`EvalBatches`]: every token once, in order.
 //! - [`read_sound`]: the samples of an audio file; [`LogMel`]: their spectrum.
 //!
@@ -31,4 +31,7 @@ pub use error::DataError;
 pub use marks::Marker;
 pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
 pub use store::{Store, StoreMeta, StoreWriter};
-pub use windows::{Batch, BatchConfig, Batches, Cursor, EvalBatches, IGNORED, Mode};
+pub use windows::{
+    Batch, BatchConfig, Batches, Cursor, Cursors, EvalBatches, IGNORED, Ingredient, Mixture, Mode,
+    Shares,
+};

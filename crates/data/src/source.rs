@@ -37,6 +37,8 @@ pub enum Source {
     },
     /// Text on standard input, which can be read once: see [`spool`].
     Stdin,
+    /// One after the other.
+    Chain(Vec<Source>),
 }
 
 /// How files are read.
@@ -94,6 +96,11 @@ impl Source {
                 (corpus.to_string(), stream)
             }
             Self::Paths { paths, options } => (describe(paths), from_paths(paths, options)?),
+            Self::Chain(sources) => {
+                let opened: Result<Vec<_>, _> = sources.iter().map(Self::open).collect();
+                let stream: Stream = Box::new(opened?.into_iter().flatten());
+                ("the sources".to_owned(), stream)
+            }
             Self::Stdin => {
                 let bytes = Bytes::new(io::stdin(), "standard input")?;
                 (bytes.file.clone(), from_bytes(bytes, Format::Text, &ReadOptions::default()))
@@ -107,7 +114,14 @@ impl Source {
     /// # Errors
     /// As [`Source::open`].
     pub fn files(&self) -> Result<Vec<PathBuf>, DataError> {
-        let Self::Paths { paths, options } = self else { return Ok(vec![]) };
+        let (paths, options) = match self {
+            Self::Paths { paths, options } => (paths, options),
+            Self::Chain(sources) => {
+                let files: Result<Vec<_>, _> = sources.iter().map(Self::files).collect();
+                return Ok(files?.concat());
+            }
+            Self::Embedded(_) | Self::Stdin => return Ok(vec![]),
+        };
         let entries = list::list(paths, options.format)?.entries;
         Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
@@ -118,8 +132,11 @@ impl Source {
     /// # Errors
     /// As [`Source::open`].
     pub fn n_skipped(&self) -> Result<usize, DataError> {
-        let Self::Paths { paths, options } = self else { return Ok(0) };
-        Ok(list::list(paths, options.format)?.n_skipped)
+        match self {
+            Self::Paths { paths, options } => Ok(list::list(paths, options.format)?.n_skipped),
+            Self::Chain(sources) => sources.iter().map(Self::n_skipped).sum(),
+            Self::Embedded(_) | Self::Stdin => Ok(0),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //! a stream that fills no window: it is judged by, and not trained on.
 
 mod batch;
+mod mixture;
 mod packing;
 mod stream;
 
@@ -22,11 +23,14 @@ use serde::{Deserialize, Serialize};
 use crate::permutation::Permutation;
 use crate::{DataError, Store};
 pub use batch::{Batch, IGNORED};
+pub use mixture::{Ingredient, Mixture, Shares};
 use packing::Plan;
 use stream::Stream;
 
 /// The epoch's place in a sample id: below it, 2^40 windows an epoch.
 const EPOCH_SHIFT: u32 = 40;
+/// The store's: below it, 2^16 epochs.
+const PLACE_SHIFT: u32 = 56;
 
 /// How windows are cut from documents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,24 +113,41 @@ impl Windows {
     }
 }
 
-/// Shuffled batches without end: epochs follow one another, also inside a batch.
+/// Where every store of a mixture stands, in their order; nothing is the beginning.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursors(pub Vec<Cursor>);
+
+impl From<Cursor> for Cursors {
+    fn from(cursor: Cursor) -> Self {
+        Self(vec![cursor])
+    }
+}
+
+/// The shuffled windows of one store, epoch after epoch.
 #[derive(Debug)]
-pub struct Batches {
+struct Reader {
     store: Arc<Store>,
     config: BatchConfig,
     windows: Windows,
     order: Permutation,
     cursor: Cursor,
+    /// Windows that may be read in all.
+    most: u64,
+    /// Its place in a mixture.
+    place: u64,
 }
 
-impl Batches {
-    /// Batches from `cursor` on: those that a stream from the beginning would give from there.
-    ///
-    /// # Errors
-    /// When the store has too few tokens for a window, a size is 0, or the cursor is not inside an
-    /// epoch.
-    pub fn new(store: Arc<Store>, config: BatchConfig, cursor: Cursor) -> Result<Self, DataError> {
+impl Reader {
+    fn new(
+        ingredient: &Ingredient,
+        config: BatchConfig,
+        (place, cursor): (u64, Cursor),
+    ) -> Result<Self, DataError> {
+        let store = Arc::clone(&ingredient.store);
         check(&store, config.batch, config.seq_len)?;
+        // Another order for each store, and that of the seed for the first.
+        let config = BatchConfig { seed: config.seed.wrapping_add(place << 32), ..config };
         let windows = match config.mode {
             Mode::Stream => Windows::Stream(Stream::whole(&store, config.text_len()?)?),
             Mode::Documents => packed(&store, &config, cursor.epoch)?,
@@ -136,45 +157,99 @@ impl Batches {
             return Err(DataError::Cursor { window: cursor.window, n_windows });
         }
         let order = Permutation::new(n_windows, config.seed, cursor.epoch);
-        Ok(Self { store, config, windows, order, cursor })
+        let most = ingredient.max_epochs.map_or(u64::MAX, |n| (n * n_windows as f64) as u64);
+        Ok(Self { store, config, windows, order, cursor, most, place })
+    }
+
+    /// Windows read so far.
+    fn n_read(&self) -> u64 {
+        self.cursor
+            .epoch
+            .saturating_mul(self.windows.n_windows())
+            .saturating_add(self.cursor.window)
+    }
+
+    fn append_next(&mut self, batch: &mut Batch) -> Result<(), DataError> {
+        let Cursor { epoch, window } = self.cursor;
+        let sample_id = self.place << PLACE_SHIFT | epoch << EPOCH_SHIFT | window;
+        self.windows.append(&self.store, self.order.at(window), sample_id, batch)?;
+        self.cursor.window += 1;
+        let n_windows = self.windows.n_windows();
+        if self.cursor.window == n_windows {
+            self.cursor = Cursor { epoch: epoch + 1, window: 0 };
+            if self.config.mode == Mode::Documents {
+                self.windows = packed(&self.store, &self.config, self.cursor.epoch)?;
+            }
+            self.order = Permutation::new(n_windows, self.config.seed, self.cursor.epoch);
+        }
+        Ok(())
+    }
+}
+
+/// Shuffled batches without end, of one store or several: epochs follow one another, also inside a
+/// batch.
+#[derive(Debug)]
+pub struct Batches {
+    readers: Vec<Reader>,
+    mixture: Mixture,
+    config: BatchConfig,
+}
+
+impl Batches {
+    /// Batches from `cursors` on: those that a stream from the beginning would give from there.
+    ///
+    /// # Errors
+    /// When a store has too few tokens for a window, a size is 0, a share is none, or a cursor is
+    /// not inside an epoch.
+    pub fn new(
+        mixture: impl Into<Mixture>,
+        config: BatchConfig,
+        cursors: impl Into<Cursors>,
+    ) -> Result<Self, DataError> {
+        let (mixture, Cursors(mut cursors)) = (mixture.into(), cursors.into());
+        mixture.check()?;
+        let n = mixture.ingredients.len();
+        if cursors.is_empty() {
+            cursors.resize(n, Cursor::default());
+        }
+        if cursors.len() != n {
+            return Err(DataError::Cursors { found: cursors.len(), expected: n });
+        }
+        let readers = mixture.ingredients.iter().zip((0..).zip(cursors));
+        let readers = readers.map(|(ingredient, place)| Reader::new(ingredient, config, place));
+        Ok(Self { readers: readers.collect::<Result<_, _>>()?, mixture, config })
     }
 
     /// The next `batch` windows.
     ///
     /// # Errors
-    /// When the store turns out to be damaged.
+    /// When a store turns out to be damaged, or all that is wanted was read as often as it may be.
     pub fn next_batch(&mut self) -> Result<Batch, DataError> {
-        let BatchConfig { batch: n_rows, seq_len, mode, .. } = self.config;
-        let mut batch = Batch::with_capacity(&self.store, n_rows, seq_len, mode);
+        let BatchConfig { batch: n_rows, seq_len, mode, seed, .. } = self.config;
+        let mut batch = Batch::with_capacity(&self.readers[0].store, n_rows, seq_len, mode);
         for _ in 0..n_rows {
-            let Cursor { epoch, window } = self.cursor;
-            let sample_id = epoch << EPOCH_SHIFT | window;
-            self.windows.append(&self.store, self.order.at(window), sample_id, &mut batch)?;
-            self.advance()?;
+            let n: u64 = self.readers.iter().map(Reader::n_read).sum();
+            let is_left = |i: usize| self.readers[i].n_read() < self.readers[i].most;
+            let chosen = self.mixture.choose((n, n / n_rows as u64), seed, is_left);
+            let chosen = chosen.ok_or(DataError::UsedUp { n_windows: n })?;
+            self.readers[chosen].append_next(&mut batch)?;
         }
         Ok(batch)
     }
 
     /// Where the next batch begins.
-    pub fn cursor(&self) -> Cursor {
-        self.cursor
+    pub fn cursors(&self) -> Cursors {
+        Cursors(self.readers.iter().map(|reader| reader.cursor).collect())
     }
 
-    /// Windows an epoch; the same in every epoch.
-    pub fn n_windows(&self) -> u64 {
-        self.windows.n_windows()
+    /// Windows an epoch of each store; the same in every epoch.
+    pub fn n_windows(&self) -> Vec<u64> {
+        self.readers.iter().map(|reader| reader.windows.n_windows()).collect()
     }
 
-    fn advance(&mut self) -> Result<(), DataError> {
-        self.cursor.window += 1;
-        if self.cursor.window == self.n_windows() {
-            self.cursor = Cursor { epoch: self.cursor.epoch + 1, window: 0 };
-            if self.config.mode == Mode::Documents {
-                self.windows = packed(&self.store, &self.config, self.cursor.epoch)?;
-            }
-            self.order = Permutation::new(self.n_windows(), self.config.seed, self.cursor.epoch);
-        }
-        Ok(())
+    /// Windows that were read of each store.
+    pub fn n_read(&self) -> Vec<u64> {
+        self.readers.iter().map(Reader::n_read).collect()
     }
 }
 

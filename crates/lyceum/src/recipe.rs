@@ -19,7 +19,8 @@ use toml::Table;
 
 pub use self::override_::differences;
 pub use self::sections::{
-    DataSection, EvalSection, ModelSection, OptimSection, TokenizerSection, TrainSection, Words,
+    DataSection, EvalSection, ModelSection, OptimSection, SourceSection, TokenizerSection,
+    TrainSection, Words,
 };
 pub use self::task::{ObjectiveKind, TaskSection};
 use crate::cli::RecipeArgs;
@@ -29,10 +30,13 @@ use crate::failure::{Context, Failure};
 pub const FILE_NAME: &str = "recipe.toml";
 
 /// The recipes in the binary, by name.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 6] = [
     ("austen", include_str!("../../../recipes/austen.toml")),
     ("tang", include_str!("../../../recipes/tang.toml")),
     ("seed", include_str!("../../../recipes/seed.toml")),
+    ("bert", include_str!("../../../recipes/bert.toml")),
+    ("ernie", include_str!("../../../recipes/ernie.toml")),
+    ("t5", include_str!("../../../recipes/t5.toml")),
 ];
 
 /// A whole recipe.
@@ -139,7 +143,15 @@ impl Recipe {
         let mut recipe: Self = table.try_into().map_err(explain)?;
         // Which text it is, is stored: one of the program, or the user's own.
         let data = &mut recipe.data;
-        data.corpus = data.paths.is_empty().then(|| data.corpus.unwrap_or_default());
+        let is_default = data.paths.is_empty() && data.sources.is_empty();
+        if is_default {
+            data.corpus = Some(data.corpus.unwrap_or_default());
+        } else if data.sources.is_empty() {
+            data.corpus = None;
+        }
+        for source in &mut data.sources {
+            source.corpus = source.paths.is_empty().then(|| source.corpus.unwrap_or_default());
+        }
         Ok(recipe)
     }
 
@@ -186,6 +198,7 @@ impl Recipe {
                 return Err(refused(field, format!("{value} is not {range}")));
             }
         }
+        data.check_sources()?;
         self.task.check(data.mode)?;
         self.batches()?;
         optim.schedule(train.steps).check().map_err(|error| {

@@ -1,5 +1,6 @@
 //! How good a model is on text it was not trained on.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use data::{BatchConfig, DataError, EvalBatches, Store};
@@ -14,6 +15,30 @@ pub struct Evaluation {
     pub losses: Losses,
     /// Bits for each byte of the text, where every token of it is a target.
     pub bits_per_byte: Option<f64>,
+    /// Bytes of the text.
+    pub n_bytes: u64,
+    /// By source, where there are several.
+    pub sources: BTreeMap<String, Losses>,
+}
+
+impl Evaluation {
+    /// The same, of a source with a name.
+    pub(crate) fn of_source(mut self, name: &str) -> Self {
+        if !name.is_empty() {
+            self.sources.insert(name.to_owned(), self.losses.clone());
+        }
+        self
+    }
+
+    /// Both together.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.losses += other.losses;
+        self.n_bytes += other.n_bytes;
+        self.sources.extend(other.sources);
+        let both = self.bits_per_byte.and(other.bits_per_byte);
+        self.bits_per_byte = both.and_then(|_| bits_per_byte(self.losses.first(), self.n_bytes));
+        self
+    }
 }
 
 /// What an evaluation draws by: every one the same.
@@ -37,6 +62,7 @@ pub fn evaluate(
         losses += objective.loss(&tape, model, &micro);
     }
     let counts_text = objective.counts_text();
-    let bits = bits_per_byte(losses.first(), store.n_text_bytes()).filter(|_| counts_text);
-    Ok(Evaluation { losses, bits_per_byte: bits })
+    let n_bytes = store.n_text_bytes();
+    let bits = bits_per_byte(losses.first(), n_bytes).filter(|_| counts_text);
+    Ok(Evaluation { losses, bits_per_byte: bits, n_bytes, sources: BTreeMap::new() })
 }

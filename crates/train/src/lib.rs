@@ -18,6 +18,6 @@ mod trainer;
 
 pub use error::{StepError, TrainError};
 pub use evaluate::{Evaluation, evaluate};
-pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started};
+pub use run::{Ended, Observer, Run, RunConfig, RunParts, RunSource, Started};
 pub use state::{DataHashes, TrainerState};
 pub use trainer::{StepConfig, StepReport, Trainer};

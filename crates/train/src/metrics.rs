@@ -23,7 +23,8 @@ use std::path::PathBuf;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
-use tasks::Part;
+use tasks::{Losses, Part};
+use tensor::Loss;
 
 use crate::evaluate::Evaluation;
 
@@ -107,6 +108,9 @@ pub struct Scores {
     /// By part, where an objective has several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parts: BTreeMap<String, PartScores>,
+    /// By source, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, PartScores>,
 }
 
 /// How a model did in one part of an objective.
@@ -122,17 +126,24 @@ pub struct PartScores {
     pub targets: u64,
 }
 
+impl PartScores {
+    fn of(loss: Loss) -> Self {
+        Self {
+            loss: loss.mean().unwrap_or(f64::NAN),
+            accuracy: loss.accuracy().unwrap_or(f64::NAN),
+            targets: loss.n_targets,
+        }
+    }
+}
+
 impl Scores {
     /// Of an evaluation.
     pub fn of(found: &Evaluation) -> Self {
         let first = found.losses.first();
-        let part = |part: &Part| {
-            let scores = PartScores {
-                loss: part.loss.mean().unwrap_or(f64::NAN),
-                accuracy: part.loss.accuracy().unwrap_or(f64::NAN),
-                targets: part.loss.n_targets,
-            };
-            (part.name.to_owned(), scores)
+        let part = |part: &Part| (part.name.to_owned(), PartScores::of(part.loss));
+        let source = |(name, losses): (&String, &Losses)| {
+            let scores = PartScores::of(losses.first());
+            (name.clone(), PartScores { loss: losses.mean().unwrap_or(f64::NAN), ..scores })
         };
         let several = Some(&found.losses.0).filter(|parts| parts.len() > 1);
         Self {
@@ -141,6 +152,7 @@ impl Scores {
             accuracy: first.accuracy().unwrap_or(f64::NAN),
             targets: first.n_targets,
             parts: several.into_iter().flatten().map(part).collect(),
+            sources: found.sources.iter().map(source).collect(),
         }
     }
 

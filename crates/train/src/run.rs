@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
-use data::{BatchConfig, Batches, Store};
+use data::{BatchConfig, Batches, Ingredient, Mixture, Shares, Store};
 use models::Model;
 use tensor::Param;
 
@@ -49,10 +49,10 @@ pub struct RunParts<'o> {
     pub trainer: Trainer<'o>,
     /// Where it is written.
     pub dir: RunDir,
-    /// What it learns from.
-    pub store: Arc<Store>,
-    /// What it is judged by.
-    pub validation: Option<Arc<Store>>,
+    /// What it learns from, and is judged by.
+    pub sources: Vec<RunSource>,
+    /// How much is read of each, by the step it holds from.
+    pub shares: Vec<Shares>,
     /// How the data comes.
     pub batches: BatchConfig,
     /// What happens when.
@@ -61,6 +61,26 @@ pub struct RunParts<'o> {
     pub files: Vec<(String, Vec<u8>)>,
     /// Who writes the checkpoints.
     pub origin: Origin,
+}
+
+/// A source of a run.
+#[derive(Clone, Debug)]
+pub struct RunSource {
+    /// What it is called; nothing where it is the only one.
+    pub name: String,
+    /// What is learned from.
+    pub store: Arc<Store>,
+    /// What is judged by.
+    pub validation: Option<Arc<Store>>,
+    /// How often it is read, at most.
+    pub max_epochs: Option<f64>,
+}
+
+impl RunSource {
+    /// The only one.
+    pub fn only(store: Arc<Store>, validation: Option<Arc<Store>>) -> Self {
+        Self { name: String::new(), store, validation, max_epochs: None }
+    }
 }
 
 /// Sees what a run does; what it does not care for, it need not name.
@@ -129,14 +149,19 @@ impl<'o> Run<'o> {
             let newest = parts.dir.newest_valid()?;
             (started.from, started.skipped) = (newest.checkpoint, newest.skipped);
         }
-        let data = state::hashes(&parts.store, parts.validation.as_deref());
+        let data = state::hashes(&parts.sources);
         if let Some(from) = &started.from {
             load(&mut parts.trainer, &from.dir)?;
             refuse_others(&parts, &data, &from.dir)?;
         }
         parts.trainer.state.data = data;
         let state = parts.trainer.state.clone();
-        let batches = Batches::new(Arc::clone(&parts.store), parts.batches, state.cursor)?;
+        let ingredients = parts.sources.iter().map(|source| Ingredient {
+            store: Arc::clone(&source.store),
+            max_epochs: source.max_epochs,
+        });
+        let mixture = Mixture { ingredients: ingredients.collect(), shares: parts.shares.clone() };
+        let batches = Batches::new(mixture, parts.batches, state.cursors)?;
         let (mut metrics, mut samples, events) = logs(parts.dir.path(), resume, state.step)?;
         started.dropped.append(&mut metrics.dropped);
         started.dropped.append(&mut samples.dropped);
@@ -210,7 +235,7 @@ impl<'o> Run<'o> {
             }
             Err(error) => return Err(error.into()),
         };
-        trainer.state.cursor = self.batches.cursor();
+        trainer.state.cursors = self.batches.cursors();
         trainer.state.seconds = self.seconds_before + self.began.elapsed().as_secs_f64();
         let tokens_per_s = report.counts.n_tokens as f64 / began.elapsed().as_secs_f64();
         let row = StepRow {
@@ -246,16 +271,32 @@ impl<'o> Run<'o> {
         Ok(())
     }
 
-    /// The model on the validation store; none where there is no such store.
+    /// Windows that were read of each source, and how many an epoch of it has.
+    pub fn read(&self) -> Vec<(&str, u64, u64)> {
+        let counts = self.batches.n_read().into_iter().zip(self.batches.n_windows());
+        let named = self.parts.sources.iter().zip(counts);
+        named.map(|(source, (n_read, n))| (source.name.as_str(), n_read, n)).collect()
+    }
+
+    /// The model on the validation stores; none where there are none.
     ///
     /// # Errors
     /// Where the store cannot be read.
     pub fn judge(&self) -> Result<Option<Evaluation>, TrainError> {
-        let RunParts { trainer, validation, batches, config, .. } = &self.parts;
-        let Some(store) = validation else { return Ok(None) };
+        let RunParts { trainer, sources, batches, config, .. } = &self.parts;
         let model = (&trainer.model, &trainer.device, trainer.config.precision);
         let batches = BatchConfig { batch: config.eval_batch.max(1), ..*batches };
-        Ok(Some(evaluate(model, trainer.objective(), store, batches)?))
+        let mut found: Option<Evaluation> = None;
+        for source in sources {
+            let Some(store) = &source.validation else { continue };
+            let judged = evaluate(model, trainer.objective(), store, batches)?;
+            let judged = judged.of_source(&source.name);
+            found = Some(match found {
+                None => judged,
+                Some(found) => found.and(judged),
+            });
+        }
+        Ok(found)
     }
 
     fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {

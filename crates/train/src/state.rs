@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use data::{Cursor, Store};
+use data::Cursors;
 use serde::{Deserialize, Serialize};
+
+use crate::run::RunSource;
 
 /// Everything a resumed run goes on from, apart from weights and moments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -14,8 +16,8 @@ pub struct TrainerState {
     pub updates: u64,
     /// Targets trained on so far.
     pub tokens: u64,
-    /// Where the data stands.
-    pub cursor: Cursor,
+    /// Where every source stands.
+    pub cursors: Cursors,
     /// What losses are multiplied with; 1 unless activations are f16.
     pub loss_scale: f32,
     /// Steps since that scale last changed.
@@ -31,11 +33,17 @@ pub struct TrainerState {
 pub type DataHashes = BTreeMap<String, String>;
 
 /// The hashes of a run's tokenizer and stores.
-pub(crate) fn hashes(train: &Store, validation: Option<&Store>) -> DataHashes {
-    let stores = [("training tokens", Some(train)), ("validation tokens", validation)];
-    let stores = stores.into_iter().filter_map(|(name, store)| Some((name, store?.content_hash())));
-    let all = [("tokenizer", train.tokenizer_hash())].into_iter().chain(stores);
-    all.map(|(name, hash)| (name.to_owned(), hash)).collect()
+pub(crate) fn hashes(sources: &[RunSource]) -> DataHashes {
+    let mut hashes = DataHashes::new();
+    for RunSource { name, store, validation, .. } in sources {
+        let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
+        hashes.insert("tokenizer".into(), store.tokenizer_hash());
+        hashes.insert(format!("training tokens{of}"), store.content_hash());
+        if let Some(store) = validation {
+            hashes.insert(format!("validation tokens{of}"), store.content_hash());
+        }
+    }
+    hashes
 }
 
 impl TrainerState {

@@ -21,7 +21,7 @@ pub struct Batch {
     pub positions: Option<Vec<u32>>,
     /// What begins with each target, where the store says so: see [`crate::marks`].
     pub marks: Option<Vec<u8>>,
-    /// `epoch << 40 | window`: unique in a run, whatever the batch size.
+    /// `store << 56 | epoch << 40 | window`: unique in a run, whatever the batch size.
     pub sample_ids: Vec<u64>,
     /// Targets that count.
     pub n_targets: u64,

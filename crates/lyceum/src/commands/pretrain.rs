@@ -6,7 +6,6 @@ mod observer;
 mod summary;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use checkpoint::{Manifest, Origin, OsDisk, RunDir, atomic};
@@ -76,8 +75,8 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         batches: recipe.batches()?,
         files: files(&corpora.tokenizer, &recipe)?,
         origin: origin(env),
-        store: Arc::clone(&corpora.train),
-        validation: corpora.validation.clone(),
+        sources: corpora.sources.clone(),
+        shares: corpora.shares.clone(),
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
     fresh.keep();

@@ -102,7 +102,14 @@ fn a_line_says_all_that_is_known() {
     let mut progress = lines(&written, 0, 1200);
     let (loss, bits_per_byte) = (2.5, Some(1.712));
     let (accuracy, targets, parts) = (0.25, 64, BTreeMap::new());
-    progress.judged(&Scores { loss, bits_per_byte, accuracy, targets, parts });
+    progress.judged(&Scores {
+        loss,
+        bits_per_byte,
+        accuracy,
+        targets,
+        sources: parts.clone(),
+        parts,
+    });
     let known = StepRow { share_of_peak: Some(0.814), memory_bytes: Some(612 << 20), ..row(400) };
     progress.update_at(&known, progress.started + Duration::from_secs(50));
     assert_eq!(

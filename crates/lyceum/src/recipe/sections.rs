@@ -1,8 +1,9 @@
 //! The sections of a recipe.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use data::{Corpus, Mode, ReadOptions};
+use data::{Corpus, Mode, ReadOptions, Shares};
 use models::{ArchitectureConfig, Gpt2Config, HfConfig, Model, ModelConfig, SeedConfig, Sizes};
 use optim::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize, Serializer};
@@ -231,6 +232,41 @@ pub struct DataSection {
     pub validation_fraction: f64,
     /// How files are read.
     pub read: ReadOptions,
+    /// Several sources, in place of `corpus` or `paths`.
+    pub sources: Vec<SourceSection>,
+    /// Sources without a weight of their own are read as often as they have tokens, to the power of
+    /// one over this: 1 if nothing is said, above it small ones are read more often.
+    pub temperature: Option<f64>,
+    /// Other weights from a step on.
+    pub schedule: Vec<WeightsSection>,
+}
+
+/// One source of several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceSection {
+    /// Letters, digits, `-` and `_`.
+    pub name: String,
+    /// A corpus in the program, where no paths are given.
+    pub corpus: Option<Corpus>,
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// How files are read.
+    pub read: ReadOptions,
+    /// Its share, in any unit; as many as it has tokens, if nothing is said.
+    pub weight: Option<f64>,
+    /// How often it is read, at most.
+    pub max_epochs: Option<f64>,
+}
+
+/// Weights from a step on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WeightsSection {
+    /// The first step they hold for.
+    pub from_step: u64,
+    /// By the name of a source; what is not named is not read.
+    pub weights: BTreeMap<String, f64>,
 }
 
 impl Default for DataSection {
@@ -242,11 +278,97 @@ impl Default for DataSection {
             mode: Mode::Stream,
             validation_fraction: 0.02,
             read: ReadOptions::default(),
+            sources: vec![],
+            temperature: None,
+            schedule: vec![],
         }
     }
 }
 
 impl DataSection {
+    /// Every source; where there is but one, it has no name.
+    pub fn all(&self) -> Vec<SourceSection> {
+        if !self.sources.is_empty() {
+            return self.sources.clone();
+        }
+        let (corpus, paths, read) = (self.corpus, self.paths.clone(), self.read.clone());
+        vec![SourceSection { corpus, paths, read, ..SourceSection::default() }]
+    }
+
+    /// What can be wrong with several sources.
+    ///
+    /// # Errors
+    /// With the first field at fault.
+    pub fn check_sources(&self) -> Result<(), Failure> {
+        let several = !self.sources.is_empty();
+        let alone = [
+            ("data.paths", several && !self.paths.is_empty()),
+            ("data.corpus", several && self.corpus.is_some()),
+            ("data.temperature", !several && self.temperature.is_some()),
+            ("data.schedule", !several && !self.schedule.is_empty()),
+        ];
+        if let Some((field, _)) = alone.iter().find(|(_, is_wrong)| *is_wrong) {
+            let beside = if several { "stands beside" } else { "says nothing without" };
+            return Err(refused(field, format!("{beside} `data.sources`")));
+        }
+        let named = |name: &str| self.sources.iter().filter(|s| s.name == name).count();
+        for SourceSection { name, paths, weight, max_epochs, .. } in &self.sources {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            let problem = if name.is_empty() || !name.chars().all(is_word) {
+                "a source needs a name of letters, digits, `-` and `_`"
+            } else if named(name) > 1 {
+                "two sources have this name"
+            } else if paths.iter().any(|path| path == Path::new("-")) {
+                "standard input stands alone"
+            } else if weight.is_some_and(|w| !(0.0..f64::MAX).contains(&w)) {
+                "its weight is not in [0, inf)"
+            } else if max_epochs.is_some_and(|n| n.is_nan() || n <= 0.0) {
+                "`max_epochs` is not above 0"
+            } else {
+                continue;
+            };
+            return Err(refused("data.sources", format!("`{name}`: {problem}")));
+        }
+        if self.temperature.is_some_and(|t| !(1e-3..=1e3).contains(&t)) {
+            return Err(refused("data.temperature", "it is not in [0.001, 1000]"));
+        }
+        let mut before = 0;
+        for WeightsSection { from_step, weights } in &self.schedule {
+            if *from_step <= before {
+                let problem = format!("step {from_step} does not come after step {before}");
+                return Err(refused("data.schedule", problem));
+            }
+            before = *from_step;
+            if let Some(name) = weights.keys().find(|name| named(name) == 0) {
+                return Err(refused("data.schedule", format!("there is no source `{name}`")));
+            }
+            let fits = |w: &f64| (0.0..f64::MAX).contains(w);
+            if !weights.values().all(fits) || weights.values().sum::<f64>() <= 0.0 {
+                let problem = format!(
+                    "the weights of step {from_step}: none may be below 0, one \
+                                       must be above"
+                );
+                return Err(refused("data.schedule", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// How much is read of each source, which have so many tokens.
+    pub fn shares(&self, n_tokens: &[u64]) -> Vec<Shares> {
+        let sources = self.all();
+        let power = 1.0 / self.temperature.unwrap_or(1.0);
+        let own = sources.iter().zip(n_tokens);
+        let own = own.map(|(source, n)| source.weight.unwrap_or((*n as f64).powf(power)));
+        let first = Shares { from_step: 0, weights: own.collect() };
+        let later = self.schedule.iter().map(|section| {
+            let weight = |s: &SourceSection| section.weights.get(&s.name).copied().unwrap_or(0.0);
+            let weights = sources.iter().map(weight).collect();
+            Shares { from_step: section.from_step, weights }
+        });
+        [first].into_iter().chain(later).collect()
+    }
+
     /// Whether the text comes from standard input.
     pub fn is_stdin(&self) -> bool {
         self.paths == [Path::new("-")]

@@ -30,6 +30,7 @@ fn eval(step: u64) -> EvalRow {
             accuracy: 0.25,
             targets: 8,
             parts: BTreeMap::new(),
+            sources: BTreeMap::new(),
         },
     }
 }

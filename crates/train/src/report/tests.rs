@@ -27,6 +27,7 @@ fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
             accuracy: 0.25,
             targets: 8,
             parts: BTreeMap::new(),
+            sources: BTreeMap::new(),
         },
     }
 }

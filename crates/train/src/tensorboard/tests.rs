@@ -148,7 +148,14 @@ fn rows_of_the_log_are_scalars() {
     };
     writer.step(&row).unwrap();
     let parts = BTreeMap::new();
-    let eval = Scores { loss: 2.0, bits_per_byte: Some(1.5), accuracy: 0.25, targets: 8, parts };
+    let eval = Scores {
+        loss: 2.0,
+        bits_per_byte: Some(1.5),
+        accuracy: 0.25,
+        targets: 8,
+        parts: parts.clone(),
+        sources: parts,
+    };
     writer.eval(&EvalRow { step: 1, eval }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();
     let text = String::from_utf8_lossy(&bytes);

@@ -234,9 +234,9 @@ fn other_data_or_fewer_steps_are_refused_before_any_log_is_touched() {
         assert!(fs::read(run.join("metrics.jsonl")).unwrap() == log, "{error}: the log differs");
         error.to_string()
     };
-    let message = refused(&|parts| parts.store = store(24, 7));
+    let message = refused(&|parts| parts.sources[0].store = store(24, 7));
     assert!(message.ends_with("is of other data: the hash of the training tokens differs"));
-    let message = refused(&|parts| parts.validation = Some(store(5, 7)));
+    let message = refused(&|parts| parts.sources[0].validation = Some(store(5, 7)));
     assert!(message.contains("the hash of the validation tokens"), "{message}");
     let message = refused(&|parts| parts.config.steps = 4);
     assert!(message.ends_with("is at step 5, beyond the 4 that are asked for"), "{message}");

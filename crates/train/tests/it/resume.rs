@@ -3,10 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use checkpoint::{CheckpointError, Disk, RunDir};
 use data::Mode;
-use train::{Ended, TrainError};
+use train::metrics::StepRow;
+use train::{Ended, Observer, Run, TrainError};
 
 use crate::faults::{Fault, FaultyDisk};
 use crate::support::{Left, Plan, checkpoints};
@@ -21,9 +23,10 @@ fn whole(folder: &Path, plan: &Plan) -> Left {
 
 #[test]
 fn a_run_may_stop_at_any_step() {
-    for mode in [Mode::Documents, Mode::Stream] {
+    let plans = [(Mode::Documents, false), (Mode::Stream, false), (Mode::Documents, true)];
+    for (mode, mixed) in plans {
         let folder = tempfile::tempdir().unwrap();
-        let plan = Plan { mode, ..Plan::default() };
+        let plan = Plan { mode, mixed, ..Plan::default() };
         let whole = whole(folder.path(), &plan);
         assert_eq!(whole.steps.len(), 8);
         for stop in 0..plan.steps {
@@ -32,9 +35,50 @@ fn a_run_may_stop_at_any_step() {
             let (ended, started) = plan.go(&run, u64::MAX).unwrap();
             assert_eq!(ended, Ended::Finished);
             assert_eq!(started.from.unwrap().step, stop);
-            Left::by(&run, plan.steps).assert_same(&whole, &format!("{mode:?}, stop at {stop}"));
+            Left::by(&run, plan.steps)
+                .assert_same(&whole, &format!("{mode:?}, mixed: {mixed}, stop at {stop}"));
         }
     }
+}
+
+#[test]
+fn a_source_is_read_as_often_as_it_may_be_and_each_is_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { mixed: true, steps: 20, ..Plan::default() };
+    let run = folder.path().join("run");
+    plan.go(&run, u64::MAX).unwrap();
+    let state: serde_json::Value = serde_json::from_slice(
+        &fs::read(run.join("checkpoints/step-20/trainer/state.json")).unwrap(),
+    )
+    .unwrap();
+    assert_eq!(state["cursors"][1], serde_json::json!({ "epoch": 1, "window": 0 }), "{state}");
+    assert!(state["cursors"][0]["epoch"].as_u64().unwrap() > 1);
+    let names: Vec<_> = state["data"].as_object().unwrap().keys().cloned().collect();
+    assert!(names.contains(&"training tokens of `few`".to_owned()), "{names:?}");
+    let log = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    let (all, sources) = (&last["eval"]["targets"], &last["eval"]["sources"]);
+    let sum = ["many", "few"].map(|name| sources[name]["targets"].as_u64().unwrap());
+    assert_eq!(all.as_u64(), Some(sum[0] + sum[1]));
+}
+
+#[test]
+fn a_mixture_that_is_used_up_ends_in_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { mixed: true, steps: 2000, checkpoint_every: 0, ..Plan::default() };
+    let mut parts = plan.parts(RunDir::create(&folder.path().join("run")).unwrap());
+    parts.sources[0].max_epochs = Some(1.5);
+    let (mut run, _) = Run::start(parts, false).unwrap();
+    let error = run.go(&AtomicBool::new(false), &mut Silent).err().unwrap();
+    assert!(error.to_string().contains("as often as it may be"), "{error}");
+    assert!(error.hint().unwrap().contains("max_epochs"));
+}
+
+/// Sees nothing.
+struct Silent;
+
+impl Observer for Silent {
+    fn step(&mut self, _row: &StepRow) {}
 }
 
 #[test]

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpoint::{Origin, RunDir};
-use data::{BatchConfig, Mode, Store, StoreMeta, StoreWriter};
+use data::{BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
 use tasks::{NextToken, Objective};
 use tensor::{Device, Isa, Precision};
 use testing::Numbers;
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
-use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TrainError, Trainer};
+use train::{
+    Ended, Observer, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TrainError, Trainer,
+};
 
 pub const NEXT: NextToken = NextToken { smoothing: 0.0, infilling: None, prefix: None };
 
@@ -87,6 +89,8 @@ pub struct Plan<'o> {
     pub eval_every: u64,
     pub keep_last: usize,
     pub mode: Mode,
+    /// Two sources, the second read once at most, and others shares from step 4 on.
+    pub mixed: bool,
 }
 
 impl Default for Plan<'_> {
@@ -98,18 +102,41 @@ impl Default for Plan<'_> {
             eval_every: 2,
             keep_last: 100,
             mode: Mode::Documents,
+            mixed: false,
         }
     }
 }
 
 impl<'o> Plan<'o> {
+    fn sources(&self) -> Vec<RunSource> {
+        if !self.mixed {
+            return vec![RunSource::only(store(24, 1), Some(store(5, 2)))];
+        }
+        let named = |name: &str, seed, max_epochs| RunSource {
+            name: name.into(),
+            store: store(24, seed),
+            validation: Some(store(5, seed + 1)),
+            max_epochs,
+        };
+        vec![named("many", 1, None), named("few", 3, Some(1.0))]
+    }
+
+    fn shares(&self) -> Vec<Shares> {
+        let shares = |from_step, weights: &[f64]| Shares { from_step, weights: weights.to_vec() };
+        if self.mixed {
+            vec![shares(0, &[1.0, 3.0]), shares(4, &[1.0, 1.0])]
+        } else {
+            vec![shares(0, &[1.0])]
+        }
+    }
+
     /// Everything but where it is written.
     pub fn parts(&self, dir: RunDir) -> RunParts<'o> {
         RunParts {
             trainer: trainer(self.objective),
             dir,
-            store: store(24, 1),
-            validation: Some(store(5, 2)),
+            sources: self.sources(),
+            shares: self.shares(),
             batches: BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode, around: 0 },
             config: RunConfig {
                 steps: self.steps,

@@ -5,28 +5,35 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use data::{
-    BatchConfig, Batches, Cursor, DataError, Document, Encoder, EvalBatches, Format, Marker,
-    Source, Store, build, spool, train_tokenizer,
+    BatchConfig, Batches, Cursors, DataError, Document, Encoder, EvalBatches, Format, Marker,
+    Shares, Source, Store, build, spool, train_tokenizer,
 };
 use tasks::{INFILLING, Vocabulary};
 use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{DataSection, ObjectiveKind, Recipe, refused};
+use crate::recipe::{DataSection, ObjectiveKind, Recipe, SourceSection, refused};
+use train::RunSource;
 
 /// Tokenizer and stores.
 pub struct Corpora {
     /// How text became tokens.
     pub tokenizer: Tokenizer,
-    /// What is learned from.
-    pub train: Arc<Store>,
-    /// What is judged by.
-    pub validation: Option<Arc<Store>>,
+    /// What is learned from, and judged by.
+    pub sources: Vec<RunSource>,
+    /// How much is read of each.
+    pub shares: Vec<Shares>,
 }
 
 const TRAIN: &str = "train.tokens";
 const VALIDATION: &str = "validation.tokens";
+
+/// The file of a source.
+fn file(source: &SourceSection, name: &str) -> String {
+    if source.name.is_empty() { name.to_owned() } else { format!("{}.{name}", source.name) }
+}
+
 const STDIN: &str = "stdin";
 const TOO_LITTLE: &str =
     "raise `data.validation_fraction`, or set it to 0: the run is not judged then";
@@ -63,12 +70,18 @@ impl Corpora {
             atomic::write_file(&OsDisk, &tokenizer_dir.join(name), &bytes)?;
         }
         // The training store comes last: where it is, everything is.
-        let (train, validation) = (dir.join(TRAIN), dir.join(VALIDATION));
         let fraction = recipe.data.validation_fraction;
-        let validation = (fraction > 0.0).then_some((validation.as_path(), fraction));
         let marker = marker(recipe)?;
         let encoder = Encoder { tokenizer: &tokenizer, marker: marker.as_ref() };
-        build(&source, encoder, &train, validation)?;
+        for section in recipe.data.all() {
+            let [train, validation] =
+                [TRAIN, VALIDATION].map(|name| dir.join(file(&section, name)));
+            let validation = (fraction > 0.0).then_some((validation.as_path(), fraction));
+            if !section.name.is_empty() {
+                env.say(&format!("tokens of `{}`", section.name));
+            }
+            build(&source_of(&section, &dir)?, encoder, &train, validation)?;
+        }
         // Everything is in the store now.
         let _ = std::fs::remove_file(dir.join(STDIN));
         Self::open(recipe, &dir)
@@ -81,24 +94,44 @@ impl Corpora {
             store.verify()?;
             Ok(Arc::new(store))
         };
-        let train = open(TRAIN)?;
         let judged = recipe.data.validation_fraction > 0.0;
-        let validation = judged.then(|| open(VALIDATION)).transpose()?;
-        if let Some(store) = &validation {
-            // Found out now, not at the first evaluation.
-            let batches = recipe.batches()?;
-            let rows = BatchConfig { batch: recipe.eval.batch_size, ..batches };
-            let judged = EvalBatches::new(Arc::clone(store), rows);
-            if judged.is_err() {
-                // What is too short as a whole is not helped by another share.
-                Batches::new(Arc::clone(&train), batches, Cursor::default())?;
-            }
-            judged
-                .context(format!("the validation text has {} tokens", store.n_tokens()))
-                .map_err(|failure| failure.hint(TOO_LITTLE))?;
+        let mut sources = Vec::new();
+        for section in recipe.data.all() {
+            let store = open(&file(&section, TRAIN))?;
+            let validation = judged.then(|| open(&file(&section, VALIDATION))).transpose()?;
+            let SourceSection { name, max_epochs, .. } = section;
+            check_validation(recipe, &store, validation.as_ref())?;
+            sources.push(RunSource { name, store, validation, max_epochs });
         }
-        Ok(Self { tokenizer, train, validation })
+        let n_tokens: Vec<u64> = sources.iter().map(|source| source.store.n_tokens()).collect();
+        let shares = recipe.data.shares(&n_tokens);
+        Ok(Self { tokenizer, sources, shares })
     }
+
+    /// Tokens of all sources.
+    pub fn n_tokens(&self) -> u64 {
+        self.sources.iter().map(|source| source.store.n_tokens()).sum()
+    }
+}
+
+/// Finds out now, not at the first evaluation, that there is too little to judge by.
+fn check_validation(
+    recipe: &Recipe,
+    train: &Arc<Store>,
+    validation: Option<&Arc<Store>>,
+) -> Result<(), Failure> {
+    let Some(store) = validation else { return Ok(()) };
+    let batches = recipe.batches()?;
+    let rows = BatchConfig { batch: recipe.eval.batch_size, ..batches };
+    let judged = EvalBatches::new(Arc::clone(store), rows);
+    if judged.is_err() {
+        // What is too short as a whole is not helped by another share.
+        Batches::new(Arc::clone(train), batches, Cursors::default())?;
+    }
+    judged
+        .context(format!("the validation text has {} tokens", store.n_tokens()))
+        .map_err(|failure| failure.hint(TOO_LITTLE))?;
+    Ok(())
 }
 
 /// What finds words and phrases, where the task of a recipe asks for them.
@@ -129,15 +162,22 @@ fn grown(tokenizer: Tokenizer, recipe: &Recipe) -> Result<Tokenizer, Failure> {
 /// Whether the text of the run in `run` is tokens already.
 pub fn is_prepared(recipe: &Recipe, run: &Path) -> bool {
     let judged = recipe.data.validation_fraction > 0.0;
-    let has = |name: &str| run.join("data").join(name).exists();
-    has(TRAIN) && (!judged || has(VALIDATION))
+    let has = |name: String| run.join("data").join(name).exists();
+    let is_there =
+        |s: SourceSection| has(file(&s, TRAIN)) && (!judged || has(file(&s, VALIDATION)));
+    recipe.data.all().into_iter().all(is_there)
 }
 
 /// Where the text of a recipe comes from, for people.
 pub fn origin(data: &DataSection) -> String {
-    let paths: Vec<_> = data.paths.iter().map(|path| path.display().to_string()).collect();
-    let corpus = data.corpus.unwrap_or_default();
-    if paths.is_empty() { format!("`{corpus}`, in the program") } else { paths.join(", ") }
+    let origin = |source: SourceSection| {
+        let paths: Vec<_> = source.paths.iter().map(|path| path.display().to_string()).collect();
+        let corpus = source.corpus.unwrap_or_default();
+        let of =
+            if paths.is_empty() { format!("`{corpus}`, in the program") } else { paths.join(", ") };
+        if source.name.is_empty() { of } else { format!("{}: {of}", source.name) }
+    };
+    data.all().into_iter().map(origin).collect::<Vec<_>>().join("; ")
 }
 
 /// Says how many files in the folders of `source` are not read.
@@ -163,11 +203,21 @@ pub fn warn_of_fewer(tokenizer: &Tokenizer, asked: usize, env: &Env) {
 /// The text that a recipe names. Standard input is kept in `dir`, for it can be read but once: a
 /// run that was killed before its tokens were written finds it there.
 pub fn source(recipe: &Recipe, dir: &Path) -> Result<Source, Failure> {
-    let DataSection { corpus, paths, read, .. } = recipe.data.clone();
+    let sources = recipe.data.all();
+    if let [only] = &sources[..] {
+        return source_of(only, dir);
+    }
+    let all: Result<_, _> = sources.iter().map(|source| source_of(source, dir)).collect();
+    Ok(Source::Chain(all?))
+}
+
+/// The text of one source.
+fn source_of(section: &SourceSection, dir: &Path) -> Result<Source, Failure> {
+    let SourceSection { corpus, paths, read, .. } = section.clone();
     if paths.is_empty() {
         return Ok(Source::Embedded(corpus.unwrap_or_default()));
     }
-    if !recipe.data.is_stdin() {
+    if paths != [Path::new("-")] {
         let is_read_once =
             |path: &&PathBuf| path.metadata().is_ok_and(|m| !m.is_file() && !m.is_dir());
         if let Some(path) = paths.iter().find(is_read_once) {
@@ -194,16 +244,18 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     if data.is_stdin() {
         return Ok(None);
     }
+    let embedded = data.all().into_iter().filter(|source| source.paths.is_empty());
+    let embedded = embedded.map(|source| source.corpus.unwrap_or_default().text().len() as u64);
+    let mut total = embedded.sum();
     let source = source(recipe, Path::new(""))?;
-    if let Source::Embedded(corpus) = source {
-        return Ok(Some(corpus.text().len() as u64));
-    }
-    let mut total = 0;
     for path in source.files()? {
         let metadata = std::fs::metadata(&path).reading(&path)?;
         let name = path.to_string_lossy().to_lowercase();
         let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));
-        if packed || !metadata.is_file() || data.read.format == Some(Format::Parquet) {
+        if packed
+            || !metadata.is_file()
+            || data.all().iter().any(|s| s.read.format == Some(Format::Parquet))
+        {
             return Ok(None);
         }
         total += metadata.len();

@@ -4,13 +4,13 @@ use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use data::{BatchConfig, Mode};
+use data::{BatchConfig, Mode, Shares};
 use generate::{Request, Sampling};
 use tokenize::Tokenizer;
 use train::metrics::{EvalRow, Scores, StepRow};
 use train::report::energy::{EnergyMeter, POWERCAP};
 use train::report::format::{bytes, compact};
-use train::{Observer, Trainer};
+use train::{Observer, RunSource, Trainer};
 
 use super::corpus::Corpora;
 use crate::environment::Env;
@@ -43,6 +43,20 @@ impl<'t> RunObserver<'t> {
         }
     }
 
+    /// How several sources are mixed.
+    fn say_shares(&mut self, corpora: &Corpora) {
+        let shares = corpora.shares.iter().filter(|shares| shares.weights.len() > 1);
+        for Shares { from_step, weights } in shares {
+            let total: f64 = weights.iter().sum();
+            let share = |(source, weight): (&RunSource, &f64)| {
+                let n_tokens = compact(source.store.n_tokens() as f64);
+                format!("{:.1} % `{}` ({n_tokens} tokens)", 100.0 * weight / total, source.name)
+            };
+            let all: Vec<_> = corpora.sources.iter().zip(weights).map(share).collect();
+            self.say(&format!("from step {from_step}: {}", all.join(", ")));
+        }
+    }
+
     /// What is about to happen.
     pub fn intro(
         &mut self,
@@ -51,15 +65,20 @@ impl<'t> RunObserver<'t> {
         corpora: &Corpora,
     ) {
         let (train, seq_len) = (&recipe.train, recipe.data.seq_len);
-        let predicted = corpora.train.n_tokens() - u64::from(corpora.train.end_of_text().is_none());
-        let rest = predicted % (batches.seq_len - batches.around) as u64;
-        if recipe.data.mode == Mode::Stream && rest > 0 {
-            self.say(&format!("the last {rest} tokens fill no window, and are left out"));
+        for RunSource { name, store, .. } in &corpora.sources {
+            let predicted = store.n_tokens() - u64::from(store.end_of_text().is_none());
+            let rest = predicted % (batches.seq_len - batches.around) as u64;
+            if recipe.data.mode == Mode::Stream && rest > 0 {
+                let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
+                let what = format!("the last {rest} tokens{of} fill no window, and are left out");
+                self.say(&what);
+            }
         }
+        self.say_shares(corpora);
         self.say(&format!(
             "{} parameters, {} tokens, {} steps of {} x {} tokens in {}, about {} of memory",
             compact(estimate.n_params as f64),
-            compact(corpora.train.n_tokens() as f64),
+            compact(corpora.n_tokens() as f64),
             train.steps,
             train.batch_size,
             seq_len,
@@ -71,9 +90,11 @@ impl<'t> RunObserver<'t> {
 
 /// How a model did, in words.
 fn scores(eval: &Scores) -> String {
-    let Scores { loss, bits_per_byte, accuracy, targets, parts } = eval;
+    let Scores { loss, bits_per_byte, accuracy, targets, parts, sources } = eval;
+    let by_source = || sources.iter().map(|(name, s)| format!("; {name}: loss {:.4}", s.loss));
+    let by_source: String = by_source().collect();
     if let Some(bits) = bits_per_byte {
-        return format!("{bits:.4} bits per byte, loss {loss:.4}");
+        return format!("{bits:.4} bits per byte, loss {loss:.4}{by_source}");
     }
     let share = |accuracy: f64| format!("{:.1} % right", accuracy * 100.0);
     let parts = parts.iter().map(|(name, part)| {
@@ -83,7 +104,7 @@ fn scores(eval: &Scores) -> String {
         0 => format!(", {} of {targets}, perplexity {:.2}", share(*accuracy), loss.exp()),
         _ => String::new(),
     };
-    format!("loss {loss:.4}{own}{}", parts.collect::<String>())
+    format!("loss {loss:.4}{own}{}{by_source}", parts.collect::<String>())
 }
 
 impl Observer for RunObserver<'_> {

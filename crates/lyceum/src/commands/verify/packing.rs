@@ -59,7 +59,7 @@ fn packed(store: &Arc<Store>, seq_len: usize) -> Result<Batch, Failure> {
         let config = BatchConfig { batch, seq_len, seed: 0, mode: Mode::Documents, around: 0 };
         Batches::new(Arc::clone(store), config, Cursor::default())
     };
-    let n_rows = rows(1)?.n_windows() as usize;
+    let n_rows = rows(1)?.n_windows()[0] as usize;
     Ok(rows(n_rows)?.next_batch()?)
 }
 

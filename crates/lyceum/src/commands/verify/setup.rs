@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use checkpoint::RunDir;
-use data::{Batch, BatchConfig, Batches, Cursor, Encoder, Store, StoreMeta};
+use data::{Batch, BatchConfig, Batches, Cursors, Encoder, Shares, Store, StoreMeta};
 use models::{Model, ModelConfig};
 use tasks::Objective;
 use train::metrics::StepRow;
-use train::{Observer, Run, RunConfig, RunParts, StepConfig, TrainError, Trainer};
+use train::{Observer, Run, RunConfig, RunParts, RunSource, StepConfig, TrainError, Trainer};
 
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
@@ -116,7 +116,7 @@ impl<'a> Setup<'a> {
     }
 
     fn shuffled(&self) -> Result<Batches, Failure> {
-        Ok(Batches::new(Arc::clone(&self.store), self.batches, Cursor::default())?)
+        Ok(Batches::new(Arc::clone(&self.store), self.batches, Cursors::default())?)
     }
 
     /// All steps, one after the other.
@@ -146,8 +146,8 @@ impl<'a> Setup<'a> {
             let parts = RunParts {
                 trainer: self.trainer(&self.config, self.step)?,
                 dir,
-                store: Arc::clone(&self.store),
-                validation: None,
+                sources: vec![RunSource::only(Arc::clone(&self.store), None)],
+                shares: vec![Shares { from_step: 0, weights: vec![1.0] }],
                 batches: self.batches,
                 config: RunConfig { steps, keep_last: 1, ..RunConfig::default() },
                 files: vec![],

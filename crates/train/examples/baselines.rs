@@ -1,0 +1,101 @@
+//! What counting alone finds of hidden tokens: the accuracies that a masked language model has to
+//! beat, at the very tokens that a run of one is judged by.
+//!
+//! `cargo run --release -p train --example baselines -- RUN`
+//!
+//! - unigram: always the most frequent token;
+//! - trigram: the token that most often follows the two before it, in training text; else the one
+//!   that most often follows the last; else the unigram;
+//! - between: the token most often seen between its two neighbours; else the trigram.
+//!
+//! A neighbour that is hidden itself is none: the next shorter context is asked.
+#![allow(clippy::print_stdout)]
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use data::{BatchConfig, EvalBatches, IGNORED, Store};
+use tasks::{Masked, Objective, Replacement, Unit, Vocabulary};
+use tokenize::Tokenizer;
+
+/// How often each token was seen in a context.
+type Seen<C> = HashMap<C, HashMap<u32, u32>>;
+
+/// The most frequent token of each context; of equals, the first.
+fn best<C: std::hash::Hash + Eq>(seen: Seen<C>) -> HashMap<C, u32> {
+    let most = |tokens: HashMap<u32, u32>| {
+        tokens.into_iter().max_by_key(|&(id, n)| (n, std::cmp::Reverse(id))).map(|(id, _)| id)
+    };
+    seen.into_iter().filter_map(|(context, tokens)| Some((context, most(tokens)?))).collect()
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let run = std::env::args().nth(1).ok_or("give the directory of a run")?;
+    let data = Path::new(&run).join("data");
+    let tokenizer = Tokenizer::load(&data.join("tokenizer"))?;
+    let [train, validation] =
+        ["train.tokens", "validation.tokens"].map(|name| Store::open(&data.join(name)));
+    let (train, validation) = (train?, Arc::new(validation?));
+    let mut ids = vec![0; train.n_tokens() as usize];
+    train.read(0, &mut ids)?;
+    let (mut one, mut two, mut three, mut between) =
+        (Seen::new(), Seen::new(), Seen::new(), Seen::new());
+    for w in ids.windows(4) {
+        *one.entry(()).or_default().entry(w[2]).or_default() += 1;
+        *two.entry(w[1]).or_default().entry(w[2]).or_default() += 1;
+        *three.entry([w[0], w[1]]).or_default().entry(w[2]).or_default() += 1;
+        *between.entry([w[1], w[3]]).or_default().entry(w[2]).or_default() += 1;
+    }
+    let (one, two, three, between) = (best(one), best(two), best(three), best(between));
+
+    let recipe: toml::Table =
+        std::fs::read_to_string(Path::new(&run).join("recipe.toml"))?.parse()?;
+    let seq_len = recipe["data"]["seq_len"].as_integer().ok_or("no data.seq_len")? as usize;
+    let rate = recipe["task"].get("mask_rate").and_then(toml::Value::as_float).unwrap_or(0.15);
+    let unit = match recipe["task"].get("unit").and_then(toml::Value::as_str) {
+        Some("word") => Unit::Word,
+        Some("phrase") => Unit::Phrase,
+        Some("span") => Unit::Span { max_words: 3 },
+        _ => Unit::Token,
+    };
+    let vocabulary = Vocabulary::of(&tokenizer);
+    let special = |id: Option<u32>| id.ok_or("the tokenizer is not one of masked tokens");
+    let objective = Masked {
+        mask: special(vocabulary.mask)?,
+        begin: special(vocabulary.begin)?,
+        end: special(vocabulary.end)?,
+        rate,
+        unit,
+        replacement: Replacement::default(),
+        pair: None,
+        vocabulary,
+    };
+    let batches = BatchConfig { batch: 8, seq_len, around: Masked::AROUND, ..Default::default() };
+    let (mut n, mut right) = (0_u32, [0_u32; 3]);
+    for rows in EvalBatches::new(validation, batches)? {
+        // As an evaluation draws them.
+        for example in objective.examples(&rows?, 0) {
+            let (ids, targets) = (&example.input.ids, &example.targets);
+            // What nobody can know of a neighbour is whether it was replaced.
+            let seen = |at: usize| Some(*ids.get(at)?).filter(|_| targets[at] == IGNORED);
+            for at in (2..ids.len()).filter(|&at| targets[at] != IGNORED) {
+                let (before, last, next) = (seen(at - 2), seen(at - 1), seen(at + 1));
+                let unigram = one.get(&());
+                let bigram = last.and_then(|last| two.get(&last)).or(unigram);
+                let pair = before.zip(last).map(|(a, b)| [a, b]);
+                let trigram = pair.and_then(|pair| three.get(&pair)).or(bigram);
+                let around = last.zip(next).map(|(a, b)| [a, b]);
+                let between = around.and_then(|pair| between.get(&pair)).or(trigram);
+                n += 1;
+                for (right, guess) in right.iter_mut().zip([unigram, trigram, between]) {
+                    *right += u32::from(guess == Some(&targets[at]));
+                }
+            }
+        }
+    }
+    for (name, right) in ["unigram", "trigram", "between"].iter().zip(right) {
+        println!("{name}: {:.2} % of {n} hidden tokens", 100.0 * f64::from(right) / f64::from(n));
+    }
+    Ok(())
+}
