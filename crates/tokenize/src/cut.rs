@@ -1,32 +1,69 @@
 //! Where a long text may be cut.
 
-/// The largest cut of `text` at or below `limit` bytes that no token of GPT-2's pre-tokenisation
-/// crosses; where there is no such cut, the largest character boundary.
+/// A cut of `text` at or below `limit` bytes that no token crosses; where there is none, the
+/// largest character boundary.
 ///
-/// The cut is before the last blank of a run that a non-blank follows. GPT-2's pattern
-/// (`\s+(?!\S)`, then an optional space before a word) ends a match exactly there, so
-/// encoding the two parts gives the tokens of the whole. Returns `text.len()` when the text is
-/// not longer than `limit`, and always more than 0 for a text that is not empty.
+/// The best is [`sure_cut`]. Where the text has no such place, it is before the last blank of a run
+/// that a non-blank follows, which is no token's inside in GPT-2's pattern alone (`\s+(?!\S)`,
+/// then an optional space before a word). Returns `text.len()` when the text is not longer than
+/// `limit`, and always more than 0 for a text that is not empty.
 pub fn safe_cut(text: &str, limit: usize) -> usize {
     if text.len() <= limit {
         return text.len();
     }
-    let mut end = text.floor_char_boundary(limit);
-    if end == 0 {
-        end = text.ceil_char_boundary(1);
+    let end = end(text, limit);
+    sure_cut(text, limit).or_else(|| last(text, end, before_word)).unwrap_or(end)
+}
+
+/// The largest cut of a longer `text` at or below `limit` bytes that no token of any known pattern
+/// crosses, where there is one above 0.
+///
+/// It is before a space that follows no blank, or after the one line break between two
+/// non-blanks: a word has a space at its beginning alone, runs of blanks aside, and a line break at
+/// its end, which only more line breaks and slashes can follow. The patterns look ahead, but from
+/// the end of a run of blanks, and never back.
+pub(crate) fn sure_cut(text: &str, limit: usize) -> Option<usize> {
+    last(text, end(text, limit), between_words)
+}
+
+/// Where the search begins.
+fn end(text: &str, limit: usize) -> usize {
+    match text.floor_char_boundary(limit) {
+        0 => text.ceil_char_boundary(1),
+        end => end,
     }
-    let after = text[end..].chars().next();
-    let mut next = after.unwrap_or(' ');
-    for (at, c) in text[..end].char_indices().rev() {
-        if at == 0 {
-            break;
-        }
-        if c.is_whitespace() && !next.is_whitespace() {
-            return at;
+}
+
+/// The last place above 0 and up to `end` at which a rule wants a cut, of a character, the two
+/// beside it, and where it is.
+fn last(
+    text: &str,
+    end: usize,
+    rule: impl Fn(char, char, char, usize) -> Option<usize>,
+) -> Option<usize> {
+    let mut next = text[end..].chars().next().unwrap_or(' ');
+    let mut chars = text[..end].char_indices().rev().peekable();
+    while let Some((at, c)) = chars.next() {
+        let &(_, previous) = chars.peek()?;
+        if let Some(cut) = rule(previous, c, next, at) {
+            return Some(cut);
         }
         next = c;
     }
-    end
+    None
+}
+
+fn between_words(previous: char, c: char, next: char, at: usize) -> Option<usize> {
+    match c {
+        _ if previous.is_whitespace() => None,
+        ' ' => Some(at),
+        '\n' if !next.is_whitespace() && next != '/' => Some(at + 1),
+        _ => None,
+    }
+}
+
+fn before_word(_: char, c: char, next: char, at: usize) -> Option<usize> {
+    (c.is_whitespace() && !next.is_whitespace()).then_some(at)
 }
 
 #[cfg(test)]
@@ -45,7 +82,10 @@ mod tests {
             Case { text: "", limit: 0, left: "" },
             Case { text: "ab cd", limit: 9, left: "ab cd" },
             Case { text: "ab cd", limit: 4, left: "ab" },
-            Case { text: "ab  cd", limit: 5, left: "ab " },
+            Case { text: "ab  cd", limit: 5, left: "ab" },
+            Case { text: "ab\t cd", limit: 5, left: "ab\t" },
+            Case { text: "a\nb", limit: 2, left: "a\n" },
+            Case { text: "a\n/", limit: 2, left: "a" },
             Case { text: "a\n\nb", limit: 3, left: "a\n" },
             Case { text: "abcd", limit: 2, left: "ab" },
             Case { text: " abcd", limit: 3, left: " ab" },

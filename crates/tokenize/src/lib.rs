@@ -16,6 +16,7 @@
 //! but the unknown one.
 
 mod base64;
+mod bpe;
 mod bytes;
 mod chat;
 mod cut;

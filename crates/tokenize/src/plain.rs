@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 
 use crate::TokenizeError;
+use crate::bpe::Bpe;
 use crate::guard::attempt;
 
 /// A character that no text has once it is encoded: it is replaced. Unicode's noncharacters are
@@ -19,9 +22,20 @@ pub(crate) struct Plain {
     pub(crate) inner: tokenizers::Tokenizer,
     /// Whether special tokens were put under a spelling with [`UNREACHED`].
     respelled: bool,
+    /// The same at speed, where there is such a thing.
+    bpe: OnceLock<Option<Bpe>>,
+    /// Bytes encoded until it was made.
+    encoded: AtomicUsize,
 }
 
+/// What is encoded in the time that making a [`Bpe`] takes.
+const WORTHWHILE_BYTES: usize = 256 << 10;
+
 impl Plain {
+    fn new(inner: tokenizers::Tokenizer, respelled: bool) -> Self {
+        Self { inner, respelled, bpe: OnceLock::new(), encoded: AtomicUsize::new(0) }
+    }
+
     /// Of a tokenizer, which is given back where it had to be changed for this.
     ///
     /// Not looking for special tokens is enough for most. A unigram model has them among its
@@ -37,7 +51,7 @@ impl Plain {
             encoded.is_ok_and(|encoded| encoded.get_ids().contains(id))
         };
         if !specials.clone().any(reached) {
-            return Ok((Self { inner, respelled: false }, None));
+            return Ok((Self::new(inner, false), None));
         }
         let names = specials.map(|(_, token)| token.content.clone()).collect();
         let mut full = inner.clone();
@@ -45,7 +59,18 @@ impl Plain {
         let mut json = serde_json::to_value(inner.get_model())?;
         respell(&mut json, names);
         inner.with_model(serde_json::from_str::<ModelWrapper>(&json.to_string())?);
-        Ok((Self { inner, respelled: true }, Some(full)))
+        Ok((Self::new(inner, true), Some(full)))
+    }
+
+    /// The ids of `text` by the [`Bpe`]; `None` where there is none, or not for this text, or too
+    /// little was encoded for its making.
+    pub(crate) fn encode_fast(&self, text: &str) -> Option<Vec<u32>> {
+        if self.bpe.get().is_none()
+            && self.encoded.fetch_add(text.len(), Ordering::Relaxed) + text.len() < WORTHWHILE_BYTES
+        {
+            return None;
+        }
+        self.bpe.get_or_init(|| Bpe::of(&self.inner)).as_ref()?.encode(&self.safe(text))
     }
 
     /// The ids of `text`, with nothing around them.

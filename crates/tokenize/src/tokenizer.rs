@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokenizers::decoders::DecoderWrapper;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
+use crate::bytes::token_bytes;
 use crate::guard::attempt;
 use crate::plain::Plain;
 use crate::{DecodeStream, SpecialIds, TokenizeError, safe_cut};
@@ -59,6 +60,9 @@ impl Tokenizer {
     /// # Errors
     /// When the vocabulary cannot express the text; a byte-level one can express any.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
+        if let Some(ids) = self.plain.encode_fast(text) {
+            return Ok(ids);
+        }
         if !self.can_cut || text.len() <= PART_BYTES {
             return self.plain.encode(text);
         }
@@ -95,6 +99,16 @@ impl Tokenizer {
     /// The vocabulary's own spelling of `id` (byte-level: a space is `\u{120}`).
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner().id_to_token(id)
+    }
+
+    /// The bytes of text that each id stands for, special ones for none; `None` where that depends
+    /// on what is beside it.
+    pub fn byte_lengths(&self) -> Option<Vec<u32>> {
+        let length = |id| match self.token(id) {
+            Some(token) if !self.is_special(id) => token_bytes(&token).len() as u32,
+            _ => 0,
+        };
+        self.is_byte_level().then(|| (0..self.vocab_size as u32).map(length).collect())
     }
 
     /// Whether `id` is a special token, which decoding leaves out.
