@@ -4,6 +4,8 @@
 //!   Parquet, compressed or not, or a stream.
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
+//! - [`Origin`]: the documents of a store or a source, surveyed, sampled, compared.
+//! - [`check()`]: what is in archives and folders of images, and what is wrong with them.
 //! - [`Batches`]: batches in an order that depends on seed and epoch alone, from any [`Cursor`];
 //!   [`EvalBatches`]: every token once, in order.
 //! - [`read_sound`]: the samples of an audio file; [`LogMel`]: their spectrum.
@@ -14,18 +16,22 @@
 mod atomic;
 mod audio;
 mod build;
+mod check;
 mod corpus;
 mod error;
 mod permutation;
 mod source;
 mod split;
 mod store;
+mod survey;
 mod windows;
 
 pub use audio::{AudioProblem, LogMel, Recording, read_sound, read_sound_bytes};
-pub use build::{build, train_tokenizer};
+pub use build::{Built, build, build_watched, train_tokenizer};
+pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;
 pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
 pub use store::{Store, StoreMeta, StoreWriter};
+pub use survey::{Difference, Lengths, Origin, Survey, sample};
 pub use windows::{Batch, BatchConfig, Batches, Cursor, EvalBatches, IGNORED, Mode};
