@@ -1,13 +1,15 @@
 //! From a source to a vocabulary and to token stores.
 
 use std::path::Path;
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
 
 use rayon::prelude::*;
 use tokenize::{Scheme, Tokenizer, safe_cut};
 
 use crate::source::PART_BYTES;
 use crate::split::{Piece, Side, Splitter};
-use crate::{DataError, Document, Marker, Source, StoreMeta, StoreWriter};
+use crate::{DataError, Document, Documents, Marker, Source, StoreMeta, StoreWriter};
 
 /// Text that is tokenized at once, in parallel; what bounds memory.
 const BATCH_BYTES: usize = 8 << 20;
@@ -33,7 +35,23 @@ pub fn train_tokenizer(
     failure.map_or(Ok(tokenizer?), Err)
 }
 
-/// Encodes `source` (with a tokenizer alone, or an [`Encoder`]) into the store `train`, and a fraction of it into `validation`.
+/// How far [`build_watched`] has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Built {
+    /// Bytes read of the files, see [`Source::n_file_bytes`].
+    pub n_file_bytes: u64,
+    /// Bytes of text that are tokens now.
+    pub n_text_bytes: u64,
+    /// Documents that are whole.
+    pub n_documents: u64,
+    /// Tokens, the ends of documents left out.
+    pub n_tokens: u64,
+    /// See [`Documents::n_left_out`].
+    pub n_left_out: u64,
+}
+
+/// Encodes `source` (with a tokenizer alone, or an [`Encoder`]) into the store `train`, and a
+/// fraction of it into `validation`.
 ///
 /// Validation text is the tail of long documents and whole short ones, evenly spread, so that a
 /// corpus of one file has some too. With a `marker`, every token is stored with its
@@ -48,6 +66,20 @@ pub fn build<'e>(
     train: &Path,
     validation: Option<(&Path, f64)>,
 ) -> Result<(), DataError> {
+    build_watched(source, encoder, train, validation, |_| {}).map(drop)
+}
+
+/// [`build()`], which tells now and then how far it is, and gives the whole at the end.
+///
+/// # Errors
+/// As [`build()`].
+pub fn build_watched<'e>(
+    source: &Source,
+    encoder: impl Into<Encoder<'e>>,
+    train: &Path,
+    validation: Option<(&Path, f64)>,
+    mut watch: impl FnMut(&Built),
+) -> Result<Built, DataError> {
     let encoder = encoder.into();
     let fraction = validation.map_or(0.0, |(_, fraction)| fraction);
     if validation.is_some() && (fraction.is_nan() || fraction <= 0.0 || fraction > 0.5) {
@@ -61,23 +93,58 @@ pub fn build<'e>(
         train: StoreWriter::create(train, &meta)?,
         validation: validation.map(|(path, _)| StoreWriter::create(path, &meta)).transpose()?,
     };
+    let mut built = Built::default();
+    // One batch is read while another becomes tokens.
+    let (send, batches) = mpsc::sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || read(documents, fraction, &send));
+        batches.iter().try_for_each(|batch| {
+            let ([n_file_bytes, n_left_out], pieces) = batch?;
+            stores.write(&encoder, &pieces, &mut built)?;
+            (built.n_file_bytes, built.n_left_out) = (n_file_bytes, n_left_out);
+            watch(&built);
+            Ok::<_, DataError>(())
+        })?;
+        // Whoever reads sees that nobody takes its batches any more.
+        drop(batches);
+        Ok::<_, DataError>(())
+    })?;
+    // The one to train on comes last: where it is, both are.
+    stores.validation.map_or(Ok(()), StoreWriter::finish)?;
+    stores.train.finish()?;
+    Ok(built)
+}
+
+/// How many bytes of the files were read and documents left out, and the pieces of text since the
+/// last batch.
+type Batch = ([u64; 2], Vec<Piece>);
+
+/// Sends all documents in batches, or the first error, until nobody takes them.
+fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch, DataError>>) {
     let mut splitter = Splitter::new(fraction);
     let (mut pieces, mut n_bytes) = (Vec::new(), 0);
-    for document in documents {
-        let document = document?;
+    while let Some(document) = documents.next() {
+        let document = match document {
+            Ok(document) => document,
+            Err(error) => return drop(send.send(Err(error))),
+        };
         n_bytes += document.text.len();
         push_parts(document, &mut splitter, &mut pieces);
         if n_bytes >= BATCH_BYTES {
-            stores.write(&encoder, &pieces)?;
-            pieces.clear();
             n_bytes = 0;
+            let pieces = std::mem::take(&mut pieces);
+            if send.send(Ok((counts(&documents), pieces))).is_err() {
+                return;
+            }
         }
     }
     splitter.finish(&mut pieces);
-    stores.write(&encoder, &pieces)?;
-    // The one to train on comes last: where it is, both are.
-    stores.validation.map_or(Ok(()), StoreWriter::finish)?;
-    stores.train.finish()
+    // Where it is not taken, there was an error.
+    let _ = send.send(Ok((counts(&documents), pieces)));
+}
+
+fn counts(documents: &Documents) -> [u64; 2] {
+    [documents.n_file_bytes(), documents.n_left_out()]
 }
 
 /// A document from JSONL or Parquet may be of any length, and is cut as text files are.
@@ -97,7 +164,12 @@ struct Stores {
 }
 
 impl Stores {
-    fn write(&mut self, encoder: &Encoder, pieces: &[Piece]) -> Result<(), DataError> {
+    fn write(
+        &mut self,
+        encoder: &Encoder,
+        pieces: &[Piece],
+        built: &mut Built,
+    ) -> Result<(), DataError> {
         let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
         for (piece, (ids, marks)) in pieces.iter().zip(encoder.encode(&texts)?) {
             let writer = match (piece.side, &mut self.validation) {
@@ -105,6 +177,9 @@ impl Stores {
                 _ => &mut self.train,
             };
             writer.push_marked(&ids, &marks, piece.text.len() as u64)?;
+            built.n_text_bytes += piece.text.len() as u64;
+            built.n_tokens += ids.len() as u64;
+            built.n_documents += u64::from(piece.ends);
             if piece.ends {
                 writer.end_document()?;
             }

@@ -61,12 +61,24 @@ pub enum DataError {
     Compressed {
         /// The file.
         file: String,
-        /// `gzip` or `zstd`.
+        /// `gzip`, `zstd` or `bzip2`.
         format: &'static str,
         /// What the decompressor said.
         reason: String,
     },
-    /// A line of JSONL is not an object with the text in it.
+    /// A file is not the XML that it should be.
+    #[error("`{file}` cannot be read at byte {byte}: {reason}")]
+    Markup {
+        /// The file.
+        file: String,
+        /// Offset in the (decompressed) text, from 0.
+        byte: u64,
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: &'static str,
+    },
+    /// A line of JSONL is not an object with the text in it, or a row of a table no row.
     #[error("`{file}`, line {line}: {problem}")]
     Line {
         /// The file.
@@ -200,8 +212,8 @@ impl DataError {
                 "the disk is full: free some space and run the command again"
             }
             Self::NoFiles { .. } => {
-                "a folder is searched for .txt, .text, .md, .jsonl, .ndjson and .parquet, also .gz \
-                and .zst; set `data.read.format` to read every file"
+                "a folder is searched for .txt, .text, .md, .jsonl, .ndjson, .parquet, .csv, .tsv \
+                and .xml, also .gz, .zst and .bz2; set `data.read.format` to read every file"
             }
             Self::Empty { .. } => "name a file with text in it",
             Self::Utf8 { utf16, .. } => {
@@ -214,7 +226,7 @@ impl DataError {
             }
             Self::Binary { .. } => "only text is read; extract the text first",
             Self::Compressed { .. } => "the download may be incomplete: fetch it again",
-            Self::Line { hint, .. } => hint,
+            Self::Line { hint, .. } | Self::Markup { hint, .. } => hint,
             Self::Column { columns, .. } if columns.is_empty() => {
                 "the file has no column of strings"
             }

@@ -5,7 +5,10 @@
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
 //! - [`marks`]: where words, phrases and sentences begin, a byte a token.
-//! - [`Batches`]: batches of one store or a [`Mixture`] of several, in an order that depends on seed and epoch alone, from any [`Cursors`];
+//! - [`Origin`]: the documents of a store or a source, surveyed, sampled, compared.
+//! - [`check()`]: what is in archives and folders of images, and what is wrong with them.
+//! - [`Batches`]: batches of one store or a [`Mixture`] of several, in an order that depends on
+//!   seed and epoch alone, from any [`Cursors`];
 //!   [`EvalBatches`]: every token once, in order.
 //! - [`read_sound`]: the samples of an audio file; [`LogMel`]: their spectrum.
 //!
@@ -15,6 +18,7 @@
 mod atomic;
 mod audio;
 mod build;
+mod check;
 mod corpus;
 mod error;
 pub mod marks;
@@ -22,15 +26,18 @@ mod permutation;
 mod source;
 mod split;
 mod store;
+mod survey;
 mod windows;
 
 pub use audio::{AudioProblem, LogMel, Recording, read_sound, read_sound_bytes};
-pub use build::{Encoder, build, train_tokenizer};
+pub use build::{Built, Encoder, build, build_watched, train_tokenizer};
+pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;
 pub use marks::Marker;
 pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
 pub use store::{Store, StoreMeta, StoreWriter};
+pub use survey::{Difference, Lengths, Origin, Survey, sample};
 pub use windows::{
     Batch, BatchConfig, Batches, Cursor, Cursors, EvalBatches, IGNORED, Ingredient, Mixture, Mode,
     Shares,

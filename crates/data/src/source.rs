@@ -1,18 +1,23 @@
 //! Documents from wherever text is kept.
 //!
 //! `list` finds the files, `bytes` opens and decompresses one, and a reader a format (`text`,
-//! `jsonl`, `columns`) turns its bytes into documents. All of it streams: memory holds a part of
-//! a document, a line or a page of a column, whatever the size of the file.
+//! `jsonl`, `columns`, `table`, `wiki`) turns its bytes into documents. All of it streams: memory
+//! holds a part of a document, a line, a row or a page, whatever the size of the file.
 
-mod bytes;
+mod bounded;
+pub(crate) mod bytes;
 mod columns;
 mod jsonl;
 mod list;
 mod pages;
+mod table;
 mod text;
+mod wiki;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,7 +52,7 @@ pub enum Source {
 pub struct ReadOptions {
     /// The format of every file; without it, a file's name decides.
     pub format: Option<Format>,
-    /// The JSONL field or the Parquet column with the text.
+    /// The JSONL field, or the column of Parquet, CSV or TSV, with the text.
     pub field: String,
     /// What stands between two documents of a text file; without it, a file is a document.
     pub separator: Option<String>,
@@ -59,7 +64,8 @@ impl Default for ReadOptions {
     }
 }
 
-/// What a file holds; `gzip` and `zstd` around text and JSONL are found by their first bytes.
+/// What a file holds; `gzip`, `zstd` and `bzip2` around all but Parquet are found by their first
+/// bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -69,6 +75,21 @@ pub enum Format {
     Jsonl,
     /// Columns; Apache Parquet.
     Parquet,
+    /// Rows below a row of names, fields apart by commas.
+    Csv,
+    /// The same, by tabs.
+    Tsv,
+    /// A dump of a wiki: `MediaWiki`'s XML, each article a document of plain text.
+    Wiki,
+}
+
+/// What is counted while documents are read.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Bytes of files, as they lie on the disk.
+    n_read: AtomicU64,
+    /// Documents that are left out by the rules of their format.
+    n_left_out: AtomicU64,
 }
 
 /// A document, or a part of a long one.
@@ -89,13 +110,16 @@ impl Source {
     /// When a path does not exist or a folder holds nothing to read. What is found later is an
     /// item of the iterator, no text at all included.
     pub fn open(&self) -> Result<Documents, DataError> {
+        let tally = Arc::default();
         let (name, stream) = match self {
             Self::Embedded(corpus) => {
                 let whole = |text| Ok(Document { text, ends: true });
                 let stream: Stream = Box::new(corpus.documents().into_iter().map(whole));
                 (corpus.to_string(), stream)
             }
-            Self::Paths { paths, options } => (describe(paths), from_paths(paths, options)?),
+            Self::Paths { paths, options } => {
+                (describe(paths), from_paths(paths, options, &tally)?)
+            }
             Self::Chain(sources) => {
                 let opened: Result<Vec<_>, _> = sources.iter().map(Self::open).collect();
                 let stream: Stream = Box::new(opened?.into_iter().flatten());
@@ -106,7 +130,17 @@ impl Source {
                 (bytes.file.clone(), from_bytes(bytes, Format::Text, &ReadOptions::default()))
             }
         };
-        Ok(Documents::new(name, stream))
+        Ok(Documents { tally, ..Documents::new(name, stream) })
+    }
+
+    /// Bytes of the files that [`Source::open`] will read, as they lie on the disk; 0 where it
+    /// reads no files.
+    ///
+    /// # Errors
+    /// As [`Source::open`].
+    pub fn n_file_bytes(&self) -> Result<u64, DataError> {
+        let size = |path: PathBuf| path.metadata().map_err(DataError::io("open", &path));
+        self.files()?.into_iter().map(|path| Ok(size(path)?.len())).sum()
     }
 
     /// The files that [`Source::open`] will read.
@@ -146,11 +180,23 @@ pub struct Documents {
     /// None after the end, or an error.
     stream: Option<Stream>,
     has_text: bool,
+    tally: Arc<Tally>,
 }
 
 impl Documents {
     fn new(name: String, stream: Stream) -> Self {
-        Self { name, stream: Some(stream), has_text: false }
+        Self { name, stream: Some(stream), has_text: false, tally: Arc::default() }
+    }
+
+    /// What was read so far of [`Source::n_file_bytes`].
+    pub fn n_file_bytes(&self) -> u64 {
+        self.tally.n_read.load(Ordering::Relaxed)
+    }
+
+    /// Documents so far that their format's rules leave out: redirects of a wiki, and pages that
+    /// are no articles.
+    pub fn n_left_out(&self) -> u64 {
+        self.tally.n_left_out.load(Ordering::Relaxed)
     }
 }
 
@@ -185,15 +231,19 @@ pub fn spool(mut reader: impl Read, into: &Path) -> Result<u64, DataError> {
     write().map_err(DataError::io("write", into))
 }
 
-fn from_paths(paths: &[PathBuf], options: &ReadOptions) -> Result<Stream, DataError> {
+fn from_paths(
+    paths: &[PathBuf],
+    options: &ReadOptions,
+    tally: &Arc<Tally>,
+) -> Result<Stream, DataError> {
     if options.separator.as_deref() == Some("") {
         let (value, problem) = ("\"\"".to_owned(), "leave it out for a file to be one document");
         return Err(DataError::Config { field: "separator", value, problem });
     }
     let entries = list::list(paths, options.format)?.entries;
-    let options = options.clone();
+    let (options, tally) = (options.clone(), Arc::clone(tally));
     Ok(Box::new(entries.into_iter().flat_map(move |entry| -> Stream {
-        match from_entry(&entry, &options) {
+        match from_entry(&entry, &options, &tally) {
             Ok(stream) if entry.is_named => {
                 Box::new(Documents::new(format!("`{}`", entry.path.display()), stream))
             }
@@ -203,12 +253,33 @@ fn from_paths(paths: &[PathBuf], options: &ReadOptions) -> Result<Stream, DataEr
     })))
 }
 
-fn from_entry(entry: &Entry, options: &ReadOptions) -> Result<Stream, DataError> {
+fn from_entry(
+    entry: &Entry,
+    options: &ReadOptions,
+    tally: &Arc<Tally>,
+) -> Result<Stream, DataError> {
     if entry.format == Format::Parquet {
         let mut rows = columns::Rows::open(&entry.path, &options.field)?;
+        // Its columns are read here and there: the file counts when it is open.
+        tally
+            .n_read
+            .fetch_add(entry.path.metadata().map_or(0, |file| file.len()), Ordering::Relaxed);
         return Ok(stream(move || rows.next_document()));
     }
-    Ok(from_bytes(Bytes::open(&entry.path)?, entry.format, options))
+    let bytes = Bytes::open(&entry.path, tally)?;
+    let rows = |bytes, delimiter| -> Result<Stream, DataError> {
+        let mut rows = table::Table::open(bytes, &options.field, delimiter)?;
+        Ok(stream(move || rows.next_document()))
+    };
+    match entry.format {
+        Format::Csv => rows(bytes, b','),
+        Format::Tsv => rows(bytes, b'\t'),
+        Format::Wiki => {
+            let mut pages = wiki::Pages::new(bytes, tally);
+            Ok(stream(move || pages.next_document()))
+        }
+        format => Ok(from_bytes(bytes, format, options)),
+    }
 }
 
 fn from_bytes(bytes: Bytes, format: Format, options: &ReadOptions) -> Stream {

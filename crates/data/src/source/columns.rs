@@ -39,7 +39,7 @@ impl Rows {
     pub fn open(path: &Path, column: &str) -> Result<Self, DataError> {
         let file = path.to_string_lossy().into_owned();
         let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
-        if is_compressed("gz") || is_compressed("zst") {
+        if ["gz", "zst", "bz2"].into_iter().any(is_compressed) {
             return Err(DataError::CompressedParquet { file });
         }
         let handle = File::open(path).map_err(DataError::io("open", path))?;

@@ -80,14 +80,18 @@ fn walk(
     Ok(())
 }
 
-/// By the name, `.gz` and `.zst` taken off.
+/// By the name, `.gz`, `.zst` and `.bz2` taken off.
 fn format_of(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_str()?.to_lowercase();
-    let name = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    let packed = [".gz", ".zst", ".bz2"].iter().find_map(|end| name.strip_suffix(end));
+    let name = packed.unwrap_or(&name);
     match name.rsplit_once('.')?.1 {
         "txt" | "text" | "md" => Some(Format::Text),
         "jsonl" | "ndjson" => Some(Format::Jsonl),
         "parquet" => Some(Format::Parquet),
+        "csv" => Some(Format::Csv),
+        "tsv" => Some(Format::Tsv),
+        "xml" => Some(Format::Wiki),
         _ => None,
     }
 }

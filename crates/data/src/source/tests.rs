@@ -414,3 +414,85 @@ fn damaged_parquet_does_not_panic() {
     }
     assert_eq!(texts(&read_column(&bytes, "text").unwrap()), ["some text", "more text"]);
 }
+
+const DUMP: &str = r#"<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">
+<siteinfo><sitename>W</sitename><namespaces><namespace key="0" /></namespaces></siteinfo>
+<page><title>Cat &amp; dog</title><ns>0</ns><id>1</id><revision><id>7</id>
+<text bytes="9" xml:space="preserve">old</text></revision><revision>
+<text>A '''cat'''&#39;s [[tail|end]].{{stub}} &lt;ref&gt;x&lt;/ref&gt;<![CDATA[<b>]]></text>
+</revision></page>
+<page><title>Talk:Cat</title><ns>1</ns><revision><text>talk</text></revision></page>
+<page><title>Kitty</title><ns>0</ns><redirect title="C"/><revision><text>#R</text></revision></page>
+<page><title>Puss</title><ns>0</ns><revision><text>#redirect [[Cat]]</text></revision></page>
+<page><title>Empty</title><ns>0</ns><revision><text bytes="0" /></revision></page>
+<page><title>&#x6c34;</title><ns>0</ns><revision><text>water</text></revision></page>
+</mediawiki>
+"#;
+
+#[test]
+fn a_dump_gives_its_articles_as_plain_text() {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+    encoder.write_all(DUMP.as_bytes()).unwrap();
+    let packed = encoder.finish().unwrap();
+    for (name, bytes) in [("a.xml", DUMP.as_bytes()), ("a.xml.bz2", &packed)] {
+        let dir = folder(&[(name, bytes)]);
+        let paths = vec![dir.path().join(name)];
+        let source = Source::Paths { paths, options: ReadOptions::default() };
+        let mut documents = source.open().unwrap();
+        let found: Vec<Document> = documents.by_ref().map(Result::unwrap).collect();
+        assert_eq!(texts(&found), ["Cat & dog\n\nA cat's end.\n", "\u{6c34}\n\nwater\n"]);
+        assert_eq!(documents.n_left_out(), 4);
+        assert_eq!(documents.n_file_bytes(), source.n_file_bytes().unwrap());
+    }
+}
+
+#[test]
+fn a_damaged_dump_is_refused_where_it_is_damaged() {
+    let whole = DUMP.as_bytes();
+    for len in (1..whole.len() - 14).step_by(13) {
+        let error = read_file("a.xml", &whole[..len]).expect_err("cut");
+        assert!(error.to_string().contains("a.xml"), "{error}");
+    }
+    let deep = "<a>".repeat(1000);
+    let cases = [
+        ("<mediawiki><page><text>&nonsense;</text></page></mediawiki>", "`&nonsense;`"),
+        ("<mediawiki><page></mediawiki>", "at byte"),
+        (&deep, "elements inside each other"),
+    ];
+    for (text, expected) in cases {
+        let error = read_file("a.xml", text.as_bytes()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected} in {error}");
+    }
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_it() {
+    let open = |start: &'static [u8]| {
+        Bytes::new(start.chain(io::repeat(b'a').take(1 << 30)), "open").unwrap()
+    };
+    let mut pages = wiki::Pages::new(open(b"<mediawiki><page><text>"), &Arc::default());
+    let error = pages.next_document().unwrap_err();
+    assert!(error.to_string().contains("a page of more than"), "{error}");
+    let mut rows = table::Table::open(open(b"text\n\""), "text", b',').unwrap();
+    let error = rows.next_document().unwrap_err();
+    assert!(error.to_string().contains("a row of more than"), "{error}");
+    assert!(error.hint().unwrap().contains("quote"));
+}
+
+#[test]
+fn a_table_gives_one_column() {
+    let csv = "id,text\n1,\"a \"\"b\"\"\nc, d\"\n2,\u{6c34}\n\n3,\n";
+    let found = read_file("a.csv", csv.as_bytes()).unwrap();
+    assert_eq!(texts(&found), ["a \"b\"\nc, d", "\u{6c34}", ""]);
+    let tsv = "\u{feff}text\tid\r\nx,y\t1\r\n";
+    assert_eq!(texts(&read_file("a.tsv.gz", &gzip(tsv.as_bytes())).unwrap()), ["x,y"]);
+    for (bytes, expected) in [
+        (&b"id,body\n1,2\n"[..], "column `text` is not there"),
+        (b"id,text\n1,2\n3\n", "line 3: 1 fields, the first row has 2"),
+        (b"id,text\n1,\xff\n", "is not UTF-8 at byte 8 (line 2)"),
+        (b"", "column `text`"),
+    ] {
+        let error = read_file("a.csv", bytes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{expected} in {error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! CSV and TSV: rows below a row of names, the text in one of their columns. RFC 4180; a quoted
+//! field may have line breaks.
+
+use csv::{ByteRecord, ErrorKind, ReaderBuilder};
+
+use super::Document;
+use super::bounded::{Bounded, PIECE_BYTES_MAX};
+use super::bytes::Bytes;
+use crate::DataError;
+
+const HINT_ROWS: &str = "every row has as many fields as the first, which names them";
+const HINT_QUOTE: &str = "is there a quote that is not closed?";
+
+/// The rows of one file.
+pub(super) struct Table {
+    reader: csv::Reader<Bounded>,
+    column_idx: usize,
+    row: ByteRecord,
+}
+
+impl Table {
+    pub fn open(bytes: Bytes, column: &str, delimiter: u8) -> Result<Self, DataError> {
+        let bytes = Bounded::new(bytes, PIECE_BYTES_MAX);
+        let reader = ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
+        let mut table = Self { reader, column_idx: 0, row: ByteRecord::new() };
+        let names = match table.reader.byte_headers() {
+            Ok(names) => names.clone(),
+            Err(error) => return Err(table.failed(error)),
+        };
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        match names.iter().position(|name| name == column.as_bytes()) {
+            Some(column_idx) => Ok(Self { column_idx, ..table }),
+            None => Err(DataError::Column {
+                file: table.file(),
+                column: column.to_owned(),
+                problem: "is not there".to_owned(),
+                columns: names.iter().map(text).collect(),
+            }),
+        }
+    }
+
+    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        self.reader.get_mut().begin();
+        match self.reader.read_byte_record(&mut self.row) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        }
+        let bytes = self.row.get(self.column_idx).unwrap_or_default();
+        let position = self.row.position();
+        let (line, start) = position.map_or((0, 0), |at| (at.line(), at.byte()));
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(Document { text: text.to_owned(), ends: true })),
+            Err(_) => Err(DataError::Utf8 {
+                file: self.file(),
+                byte: start,
+                line: Some(line),
+                utf16: false,
+            }),
+        }
+    }
+
+    fn file(&self) -> String {
+        self.reader.get_ref().file().to_owned()
+    }
+
+    fn failed(&self, error: csv::Error) -> DataError {
+        let line =
+            error.position().map_or_else(|| self.reader.position().line(), csv::Position::line);
+        let text = error.to_string();
+        let bytes = self.reader.get_ref();
+        let (problem, hint) = match error.into_kind() {
+            ErrorKind::Io(error) => match bytes.failed(error) {
+                Some(error) => return error,
+                None => (format!("a row of more than {PIECE_BYTES_MAX} bytes"), HINT_QUOTE),
+            },
+            ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                (format!("{len} fields, the first row has {expected_len}"), HINT_ROWS)
+            }
+            _ => (text, HINT_ROWS),
+        };
+        DataError::Line { file: self.file(), line, problem, hint }
+    }
+}
