@@ -1,9 +1,11 @@
-//! Near-duplicates of a JSONL file with `text` and, of a planted copy, `of` (the line it is of, from
-//! 0) and `jaccard`: how fast, and how many copies are found by similarity.
+//! Near-duplicates of a JSONL file with `text` and, of a planted copy, `of` (the line it is of,
+//! from 0) and `jaccard`: how fast, and how many copies are found by similarity. The peer is
+//! `bench/near_duplicates.py`, which makes the file.
 //!
 //! usage: `near_duplicates FILE.jsonl`
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::time::Instant;
 
 use curate::dedup::{Dedup, DedupConfig, Sketcher};
@@ -30,7 +32,9 @@ fn main() {
     let signed = start.elapsed();
     let mut tables: HashMap<u128, Vec<u32>> = HashMap::new();
     for (idx, keys) in keys.iter().enumerate() {
-        keys.iter().for_each(|&key| tables.entry(key).or_default().push(idx as u32));
+        for &key in keys {
+            tables.entry(key).or_default().push(idx as u32);
+        }
     }
     let in_memory = start.elapsed();
 
@@ -38,7 +42,9 @@ fn main() {
     let start = Instant::now();
     let dedup = Dedup::open(dir.path(), &config, 1).expect("opens");
     let mut map = dedup.map(0).expect("maps").expect("is new");
-    texts.iter().for_each(|text| map.push(text, "").expect("is added"));
+    for text in &texts {
+        map.push(text, "").expect("is added");
+    }
     map.finish().expect("ends");
     (0..dedup.n_partitions()).for_each(|partition| dedup.merge(partition).expect("merges"));
     let report = dedup.reduce().expect("reduces");
@@ -54,17 +60,16 @@ fn main() {
     }
     let rate = |time: std::time::Duration| (texts.len() as f64 / time.as_secs_f64()) as u64;
     let (signed, in_memory, on_disk) = (rate(signed), rate(in_memory), rate(on_disk));
-    println!(
-        "ours: {} documents, {} go; a second: {signed} signed, {in_memory} signed and looked \
-        up, {on_disk} through all stages on disk",
-        texts.len(),
+    let n = texts.len();
+    let mut out = std::io::stdout().lock();
+    let mut write = |line: String| writeln!(out, "{line}").expect("written");
+    write(format!(
+        "ours: {n} documents, {} go; a second: {signed} signed, {in_memory} signed and looked up, \
+         {on_disk} through all stages on disk",
         report.n_gone
-    );
+    ));
     for (bucket, (n_found, n)) in found {
-        let share = f64::from(n_found) / f64::from(n);
-        println!(
-            "  similarity from {:.2}: {n_found} of {n} found, {share:.3}",
-            bucket as f64 / 20.0
-        );
+        let (from, share) = (bucket as f64 / 20.0, f64::from(n_found) / f64::from(n));
+        write(format!("  similarity from {from:.2}: {n_found} of {n} found, {share:.3}"));
     }
 }

@@ -297,6 +297,15 @@ mod tests {
     }
 
     #[test]
+    fn hostile_texts_hold_nothing() {
+        let sets = load(&[("a.txt", QUESTION)], 13).unwrap();
+        for piece in ["\0", "!", "x", "a ", "\u{301}", "\u{4e00}"] {
+            let text = piece.repeat((8 << 20) / piece.len());
+            assert_eq!(sets.find(&text), BTreeMap::new(), "{piece:?}");
+        }
+    }
+
+    #[test]
     fn sets_that_cannot_be_read_are_named() {
         let cases = [
             ("a.jsonl", "{\"a\": 1}\n{", "`, line 2: EOF while parsing"),

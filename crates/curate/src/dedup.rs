@@ -17,8 +17,8 @@
 //! bytes are the same. No two may do the same piece at once. What goes depends on the documents and
 //! their numbers (shard, place in it) alone: of those taken for the same, the first stays.
 //!
-//! Memory: `memory_mib` a stage, but for `reduce`, which refuses to begin where five bytes a document
-//! are more. Disk: 24 bytes a key, in the map and once more for each level of a merge.
+//! Memory: `memory_mib` a stage; `reduce`, which needs five bytes a document, refuses to begin
+//! where that is more. Disk: 24 bytes a key, in the map and once more for each level of a merge.
 //! Keys have 126 bits, so what is taken for the same is, with the probability that the bands give.
 
 mod files;
@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use files::Store;
+use files::{Store, read_json, write_json};
 pub use map::ShardMap;
 pub use reduce::{Gone, Report};
 pub use sketch::Sketcher;
@@ -208,8 +208,8 @@ impl Dedup {
         let fixed = DedupConfig { memory_mib: 0, ..config.clone() };
         let settings = Settings { version: 1, n_shards, config: fixed };
         if !path.exists() {
-            store.write_json(&path, &settings)?;
-        } else if store.read_json::<Settings>(&path)? != settings {
+            write_json(&path, &settings)?;
+        } else if read_json::<Settings>(&path)? != settings {
             return Err(DedupError::Other { path: dir.to_owned() });
         }
         Ok(Self { config: config.clone(), n_shards, store })

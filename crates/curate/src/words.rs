@@ -4,7 +4,6 @@
 //! punctuation are words of their own, `don't` and `3.14` are one. Scripts without blanks between
 //! words (Han, kana, Thai, Lao, Khmer, Burmese) have no dictionary here: a character is a word.
 
-use twox_hash::XxHash3_64;
 use unicode_segmentation::UnicodeSegmentation;
 
 /// The words of `text`, punctuation included, in order.
@@ -32,31 +31,26 @@ impl<'a> Iterator for AsciiWords<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         let bytes = self.0.as_bytes();
-        let first = *bytes.first()?;
         let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        let mut len = 1;
-        while is_word(first) && len < bytes.len() {
-            let joins = || {
-                let next = *bytes.get(len + 1)?;
-                let last = bytes[len - 1];
-                let letters = last.is_ascii_alphabetic() && next.is_ascii_alphabetic();
-                let digits = last.is_ascii_digit() && next.is_ascii_digit();
-                Some(match bytes[len] {
-                    b'.' | b'\'' => letters || digits,
-                    b':' => letters,
-                    b',' | b';' => digits,
-                    _ => false,
-                })
-            };
-            match bytes[len] {
-                byte if is_word(byte) => len += 1,
-                _ if joins().unwrap_or(false) => len += 2,
-                _ => break,
-            }
-        }
+        let is_long = is_word(*bytes.first()?);
+        let goes_on = |&at: &usize| is_long && (is_word(bytes[at]) || joins(bytes, at));
+        let len = 1 + (1..bytes.len()).take_while(goes_on).count();
         let (word, rest) = self.0.split_at(len);
         self.0 = rest;
         Some(word)
+    }
+}
+
+/// Whether what stands at `at` and is neither letter nor digit joins what is on both of its sides.
+fn joins(bytes: &[u8], at: usize) -> bool {
+    let (Some(&last), Some(&next)) = (bytes[..at].last(), bytes.get(at + 1)) else { return false };
+    let letters = last.is_ascii_alphabetic() && next.is_ascii_alphabetic();
+    let digits = last.is_ascii_digit() && next.is_ascii_digit();
+    match bytes[at] {
+        b'.' | b'\'' => letters || digits,
+        b':' => letters,
+        b',' | b';' => digits,
+        _ => false,
     }
 }
 
@@ -97,20 +91,68 @@ pub fn ends_sentence(c: char) -> bool {
 /// Calls `each` with a hash of every word that has a letter or a digit, lower case and without
 /// what else is in it: `Don't`, `dont` and `DON\u{2019}T` are the same.
 ///
-/// The hash is XXH3, so it may be kept on disk.
+/// The hash is the same everywhere, so it may be kept on disk.
 pub fn hash_words(text: &str, mut each: impl FnMut(u64)) {
-    let mut plain = Vec::new();
-    for word in words(text) {
-        plain.clear();
-        if word.is_ascii() {
-            let kept = word.bytes().filter(u8::is_ascii_alphanumeric);
-            plain.extend(kept.map(|byte| byte.to_ascii_lowercase()));
+    for chunk in text.split_ascii_whitespace() {
+        let mut hash = Hash::default();
+        if chunk.is_ascii() {
+            let bytes = chunk.as_bytes();
+            for (at, &byte) in bytes.iter().enumerate() {
+                match LOWER[usize::from(byte)] {
+                    0 if byte == b'_' || joins(bytes, at) => {}
+                    0 => hash.end(&mut each),
+                    lower => hash.push(lower),
+                }
+            }
+            hash.end(&mut each);
         } else {
-            let kept = word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase);
-            kept.for_each(|c| plain.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()));
+            for word in chunk.split_word_bounds() {
+                let kept = word.chars().filter(|c| c.is_alphanumeric());
+                kept.flat_map(char::to_lowercase).for_each(|c| {
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| hash.push(byte));
+                });
+                hash.end(&mut each);
+            }
         }
-        if !plain.is_empty() {
-            each(XxHash3_64::oneshot(&plain));
+    }
+}
+
+/// Letters and digits of ASCII in lower case, 0 for all else.
+const LOWER: [u8; 256] = {
+    let mut lower = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            lower[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    lower
+};
+
+/// A hash of bytes, eight at a time.
+#[derive(Default)]
+struct Hash {
+    mixed: u64,
+    waiting: u64,
+    len: u64,
+}
+
+impl Hash {
+    fn push(&mut self, byte: u8) {
+        self.waiting = self.waiting << 8 | u64::from(byte);
+        self.len += 1;
+        if self.len.is_multiple_of(8) {
+            self.mixed = mix(self.waiting, self.mixed);
+            self.waiting = 0;
+        }
+    }
+
+    /// Gives the hash of what there was, if there was anything, and begins anew.
+    fn end(&mut self, each: &mut impl FnMut(u64)) {
+        if self.len > 0 {
+            each(mix(self.waiting, self.mixed ^ self.len));
+            *self = Self::default();
         }
     }
 }
@@ -166,6 +208,17 @@ mod tests {
             let expected: Vec<&str> =
                 text.split_word_bounds().filter(|word| !is_blank(word)).collect();
             prop_assert_eq!(all(&text), expected);
+        }
+
+        #[test]
+        fn ascii_is_hashed_like_all_else(text in "[ -~\\n]{0,60}") {
+            let (mut hashes, mut others) = (Vec::new(), Vec::new());
+            hash_words(&text, |hash| hashes.push(hash));
+            // Blanks that are not ASCII, and no letters: each word goes by the tables.
+            for word in words(&text) {
+                hash_words(&format!("\u{3000}{word}"), |hash| others.push(hash));
+            }
+            prop_assert_eq!(hashes, others);
         }
 
         #[test]

@@ -34,24 +34,26 @@ impl Store {
     pub fn path(&self, stage: &str, name: &str) -> PathBuf {
         self.dir.join(stage).join(name)
     }
+}
 
-    pub fn write_json(&self, path: &Path, value: &impl Serialize) -> Result<(), DedupError> {
-        let mut writer = Writer::<1>::create(path)?;
-        let write = serde_json::to_writer_pretty(&mut writer.file, value);
-        write.map_err(|source| io_error("write", path, source.into()))?;
-        writer.finish()
-    }
+/// Writes a description.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), DedupError> {
+    let mut writer = Writer::<1>::create(path)?;
+    let write = serde_json::to_writer_pretty(&mut writer.file, value);
+    write.map_err(|source| io_error("write", path, source.into()))?;
+    writer.finish()
+}
 
-    pub fn read_json<T: DeserializeOwned>(&self, path: &Path) -> Result<T, DedupError> {
-        let file = match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(DedupError::Missing { piece: path.display().to_string() });
-            }
-            file => file.map_err(|source| io_error("open", path, source))?,
-        };
-        serde_json::from_reader(BufReader::new(file.take(MAX_JSON)))
-            .map_err(|error| damaged(path, error.to_string()))
-    }
+/// Reads a description; where there is none, its stage has not ended.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, DedupError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(DedupError::Missing { piece: path.display().to_string() });
+        }
+        file => file.map_err(|source| io_error("open", path, source))?,
+    };
+    serde_json::from_reader(BufReader::new(file.take(MAX_JSON)))
+        .map_err(|error| damaged(path, error.to_string()))
 }
 
 /// A file on its way; dropped before it is finished, it goes.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Record, Writer};
+use super::files::{Record, Writer, read_json, write_json};
 use super::{Dedup, DedupConfig, DedupError, Sketcher};
 
 /// What is beside the runs of a shard, written when all of them are there.
@@ -49,7 +49,7 @@ impl Dedup {
     }
 
     pub(super) fn map_entry(&self, shard: u32) -> Result<MapEntry, DedupError> {
-        self.store.read_json(&self.store.path("map", &entry_name(shard)))
+        read_json(&self.store.path("map", &entry_name(shard)))
     }
 }
 
@@ -85,7 +85,7 @@ impl ShardMap<'_> {
     pub fn finish(mut self) -> Result<(), DedupError> {
         self.spill()?;
         let store = &self.dedup.store;
-        store.write_json(&store.path("map", &entry_name(self.shard)), &self.entry)
+        write_json(&store.path("map", &entry_name(self.shard)), &self.entry)
     }
 
     fn spill(&mut self) -> Result<(), DedupError> {

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::fs;
 use std::path::PathBuf;
 
-use super::files::{Reader, Record, Writer, io_error};
+use super::files::{Reader, Record, Writer, damaged, io_error, write_json};
 use super::map::run_name;
 use super::{Dedup, DedupError};
 
@@ -60,7 +60,7 @@ impl Dedup {
         for level in 0..level {
             self.remove_level(partition, level)?;
         }
-        self.store.write_json(&done, &n_pairs)
+        write_json(&done, &n_pairs)
     }
 
     /// The parts of all runs of all shards that have keys of the partition.
@@ -73,8 +73,8 @@ impl Dedup {
                 let range = (partition.checked_sub(1).map_or(Some(0), end), end(partition));
                 let (Some(start), Some(end), Some(&n_records)) = (range.0, range.1, ends.last())
                 else {
-                    let problem = format!("`{:?}` has no partition {partition}", ends);
-                    return Err(super::files::damaged(&path, problem));
+                    let problem = format!("its description has no partition {partition}");
+                    return Err(damaged(&path, problem));
                 };
                 if start != end {
                     runs.push(Run { path, n_records, range: (start, end) });

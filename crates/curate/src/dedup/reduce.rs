@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Reader, Writer, damaged};
+use super::files::{Reader, Writer, damaged, read_json, write_json};
 use super::{Dedup, DedupError};
 use crate::filter::Reason;
 
@@ -48,7 +48,7 @@ impl Dedup {
     pub fn reduce(&self) -> Result<Report, DedupError> {
         let done = self.store.path("gone", "report.json");
         if done.exists() {
-            return self.store.read_json(&done);
+            return read_json(&done);
         }
         let mut bases = vec![0_u64];
         for shard in 0..self.n_shards {
@@ -72,14 +72,14 @@ impl Dedup {
         for shard in 0..self.n_shards {
             self.write_gone(shard, &bases, &mut forest, &mut report)?;
         }
-        self.store.write_json(&done, &report)?;
+        write_json(&done, &report)?;
         Ok(report)
     }
 
     /// Reads a partition's pairs into the forest.
     fn join(&self, partition: usize, bases: &[u64], forest: &mut Forest) -> Result<(), DedupError> {
         let n_pairs = self.store.path("pairs", &format!("{partition:05}.json"));
-        let n_pairs: u64 = self.store.read_json(&n_pairs)?;
+        let n_pairs: u64 = read_json(&n_pairs)?;
         let path = self.store.path("pairs", &format!("{partition:05}.pairs"));
         let mut reader = Reader::<2>::open(&path, n_pairs, (0, n_pairs), BUFFER)?;
         let number = |document: u64| {
@@ -129,7 +129,7 @@ impl Dedup {
     /// # Errors
     /// When that has not ended, or the file cannot be read.
     pub fn gone(&self, shard: u32) -> Result<Vec<Gone>, DedupError> {
-        let report: Report = self.store.read_json(&self.store.path("gone", "report.json"))?;
+        let report: Report = read_json(&self.store.path("gone", "report.json"))?;
         let path = self.store.path("gone", &format!("{shard:05}.gone"));
         let n_gone = report.gone_by_shard.get(shard as usize).copied().unwrap_or_default();
         let mut reader = Reader::<2>::open(&path, n_gone, (0, n_gone), BUFFER)?;

@@ -3,8 +3,8 @@
 //! The signature is that of Dahlgaard, Knudsen, Thorup, "Fast Similarity Sketching",
 //! arXiv:1704.04370: every shingle is thrown into one of the `K = bands * rows` places, which keeps
 //! the least hash that fell into it, and is thrown again with another hash until no place is empty.
-//! A place agrees between two texts with the probability of their Jaccard similarity, as in MinHash
-//! with `K` permutations, for `O(n + K log K)` hashes in the place of `O(n K)`.
+//! A place agrees between two texts with the probability of their Jaccard similarity, as in
+//! `MinHash` with `K` permutations, for `O(n + K log K)` hashes in the place of `O(n K)`.
 
 use twox_hash::XxHash3_128;
 
@@ -53,9 +53,10 @@ impl Sketcher {
         hash_words(text, |word| self.words.push(word));
         if self.config.exact {
             let seed = self.config.seed;
-            let hash = match self.words.is_empty() {
-                true => XxHash3_128::oneshot_with_seed(!seed, text.as_bytes()),
-                false => hash_all(&mut self.bytes, seed, &self.words),
+            let hash = if self.words.is_empty() {
+                XxHash3_128::oneshot_with_seed(!seed, text.as_bytes())
+            } else {
+                hash_all(&mut self.bytes, seed, &self.words)
             };
             each(key(hash, Bond::Exact));
         }
@@ -104,7 +105,7 @@ fn key(hash: u128, bond: Bond) -> u128 {
 
 fn hash_all(bytes: &mut Vec<u8>, seed: u64, hashes: &[u64]) -> u128 {
     bytes.clear();
-    hashes.iter().for_each(|hash| bytes.extend_from_slice(&hash.to_le_bytes()));
+    bytes.extend(hashes.iter().flat_map(|hash| hash.to_le_bytes()));
     XxHash3_128::oneshot_with_seed(seed, bytes)
 }
 
@@ -136,9 +137,9 @@ mod tests {
     fn pair(n: usize, jaccard: f64, seed: usize) -> [String; 2] {
         let n_shared = (2.0 * jaccard / (1.0 + jaccard) * n as f64).round() as usize;
         ["a", "b"].map(|own| {
-            let word = |idx: usize| match idx < n_shared {
-                true => format!("s{seed}x{idx} "),
-                false => format!("{own}{seed}x{idx} "),
+            let word = |idx: usize| {
+                let own = if idx < n_shared { "s" } else { own };
+                format!("{own}{seed}x{idx} ")
             };
             (0..n).map(word).collect()
         })

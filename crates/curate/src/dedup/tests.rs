@@ -9,9 +9,12 @@ use super::*;
 fn texts(n: usize) -> Vec<String> {
     let text = |idx: usize| {
         let (family, version) = (idx % (n / 3 + 1), idx / (n / 3 + 1));
-        let words = (0..60).map(|at| match at == 59 && version % 3 == 1 {
-            true => format!("other{idx} "),
-            false => format!("word{} ", (family * 31 + at) * (family + 7) % 997),
+        let words = (0..60).map(|at| {
+            if at == 59 && version % 3 == 1 {
+                format!("other{idx} ")
+            } else {
+                format!("word{} ", (family * 31 + at) * (family + 7) % 997)
+            }
         });
         words.collect::<String>()
     };
@@ -35,7 +38,9 @@ fn run(
     for (shard, &size) in sizes.iter().enumerate() {
         let (texts, after) = rest.split_at(size);
         if let Some(mut map) = dedup.map(shard as u32).unwrap() {
-            texts.iter().for_each(|text| map.push(text, "").unwrap());
+            for text in texts {
+                map.push(text, "").unwrap();
+            }
             map.finish().unwrap();
         }
         bases.push(bases[shard] + size);
@@ -88,7 +93,9 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn no_split_into_shards_changes_what_goes(cuts in proptest::collection::vec(0_usize..=90, 0..6)) {
+    fn no_split_into_shards_changes_what_goes(
+        cuts in proptest::collection::vec(0_usize..=90, 0..6),
+    ) {
         let texts = texts(90);
         let mut cuts = [vec![0, 90], cuts].concat();
         cuts.sort_unstable();
@@ -130,20 +137,20 @@ proptest! {
 
 #[test]
 fn what_spills_and_is_merged_in_levels_is_the_same() {
-    let texts = texts(4000);
+    let texts = texts(4200);
     let all = expected(&DedupConfig { bands: 2, rows: 4, ..config() }, &texts);
     let config = DedupConfig { bands: 2, rows: 4, ..config() };
     let dir = tempfile::tempdir().unwrap();
-    let sizes = vec![20; 200];
-    assert_eq!(run(dir.path(), &config, &texts, &sizes), all, "200 runs, 128 at once");
+    let sizes = vec![30; 140];
+    assert_eq!(run(dir.path(), &config, &texts, &sizes), all, "140 runs, 128 at once");
     let names = files(dir.path());
     assert!(!names.keys().any(|path| path.parent().unwrap().ends_with("pairs")
         && path.extension().is_some_and(|ext| ext == "run")));
     let dir = tempfile::tempdir().unwrap();
     let many = DedupConfig { bands: 20, rows: 1, ..config };
-    run(dir.path(), &many, &texts, &[4000]);
+    run(dir.path(), &many, &texts, &[4200]);
     let runs = fs::read_dir(dir.path().join("map")).unwrap().count() - 1;
-    assert_eq!(runs, (4000 * 21 * 24_usize).div_ceil(1 << 20));
+    assert_eq!(runs, (4200 * 21 * 24_usize).div_ceil(1 << 20));
 }
 
 #[test]
@@ -154,7 +161,9 @@ fn memory_and_addresses() {
     let mut map = dedup.map(0).unwrap().unwrap();
     let documents =
         [("one", "http://a.example/x"), ("two", "https://www.A.example/x/#y"), ("ONE!", "")];
-    documents.iter().for_each(|(text, url)| map.push(text, url).unwrap());
+    for (text, url) in documents {
+        map.push(text, url).unwrap();
+    }
     map.finish().unwrap();
     (0..3).for_each(|partition| dedup.merge(partition).unwrap());
     dedup.reduce().unwrap();
@@ -178,7 +187,9 @@ fn what_is_wrong_is_named() {
     assert!(matches!(dedup.map(2), Err(DedupError::Missing { .. })));
     for shard in 0..2 {
         let mut map = dedup.map(shard).unwrap().unwrap();
-        texts.iter().for_each(|text| map.push(text, "").unwrap());
+        for text in &texts {
+            map.push(text, "").unwrap();
+        }
         map.finish().unwrap();
     }
     assert!(matches!(dedup.reduce(), Err(DedupError::Missing { .. })));
@@ -199,4 +210,13 @@ fn what_is_wrong_is_named() {
     assert!(matches!(dedup.reduce(), Err(DedupError::Memory { needed_mib: 2, memory_mib: 1, .. })));
     fs::write(&entry, "{").unwrap();
     assert!(matches!(dedup.reduce(), Err(DedupError::Damaged { .. })));
+}
+
+#[test]
+fn hostile_texts_have_their_keys() {
+    let long = |piece: &str| piece.repeat((8 << 20) / piece.len());
+    let texts = ["", "\0", "!", "\u{301}", &long("\0"), &long("x"), &long("a "), &long("!"), "x"];
+    let texts = texts.map(str::to_owned);
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(run(dir.path(), &config(), &texts, &[4, 5]), BTreeMap::new());
 }

@@ -83,8 +83,11 @@ impl Repetition {
             }
         }
         for (idx, (&max, reason)) in self.max_ngram_ratio.iter().zip(AGAIN).enumerate() {
-            if ratio(runs.again(idx + 5), n_text) > max {
-                return Err(reason);
+            match runs.again(idx + 5) {
+                // Nor does any longer run come again.
+                0 => break,
+                again if ratio(again, n_text) > max => return Err(reason),
+                _ => {}
             }
         }
         Ok(())
@@ -163,7 +166,8 @@ impl Runs {
     /// Characters in all occurrences of the commonest run, a blank between two words; of equally
     /// common ones, the first.
     fn top(&self, n: usize) -> usize {
-        let mut found: HashMap<u64, (usize, usize), Hashed> = HashMap::default();
+        let mut found: HashMap<u64, (usize, usize), Hashed> =
+            HashMap::with_capacity_and_hasher(self.hashes.len(), Hashed::default());
         for (idx, (run, _)) in self.of(n).enumerate() {
             found.entry(run).or_insert((0, idx)).0 += 1;
         }
@@ -175,7 +179,8 @@ impl Runs {
 
     /// Characters in runs that came before; none is counted in two of them.
     fn again(&self, n: usize) -> usize {
-        let mut seen: HashSet<u64, Hashed> = HashSet::default();
+        let mut seen: HashSet<u64, Hashed> =
+            HashSet::with_capacity_and_hasher(self.hashes.len(), Hashed::default());
         let (mut chars, mut skip) = (0, 0);
         for (run, len) in self.of(n) {
             if skip > 0 {

@@ -101,13 +101,15 @@ fn lines_that_go_are_counted() {
 
 #[test]
 fn chinese_is_not_refused_for_its_script() {
-    let text = "\u{660e}\u{6708}\u{51e0}\u{65f6}\u{6709}\u{ff0c}\u{628a}\u{9152}\u{95ee}\u{9752}\u{5929}\u{3002}\
-        \u{4e0d}\u{77e5}\u{5929}\u{4e0a}\u{5bab}\u{9619}\u{ff0c}\u{4eca}\u{5915}\u{662f}\u{4f55}\u{5e74}\u{3002}\
-        \u{6211}\u{6b32}\u{4e58}\u{98ce}\u{5f52}\u{53bb}\u{ff0c}\u{53c8}\u{6050}\u{743c}\u{697c}\u{7389}\u{5b87}\u{3002}\
-        \u{9ad8}\u{5904}\u{4e0d}\u{80dc}\u{5bd2}\u{ff0c}\u{8d77}\u{821e}\u{5f04}\u{6e05}\u{5f71}\u{3002}\
-        \u{4f55}\u{4f3c}\u{5728}\u{4eba}\u{95f4}\u{ff1f}\
-        \u{4e0d}\u{5e94}\u{6709}\u{6068}\u{ff0c}\u{4f55}\u{4e8b}\u{957f}\u{5411}\u{522b}\u{65f6}\u{5706}\u{ff1f}\
-        \u{4eba}\u{6709}\u{60b2}\u{6b22}\u{79bb}\u{5408}\u{ff0c}\u{6708}\u{6709}\u{9634}\u{6674}\u{5706}\u{7f3a}\u{ff0c}\u{6b64}\u{4e8b}\u{53e4}\u{96be}\u{5168}\u{3002}";
+    let text = "\u{660e}\u{6708}\u{51e0}\u{65f6}\u{6709}\u{ff0c}\u{628a}\u{9152}\u{95ee}\u{9752}\
+        \u{5929}\u{3002}\u{4e0d}\u{77e5}\u{5929}\u{4e0a}\u{5bab}\u{9619}\u{ff0c}\u{4eca}\
+        \u{5915}\u{662f}\u{4f55}\u{5e74}\u{3002}\u{6211}\u{6b32}\u{4e58}\u{98ce}\u{5f52}\
+        \u{53bb}\u{ff0c}\u{53c8}\u{6050}\u{743c}\u{697c}\u{7389}\u{5b87}\u{3002}\u{9ad8}\
+        \u{5904}\u{4e0d}\u{80dc}\u{5bd2}\u{ff0c}\u{8d77}\u{821e}\u{5f04}\u{6e05}\u{5f71}\
+        \u{3002}\u{4f55}\u{4f3c}\u{5728}\u{4eba}\u{95f4}\u{ff1f}\u{4e0d}\u{5e94}\u{6709}\
+        \u{6068}\u{ff0c}\u{4f55}\u{4e8b}\u{957f}\u{5411}\u{522b}\u{65f6}\u{5706}\u{ff1f}\
+        \u{4eba}\u{6709}\u{60b2}\u{6b22}\u{79bb}\u{5408}\u{ff0c}\u{6708}\u{6709}\u{9634}\
+        \u{6674}\u{5706}\u{7f3a}\u{ff0c}\u{6b64}\u{4e8b}\u{53e4}\u{96be}\u{5168}\u{3002}";
     assert_eq!(judged(text, "zh"), (Ok(()), text.to_owned(), Counts::default()));
     assert_eq!(judged(text, "").0, Err("gopher.too_few_stop_words"));
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::{Found, Kind, begins, checks, is_word};
 
 const MAX_GROUPS: usize = 8;
+const MIN_DIGITS: usize = 7;
 const MAX_DIGITS: usize = 24;
 
 /// Groups of digits with at most two characters between them, the first at a place where a number
@@ -16,6 +17,8 @@ struct Number<'a> {
     /// Begin and end of each group.
     groups: Vec<(usize, usize)>,
     digits: Vec<u8>,
+    /// What stands shortly before it, in lower case; empty where there is no letter.
+    before: String,
 }
 
 /// What the number at `at` is.
@@ -41,7 +44,8 @@ pub fn find(text: &str, at: usize, public_ip_only: bool) -> Found {
     if number.is_date() {
         return Found::Nothing { next: number.groups[2].1 };
     }
-    while !number.groups.is_empty() {
+    number.before = before(text, at);
+    while number.digits.len() >= MIN_DIGITS {
         if let Some((kind, end)) = number.kind() {
             return Found::span(kind, at, end);
         }
@@ -81,7 +85,7 @@ impl<'a> Number<'a> {
         let bytes = text.as_bytes();
         let mut at =
             start + bytes[start..].iter().take(2).take_while(|b| b"+(".contains(b)).count();
-        let (mut groups, mut digits) = (Vec::new(), Vec::new());
+        let (mut groups, mut digits, before) = (Vec::new(), Vec::new(), String::new());
         loop {
             let run = bytes[at..].iter().take(MAX_DIGITS + 1).take_while(|b| b.is_ascii_digit());
             let end = at + run.count();
@@ -101,12 +105,18 @@ impl<'a> Number<'a> {
         if groups.is_empty() {
             let run = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
             let end = at + run;
-            return (run > 0).then(|| Self { text, start, groups: vec![(at, end)], digits });
+            return (run > 0).then(|| Self {
+                text,
+                start,
+                groups: vec![(at, end)],
+                digits,
+                before,
+            });
         }
         // A bracket belongs to a number that closes it.
         let whole = &text[start..groups.last().map_or(start, |(_, end)| *end)];
         let closed = !whole.starts_with('(') || !whole.starts_with("((") && whole.contains(')');
-        closed.then_some(Self { text, start, groups, digits })
+        closed.then_some(Self { text, start, groups, digits, before })
     }
 
     /// Whether what is before it is not a part of the same number or word.
@@ -297,10 +307,17 @@ impl<'a> Number<'a> {
 
     /// Whether one of `words` stands shortly before it, as a word where it is of Latin letters.
     fn follows(&self, words: &[&str]) -> bool {
-        const WINDOW: usize = 32;
-        let from = self.text.floor_char_boundary(self.start.saturating_sub(WINDOW));
-        let before = self.text[from..self.start].to_ascii_lowercase();
+        let before = &self.before;
         let stands = |(at, word): (usize, &str)| !word.is_ascii() || begins(before.as_bytes(), at);
-        words.iter().any(|word| before.match_indices(word).any(stands))
+        !before.is_empty() && words.iter().any(|word| before.match_indices(word).any(stands))
     }
+}
+
+/// The end of what stands before a number, where its name would be.
+fn before(text: &str, start: usize) -> String {
+    const WINDOW: usize = 32;
+    let from = text.floor_char_boundary(start.saturating_sub(WINDOW));
+    let before = &text[from..start];
+    let has_letter = before.contains(char::is_alphabetic);
+    if has_letter { before.to_ascii_lowercase() } else { String::new() }
 }

@@ -204,3 +204,17 @@ proptest! {
         prop_assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), spans.len() as u64);
     }
 }
+
+#[test]
+fn hostile_texts_take_linear_time() {
+    let mebi = 1 << 20;
+    for piece in
+        ["\0", "@", "a@", "1", "1 ", "+", "(", "((1", ":", "a:", "::1", "DE89", "AB1", "9-", "."]
+    {
+        let text = piece.repeat(mebi / piece.len());
+        let spans = Personal::default().find(&text);
+        assert!(spans.len() <= text.len() / 4, "{piece}: {}", spans.len());
+    }
+    assert_eq!(Personal::default().find(""), []);
+    assert_eq!(Personal::default().find(&"x".repeat(100 * mebi)), []);
+}
