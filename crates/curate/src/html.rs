@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `charset` | bytes to text |
 //! | `tokens` | text to tags and what is between them |
-//! | `tree` | tags to a flat tree |
+//! | `build`, `tree` | tags to a flat tree |
 //! | `names`, `words` | what elements, classes and attributes mean |
 //! | `content` | which part of the tree is the text of the page |
 //! | `render` | that part as Markdown or plain |
 //!
 //! Every step is linear in the length of the page, whatever the page is.
 
+mod build;
 mod charset;
 mod content;
 mod names;
@@ -56,7 +57,7 @@ const MAX_PAGE: usize = 1 << 30;
 pub fn main_text(bytes: &[u8], content_type: Option<&str>, options: Options) -> Extracted {
     let bytes = &bytes[..bytes.len().min(MAX_PAGE)];
     let (page, encoding) = charset::decode(bytes, content_type);
-    let tree = tree::parse(&page);
+    let tree = build::parse(&page);
     let content = content::content(&tree, options);
     let text = render::render(&tree, &content, options);
     let language = tree.language.to_owned();
