@@ -52,8 +52,8 @@ const MAX_PAGE: usize = 1 << 30;
 /// Finds the main text of a page.
 ///
 /// `content_type` is what the HTTP header said, if there was one. There is no page that cannot be
-/// read: what is wrong in it is read as browsers do, or left out. Of one above 1 GiB the beginning is
-/// read.
+/// read: what is wrong in it is read as browsers do, or left out. Of one above 1 GiB only the
+/// beginning is read.
 pub fn main_text(bytes: &[u8], content_type: Option<&str>, options: Options) -> Extracted {
     let bytes = &bytes[..bytes.len().min(MAX_PAGE)];
     let (page, encoding) = charset::decode(bytes, content_type);
