@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `charset` | bytes to text |
 //! | `tokens` | text to tags and what is between them |
-//! | `tree` | tags to a flat tree |
+//! | `build`, `tree` | tags to a flat tree |
 //! | `names`, `words` | what elements, classes and attributes mean |
 //! | `content` | which part of the tree is the text of the page |
 //! | `render` | that part as Markdown or plain |
 //!
 //! Every step is linear in the length of the page, whatever the page is.
 
+mod build;
 mod charset;
 mod content;
 mod names;
@@ -51,12 +52,12 @@ const MAX_PAGE: usize = 1 << 30;
 /// Finds the main text of a page.
 ///
 /// `content_type` is what the HTTP header said, if there was one. There is no page that cannot be
-/// read: what is wrong in it is read as browsers do, or left out. Of one above 1 GiB the beginning is
-/// read.
+/// read: what is wrong in it is read as browsers do, or left out. Of one above 1 GiB only the
+/// beginning is read.
 pub fn main_text(bytes: &[u8], content_type: Option<&str>, options: Options) -> Extracted {
     let bytes = &bytes[..bytes.len().min(MAX_PAGE)];
     let (page, encoding) = charset::decode(bytes, content_type);
-    let tree = tree::parse(&page);
+    let tree = build::parse(&page);
     let content = content::content(&tree, options);
     let text = render::render(&tree, &content, options);
     let language = tree.language.to_owned();

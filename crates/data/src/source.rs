@@ -110,7 +110,10 @@ impl Source {
     /// When a path does not exist or a folder holds nothing to read. What is found later is an
     /// item of the iterator, no text at all included.
     pub fn open(&self) -> Result<Documents, DataError> {
-        let tally = Arc::default();
+        self.open_in(&Arc::default())
+    }
+
+    fn open_in(&self, tally: &Arc<Tally>) -> Result<Documents, DataError> {
         let (name, stream) = match self {
             Self::Embedded(corpus) => {
                 let whole = |text| Ok(Document { text, ends: true });
@@ -118,10 +121,11 @@ impl Source {
                 (corpus.to_string(), stream)
             }
             Self::Paths { paths, options } => {
-                (describe(paths), from_paths(paths, options, &tally)?)
+                (describe(paths), from_paths(paths, options, tally)?)
             }
             Self::Chain(sources) => {
-                let opened: Result<Vec<_>, _> = sources.iter().map(Self::open).collect();
+                let opened = sources.iter().map(|source| source.open_in(tally));
+                let opened: Result<Vec<_>, _> = opened.collect();
                 let stream: Stream = Box::new(opened?.into_iter().flatten());
                 ("the sources".to_owned(), stream)
             }
@@ -130,7 +134,7 @@ impl Source {
                 (bytes.file.clone(), from_bytes(bytes, Format::Text, &ReadOptions::default()))
             }
         };
-        Ok(Documents { tally, ..Documents::new(name, stream) })
+        Ok(Documents { tally: Arc::clone(tally), ..Documents::new(name, stream) })
     }
 
     /// Bytes of the files that [`Source::open`] will read, as they lie on the disk; 0 where it

@@ -48,7 +48,7 @@ const ARTICLE: f32 = 0.6;
 /// of a text without links that is not a way to another page, whatever it is called.
 const BEFORE: f32 = 60.0;
 const AFTER: f32 = 500.0;
-const COMMENT: f32 = 40.0;
+const COMMENT: f32 = 20.0;
 /// The share of text in links above which a block goes, and the weight that saves it.
 const LINKS: f32 = 0.4;
 const SAVES: f32 = 100.0;
@@ -89,7 +89,10 @@ pub(super) fn content(tree: &Tree, options: Options) -> Content {
     let mut parts: Vec<usize> = title.into_iter().chain([root]).collect();
     for subtree in comments.into_iter().filter(|_| options.comments) {
         let end = tree.nodes[subtree].end as usize;
-        gone[subtree] = false;
+        for i in subtree..end {
+            // The form that comments are written in is none.
+            gone[i] = i > subtree && tree.nodes[i].marks & (mark::FORM | mark::HIDDEN) != 0;
+        }
         prune_prose(tree, &all, subtree..end, COMMENT, &mut gone);
         if !(root..tree.nodes[root].end as usize).contains(&subtree) {
             parts.push(subtree);

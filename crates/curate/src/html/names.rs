@@ -244,10 +244,11 @@ static WORDS: Table<Marks, 1024> = Table::new(
             META,
         ),
         (
-            "comment comments commentlist respond reply replies disqus kommentar kommentare \
+            "comment comments commentlist reply replies disqus kommentar kommentare \
              commentaires trackback trackbacks pingback livefyre",
             COMMENTS,
         ),
+        ("respond commentform", FORM),
         ("hidden hide invisible visuallyhidden sr offscreen", HIDDEN),
         ("articlebody postbody entrycontent articletext storybody", BODY),
         ("article entry post story blog news", WHAT),
