@@ -7,6 +7,7 @@ use std::thread;
 use rayon::prelude::*;
 use tokenize::{Scheme, Tokenizer, safe_cut};
 
+use crate::source::Empty;
 use crate::source::PART_BYTES;
 use crate::split::{Piece, Side, Splitter};
 use crate::{DataError, Document, Documents, Marker, Source, StoreMeta, StoreWriter};
@@ -36,7 +37,7 @@ pub fn train_tokenizer(
 }
 
 /// How far [`build_watched`] has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Built {
     /// Bytes read of the files, see [`Source::n_file_bytes`].
     pub n_file_bytes: u64,
@@ -48,6 +49,8 @@ pub struct Built {
     pub n_tokens: u64,
     /// See [`Documents::n_left_out`].
     pub n_left_out: u64,
+    /// See [`Documents::empty`].
+    pub empty: Empty,
 }
 
 /// Encodes `source` (with a tokenizer alone, or an [`Encoder`]) into the store `train`, and a
@@ -99,9 +102,10 @@ pub fn build_watched<'e>(
     thread::scope(|scope| {
         scope.spawn(move || read(documents, fraction, &send));
         batches.iter().try_for_each(|batch| {
-            let ([n_file_bytes, n_left_out], pieces) = batch?;
+            let (counts, pieces) = batch?;
             stores.write(&encoder, &pieces, &mut built)?;
-            (built.n_file_bytes, built.n_left_out) = (n_file_bytes, n_left_out);
+            (built.n_file_bytes, built.n_left_out) = (counts.n_file_bytes, counts.n_left_out);
+            built.empty = counts.empty;
             watch(&built);
             Ok::<_, DataError>(())
         })?;
@@ -117,7 +121,7 @@ pub fn build_watched<'e>(
 
 /// How many bytes of the files were read and documents left out, and the pieces of text since the
 /// last batch.
-type Batch = ([u64; 2], Vec<Piece>);
+type Batch = (Counts, Vec<Piece>);
 
 /// Sends all documents in batches, or the first error, until nobody takes them.
 fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch, DataError>>) {
@@ -143,8 +147,15 @@ fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch,
     let _ = send.send(Ok((counts(&documents), pieces)));
 }
 
-fn counts(documents: &Documents) -> [u64; 2] {
-    [documents.n_file_bytes(), documents.n_left_out()]
+struct Counts {
+    n_file_bytes: u64,
+    n_left_out: u64,
+    empty: Empty,
+}
+
+fn counts(documents: &Documents) -> Counts {
+    let (n_file_bytes, n_left_out) = (documents.n_file_bytes(), documents.n_left_out());
+    Counts { n_file_bytes, n_left_out, empty: documents.empty() }
 }
 
 /// A document from JSONL or Parquet may be of any length, and is cut as text files are.

@@ -35,7 +35,7 @@ pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;
 pub use marks::Marker;
-pub use source::{Document, Documents, Format, ReadOptions, Source, spool};
+pub use source::{Document, Documents, Empty, Format, ReadOptions, Source, spool};
 pub use store::{Store, StoreMeta, StoreWriter};
 pub use survey::{Difference, Lengths, Origin, Survey, sample};
 pub use windows::{

@@ -16,8 +16,8 @@ mod wiki;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,29 @@ pub(crate) struct Tally {
     n_read: AtomicU64,
     /// Documents that are left out by the rules of their format.
     n_left_out: AtomicU64,
+    empty: Mutex<Empty>,
+}
+
+/// Records without text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Empty {
+    /// How many.
+    pub n: u64,
+    /// Where the first of them are, in words.
+    pub first: Vec<String>,
+}
+
+impl Empty {
+    /// How many are named.
+    const MAX: usize = 5;
+}
+
+/// Reads one file.
+trait Records: Send + 'static {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError>;
+
+    /// Where the last document stands, of a format with records.
+    fn place(&self) -> Option<String>;
 }
 
 /// A document, or a part of a long one.
@@ -120,9 +143,7 @@ impl Source {
                 let stream: Stream = Box::new(corpus.documents().into_iter().map(whole));
                 (corpus.to_string(), stream)
             }
-            Self::Paths { paths, options } => {
-                (describe(paths), from_paths(paths, options, tally)?)
-            }
+            Self::Paths { paths, options } => (describe(paths), from_paths(paths, options, tally)?),
             Self::Chain(sources) => {
                 let opened = sources.iter().map(|source| source.open_in(tally));
                 let opened: Result<Vec<_>, _> = opened.collect();
@@ -131,7 +152,10 @@ impl Source {
             }
             Self::Stdin => {
                 let bytes = Bytes::new(io::stdin(), "standard input")?;
-                (bytes.file.clone(), from_bytes(bytes, Format::Text, &ReadOptions::default()))
+                (
+                    bytes.file.clone(),
+                    from_bytes(bytes, (Format::Text, &ReadOptions::default()), tally),
+                )
             }
         };
         Ok(Documents { tally: Arc::clone(tally), ..Documents::new(name, stream) })
@@ -195,6 +219,11 @@ impl Documents {
     /// What was read so far of [`Source::n_file_bytes`].
     pub fn n_file_bytes(&self) -> u64 {
         self.tally.n_read.load(Ordering::Relaxed)
+    }
+
+    /// Records so far that have no text.
+    pub fn empty(&self) -> Empty {
+        self.tally.empty.lock().expect("nobody panics with it").clone()
     }
 
     /// Documents so far that their format's rules leave out: redirects of a wiki, and pages that
@@ -263,42 +292,52 @@ fn from_entry(
     tally: &Arc<Tally>,
 ) -> Result<Stream, DataError> {
     if entry.format == Format::Parquet {
-        let mut rows = columns::Rows::open(&entry.path, &options.field)?;
+        let rows = columns::Rows::open(&entry.path, &options.field)?;
         // Its columns are read here and there: the file counts when it is open.
         tally
             .n_read
             .fetch_add(entry.path.metadata().map_or(0, |file| file.len()), Ordering::Relaxed);
-        return Ok(stream(move || rows.next_document()));
+        return Ok(stream(rows, tally));
     }
     let bytes = Bytes::open(&entry.path, tally)?;
     let rows = |bytes, delimiter| -> Result<Stream, DataError> {
-        let mut rows = table::Table::open(bytes, &options.field, delimiter)?;
-        Ok(stream(move || rows.next_document()))
+        Ok(stream(table::Table::open(bytes, &options.field, delimiter)?, tally))
     };
     match entry.format {
         Format::Csv => rows(bytes, b','),
         Format::Tsv => rows(bytes, b'\t'),
-        Format::Wiki => {
-            let mut pages = wiki::Pages::new(bytes, tally);
-            Ok(stream(move || pages.next_document()))
-        }
-        format => Ok(from_bytes(bytes, format, options)),
+        Format::Wiki => Ok(stream(wiki::Pages::new(bytes, tally), tally)),
+        format => Ok(from_bytes(bytes, (format, options), tally)),
     }
 }
 
-fn from_bytes(bytes: Bytes, format: Format, options: &ReadOptions) -> Stream {
-    if format == Format::Jsonl {
-        let mut lines = jsonl::Lines::new(bytes, &options.field);
-        return stream(move || lines.next_document());
-    }
-    let mut texts = text::Texts::new(bytes, options.separator.clone());
-    stream(move || texts.next_document())
-}
-
-fn stream(
-    mut next: impl FnMut() -> Result<Option<Document>, DataError> + Send + 'static,
+fn from_bytes(
+    bytes: Bytes,
+    (format, options): (Format, &ReadOptions),
+    tally: &Arc<Tally>,
 ) -> Stream {
-    Box::new(std::iter::from_fn(move || next().transpose()))
+    if format == Format::Jsonl {
+        return stream(jsonl::Lines::new(bytes, &options.field), tally);
+    }
+    stream(text::Texts::new(bytes, options.separator.clone()), tally)
+}
+
+fn stream(mut reader: impl Records, tally: &Arc<Tally>) -> Stream {
+    let tally = Arc::clone(tally);
+    Box::new(std::iter::from_fn(move || {
+        let next = reader.next_document();
+        if let Ok(Some(document)) = &next
+            && document.text.trim().is_empty()
+            && let Some(place) = reader.place()
+        {
+            let mut empty = tally.empty.lock().expect("nobody panics with it");
+            empty.n += 1;
+            if empty.first.len() < Empty::MAX {
+                empty.first.push(place);
+            }
+        }
+        next.transpose()
+    }))
 }
 
 fn describe(paths: &[PathBuf]) -> String {

@@ -247,6 +247,12 @@ impl Batches {
         self.readers.iter().map(|reader| reader.windows.n_windows()).collect()
     }
 
+    /// Windows that may be read in all; none where a store has no end of them.
+    pub fn capacity(&self) -> Option<u64> {
+        let most = |reader: &Reader| Some(reader.most).filter(|most| *most < u64::MAX);
+        self.readers.iter().map(most).sum()
+    }
+
     /// Windows that were read of each store.
     pub fn n_read(&self) -> Vec<u64> {
         self.readers.iter().map(Reader::n_read).collect()

@@ -174,7 +174,7 @@ impl Recipe {
         let vocab_range = format!("in [{least}, 2^20]");
         let (micro_batch, of_batch) = (train.micro_batch, "at most `train.batch_size`");
         let some = |n: u64| (1..=1 << 40).contains(&n);
-        let values: [(_, &dyn Display, _, _); 17] = [
+        let values: [(_, &dyn Display, _, _); 18] = [
             ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "in [1, 2^40]"),
             ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
             ("train.micro_batch", &micro_batch, micro_batch <= train.batch_size, of_batch),
@@ -185,6 +185,7 @@ impl Recipe {
             ("train.checkpoint_every", &saves, some(saves), "in [1, 2^40]"),
             ("train.eval_every", &train.eval_every, some(train.eval_every), "in [1, 2^40]"),
             ("data.validation_fraction", &fraction, (0.0..=0.5).contains(&fraction), "in [0, 0.5]"),
+            ("data.max_empty", &data.max_empty, (0.0..=1.0).contains(&data.max_empty), "in [0, 1]"),
             ("task.label_smoothing", &smoothing, share(smoothing), "in [0, 1)"),
             ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
             ("optim.beta1", &optim.beta1, share(optim.beta1), "in [0, 1)"),

@@ -15,8 +15,8 @@ use parquet::file::reader::Length;
 use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
-use super::Document;
 use super::pages::Pages;
+use super::{Document, Records};
 use crate::DataError;
 
 const BATCH_ROWS: usize = 64;
@@ -61,26 +61,6 @@ impl Rows {
         })
     }
 
-    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
-        let value = loop {
-            match self.batch.next() {
-                Some(value) => break value,
-                None if self.read_batch()? => {}
-                None => return Ok(None),
-            }
-        };
-        self.number += 1;
-        let problem = |problem: &str| DataError::Column {
-            file: self.file.clone(),
-            column: self.column.path().string(),
-            problem: format!("{problem} in row {}", self.number),
-            columns: vec![self.column.path().string()],
-        };
-        let value = value.ok_or_else(|| problem("is null"))?;
-        let text = std::str::from_utf8(value.data()).map_err(|_| problem("is not UTF-8"))?;
-        Ok(Some(Document { text: text.to_owned(), ends: true }))
-    }
-
     /// Reads rows into `batch`; `false` at the end of the file.
     fn read_batch(&mut self) -> Result<bool, DataError> {
         let failed = |reason| DataError::Parquet { file: self.file.clone(), reason };
@@ -101,6 +81,32 @@ impl Rows {
             self.values = Some(ColumnReaderImpl::new(Arc::clone(&self.column), pages));
             self.group += 1;
         }
+    }
+}
+
+impl Records for Rows {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        let value = loop {
+            match self.batch.next() {
+                Some(value) => break value,
+                None if self.read_batch()? => {}
+                None => return Ok(None),
+            }
+        };
+        self.number += 1;
+        let problem = |problem: &str| DataError::Column {
+            file: self.file.clone(),
+            column: self.column.path().string(),
+            problem: format!("{problem} in row {}", self.number),
+            columns: vec![self.column.path().string()],
+        };
+        let value = value.ok_or_else(|| problem("is null"))?;
+        let text = std::str::from_utf8(value.data()).map_err(|_| problem("is not UTF-8"))?;
+        Ok(Some(Document { text: text.to_owned(), ends: true }))
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(format!("`{}`, row {}", self.file, self.number))
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::Document;
 use super::bytes::Bytes;
+use super::{Document, Records};
 use crate::DataError;
 use crate::error::quoted;
 
@@ -43,7 +43,27 @@ impl Lines {
         }
     }
 
-    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    fn line_text(&self, start: u64) -> Result<&str, DataError> {
+        let file = || self.bytes.file.clone();
+        if let Some(at) = self.line.iter().position(|&byte| byte == 0) {
+            return Err(DataError::Binary { file: file(), byte: start + at as u64 });
+        }
+        let line = std::str::from_utf8(&self.line).map_err(|error| DataError::Utf8 {
+            file: file(),
+            byte: start + error.valid_up_to() as u64,
+            line: Some(self.number),
+            utf16: start == 0 && self.line.starts_with(&[0xFF, 0xFE]),
+        })?;
+        Ok(if start == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line })
+    }
+
+    fn failed(&self, (problem, hint): Problem) -> DataError {
+        DataError::Line { file: self.bytes.file.clone(), line: self.number, problem, hint }
+    }
+}
+
+impl Records for Lines {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         loop {
             let (start, limit) = (self.offset, self.line_bytes_max);
             self.line.clear();
@@ -65,22 +85,8 @@ impl Lines {
         }
     }
 
-    fn line_text(&self, start: u64) -> Result<&str, DataError> {
-        let file = || self.bytes.file.clone();
-        if let Some(at) = self.line.iter().position(|&byte| byte == 0) {
-            return Err(DataError::Binary { file: file(), byte: start + at as u64 });
-        }
-        let line = std::str::from_utf8(&self.line).map_err(|error| DataError::Utf8 {
-            file: file(),
-            byte: start + error.valid_up_to() as u64,
-            line: Some(self.number),
-            utf16: start == 0 && self.line.starts_with(&[0xFF, 0xFE]),
-        })?;
-        Ok(if start == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line })
-    }
-
-    fn failed(&self, (problem, hint): Problem) -> DataError {
-        DataError::Line { file: self.bytes.file.clone(), line: self.number, problem, hint }
+    fn place(&self) -> Option<String> {
+        Some(format!("`{}`, line {}", self.bytes.file, self.number))
     }
 }
 

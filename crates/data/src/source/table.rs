@@ -3,9 +3,9 @@
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
-use super::Document;
 use super::bounded::{Bounded, PIECE_BYTES_MAX};
 use super::bytes::Bytes;
+use super::{Document, Records};
 use crate::DataError;
 
 const HINT_ROWS: &str = "every row has as many fields as the first, which names them";
@@ -39,27 +39,6 @@ impl Table {
         }
     }
 
-    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
-        self.reader.get_mut().begin();
-        match self.reader.read_byte_record(&mut self.row) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(error) => return Err(self.failed(error)),
-        }
-        let bytes = self.row.get(self.column_idx).unwrap_or_default();
-        let position = self.row.position();
-        let (line, start) = position.map_or((0, 0), |at| (at.line(), at.byte()));
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(Document { text: text.to_owned(), ends: true })),
-            Err(_) => Err(DataError::Utf8 {
-                file: self.file(),
-                byte: start,
-                line: Some(line),
-                utf16: false,
-            }),
-        }
-    }
-
     fn file(&self) -> String {
         self.reader.get_ref().file().to_owned()
     }
@@ -80,5 +59,32 @@ impl Table {
             _ => (text, HINT_ROWS),
         };
         DataError::Line { file: self.file(), line, problem, hint }
+    }
+}
+
+impl Records for Table {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        self.reader.get_mut().begin();
+        match self.reader.read_byte_record(&mut self.row) {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => return Err(self.failed(error)),
+        }
+        let bytes = self.row.get(self.column_idx).unwrap_or_default();
+        let position = self.row.position();
+        let (line, start) = position.map_or((0, 0), |at| (at.line(), at.byte()));
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(Document { text: text.to_owned(), ends: true })),
+            Err(_) => Err(DataError::Utf8 {
+                file: self.file(),
+                byte: start,
+                line: Some(line),
+                utf16: false,
+            }),
+        }
+    }
+
+    fn place(&self) -> Option<String> {
+        self.row.position().map(|at| format!("`{}`, line {}", self.file(), at.line()))
     }
 }

@@ -3,7 +3,7 @@
 use tokenize::safe_cut;
 
 use super::bytes::Bytes;
-use super::{Document, PART_BYTES};
+use super::{Document, PART_BYTES, Records};
 use crate::DataError;
 
 const BOM: char = '\u{feff}';
@@ -56,7 +56,18 @@ impl Texts {
         Some(text)
     }
 
-    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    /// Nothing for a document that is blank.
+    fn document(&mut self, text: String, ends: bool) -> Option<Document> {
+        if !self.is_open && ends && text.trim().is_empty() {
+            return None;
+        }
+        self.is_open = !ends;
+        Some(Document { text, ends })
+    }
+}
+
+impl Records for Texts {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         loop {
             if let Some(document) = self.cut() {
                 return Ok(Some(document));
@@ -70,13 +81,8 @@ impl Texts {
         }
     }
 
-    /// Nothing for a document that is blank.
-    fn document(&mut self, text: String, ends: bool) -> Option<Document> {
-        if !self.is_open && ends && text.trim().is_empty() {
-            return None;
-        }
-        self.is_open = !ends;
-        Some(Document { text, ends })
+    fn place(&self) -> Option<String> {
+        None
     }
 }
 

@@ -15,7 +15,7 @@ use quick_xml::{Error, Reader};
 
 use super::bounded::{Bounded, PIECE_BYTES_MAX};
 use super::bytes::Bytes;
-use super::{Document, Tally};
+use super::{Document, Records, Tally};
 use crate::DataError;
 
 const HINT: &str = "the download may be incomplete, or is it no export of MediaWiki?";
@@ -43,23 +43,6 @@ impl Pages {
         let bytes = Bounded::new(bytes, PIECE_BYTES_MAX);
         let reader = Reader::from_reader(BufReader::new(bytes));
         Self { reader, tally: Arc::clone(tally), buffer: Vec::new(), inside: Vec::new() }
-    }
-
-    pub fn next_document(&mut self) -> Result<Option<Document>, DataError> {
-        while let Some(page) = self.next_page()? {
-            let is_article = page.namespace.trim() == "0" || page.namespace.is_empty();
-            let text = if is_article && !page.is_redirect && !markup::is_redirect(&page.text) {
-                markup::plain(&page.text)
-            } else {
-                String::new()
-            };
-            if !text.is_empty() {
-                let text = format!("{}\n\n{text}\n", page.title.trim());
-                return Ok(Some(Document { text, ends: true }));
-            }
-            self.tally.n_left_out.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(None)
     }
 
     /// The next page, whatever it is.
@@ -143,6 +126,29 @@ impl Pages {
             reason,
             hint: HINT,
         }
+    }
+}
+
+impl Records for Pages {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        while let Some(page) = self.next_page()? {
+            let is_article = page.namespace.trim() == "0" || page.namespace.is_empty();
+            let text = if is_article && !page.is_redirect && !markup::is_redirect(&page.text) {
+                markup::plain(&page.text)
+            } else {
+                String::new()
+            };
+            if !text.is_empty() {
+                let text = format!("{}\n\n{text}\n", page.title.trim());
+                return Ok(Some(Document { text, ends: true }));
+            }
+            self.tally.n_left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(None)
+    }
+
+    fn place(&self) -> Option<String> {
+        None
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod corpus;
 mod fresh;
 mod observer;
+mod preflight;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -93,6 +94,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         env.warn(&format!("`train.sample_every` has no effect: {why}"));
     }
     observer.intro((&recipe, recipe.batches()?), &estimate, &corpora);
+    preflight::say(&recipe, &corpora, &*objective, &mut |what| observer.progress.say(what))?;
     let bar = observer.progress.bar();
     let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
     let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));

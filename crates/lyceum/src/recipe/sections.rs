@@ -232,6 +232,8 @@ pub struct DataSection {
     pub validation_fraction: f64,
     /// How files are read.
     pub read: ReadOptions,
+    /// The share of records without text that is put up with; they are left out.
+    pub max_empty: f64,
     /// Several sources, in place of `corpus` or `paths`.
     pub sources: Vec<SourceSection>,
     /// Sources without a weight of their own are read as often as they have tokens, to the power of
@@ -278,6 +280,7 @@ impl Default for DataSection {
             mode: Mode::Stream,
             validation_fraction: 0.02,
             read: ReadOptions::default(),
+            max_empty: 0.01,
             sources: vec![],
             temperature: None,
             schedule: vec![],

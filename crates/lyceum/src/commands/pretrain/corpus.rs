@@ -6,11 +6,12 @@ use std::sync::Arc;
 use checkpoint::{OsDisk, atomic};
 use data::{
     BatchConfig, Batches, Cursors, DataError, Document, Encoder, EvalBatches, Format, Marker,
-    Shares, Source, Store, build, spool, train_tokenizer,
+    Shares, Source, Store, build_watched, spool, train_tokenizer,
 };
 use tasks::{INFILLING, Vocabulary};
 use tokenize::{TokenizeError, Tokenizer, safe_cut};
 
+use super::preflight;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::recipe::{DataSection, ObjectiveKind, Recipe, SourceSection, refused};
@@ -80,7 +81,10 @@ impl Corpora {
             if !section.name.is_empty() {
                 env.say(&format!("tokens of `{}`", section.name));
             }
-            build(&source_of(&section, &dir)?, encoder, &train, validation)?;
+            let source = source_of(&section, &dir)?;
+            let built = build_watched(&source, encoder, &train, validation, |_| {})?;
+            let checked = preflight::check_empty(&section.name, &built, recipe, env);
+            checked.inspect_err(|_| drop(std::fs::remove_file(&train)))?;
         }
         // Everything is in the store now.
         let _ = std::fs::remove_file(dir.join(STDIN));

@@ -1,0 +1,112 @@
+//! What a run will be given, said and held against the recipe before its first step.
+
+use data::{Batches, Built, Cursors, DataError, Ingredient, Mixture, Mode, Store};
+use tasks::{Counts, Objective};
+use train::RunSource;
+use train::report::format::{compact, grouped};
+
+use super::corpus::Corpora;
+use crate::environment::Env;
+use crate::failure::Failure;
+use crate::recipe::{Recipe, refused};
+
+/// Windows that are looked at for what is asked.
+const WINDOWS: usize = 64;
+
+/// Refuses a source of which too many records have no text.
+///
+/// # Errors
+/// With the first of them, by file and line.
+pub fn check_empty(name: &str, built: &Built, recipe: &Recipe, env: &Env) -> Result<(), Failure> {
+    let (n_empty, n) = (built.empty.n, built.n_documents);
+    if n_empty == 0 {
+        return Ok(());
+    }
+    let share = n_empty as f64 / n.max(1) as f64;
+    let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
+    let first = built.empty.first.join("; ");
+    let what = format!("{n_empty} of {n} records{of} have no text ({:.1} %)", 100.0 * share);
+    if share > recipe.data.max_empty {
+        let most = 100.0 * recipe.data.max_empty;
+        let problem = format!("{what}, more than {most:.1} %; the first: {first}");
+        return Err(refused("data.max_empty", problem)
+            .hint("is `data.read.field` the field with the text? or raise `data.max_empty`"));
+    }
+    env.warn(&format!("{what}, and are left out; the first: {first}"));
+    Ok(())
+}
+
+/// Says what each source gives and what is asked of it.
+///
+/// # Errors
+/// Where nothing is asked, or there are fewer windows than the run will read.
+pub fn say(
+    recipe: &Recipe,
+    corpora: &Corpora,
+    objective: &dyn Objective,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), Failure> {
+    let ingredients = corpora
+        .sources
+        .iter()
+        .map(|source| Ingredient { store: source.store.clone(), max_epochs: source.max_epochs });
+    let mixture = Mixture { ingredients: ingredients.collect(), shares: corpora.shares.clone() };
+    let config = recipe.batches()?;
+    let mut batches = Batches::new(mixture, config, Cursors::default())?;
+    for (source, n_windows) in corpora.sources.iter().zip(batches.n_windows()) {
+        let RunSource { name, store, .. } = source;
+        let (shortest, longest, n_long) = lengths(store, config.seq_len - config.around)?;
+        let of = if name.is_empty() { "text" } else { name };
+        let [n, windows] = [store.n_documents(), n_windows].map(grouped);
+        let cut = match config.mode {
+            Mode::Documents if n_long > 0 => format!(", {} of them cut", grouped(n_long)),
+            _ => String::new(),
+        };
+        say(&format!(
+            "{of}: {n} documents of {} to {} tokens{cut}; an epoch is {windows} windows",
+            grouped(shortest),
+            grouped(longest),
+        ));
+    }
+    let wanted = recipe.train.steps.saturating_mul(recipe.train.batch_size as u64);
+    if let Some(most) = batches.capacity().filter(|most| *most < wanted) {
+        let problem = format!(
+            "every source has `max_epochs`: {} windows in all, the run reads {}",
+            grouped(most),
+            grouped(wanted)
+        );
+        return Err(refused("data.sources", problem).hint("raise one, or lower `train.steps`"));
+    }
+    let mut counts = Counts::default();
+    for _ in 0..WINDOWS.div_ceil(config.batch) {
+        let batch = match batches.next_batch() {
+            Err(DataError::UsedUp { .. }) => break,
+            batch => batch?,
+        };
+        let seen = Counts::of(&objective.examples(&batch, recipe.train.seed));
+        counts.n_targets += seen.n_targets;
+        counts.n_tokens += seen.n_tokens;
+    }
+    if counts.n_targets == 0 {
+        let problem = "nothing is asked of the first windows: they have no target";
+        return Err(refused("task", problem));
+    }
+    let share = 100.0 * counts.n_targets as f64 / counts.n_tokens.max(1) as f64;
+    if share < 99.95 {
+        let n = compact(counts.n_tokens as f64);
+        say(&format!("{share:.1} % of the tokens that are read are targets ({n} looked at)"));
+    }
+    Ok(())
+}
+
+/// The shortest and the longest document, in tokens, and how many are longer than a window.
+fn lengths(store: &Store, window: usize) -> Result<(u64, u64, u64), DataError> {
+    let (mut shortest, mut longest, mut n_long) = (u64::MAX, 0, 0);
+    for i in 0..store.n_documents() {
+        let document = store.document(i)?;
+        let len = document.end - document.start;
+        (shortest, longest) = (shortest.min(len), longest.max(len));
+        n_long += u64::from(len > window as u64);
+    }
+    Ok((shortest.min(longest), longest, n_long))
+}
