@@ -40,11 +40,14 @@ def run(path, bands=14, rows=8):
     lines = [json.loads(line) for line in open(path, encoding="utf-8")]
     num_perm = int(bands) * int(rows)
     start = time.perf_counter()
-    signatures = []
+    signatures, cut = [], 0.0
     for line in lines:
+        began = time.perf_counter()
         words = re.findall(r"[a-z0-9]+", line["text"].lower())
+        pieces = [shingle.encode() for shingle in shingles(words)]
+        cut += time.perf_counter() - began
         signature = MinHash(num_perm=num_perm)
-        signature.update_batch([shingle.encode() for shingle in shingles(words)])
+        signature.update_batch(pieces)
         signatures.append(signature)
     signed = time.perf_counter() - start
     lsh = MinHashLSH(num_perm=num_perm, params=(int(bands), int(rows)))
@@ -54,7 +57,10 @@ def run(path, bands=14, rows=8):
         lsh.insert(idx, signature)
     looked_up = time.perf_counter() - start
     n = len(lines)
-    print(f"datasketch: {n} documents; a second: {n / signed:.0f} signed, {n / looked_up:.0f} signed and looked up")
+    print(
+        f"datasketch: {n} documents; a second: {n / signed:.0f} signed ({n / (signed - cut):.0f} without cutting them into "
+        f"words), {n / looked_up:.0f} signed and looked up"
+    )
     found = collections.defaultdict(lambda: [0, 0])
     for line, answer in zip(lines, answers):
         if "of" in line:

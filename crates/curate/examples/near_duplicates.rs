@@ -2,7 +2,7 @@
 //! from 0) and `jaccard`: how fast, and how many copies are found by similarity. The peer is
 //! `bench/near_duplicates.py`, which makes the file.
 //!
-//! usage: `near_duplicates FILE.jsonl`
+//! usage: `near_duplicates FILE.jsonl [SEED]`
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -17,7 +17,8 @@ fn main() {
     let lines: Vec<Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let texts: Vec<&str> = lines.iter().map(|line| line["text"].as_str().expect("text")).collect();
-    let config = DedupConfig { exact: false, ..DedupConfig::default() };
+    let seed = std::env::args().nth(2).map_or(1, |seed| seed.parse().expect("a number"));
+    let config = DedupConfig { exact: false, seed, ..DedupConfig::default() };
 
     let mut sketcher = Sketcher::new(&config);
     let start = Instant::now();

@@ -62,8 +62,8 @@ pub enum ContaminationError {
     },
     /// There is nothing in it that a text could hold.
     #[error(
-        "the evaluation set `{set}` has no text of {ngram} words\n\nhint: name its fields, or lower \
-         `ngram`"
+        "the evaluation set `{set}` has no text of {ngram} words\n\nhint: name its fields, or \
+         lower `ngram`"
     )]
     Empty {
         /// The set.

@@ -181,7 +181,11 @@ fn read(paths: &[PathBuf]) -> Result<Vec<String>, ListError> {
 /// at the end or parameter that only says who sent the reader; the host in lower case.
 pub fn normal_url(url: &str) -> String {
     let url = url.trim();
-    let url = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let is_scheme = |scheme: &str| scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let url = match url.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => rest,
+        _ => url,
+    };
     let url = url.split('#').next().unwrap_or_default();
     let (host, path) = url.split_at(url.find(['/', '?']).unwrap_or(url.len()));
     let host = host.rsplit('@').next().unwrap_or_default().to_lowercase();
@@ -217,6 +221,7 @@ mod tests {
             ("HTTP://User@WWW.Example.com:80/A/?utm_source=x&q=1#top", "example.com/A?q=1"),
             ("https://example.com", "example.com"),
             ("example.com./?", "example.com"),
+            ("example.com/?to=http://b.example/", "example.com?to=http://b.example/"),
             ("", ""),
         ];
         for (url, expected) in cases {
