@@ -89,10 +89,11 @@ pub(super) fn content(tree: &Tree, options: Options) -> Content {
     let mut parts: Vec<usize> = title.into_iter().chain([root]).collect();
     for subtree in comments.into_iter().filter(|_| options.comments) {
         let end = tree.nodes[subtree].end as usize;
-        for i in subtree..end {
+        for (node, gone) in tree.nodes[subtree..end].iter().zip(&mut gone[subtree..end]) {
             // The form that comments are written in is none.
-            gone[i] = i > subtree && tree.nodes[i].marks & (mark::FORM | mark::HIDDEN) != 0;
+            *gone = node.marks & (mark::FORM | mark::HIDDEN) != 0;
         }
+        gone[subtree] = false;
         prune_prose(tree, &all, subtree..end, COMMENT, &mut gone);
         if !(root..tree.nodes[root].end as usize).contains(&subtree) {
             parts.push(subtree);
