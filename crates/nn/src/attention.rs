@@ -8,7 +8,7 @@ use tensor::{
 };
 
 use crate::cache;
-use crate::config::{TransformerConfig, WeightInit};
+use crate::config::{NormPlacement, TransformerConfig, WeightInit};
 use crate::context::Call;
 use crate::dropout::Dropout;
 use crate::linear::{Linear, LinearInit};
@@ -48,7 +48,7 @@ pub(crate) struct Attention {
 pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearInit, LinearInit) {
     match config.init {
         WeightInit::Gpt2 { std } | WeightInit::T5 { std } => {
-            let residual = std / (2.0 * config.n_layers as f32).sqrt();
+            let residual = std / residual_divisor(config);
             (LinearInit::normal(std), LinearInit::normal(residual))
         }
         WeightInit::Torch => {
@@ -57,6 +57,15 @@ pub(crate) fn inits(config: &TransformerConfig, d_projected: usize) -> (LinearIn
             let d_heads = config.n_heads * config.d_head;
             (xavier, LinearInit { bias: Init::Zeros, ..LinearInit::torch(d_heads) })
         }
+    }
+}
+
+/// What ends on the residual stream starts smaller by, so that the stream does not grow with depth;
+/// one that is normalised after each sublayer does not.
+pub(crate) fn residual_divisor(config: &TransformerConfig) -> f32 {
+    match config.placement {
+        NormPlacement::Post => 1.0,
+        NormPlacement::Pre | NormPlacement::Around => (2.0 * config.n_layers as f32).sqrt(),
     }
 }
 

@@ -103,7 +103,8 @@ pub struct DropoutConfig {
 /// How weights start.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WeightInit {
-    /// Normal; what is added to the residual stream is scaled by `1 / sqrt(2 L)`.
+    /// Normal; what is added to the residual stream is scaled by `1 / sqrt(2 L)`, unless it is
+    /// normalised there.
     /// Radford et al., "Language Models are Unsupervised Multitask Learners", section 2.3.
     Gpt2 {
         /// Standard deviation.

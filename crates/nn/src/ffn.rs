@@ -2,6 +2,7 @@
 
 use tensor::{DType, LinearArgs, ParamsBuilder, Tape, Var};
 
+use crate::attention::residual_divisor;
 use crate::config::{FfnKind, TransformerConfig, WeightInit};
 use crate::context::Call;
 use crate::dropout::Dropout;
@@ -31,7 +32,7 @@ pub(crate) struct Dense {
 pub(crate) fn starts(config: &TransformerConfig, d_ff: usize) -> [LinearInit; 2] {
     match config.init {
         WeightInit::Gpt2 { std } | WeightInit::T5 { std } => {
-            let residual = std / (2.0 * config.n_layers as f32).sqrt();
+            let residual = std / residual_divisor(config);
             [LinearInit::normal(std), LinearInit::normal(residual)]
         }
         WeightInit::Torch => [LinearInit::torch(config.d_model), LinearInit::torch(d_ff)],

@@ -4,17 +4,22 @@
 //! arXiv:1508.07909, algorithm 1, over bytes and with the pattern of Radford et al., "Language
 //! Models are Unsupervised Multitask Learners" (2019), section 2.2.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+
+use ahash::RandomState;
+use compact_str::CompactString;
+use rayon::ThreadPoolBuilder;
 use tokenizers::decoders::wordpiece::WordPiece as WordPieceDecoder;
-use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::models::unigram::{Unigram, UnigramTrainer};
-use tokenizers::models::wordpiece::{WordPiece, WordPieceTrainer};
+use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::{BertNormalizer, NFKC};
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, Tokenizer as Inner, TokenizerBuilder, TokenizerImpl};
+use tokenizers::{AddedToken, Model, Tokenizer as Inner, TokenizerBuilder, TokenizerImpl, Trainer};
 
 use crate::guard::attempt;
 use crate::settings::Settings;
@@ -227,18 +232,30 @@ fn bert(
     lowercase: bool,
     vocab_size: usize,
 ) -> tokenizers::Result<Inner> {
-    let model = WordPiece::builder().unk_token("[UNK]".into()).build()?;
-    let mut inner = Inner::new(model);
-    inner.with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))?;
-    inner.with_pre_tokenizer(Some(BertPreTokenizer));
-    inner.with_decoder(Some(WordPieceDecoder::default()));
-    let trainer = WordPieceTrainer::builder()
+    let mut words: Words = TokenizerBuilder::new()
+        .with_model(BPE::default())
+        .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
+        .with_pre_tokenizer(Some(BertPreTokenizer))
+        .with_post_processor(None)
+        .with_decoder(Some(WordPieceDecoder::default()))
+        .build()?;
+    let trainer = BpeTrainer::builder()
         .vocab_size(vocab_size)
         .min_frequency(MIN_FREQUENCY)
         .special_tokens(BERT.map(special).to_vec())
+        .continuing_subword_prefix("##".into())
         .show_progress(false)
         .build();
-    inner.train(&mut TrainerWrapper::from(trainer), lines(texts))?;
+    words.train(&mut InOrder { trainer, words: BTreeMap::new() }, lines(texts))?;
+    let parts = WordPiece::builder()
+        .vocab(words.get_model().get_vocab().into_iter().collect())
+        .unk_token("[UNK]".into())
+        .build()?;
+    let mut inner = Inner::new(parts);
+    inner.add_special_tokens(BERT.map(special))?;
+    inner.with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))?;
+    inner.with_pre_tokenizer(Some(BertPreTokenizer));
+    inner.with_decoder(Some(WordPieceDecoder::default()));
     let (one, two) = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1");
     let template = template(&inner, one, two, &["[CLS]", "[SEP]"])?;
     inner.with_post_processor(Some(template));
@@ -250,24 +267,142 @@ fn t5(
     n_sentinels: usize,
     vocab_size: usize,
 ) -> tokenizers::Result<Inner> {
-    let mut inner = Inner::new(Unigram::default());
-    inner.with_normalizer(Some(NFKC))?;
     let metaspace = Metaspace::new('\u{2581}', PrependScheme::Always, true);
-    inner.with_pre_tokenizer(Some(metaspace.clone()));
-    inner.with_decoder(Some(metaspace));
+    let mut pieces: Pieces = TokenizerBuilder::new()
+        .with_model(Unigram::default())
+        .with_normalizer(Some(NFKC))
+        .with_pre_tokenizer(Some(metaspace.clone()))
+        .with_post_processor(None)
+        .with_decoder(Some(metaspace.clone()))
+        .build()?;
     let trainer = UnigramTrainer::builder()
         .vocab_size((vocab_size - n_sentinels) as u32)
         .special_tokens(T5.map(special).to_vec())
         .unk_token(Some("<unk>".to_owned()))
         .show_progress(false)
         .build()?;
-    inner.train(&mut TrainerWrapper::from(trainer), lines(texts))?;
+    pieces.train(&mut InOrder { trainer, words: BTreeMap::new() }, lines(texts))?;
+    let mut inner = Inner::new(pieces.get_model().clone());
+    inner.with_normalizer(Some(NFKC))?;
+    inner.with_pre_tokenizer(Some(metaspace.clone()));
+    inner.with_decoder(Some(metaspace));
+    inner.add_special_tokens(T5.map(special))?;
     let sentinels: Vec<_> =
         (0..n_sentinels).rev().map(|i| special(&format!("<extra_id_{i}>"))).collect();
     inner.add_special_tokens(sentinels)?;
     let template = template(&inner, "$A </s>", "$A </s> $B </s>", &["</s>"])?;
     inner.with_post_processor(Some(template));
     Ok(inner)
+}
+
+type Pieces = TokenizerImpl<Unigram, NFKC, Metaspace, tokenizers::PostProcessorWrapper, Metaspace>;
+
+type Words = TokenizerImpl<
+    BPE,
+    BertNormalizer,
+    BertPreTokenizer,
+    tokenizers::PostProcessorWrapper,
+    WordPieceDecoder,
+>;
+
+/// The crate's trainers, whose words come in the order of hashes, and some sums in that of threads:
+/// here in order, so that the same texts give the same vocabulary.
+struct InOrder<T> {
+    trainer: T,
+    words: BTreeMap<String, u64>,
+}
+
+/// Counts the words that `process` makes of texts.
+fn count<S: AsRef<str>>(
+    words: &mut BTreeMap<String, u64>,
+    texts: impl Iterator<Item = S>,
+    process: impl Fn(&str) -> tokenizers::Result<Vec<String>>,
+) -> tokenizers::Result<()> {
+    for text in texts {
+        for word in process(text.as_ref())? {
+            *words.entry(word).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+impl Trainer for InOrder<BpeTrainer> {
+    type Model = BPE;
+
+    fn should_show_progress(&self) -> bool {
+        false
+    }
+
+    fn train(&self, model: &mut BPE) -> tokenizers::Result<Vec<AddedToken>> {
+        // Hashes without a secret: what is put in in order comes out in one.
+        let mut words = HashMap::with_hasher(RandomState::with_seeds(1, 2, 3, 4));
+        words.extend(self.words.iter().map(|(word, n)| (CompactString::from(word), *n)));
+        self.trainer.do_train(&words.into(), model)
+    }
+
+    fn feed<I, S, F>(&mut self, texts: I, process: F) -> tokenizers::Result<()>
+    where
+        I: Iterator<Item = S> + Send,
+        S: AsRef<str> + Send,
+        F: Fn(&str) -> tokenizers::Result<Vec<String>> + Sync,
+    {
+        count(&mut self.words, texts, process)
+    }
+}
+
+impl Trainer for InOrder<UnigramTrainer> {
+    type Model = Unigram;
+
+    fn should_show_progress(&self) -> bool {
+        false
+    }
+
+    fn train(&self, model: &mut Unigram) -> tokenizers::Result<Vec<AddedToken>> {
+        let counted =
+            |(word, n): (&String, &u64)| (word.clone(), u32::try_from(*n).unwrap_or(u32::MAX));
+        let words: Vec<(String, u32)> = self.words.iter().map(counted).collect();
+        let one = ThreadPoolBuilder::new().num_threads(1).build()?;
+        let added = one.install(|| self.trainer.do_train(words, model))?;
+        *model = self.in_order(model)?;
+        Ok(added)
+    }
+
+    fn feed<I, S, F>(&mut self, texts: I, process: F) -> tokenizers::Result<()>
+    where
+        I: Iterator<Item = S> + Send,
+        S: AsRef<str> + Send,
+        F: Fn(&str) -> tokenizers::Result<Vec<String>> + Sync,
+    {
+        count(&mut self.words, texts, process)
+    }
+}
+
+impl InOrder<UnigramTrainer> {
+    /// Characters that training dropped are put back with scores below all others, in the order of
+    /// hashes: here by how often they were seen. Pieces of one score stand in their own order.
+    fn in_order(&self, model: &Unigram) -> tokenizers::Result<Unigram> {
+        let is_long = |piece: &str| piece.chars().nth(1).is_some();
+        let all: Vec<(String, f64)> = model.iter().cloned().collect();
+        let (specials, pieces) = all.split_at(T5.len().min(all.len()));
+        let long = pieces.iter().filter(|(piece, _)| is_long(piece));
+        let least = long.map(|(_, score)| *score).fold(f64::INFINITY, f64::min);
+        let is_rare = |(piece, score): &&(String, f64)| !is_long(piece) && *score < least;
+        let (rare, mut kept): (Vec<_>, Vec<_>) = pieces.iter().partition::<Vec<_>, _>(is_rare);
+        let mut scores: Vec<f64> = rare.iter().map(|(_, score)| *score).collect();
+        scores.sort_by(|a, b| b.total_cmp(a));
+        let mut seen: BTreeMap<char, u64> = BTreeMap::new();
+        for (word, n) in &self.words {
+            word.chars().for_each(|c| *seen.entry(c).or_default() += n);
+        }
+        let mut rare: Vec<&str> = rare.iter().map(|(piece, _)| piece.as_str()).collect();
+        let count = |piece: &str| piece.chars().next().and_then(|c| seen.get(&c)).copied();
+        rare.sort_by_key(|piece| (Reverse(count(piece)), *piece));
+        let rare: Vec<(String, f64)> = rare.into_iter().map(str::to_owned).zip(scores).collect();
+        kept.extend(&rare);
+        kept.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let vocab = specials.iter().chain(kept).cloned().collect();
+        Unigram::from(vocab, T5.iter().position(|name| *name == "<unk>"), false)
+    }
 }
 
 /// Texts line by line, so that long ones are work for every thread: no token of words or pieces
@@ -295,6 +430,8 @@ mod tests {
         ];
         for (scheme, size, around) in schemes {
             let tokenizer = Tokenizer::train_as(scheme, texts(), size).expect("trains");
+            let again = Tokenizer::train_as(scheme, texts(), size).expect("trains");
+            assert_eq!(again.hash(), tokenizer.hash(), "{scheme:?}: the same texts");
             assert!(tokenizer.vocab_size() <= size, "{scheme:?}: {}", tokenizer.vocab_size());
             let encoded = tokenizer.encode_for_model("the fox", None).expect("encodes");
             let token = |&id: &u32| tokenizer.token(id).expect("a token");

@@ -124,8 +124,8 @@ impl Read for Slow {
 
 fn from_slow(bytes: &[u8], step: usize, options: &ReadOptions) -> Result<Vec<Document>, DataError> {
     let reader = Slow(Cursor::new(bytes.to_vec()), step);
-    let stream =
-        from_bytes(Bytes::new(reader, "slow")?, options.format.unwrap_or(Format::Text), options);
+    let format = (options.format.unwrap_or(Format::Text), options);
+    let stream = from_bytes(Bytes::new(reader, "slow")?, format, &Arc::default());
     Documents::new("`slow`".to_owned(), stream).collect()
 }
 

@@ -362,7 +362,7 @@ impl DataSection {
         let sources = self.all();
         let power = 1.0 / self.temperature.unwrap_or(1.0);
         let own = sources.iter().zip(n_tokens);
-        let own = own.map(|(source, n)| source.weight.unwrap_or((*n as f64).powf(power)));
+        let own = own.map(|(source, n)| source.weight.unwrap_or((*n as f64).max(1.0).powf(power)));
         let first = Shares { from_step: 0, weights: own.collect() };
         let later = self.schedule.iter().map(|section| {
             let weight = |s: &SourceSection| section.weights.get(&s.name).copied().unwrap_or(0.0);

@@ -18,4 +18,5 @@ mod recipe;
 mod run;
 mod runs;
 mod sources;
+mod tasks;
 mod verify;

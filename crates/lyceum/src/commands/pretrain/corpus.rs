@@ -9,7 +9,7 @@ use data::{
     Shares, Source, Store, build_watched, spool, train_tokenizer,
 };
 use tasks::{INFILLING, Vocabulary};
-use tokenize::{TokenizeError, Tokenizer, safe_cut};
+use tokenize::{Tokenizer, safe_cut};
 
 use super::preflight;
 use crate::environment::Env;
@@ -293,12 +293,13 @@ pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataE
 ///
 /// # Errors
 /// Where it cannot be read, or trained.
-pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, TokenizeError> {
-    match recipe.tokenizer_dir() {
-        Some(path) => Tokenizer::load(path),
+pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, Failure> {
+    let tokenizer = match recipe.tokenizer_dir() {
+        Some(path) => Tokenizer::load(path)?,
         None => {
             let size = recipe.tokenizer.vocab_size;
-            Tokenizer::train_as(recipe.scheme(), texts.iter().cloned(), size)
+            Tokenizer::train_as(recipe.scheme(), texts.iter().cloned(), size)?
         }
-    }
+    };
+    grown(tokenizer, recipe)
 }

@@ -66,7 +66,8 @@ impl<'a> Setup<'a> {
     /// # Errors
     /// Where the text cannot be read, or model or memory refuse.
     pub fn new(recipe: &Recipe, dir: &'a Path, env: &'a Env) -> Result<Self, Failure> {
-        let config = pretrain::asked_model(recipe)?;
+        let (store, meta, tokenizer) = store(recipe, dir, env)?;
+        let config = recipe.model(Some(&tokenizer))?;
         let mut small = recipe.clone();
         small.train.batch_size = recipe.train.batch_size.clamp(2, ROWS_MAX) / 2 * 2;
         let step = pretrain::step_config(&small, env)?;
@@ -76,8 +77,7 @@ impl<'a> Setup<'a> {
         let estimate = pretrain::estimated(&config, &small, env, Some(TEXT_BYTES as u64))?;
         let flops = estimate.flops_per_token * (batches.batch * batches.seq_len) as f64;
         small.model.dropout = 0.0;
-        let without_dropout = pretrain::asked_model(&small)?;
-        let (store, meta, tokenizer) = store(recipe, dir, env)?;
+        let without_dropout = small.model(Some(&tokenizer))?;
         let objective = recipe.task.objective(&tokenizer, &config)?;
         Ok(Self {
             env,
