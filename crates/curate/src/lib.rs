@@ -10,5 +10,6 @@ mod tally;
 pub mod warc;
 
 pub use document::Document;
-pub use place::Places;
+pub use place::{Places, ServerConfig};
+pub use remote::{Keys, Secret};
 pub use tally::{Count, Tally};
