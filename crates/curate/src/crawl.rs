@@ -30,9 +30,9 @@ pub use plan::Slice;
 pub use shard::ShardFormat;
 pub use work::Page;
 
-use crate::Document;
 use crate::place::{Places, join};
 use crate::warc::{BodyLimits, Kind};
+use crate::{Document, ServerConfig};
 use work::Worker;
 
 /// Why a document went, as it is counted.
@@ -68,7 +68,8 @@ pub struct PathList {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrawlConfig {
-    /// Files and folders.
+    /// Files and folders: here, at `http://` and `https://` (files), or at `s3://` (a folder ends
+    /// with a slash).
     pub inputs: Vec<String>,
     /// Lists of files, each of which is one slice.
     pub path_lists: Vec<PathList>,
@@ -86,6 +87,8 @@ pub struct CrawlConfig {
     pub format: ShardFormat,
     /// How well they are compressed: 1 to 22, of Zstandard.
     pub level: i32,
+    /// Which servers are asked.
+    pub servers: ServerConfig,
 }
 
 impl Default for CrawlConfig {
@@ -100,6 +103,7 @@ impl Default for CrawlConfig {
             body: BodyLimits::default(),
             format: ShardFormat::default(),
             level: 3,
+            servers: ServerConfig::default(),
         }
     }
 }
