@@ -19,7 +19,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, Model, Tokenizer as Inner, TokenizerBuilder, TokenizerImpl, Trainer};
+use tokenizers::{AddedToken, Tokenizer as Inner, TokenizerBuilder, TokenizerImpl, Trainer};
 
 use crate::guard::attempt;
 use crate::settings::Settings;
@@ -247,11 +247,8 @@ fn bert(
         .show_progress(false)
         .build();
     words.train(&mut InOrder { trainer, words: BTreeMap::new() }, lines(texts))?;
-    let parts = WordPiece::builder()
-        .vocab(words.get_model().get_vocab().into_iter().collect())
-        .unk_token("[UNK]".into())
-        .build()?;
-    let mut inner = Inner::new(parts);
+    // Whose unknown word is `[UNK]`.
+    let mut inner = Inner::new(WordPiece::from_bpe(words.get_model()));
     inner.add_special_tokens(BERT.map(special))?;
     inner.with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))?;
     inner.with_pre_tokenizer(Some(BertPreTokenizer));
