@@ -2,8 +2,8 @@
 //!
 //! Objectives that hide whole words (Devlin et al.'s later BERT models; Cui et al., "Pre-Training
 //! with Whole Word Masking for Chinese BERT", arXiv:1906.08101) or whole phrases and entities (Sun
-//! et al., "ERNIE: Enhanced Representation through Knowledge Integration", arXiv:1904.09223) need to
-//! know where these are, which the text says and its ids do not. So a store may keep a byte of
+//! et al., "ERNIE: Enhanced Representation through Knowledge Integration", arXiv:1904.09223) need
+//! to know where these are, which the text says and its ids do not. So a store may keep a byte of
 //! marks a token.
 
 use std::ops::Range;

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Shapes: `logits`, `dlogits` `[R, V]`; `targets`, `weights`, `losses` `[R]`. V is the vocabulary.
-//! Losses are in nats, one a row (with whether its target has the highest logit) and not divided by anything, so they add up over micro-batches.
+//! Losses are in nats, one a row (with whether its target has the highest logit) and not divided by
+//! anything, so they add up over micro-batches.
 //! Smoothing: Szegedy et al., arXiv:1512.00567, section 7.
 //!
 //! A row is read in chunks that fit the first-level cache; each is exponentiated against its own

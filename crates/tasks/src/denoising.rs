@@ -1,7 +1,8 @@
 //! Denoising: an encoder reads a text whose sentences are out of order and parts of which are gone,
 //! and a decoder writes it as it was.
 //!
-//! Lewis et al., "BART: Denoising Sequence-to-Sequence Pre-training", arXiv:1910.13461, section 2.2.
+//! Lewis et al., "BART: Denoising Sequence-to-Sequence Pre-training", arXiv:1910.13461,
+//! section 2.2.
 
 use data::{Batch, marks};
 use models::Model;

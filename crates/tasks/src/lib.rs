@@ -1,7 +1,7 @@
 //! Objectives: what a model is asked, and a loss that adds up.
 //!
-//! The map: an [`Objective`] makes [`Example`]s of the rows of a batch (plain ids, a function of row
-//! and seed alone) and a [`Losses`] of a [`MicroBatch`] of them. [`NextToken`], [`Masked`],
+//! The map: an [`Objective`] makes [`Example`]s of the rows of a batch (plain ids, a function of
+//! row and seed alone) and a [`Losses`] of a [`MicroBatch`] of them. [`NextToken`], [`Masked`],
 //! [`SpanCorruption`], [`Denoising`] are the objectives; a [`Vocabulary`] names the tokens they put
 //! between those of the text. [`bits_per_byte`] makes losses of different vocabularies comparable.
 

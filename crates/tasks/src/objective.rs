@@ -17,10 +17,10 @@ pub trait Objective: Sync {
     /// The summed losses of one micro-batch.
     ///
     /// Runs `model` on the tape and ends in losses; where the tape records, it starts the backward
-    /// pass ([`Tape::seed`], or an op that does, as [`Tape::linear_cross_entropy`]). The gradient is
-    /// that of the first part's sum, and of every other's mean times its weight times the first
-    /// part's targets in the whole batch: sums, never means, as micro-batches and ranks must add up.
-    /// What is seeded by hand is multiplied with [`Tape::loss_scale`] first.
+    /// pass ([`Tape::seed`], or an op that does, as [`Tape::linear_cross_entropy`]). The gradient
+    /// is that of the first part's sum, and of every other's mean times its weight times the first
+    /// part's targets in the whole batch: sums, never means, as micro-batches and ranks must add
+    /// up. What is seeded by hand is multiplied with [`Tape::loss_scale`] first.
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses;
 
     /// Whether every token of a text is a target, once: its loss is then one of the text's bytes.

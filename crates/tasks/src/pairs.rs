@@ -54,8 +54,8 @@ impl<'b> Run<'b> {
 }
 
 impl Pair {
-    /// Two texts of `runs[i]`, of at most as many tokens together, and the class: 0 for two that are
-    /// as they were, 1 for those that are not. None where it has but one sentence.
+    /// Two texts of `runs[i]`, of at most as many tokens together, and the class: 0 for two that
+    /// are as they were, 1 for those that are not. None where it has but one sentence.
     pub(crate) fn of<'b>(
         self,
         runs: &[Run<'b>],

@@ -125,8 +125,8 @@ pub enum Scheme {
     /// GPT-2's bytes and merges, with [`END_OF_TEXT`] as the last token.
     #[default]
     Gpt,
-    /// The same with `<s>`, `<pad>`, `</s>`, `<unk>` and `<mask>` as the first ones, and `<s> .. </s>`
-    /// around a text: `RoBERTa` and BART.
+    /// The same with `<s>`, `<pad>`, `</s>`, `<unk>` and `<mask>` as the first ones, and
+    /// `<s> .. </s>` around a text: `RoBERTa` and BART.
     Bart,
     /// Words and their parts, with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and `[MASK]` as the first
     /// tokens: BERT and its kin. Chinese characters are words of their own.

@@ -261,7 +261,10 @@ impl TaskSection {
                 K::SpanCorruption | K::Denoising => "it takes an encoder-decoder: t5, bart ..",
             }));
         }
-        let has_classes = |(_, head): &(&str, HeadConfig)| matches!(head, HeadConfig::Pooled(head) if head.n_classes == Some(2));
+        let has_classes = |(_, head): &(&str, HeadConfig)| match head {
+            HeadConfig::Pooled(head) => head.n_classes == Some(2),
+            HeadConfig::Token(_) | HeadConfig::Embedding(_) => false,
+        };
         if let ArchitectureConfig::Stack(stack) = &architecture {
             let is_scored = stack.heads.iter().any(has_classes);
             if is_scored != self.pair.is_some() && self.objective == K::MaskedTokens {

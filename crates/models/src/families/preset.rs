@@ -130,7 +130,8 @@ fn t5(s: &Sizes) -> Value {
     let pad = s.ids[2].unwrap_or(0);
     json!({
         "architectures": ["T5ForConditionalGeneration"], "d_model": s.d_model,
-        "d_kv": s.d_model / s.n_heads.max(1), "d_ff": s.d_ff_or((s.d_model * 8 / 3).next_multiple_of(64)),
+        "d_kv": s.d_model / s.n_heads.max(1),
+        "d_ff": s.d_ff_or((s.d_model * 8 / 3).next_multiple_of(64)),
         "num_layers": s.n_layers, "num_decoder_layers": s.n_layers, "num_heads": s.n_heads,
         "feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 32,
         "relative_attention_max_distance": 128, "layer_norm_epsilon": 1e-6,
