@@ -199,6 +199,9 @@ impl Stores {
     }
 }
 
+/// The ids of a text, and a mark of each in a store with such.
+pub type Marked = (Vec<u32>, Vec<u8>);
+
 /// How text becomes what a store holds.
 #[derive(Clone, Copy)]
 pub struct Encoder<'e> {
@@ -224,7 +227,7 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// When the vocabulary cannot express a text.
-    pub fn encode(&self, texts: &[&str]) -> Result<Vec<(Vec<u32>, Vec<u8>)>, DataError> {
+    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Marked>, DataError> {
         let Some(marker) = self.marker else {
             let ids = self.tokenizer.encode_batch(texts)?;
             return Ok(ids.into_iter().map(|ids| (ids, Vec::new())).collect());

@@ -30,7 +30,7 @@ mod survey;
 mod windows;
 
 pub use audio::{AudioProblem, LogMel, Recording, read_sound, read_sound_bytes};
-pub use build::{Built, Encoder, build, build_watched, train_tokenizer};
+pub use build::{Built, Encoder, Marked, build, build_watched, train_tokenizer};
 pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use mapped::MappedFile;
 use tokenize::Tokenizer;
 
-use crate::DataError;
+use crate::{DataError, Marked};
 use header::{HEADER_BYTES, Header};
 pub use writer::{StoreMeta, StoreWriter};
 
@@ -77,7 +77,7 @@ impl Store {
     ///
     /// # Panics
     /// Also when there is not one mark an id in a store with such.
-    pub fn in_memory_marked(documents: &[(Vec<u32>, Vec<u8>)], meta: &StoreMeta) -> Self {
+    pub fn in_memory_marked(documents: &[Marked], meta: &StoreMeta) -> Self {
         let bytes = writer::in_memory(documents, meta).expect("memory does not fail");
         Self::new(Backing::Owned(bytes), "memory".into()).expect("just written")
     }

@@ -41,28 +41,25 @@ impl Estimate {
         };
         let (n_params, seq_len) = (n_of(""), recipe.data.seq_len);
         let sizes = |stack, len| Sizes::new(stack, recipe, (isa, len), text_bytes);
-        let (flops_per_token, memory) = match &architecture {
-            Architecture::EncoderDecoder(pair) => {
-                let [read, written] = recipe.task.lengths(seq_len);
-                // The encoder has the table, which the decoder's head multiplies with.
-                let table = table_len(&pair.encoder);
-                let counts = [n_of("encoder.") - table, n_of("decoder.") + table];
-                let flops = [(&pair.encoder, read), (&pair.decoder, written)]
-                    .into_iter()
-                    .zip(counts)
-                    .map(|((stack, len), n)| len as f64 * flops_per_token(stack, n, len));
-                let sizes = [sizes(&pair.encoder, read)?, sizes(&pair.decoder, written)?];
-                let flops = flops.sum::<f64>() / (read + written) as f64;
-                (flops, Sizes::parts(&sizes, n_params as f64))
-            }
-            _ => {
-                let stack = architecture.stack()?;
-                let flops = flops_per_token(stack, n_params, seq_len);
-                // Rows that are not asked for do not go through the head.
-                let spared = (1.0 - recipe.task.asked_share()) * 6.0 * table_len(stack) as f64;
-                let sizes = [sizes(stack, seq_len)?];
-                (flops - spared, Sizes::parts(&sizes, n_params as f64))
-            }
+        let (flops_per_token, memory) = if let Architecture::EncoderDecoder(pair) = &architecture {
+            let [read, written] = recipe.task.lengths(seq_len);
+            // The encoder has the table, which the decoder's head multiplies with.
+            let table = table_len(&pair.encoder);
+            let counts = [n_of("encoder.") - table, n_of("decoder.") + table];
+            let flops = [(&pair.encoder, read), (&pair.decoder, written)]
+                .into_iter()
+                .zip(counts)
+                .map(|((stack, len), n)| len as f64 * flops_per_token(stack, n, len));
+            let sizes = [sizes(&pair.encoder, read)?, sizes(&pair.decoder, written)?];
+            let flops = flops.sum::<f64>() / (read + written) as f64;
+            (flops, Sizes::parts(&sizes, n_params as f64))
+        } else {
+            let stack = architecture.stack()?;
+            let flops = flops_per_token(stack, n_params, seq_len);
+            // Rows that are not asked for do not go through the head.
+            let spared = (1.0 - recipe.task.asked_share()) * 6.0 * table_len(stack) as f64;
+            let sizes = [sizes(stack, seq_len)?];
+            (flops - spared, Sizes::parts(&sizes, n_params as f64))
         };
         Ok(Self { n_params, flops_per_token, memory })
     }

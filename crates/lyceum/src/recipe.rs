@@ -248,7 +248,7 @@ impl Recipe {
 
     /// How a vocabulary is trained for it.
     pub fn scheme(&self) -> Scheme {
-        self.task.scheme(&self.model.family, self.tokenizer.lowercase)
+        task::scheme(&self.model.family, self.tokenizer.lowercase)
     }
 
     /// Where a tokenizer comes from that is not trained.

@@ -38,7 +38,7 @@ impl Draws {
     /// When `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         assert!(n > 0, "draws: nothing to choose from");
-        (u64::from(self.word()) * n as u64 >> 32) as usize
+        ((u64::from(self.word()) * n as u64) >> 32) as usize
     }
 
     /// Puts `items` in an order of its own: Fisher and Yates.

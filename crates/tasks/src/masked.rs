@@ -73,7 +73,7 @@ impl Masked {
         if batch.segments.is_some() {
             (draft.row.segments, draft.row.positions) = (Some(Vec::new()), Some(Vec::new()));
         }
-        let special = self.special(batch);
+        let special = special(batch);
         for (segment, piece) in (1..).zip(pieces(batch, row)) {
             let at = (0, segment);
             // Its own end is put there again.
@@ -91,7 +91,7 @@ impl Masked {
     fn paired(&self, runs: &[Run], i: usize, batch: &Batch, pair: Pair, d: &mut Draws) -> Draft {
         let mut draft = Draft::default();
         draft.row.types = Some(Vec::new());
-        let special = self.special(batch);
+        let special = special(batch);
         draft.push(&[self.begin], special, (0, 1));
         let (texts, label) = match pair.of(runs, i, d) {
             Some((texts, label)) => (texts.to_vec(), Some(label)),
@@ -103,11 +103,6 @@ impl Masked {
             draft.push(&[self.end], special, (type_, 1));
         }
         draft
-    }
-
-    /// The marks of a token that is put around text.
-    fn special(&self, batch: &Batch) -> &'static [u8] {
-        if batch.marks.is_some() { &[marks::ALONE] } else { &[] }
     }
 
     fn hide(&self, draft: Draft, sample_id: u64, draws: &mut Draws) -> Example {
@@ -174,6 +169,11 @@ impl Objective for Masked {
         }
         losses
     }
+}
+
+/// The marks of a token that is put around text.
+fn special(batch: &Batch) -> &'static [u8] {
+    if batch.marks.is_some() { &[marks::ALONE] } else { &[] }
 }
 
 /// The longest text of a row that is of one document.

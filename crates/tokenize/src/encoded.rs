@@ -14,18 +14,18 @@ pub struct Encoded {
     /// Whether a token was put around the texts.
     pub special: Vec<bool>,
     /// The bytes of its own text that a token stands for; `(0, 0)` where `special`.
-    pub offsets: Vec<(usize, usize)>,
+    pub offsets: Offsets,
 }
+
+/// The bytes of a text that each of its tokens stands for.
+pub type Offsets = Vec<(usize, usize)>;
 
 impl Tokenizer {
     /// [`Tokenizer::encode`], and the bytes of `text` that each token stands for.
     ///
     /// # Errors
     /// As [`Tokenizer::encode`].
-    pub fn encode_with_offsets(
-        &self,
-        text: &str,
-    ) -> Result<(Vec<u32>, Vec<(usize, usize)>), TokenizeError> {
+    pub fn encode_with_offsets(&self, text: &str) -> Result<(Vec<u32>, Offsets), TokenizeError> {
         let (mut ids, mut offsets, mut start) = (Vec::new(), Vec::new(), 0);
         let parts = if self.can_cut() { parts(text) } else { vec![text] };
         for part in parts {

@@ -37,7 +37,7 @@ mod train;
 
 pub use chat::{Chat, ChatError, ChatTemplate, Message};
 pub use cut::safe_cut;
-pub use encoded::Encoded;
+pub use encoded::{Encoded, Offsets};
 pub use error::TokenizeError;
 pub use gguf::GgufVocab;
 pub use special::SpecialIds;

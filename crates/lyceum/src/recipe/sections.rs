@@ -124,7 +124,7 @@ impl ModelSection {
         let SpecialIds { bos, cls, eos, sep, pad, .. } = words.ids;
         let d_model = self.d_model.unwrap_or(depth.saturating_mul(64));
         let n_heads = self.n_heads.unwrap_or((d_model / 64).max(1));
-        if n_heads == 0 || d_model % n_heads != 0 {
+        if n_heads == 0 || !d_model.is_multiple_of(n_heads) {
             let problem = format!("{n_heads} does not divide `model.d_model` = {d_model}");
             return Err(refused("model.n_heads", problem));
         }

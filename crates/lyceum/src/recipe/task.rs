@@ -111,7 +111,7 @@ impl TaskSection {
         ];
         for (field, is_given, is_known) in given {
             if is_given && !is_known {
-                let name = toml_name(&self.objective);
+                let name = toml_name(self.objective);
                 return Err(refused(field, format!("has no part in `{name}` as it is set here")));
             }
         }
@@ -212,16 +212,6 @@ impl TaskSection {
         Ok(BatchConfig { around, ..config })
     }
 
-    /// How a vocabulary for a family is trained.
-    pub fn scheme(&self, family: &str, lowercase: bool) -> Scheme {
-        match family {
-            "bert" | "ernie" | "distilbert" | "electra" => Scheme::Bert { lowercase },
-            "roberta" | "bart" => Scheme::Bart,
-            "t5" => Scheme::T5 { n_sentinels: 100 },
-            _ => Scheme::Gpt,
-        }
-    }
-
     /// Refuses a model that this cannot be asked of.
     ///
     /// # Errors
@@ -251,7 +241,7 @@ impl TaskSection {
             ) => pair.encoder.embed.tokens().is_some() && has_tokens(&pair.decoder),
             _ => false,
         };
-        let (family, name) = (config.family().model_type(), toml_name(&self.objective));
+        let (family, name) = (config.family().model_type(), toml_name(self.objective));
         if !fits {
             let problem = format!("`{name}` cannot be asked of `{family}` as it is");
             return Err(refused("task.objective", problem).hint(match self.objective {
@@ -348,6 +338,16 @@ impl TaskSection {
     }
 }
 
+/// How a vocabulary for a family is trained.
+pub fn scheme(family: &str, lowercase: bool) -> Scheme {
+    match family {
+        "bert" | "ernie" | "distilbert" | "electra" => Scheme::Bert { lowercase },
+        "roberta" | "bart" => Scheme::Bart,
+        "t5" => Scheme::T5 { n_sentinels: 100 },
+        _ => Scheme::Gpt,
+    }
+}
+
 fn lacks(what: &str) -> Failure {
     refused("task.objective", format!("the tokenizer has {what}"))
         .hint("take a tokenizer of the model's own family, or let one be trained")
@@ -362,6 +362,6 @@ fn start_of(config: &ModelConfig) -> Result<u32, Failure> {
 }
 
 /// As it is written in a recipe.
-fn toml_name(kind: &ObjectiveKind) -> String {
+fn toml_name(kind: ObjectiveKind) -> String {
     toml::Value::try_from(kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -213,7 +213,9 @@ impl<'t, 'a> Chunks<'t, 'a> {
                         let w = self.weights.as_ref().map(|w| &w[start..end]);
                         cross_entropy::forward_backward(isa, z, d, targets, w, smoothing, losses);
                         if scale != 1.0 {
-                            losses.iter_mut().for_each(|row| row.loss /= scale);
+                            for row in losses.iter_mut() {
+                                row.loss /= scale;
+                            }
                         }
                     }
                     None => {

@@ -294,12 +294,11 @@ pub fn first_texts(source: &Source, n_bytes: usize) -> Result<Vec<String>, DataE
 /// # Errors
 /// Where it cannot be read, or trained.
 pub fn tokenizer_of(recipe: &Recipe, texts: &[String]) -> Result<Tokenizer, Failure> {
-    let tokenizer = match recipe.tokenizer_dir() {
-        Some(path) => Tokenizer::load(path)?,
-        None => {
-            let size = recipe.tokenizer.vocab_size;
-            Tokenizer::train_as(recipe.scheme(), texts.iter().cloned(), size)?
-        }
+    let tokenizer = if let Some(path) = recipe.tokenizer_dir() {
+        Tokenizer::load(path)?
+    } else {
+        let size = recipe.tokenizer.vocab_size;
+        Tokenizer::train_as(recipe.scheme(), texts.iter().cloned(), size)?
     };
     grown(tokenizer, recipe)
 }
