@@ -80,7 +80,7 @@ impl Walk<'_> {
         self.checked.problem(format!("{}{entry}", self.prefix), what);
     }
 
-    /// Goes through an archive, or one of a class inside of it; whether it could be read to the end.
+    /// Goes through an archive, or one of a class inside of it; whether to the end of it.
     fn archive(&mut self, reader: &mut dyn Read, class: &str) -> bool {
         let mut archive = Archive::new(reader);
         let entries = match archive.entries() {
