@@ -18,4 +18,4 @@ pub mod words;
 
 pub use document::Document;
 pub use place::Places;
-pub use tally::{Count, Tally};
+pub use tally::{Count, Notes, Tally};

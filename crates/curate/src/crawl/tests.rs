@@ -57,7 +57,7 @@ fn extract(page: &Page) -> Result<Document, Reason> {
 }
 
 fn judge(document: &mut Document, notes: &mut Notes) -> Result<(), Reason> {
-    *notes.entry("seen".to_owned()).or_default() += 1;
+    notes.add("seen", 1);
     if document.text.contains("bad") { Err("a bad word") } else { Ok(()) }
 }
 
@@ -121,7 +121,7 @@ fn counts_add_up_and_do_not_depend_on_the_cuts() {
         [("a bad word", 18), ("no text", 1), ("not an answer of HTTP", 1), ("status", 6)];
     assert_eq!(reasons, expected);
     assert_eq!(skipped.n("garbage between records"), 1);
-    assert_eq!(report.counts.notes.get("seen"), Some(&(37 + 18)));
+    assert_eq!(report.counts.notes.n("seen"), 37 + 18);
     assert_eq!(report.counts.text_sizes.iter().sum::<u64>(), 37);
     assert_eq!(report.counts.language_scores[7], 37);
     let example = &report.examples["garbage between records"][0];
