@@ -63,7 +63,7 @@ fn time(path: &str, n_passes: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What this thread has run so far: on a machine with others at work, the clock on the wall says less.
+/// What this thread has run so far: where others are at work, the clock on the wall says less.
 fn cpu_seconds() -> io::Result<f64> {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
     let nanoseconds = stat.split(' ').next().and_then(|word| word.parse::<f64>().ok());

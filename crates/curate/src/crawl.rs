@@ -35,7 +35,7 @@ pub use work::Page;
 
 use crate::place::Places;
 use crate::warc::{BodyLimits, Kind};
-use crate::{Document, Notes};
+use crate::{Document, Notes, ServerConfig};
 use work::{Target, Worker};
 
 /// Why a document went, as it is counted.
@@ -71,7 +71,8 @@ pub struct PathList {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrawlConfig {
-    /// Files and folders.
+    /// Files and folders: here, at `http://` and `https://` (files), or at `s3://` (a folder ends
+    /// with a slash).
     pub inputs: Vec<String>,
     /// Lists of files, each of which is one slice.
     pub path_lists: Vec<PathList>,
@@ -89,6 +90,8 @@ pub struct CrawlConfig {
     pub format: ShardFormat,
     /// How well they are compressed: 1 to 22, of Zstandard.
     pub level: i32,
+    /// Which servers are asked.
+    pub servers: ServerConfig,
 }
 
 impl Default for CrawlConfig {
@@ -103,6 +106,7 @@ impl Default for CrawlConfig {
             body: BodyLimits::default(),
             format: ShardFormat::default(),
             level: 3,
+            servers: ServerConfig::default(),
         }
     }
 }

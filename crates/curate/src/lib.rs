@@ -17,5 +17,6 @@ pub mod warc;
 pub mod words;
 
 pub use document::Document;
-pub use place::Places;
+pub use place::{Places, ServerConfig};
+pub use remote::{Keys, Secret};
 pub use tally::{Count, Notes, Tally};

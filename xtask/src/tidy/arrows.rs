@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tensor", 1),
     ("tokenize", 1),
     ("data", 1),
+    ("remote", 1),
     ("checkpoint", 2),
     ("curate", 2),
     ("hub", 2),
@@ -41,7 +42,7 @@ const EDGE: &[(&str, &[&str])] = &[
     ("clap", &["lyceum"]),
     ("indicatif", &["lyceum"]),
     ("signal-hook", &["lyceum"]),
-    ("ureq", &["hub"]),
+    ("ureq", &["hub", "remote"]),
 ];
 
 /// Everything that is wrong with the dependencies of the workspace's crates; `fuzz/` is none.

@@ -82,7 +82,8 @@ fn cut(
     size: u64,
     slices: &mut Vec<Slice>,
 ) -> Result<(), CrawlError> {
-    let mut n_parts = size.div_ceil(config.slice_bytes).max(1);
+    let is_known = size < u64::MAX;
+    let mut n_parts = if is_known { size.div_ceil(config.slice_bytes).max(1) } else { 1 };
     if n_parts > 1 {
         let mut head = Vec::new();
         let result = places.open(source, 0).and_then(|file| file.take(4).read_to_end(&mut head));

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -11,6 +14,10 @@ use parquet::record::RowAccessor;
 use tempfile::TempDir;
 
 use super::*;
+use crate::ServerConfig;
+use crate::contamination::{Contamination, ContaminationConfig};
+use crate::dedup::{Dedup, DedupConfig};
+use crate::place::join;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -52,6 +59,9 @@ fn inputs() -> TempDir {
 
 fn extract(page: &Page) -> Result<Document, Reason> {
     let text = String::from_utf8_lossy(page.body).trim_start_matches("<p>").to_owned();
+    if text.contains('\0') {
+        return Err("NUL");
+    }
     assert!(page.kind == Kind::Conversion || page.media_type == Some("text/html"));
     Ok(Document { text, language: "en".to_owned(), language_score: 0.75, ..Document::default() })
 }
@@ -70,6 +80,10 @@ fn config(inputs: &Path) -> CrawlConfig {
     CrawlConfig { inputs, slice_bytes: 2048, ..CrawlConfig::default() }
 }
 
+fn places() -> Places {
+    Places::new(&ServerConfig::default(), None)
+}
+
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).expect("there").map(|entry| entry.expect("there").path());
     let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -84,7 +98,7 @@ fn go_on(_: usize, _: &Manifest) -> ControlFlow<()> {
 fn crawl(config: &CrawlConfig, world: usize) -> (TempDir, Report) {
     let dir = tempfile::tempdir().expect("a folder");
     let output = dir.path().to_str().expect("UTF-8");
-    let places = Places::default();
+    let places = places();
     let crawl = Crawl::new(&places, config, stages(), "recipe", output).expect("a crawl");
     for rank in (0..world).rev() {
         crawl.run(rank, world, &go_on).expect("runs");
@@ -158,6 +172,7 @@ fn documents_are_the_same_in_both_formats() {
             date: text(4),
             language: text(5),
             language_score: row.get_float(6).expect("a number"),
+            personal: serde_json::from_str(&text(7)).expect("JSON"),
         };
         assert_eq!(found, *document);
         n_rows += 1;
@@ -176,7 +191,7 @@ fn an_interrupted_run_goes_on_with_the_same_bytes() {
     let expected = files(whole.path());
     let dir = tempfile::tempdir().expect("a folder");
     let output = dir.path().to_str().expect("UTF-8");
-    let places = Places::default();
+    let places = places();
     let crawl = Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
     let n_done = AtomicUsize::new(0);
     let stop = |_: usize, _: &Manifest| match n_done.fetch_add(1, Ordering::Relaxed) {
@@ -206,7 +221,7 @@ fn a_folder_of_something_else_is_refused() {
     let config = config(inputs.path());
     let (dir, _) = crawl(&config, 1);
     let output = dir.path().to_str().expect("UTF-8");
-    let places = Places::default();
+    let places = places();
     let error = |config: &CrawlConfig, recipe: &str| {
         let crawl = Crawl::new(&places, config, stages(), recipe, output);
         match crawl.and_then(|crawl| crawl.run(0, 1, &go_on)) {
@@ -236,7 +251,7 @@ fn a_full_disk_is_named_and_nothing_is_half_written() {
     let output = dir.path().to_str().expect("UTF-8");
     let partial = dir.path().join(".part-000001.jsonl.zst.partial");
     std::os::unix::fs::symlink("/dev/full", partial).expect("made");
-    let places = Places::default();
+    let places = places();
     let crawl = Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
     let error = crawl.run(0, 1, &go_on).expect_err("there is no room");
     assert!(error.to_string().starts_with("failed to write `"), "{error}");
@@ -251,7 +266,7 @@ fn lists_of_paths_are_read_below_their_base() {
     let inputs = inputs();
     let list = inputs.path().join("warc.paths.gz");
     let base = inputs.path().to_str().expect("UTF-8").to_owned();
-    let places = Places::default();
+    let places = places();
     let crawl = |lines: &str| {
         fs::write(&list, gzip(lines.as_bytes())).expect("written");
         let list = list.to_str().expect("UTF-8").to_owned();
@@ -275,7 +290,7 @@ fn configs_are_read_and_checked() {
     let again = toml::to_string(&config).expect("TOML");
     assert_eq!(toml::from_str::<CrawlConfig>(&again).expect("a config"), config);
     assert!(toml::from_str::<CrawlConfig>("input = []").is_err());
-    let places = Places::default();
+    let places = places();
     let error = |config: CrawlConfig| {
         let crawl = Crawl::new(&places, &config, stages(), "", "/nowhere");
         crawl.err().map(|error| error.to_string()).unwrap_or_default()
@@ -291,4 +306,174 @@ fn configs_are_read_and_checked() {
     let empty = tempfile::tempdir().expect("a folder");
     let config = self::config(empty.path());
     assert!(error(config).contains("there is no web archive in"));
+}
+
+/// A store of S3 in memory on loopback, without keys: puts, reads of ranges, lists.
+fn store(objects: BTreeMap<String, Vec<u8>>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let objects = Arc::new(Mutex::new(objects));
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (stream, objects) = (stream.expect("a connection"), Arc::clone(&objects));
+            thread::spawn(move || serve(BufReader::new(stream), &objects));
+        }
+    });
+    format!("http://{address}")
+}
+
+fn serve(mut stream: BufReader<TcpStream>, objects: &Mutex<BTreeMap<String, Vec<u8>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read_until(b'\n', &mut head).expect("a line") == 0 {
+            return;
+        }
+    }
+    let head = String::from_utf8(head).expect("UTF-8").to_ascii_lowercase();
+    let field = |name: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(name));
+        line.map(|value| value.trim_end_matches('-').parse::<usize>().expect("a number"))
+    };
+    let mut words = head.split(' ');
+    let (method, path) = (words.next().expect("a method"), words.next().expect("a path"));
+    let mut objects = objects.lock().expect("a lock");
+    let (mut status, mut fields, mut body) = ("200 OK", String::new(), Vec::new());
+    if method == "put" {
+        let mut bytes = vec![0; field("content-length: ").expect("a length")];
+        stream.read_exact(&mut bytes).expect("a body");
+        objects.insert(path.to_owned(), bytes);
+    } else if let Some((_, prefix)) = path.split_once("/?list-type=2&prefix=") {
+        let prefix = format!("/bucket/{}", prefix.replace("%2f", "/"));
+        let found = objects.iter().filter(|(name, _)| name.starts_with(&prefix));
+        let found = found.map(|(name, bytes)| {
+            let (key, n) = (&name["/bucket/".len()..], bytes.len());
+            format!("<Contents><Key>{key}</Key><Size>{n}</Size></Contents>")
+        });
+        let found: String = found.collect();
+        body = format!("<ListBucketResult>{found}</ListBucketResult>").into_bytes();
+    } else if let Some(bytes) = objects.get(path) {
+        body.clone_from(bytes);
+        if let Some(from) = field("range: bytes=") {
+            fields = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
+            (status, body) = ("206 Partial Content", body.split_off(from));
+        }
+    } else {
+        status = "404 Not Found";
+    }
+    let n = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {n}\r\nConnection: close\r\n{fields}\r\n");
+    body.truncate(if method == "head" { 0 } else { n });
+    let _ = stream.get_mut().write_all(&[head.as_bytes(), &body].concat());
+}
+
+#[test]
+fn servers_are_read_and_written_as_folders_are() {
+    let inputs = inputs();
+    let names = ["a.warc.gz", "b/c.warc.wet.gz"];
+    let object = |name: &str| {
+        let bytes = fs::read(inputs.path().join(name)).expect("there");
+        (format!("/bucket/in/{name}"), bytes)
+    };
+    let endpoint = store(names.map(object).into());
+    let servers = ServerConfig {
+        allow_private: true,
+        s3_endpoint: Some(endpoint.clone()),
+        ..ServerConfig::default()
+    };
+    let (whole, _) = crawl(&config(inputs.path()), 1);
+    let urls = names.map(|name| format!("{endpoint}/bucket/in/{name}")).to_vec();
+    for inputs in [vec!["s3://bucket/in/".to_owned()], urls] {
+        let places = Places::new(&servers, None);
+        let config = CrawlConfig { inputs, slice_bytes: 2048, ..CrawlConfig::default() };
+        let output = format!("s3://bucket/out-{}", config.inputs.len());
+        for rank in [0, 1, 0] {
+            let crawl = Crawl::new(&places, &config, stages(), "recipe", &output).expect("a crawl");
+            crawl.run(rank, 2, &go_on).expect("runs");
+        }
+        let report = Crawl::new(&places, &config, stages(), "recipe", &output)
+            .and_then(|crawl| crawl.report())
+            .expect("all there");
+        let expected = files(whole.path());
+        assert_eq!(report.slices as usize * 2, expected.len());
+        for (name, bytes) in &expected {
+            let found = places.read(&join(&output, name), 1 << 20).expect("read").expect("there");
+            if name.contains(".jsonl") {
+                let [found, expected] = [&found, bytes].map(|bytes| {
+                    let text = zstd::decode_all(&bytes[..]).expect("decodes");
+                    let lines = String::from_utf8(text).expect("UTF-8");
+                    let lines = lines.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+                    lines.map(|line: Document| (line.offset, line.text)).collect::<Vec<_>>()
+                });
+                assert_eq!(found, expected, "{name}");
+            }
+        }
+    }
+    let places = Places::new(&ServerConfig { allow_private: false, ..servers }, None);
+    let error = places.open(&endpoint, 0).err().expect("it is private");
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+/// Runs the second half over a finished crawl in `dir/shards`.
+fn corpus(crawl: &Crawl, dir: &Path, sets: &Contamination) -> Report {
+    let config = DedupConfig { memory_mib: 1, partitions: 2, ..DedupConfig::default() };
+    let n_shards = crawl.slices().len();
+    let dedup = Dedup::open(&dir.join("duplicates"), &config, n_shards as u32).expect("opens");
+    let corpus = Corpus::new(crawl, (Some(&dedup), sets), "", dir.to_str().expect("UTF-8"));
+    for i in 0..n_shards {
+        corpus.map(i).expect("maps");
+    }
+    (0..config.partitions).for_each(|partition| dedup.merge(partition).expect("merges"));
+    dedup.reduce().expect("reduces");
+    assert!(corpus.report().is_err());
+    for i in (0..n_shards).rev() {
+        assert!(!corpus.is_done(i).expect("asked"));
+        let manifest = corpus.write(i).expect("writes");
+        assert!(corpus.is_done(i).expect("asked"));
+        assert_eq!(corpus.write(i).expect("is there"), manifest);
+    }
+    corpus.report().expect("all there")
+}
+
+#[test]
+fn a_corpus_is_without_duplicates_and_what_is_asked_in_tests() {
+    let inputs = inputs();
+    let set = inputs.path().join("questions.txt");
+    fs::write(&set, "5 much longer much longer much longer").expect("written");
+    let config_of = |format| CrawlConfig { format, ..config(inputs.path()) };
+    let mut texts = Vec::new();
+    for format in [ShardFormat::JsonlZst, ShardFormat::Parquet] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let output = join(dir.path().to_str().expect("UTF-8"), "shards");
+        let (places, config) = (places(), config_of(format));
+        // Of every text its number alone is left, and so every other one is the same.
+        let number = |document: &mut Document, _: &mut Notes| {
+            let number: u32 =
+                document.text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(7);
+            document.text = format!("{} {}", number % 7, "much longer ".repeat(20));
+            Ok(())
+        };
+        let stages = Stages { extract: &extract, judge: vec![&judge, &number] };
+        let crawl = Crawl::new(&places, &config, stages, "recipe", &output).expect("a crawl");
+        crawl.run(0, 1, &go_on).expect("runs");
+        let before = crawl.report().expect("all there").counts;
+        let sets = ContaminationConfig {
+            sets: [("set".to_owned(), vec![set.clone()])].into(),
+            ngram: 7,
+            ..ContaminationConfig::default()
+        };
+        let sets = Contamination::load(&sets).expect("loads");
+        let Counts { records, documents, gone, .. } = corpus(&crawl, dir.path(), &sets).counts;
+        assert_eq!((records, documents + gone.total()), (before.documents, records));
+        assert_eq!((documents, gone.n("contamination.set")), (6, 1));
+        let target = Target { output: &output, shards: "../final/", ..crawl.target() };
+        let read = |i| shard::read(format, &target.shard(i)).expect("opens");
+        let all = (0..crawl.slices().len()).flat_map(read).map(|it| it.expect("reads"));
+        texts.push(all.collect::<Vec<Document>>());
+        fs::write(crawl.target().shard(0), "no shard").expect("written");
+        let damaged = shard::read(format, &crawl.target().shard(0)).map(|mut all| all.next());
+        assert!(damaged.is_err() || matches!(damaged, Ok(Some(Err(_)))));
+    }
+    assert_eq!(texts[0].len(), 6);
+    assert_eq!(texts[0], texts[1]);
 }

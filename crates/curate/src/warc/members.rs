@@ -266,8 +266,8 @@ impl<R: Read> Members<R> {
 
     /// Decompresses all of the member at the window's start; gives its length where that is easy.
     ///
-    /// The bytes up to the next ones that look like a member are tried: its last ones say how much
-    /// it gives. Whether it ends there, and not before bytes that are none of it, its checksum says.
+    /// The bytes up to the next ones that look like a member are tried: the last ones say how much
+    /// it gives. Whether it ends there, and not before bytes that are others, the checksum says.
     fn decompress_whole(&mut self) -> io::Result<Option<usize>> {
         let Some(len) = self.next_magic(GZIP_FOOTER + 1)? else { return Ok(None) };
         let bytes = &self.window.bytes()[..len];

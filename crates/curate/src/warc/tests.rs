@@ -123,15 +123,14 @@ fn holds_over_all_cuts(file: &[u8]) {
     let whole = all(file);
     let n = file.len() as u64;
     for cut in 0..=n {
-        for second in [cut, u64::midpoint(cut, n), n] {
-            let mut joined = (Vec::new(), Tally::default());
-            for range in [0..cut, cut..second, second..u64::MAX] {
-                let (more, tally) = rows(file, Options { range, ..Options::default() });
-                joined.0.extend(more);
-                joined.1.merge(&tally);
-            }
-            assert_eq!(joined, whole, "cut at {cut} and {second} of {n}");
+        let second = u64::midpoint(cut, n);
+        let mut joined = (Vec::new(), Tally::default());
+        for range in [0..cut, cut..second, second..u64::MAX] {
+            let (more, tally) = rows(file, Options { range, ..Options::default() });
+            joined.0.extend(more);
+            joined.1.merge(&tally);
         }
+        assert_eq!(joined, whole, "cut at {cut} and {second} of {n}");
     }
 }
 
