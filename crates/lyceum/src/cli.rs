@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::PrecisionArg;
 
+mod data;
 mod foreign;
 
+pub use self::data::{Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize};
 pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
 
 const EXAMPLES: &str = "\
@@ -76,6 +78,9 @@ pub enum Command {
     /// Show what is in a model, run, safetensors file, token store or tokenizer
     #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
+    /// Turn text into tokens, and look at either: counts, samples, differences
+    #[command(subcommand, after_long_help = data::DATA_EXAMPLES)]
+    Data(Data),
     /// List runs, newest first, or compare some
     #[command(after_long_help = RUNS_EXAMPLES, args_conflicts_with_subcommands = true)]
     Runs(Runs),
@@ -508,7 +513,13 @@ mod tests {
         let readmes =
             [include_str!("../../../README.md"), include_str!("../../../README.zh-CN.md")];
         let mut n_sets = 0;
-        for text in helps.iter().chain(&more).chain(&rest).chain(&foreign::EXAMPLES).chain(&readmes)
+        for text in helps
+            .iter()
+            .chain(&more)
+            .chain(&rest)
+            .chain(&foreign::EXAMPLES)
+            .chain(&data::EXAMPLES)
+            .chain(&readmes)
         {
             let text = text.replace("\\\n", " ").replace("cargo run --release --", "lyceum");
             for line in text.lines().filter_map(call) {

@@ -146,17 +146,7 @@ fn run_dir(path: &Path) -> Result<Shown, Failure> {
 fn store(path: &Path) -> Result<Shown, Failure> {
     let store = Store::open(path)?;
     store.verify()?;
-    let facts = Facts::default()
-        .text("kind", "token_store")
-        .text("path", path.display())
-        .count("n_tokens", store.n_tokens())
-        .count("n_documents", store.n_documents())
-        .count("n_text_bytes", store.n_text_bytes())
-        .count("vocab_size", store.vocab_size() as u64)
-        .perhaps("end_of_text", store.end_of_text(), |id| id.to_string())
-        .text("tokenizer_hash", store.tokenizer_hash())
-        .text("content_hash", store.content_hash());
-    Ok(facts.end())
+    Ok(super::data::header(&store, path).end())
 }
 
 fn tokenizer(dir: &Path) -> Result<Shown, Failure> {

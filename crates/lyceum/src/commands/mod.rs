@@ -4,6 +4,7 @@ mod bench;
 mod chat;
 mod completions;
 mod convert;
+mod data;
 mod doctor;
 mod eval;
 mod forward;
@@ -41,6 +42,7 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
         Command::Eval(args) => eval::run(args, env),
         Command::Forward(args) => forward::run(args, env),
         Command::Inspect(args) => show(args.json, inspect::inspect(&args.path)?),
+        Command::Data(command) => data::run(command, env),
         Command::Runs(args) => runs::run(args, env),
         Command::Plan(args) => show(args.json, plan::plan(&args.recipe, env)?),
         Command::Verify(args) => verify::run(args, env),

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::fixture::{lyceum, run};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 24] = [
     "pretrain",
     "generate",
     "chat",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 17] = [
     "eval",
     "forward",
     "inspect",
+    "data",
     "runs",
     "plan",
     "verify",
@@ -22,6 +23,12 @@ const COMMANDS: [&str; 17] = [
     "completions",
     "man",
     "runs compare",
+    "data tokenize",
+    "data inspect",
+    "data stats",
+    "data sample",
+    "data diff",
+    "data check",
 ];
 
 #[test]
@@ -84,7 +91,7 @@ fn a_variable_that_cannot_be_followed_is_refused() {
 fn completions_and_the_manual_name_every_command() {
     let scripts = ["bash", "zsh", "fish"].map(|shell| run(&["completions", shell]).done());
     for text in scripts.iter().chain([&run(&["man"]).done()]) {
-        for command in &COMMANDS[..16] {
+        for command in &COMMANDS[..17] {
             assert!(text.contains(command), "{command}");
         }
     }

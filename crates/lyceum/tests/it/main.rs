@@ -2,6 +2,7 @@
 
 mod assets;
 mod cli;
+mod data;
 mod doctor;
 mod eval;
 mod families;

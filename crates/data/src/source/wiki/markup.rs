@@ -7,6 +7,9 @@
 /// What is inside so many others is not looked at.
 const DEPTH_MAX: usize = 32;
 
+/// How far back the beginning of a line is looked for.
+const INDENT_MAX: usize = 64;
+
 /// Elements of which nothing is read.
 const SILENT: [&str; 12] = [
     "ref",
@@ -141,16 +144,18 @@ fn structure(text: &str) -> String {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
         let pair = rest.get(..2).unwrap_or("");
-        let begins_line = out.is_empty() || out.ends_with('\n');
+        // Elsewhere they are the end of a template with an empty argument, or of a parameter.
+        let mut before = out.bytes().rev().take(INDENT_MAX);
+        let begins_line = before.find(|byte| !b" \t:".contains(byte)).is_none_or(|b| b == b'\n');
         let starts = match pair {
             "{{" => Some(Kind::Template),
-            "{|" if begins_line || is_in(&open, Kind::Table) => Some(Kind::Table),
+            "{|" if begins_line => Some(Kind::Table),
             "[[" => Some(Kind::Link),
             _ => None,
         };
         let ends = match pair {
             "}}" => Some(Kind::Template),
-            "|}" => Some(Kind::Table),
+            "|}" if begins_line => Some(Kind::Table),
             "]]" => Some(Kind::Link),
             _ => None,
         };
@@ -281,6 +286,7 @@ mod tests {
             ("a<ref name=\"x\">b [[c]]</ref> d<ref name=x />e", "a de"),
             ("a<!-- b\nc -->d", "ad"),
             ("{| class=x\n|-\n| a || [[b]]\n{|\n|c\n|}\n|}\nd", "d"),
+            ("{|\n|-\n| {{a|b|}} c\n| {{{d|}}}\n |}\ne", "e"),
             ("[[File:A.jpg|thumb|A [[cat]] here]]b[[Category:Cats]] [[de:Katze]]", "b"),
             ("== History ==\n* one\n*# two\n\n\n\n: three", "History\none\ntwo\n\nthree"),
             ("see [https://example.org the site] or [http://x]", "see the site or"),
@@ -302,7 +308,7 @@ mod tests {
     fn nothing_takes_long() {
         for piece in [
             "{{", "[[", "{|", "<ref>", "<", "</ref", "]]", "[[a|{{", "[http://", "<!--", "\n{|",
-            "[", "&", "=\n",
+            "[", "&", "=\n", "{|\n|} ",
         ] {
             let text = piece.repeat(1 << 16);
             plain(&text);
