@@ -5,12 +5,14 @@
 //! work      a slice is read, its pages go through the stages, its documents into a shard
 //! shard     JSONL or Parquet
 //! manifest  what came out of a slice, and why the rest did not; the report is their sum
+//! corpus    the same shards once more, without what was there before or is asked in a test
 //! ```
 //!
 //! A slice is worked on alone, and its shard and then its manifest get their names when they are
 //! whole: a kill costs the slices in hand, and the next run goes on with the same bytes. Slice `i`
 //! belongs to rank `i % world`, so processes share a crawl without a word.
 
+mod corpus;
 mod error;
 mod manifest;
 mod plan;
@@ -24,16 +26,17 @@ use std::ops::ControlFlow;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use corpus::Corpus;
 pub use error::CrawlError;
-pub use manifest::{Counts, Example, Manifest, Notes, Report};
+pub use manifest::{Counts, Example, Manifest, Report};
 pub use plan::Slice;
 pub use shard::ShardFormat;
 pub use work::Page;
 
-use crate::place::{Places, join};
+use crate::place::Places;
 use crate::warc::{BodyLimits, Kind};
-use crate::{Document, ServerConfig};
-use work::Worker;
+use crate::{Document, Notes, ServerConfig};
+use work::{Target, Worker};
 
 /// Why a document went, as it is counted.
 pub type Reason = &'static str;
@@ -169,14 +172,12 @@ impl<'a> Crawl<'a> {
         each: &(dyn Fn(usize, &Manifest) -> ControlFlow<()> + Sync),
     ) -> Result<(), CrawlError> {
         assert!(rank < world, "crawl: rank {rank} of {world}");
-        let Self { places, config, stages, output, recipe, .. } = self;
-        let worker = Worker { places, config, stages, output, recipe };
+        let worker = Worker { target: self.target(), stages: &self.stages };
         let mine = self.slices.iter().enumerate().skip(rank).step_by(world);
         let mine: Vec<_> = mine.collect();
         // One at a time, in their order: so a run that is cut off leaves no holes.
         let result = mine.into_par_iter().with_max_len(1).try_for_each(|(i, slice)| {
-            let done = manifest::load(places, output, (i, slice), recipe).map_err(Some)?;
-            let manifest = match done {
+            let manifest = match worker.target.load(i, slice).map_err(Some)? {
                 Some(manifest) => manifest,
                 None => worker.run(i, slice).map_err(Some)?,
             };
@@ -193,16 +194,20 @@ impl<'a> Crawl<'a> {
     /// # Errors
     /// [`CrawlError`], where one is missing or is none.
     pub fn report(&self) -> Result<Report, CrawlError> {
-        let mut report = Report::default();
-        for (i, slice) in self.slices.iter().enumerate() {
-            let found = manifest::load(self.places, self.output, (i, slice), &self.recipe)?;
-            let Some(manifest) = found else {
-                let address = join(self.output, &format!("{}.json", manifest::name(i)));
-                return Err(CrawlError::Unfinished { address });
-            };
-            report.push(&manifest);
-        }
-        Ok(report)
+        self.target().report(&self.slices)
+    }
+
+    /// Whether slice `i` is finished.
+    ///
+    /// # Errors
+    /// [`CrawlError`], where its manifest is none.
+    pub fn is_done(&self, i: usize) -> Result<bool, CrawlError> {
+        Ok(self.target().load(i, &self.slices[i])?.is_some())
+    }
+
+    fn target(&self) -> Target<'_> {
+        let Self { places, config, output, recipe, .. } = self;
+        Target { places, config, output, shards: "", recipe }
     }
 
     /// Refuses a folder with manifests of slices that there are not.

@@ -91,7 +91,16 @@ impl DedupConfig {
         (self.bands as f64).recip().powf((self.rows as f64).recip())
     }
 
-    fn check(&self) -> Result<(), DedupError> {
+    /// Whether anything is looked for.
+    pub fn is_on(&self) -> bool {
+        self.exact || self.url || self.bands > 0
+    }
+
+    /// Refuses what is out of range.
+    ///
+    /// # Errors
+    /// [`DedupError::Config`] with the first such field.
+    pub fn check(&self) -> Result<(), DedupError> {
         let fields = [
             ("shingle", self.shingle, 1, 1000),
             ("bands", self.bands, 0, 1000),
@@ -187,6 +196,9 @@ pub struct Dedup {
     store: Store,
 }
 
+/// The file that says what a folder is for.
+const SETTINGS: &str = "config.json";
+
 /// What a folder is for; it says so.
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Settings {
@@ -203,8 +215,7 @@ impl Dedup {
     pub fn open(dir: &Path, config: &DedupConfig, n_shards: u32) -> Result<Self, DedupError> {
         config.check()?;
         let store = Store::new(dir)?;
-        let path = dir.join("config.json");
-        // What two processes write at once is the same.
+        let path = dir.join(SETTINGS);
         let fixed = DedupConfig { memory_mib: 0, ..config.clone() };
         let settings = Settings { version: 1, n_shards, config: fixed };
         if !path.exists() {
@@ -213,6 +224,26 @@ impl Dedup {
             return Err(DedupError::Other { path: dir.to_owned() });
         }
         Ok(Self { config: config.clone(), n_shards, store })
+    }
+
+    /// Whether a folder was begun: no two processes may do that at once.
+    pub fn is_begun(dir: &Path) -> bool {
+        dir.join(SETTINGS).exists()
+    }
+
+    /// Whether a shard is mapped.
+    pub fn is_mapped(&self, shard: u32) -> bool {
+        self.store.path("map", &map::entry_name(shard)).exists()
+    }
+
+    /// Whether a partition is merged.
+    pub fn is_merged(&self, partition: usize) -> bool {
+        self.store.path("pairs", &format!("{partition:05}.json")).exists()
+    }
+
+    /// Whether it is known what goes.
+    pub fn is_reduced(&self) -> bool {
+        self.store.path("gone", "report.json").exists()
     }
 
     /// Pieces of the merge.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::personal::Span;
+
 /// A text, and where it came from: what a line of an output shard holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -20,4 +22,6 @@ pub struct Document {
     pub language: String,
     /// How sure that is, from 0 to 1.
     pub language_score: f32,
+    /// Where personal data stands in the text, where that is asked for.
+    pub personal: Vec<Span>,
 }

@@ -30,8 +30,6 @@ mod repetition;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 pub use blocklist::{Blocklist, BlocklistConfig, ListError, normal_url};
@@ -40,40 +38,11 @@ pub use fineweb::FineWeb;
 pub use gopher::Gopher;
 pub use repetition::Repetition;
 
-use crate::Document;
 use crate::words::words;
+use crate::{Document, Notes};
 
 /// Why a document or a line of it went: `rule.what`, to be counted.
 pub type Reason = &'static str;
-
-/// How often each thing happened.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct Counts(BTreeMap<Reason, u64>);
-
-impl Counts {
-    /// Counts `n` more of it.
-    pub fn add(&mut self, reason: Reason, n: u64) {
-        if n > 0 {
-            *self.0.entry(reason).or_default() += n;
-        }
-    }
-
-    /// Counts what another counted.
-    pub fn merge(&mut self, other: &Self) {
-        other.iter().for_each(|(reason, n)| self.add(reason, n));
-    }
-
-    /// How often it happened.
-    pub fn get(&self, reason: &str) -> u64 {
-        self.0.get(reason).copied().unwrap_or_default()
-    }
-
-    /// All that happened, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (Reason, u64)> {
-        self.0.iter().map(|(&reason, &n)| (reason, n))
-    }
-}
 
 /// The rules and their thresholds; a rule without its table in a recipe is as its paper has it.
 ///
@@ -94,24 +63,16 @@ pub struct Filter {
 impl Filter {
     /// Says why the document goes; C4's rules take lines out of one that stays.
     ///
-    /// Linear in the text. `counts` gets the reason, and of lines that went the number for each
+    /// Linear in the text. `notes` gets the number of lines that went, for each reason
     /// (`c4.line.javascript`).
     ///
     /// # Errors
     /// The reason, where it goes; its text is then as it was.
-    pub fn judge(&self, document: &mut Document, counts: &mut Counts) -> Result<(), Reason> {
-        match self.verdict(&document.text, &document.language, counts) {
-            Ok(left) => {
-                if let Some(text) = left {
-                    document.text = text;
-                }
-                Ok(())
-            }
-            Err(reason) => {
-                counts.add(reason, 1);
-                Err(reason)
-            }
+    pub fn judge(&self, document: &mut Document, notes: &mut Notes) -> Result<(), Reason> {
+        if let Some(left) = self.verdict(&document.text, &document.language, notes)? {
+            document.text = left;
         }
+        Ok(())
     }
 
     /// The text that is left of one that stays, where that is another.
@@ -119,7 +80,7 @@ impl Filter {
         &self,
         text: &str,
         language: &str,
-        counts: &mut Counts,
+        notes: &mut Notes,
     ) -> Result<Option<String>, Reason> {
         if text.trim().is_empty() {
             return Err("empty");
@@ -128,7 +89,7 @@ impl Filter {
         self.gopher.check(text, &words, language)?;
         self.repetition.check(text, &words)?;
         drop(words);
-        let left = self.c4.trim(text, counts)?;
+        let left = self.c4.trim(text, notes)?;
         self.fineweb.check(left.as_deref().unwrap_or(text))?;
         Ok(left)
     }

@@ -22,8 +22,11 @@ mod tokens;
 mod tree;
 mod words;
 
+use serde::{Deserialize, Serialize};
+
 /// What is kept of a page, and how it is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Headings, lists, tables, code and quotes as Markdown; else their text, in the same lines.
     pub markdown: bool,

@@ -26,6 +26,11 @@ pub fn identify(text: &str) -> Option<(&'static str, f32)> {
     Some((short.unwrap_or(code), info.confidence() as f32))
 }
 
+/// Whether [`identify`] can find a language of this code.
+pub fn is_known(code: &str) -> bool {
+    CODES.split(' ').skip(1).step_by(2).any(|known| known == code)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

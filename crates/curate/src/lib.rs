@@ -19,4 +19,4 @@ pub mod words;
 pub use document::Document;
 pub use place::{Places, ServerConfig};
 pub use remote::{Keys, Secret};
-pub use tally::{Count, Tally};
+pub use tally::{Count, Notes, Tally};

@@ -22,7 +22,8 @@ use std::net::Ipv6Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::filter::{Counts, Reason};
+use crate::Notes;
+use crate::filter::Reason;
 
 /// What a piece of personal data is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -154,14 +155,14 @@ impl Personal {
     }
 
     /// The text with placeholders, and a count of each kind.
-    pub fn scrub<'a>(&self, text: &'a str, counts: &mut Counts) -> Cow<'a, str> {
+    pub fn scrub<'a>(&self, text: &'a str, notes: &mut Notes) -> Cow<'a, str> {
         let spans = self.find(text);
         if spans.is_empty() {
             return text.into();
         }
         let (mut clean, mut at) = (String::with_capacity(text.len()), 0);
         for span in spans {
-            counts.add(span.kind.reason(), 1);
+            notes.add(span.kind.reason(), 1);
             clean.push_str(&text[at..span.start]);
             clean.push_str(match self.placeholder {
                 Placeholder::Tag => span.kind.tag(),

@@ -1,4 +1,4 @@
-//! What went, and why.
+//! What went, and why; what was done.
 
 use std::collections::BTreeMap;
 
@@ -57,5 +57,36 @@ impl Tally {
     /// Every reason, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Count)> {
         self.0.iter().map(|(reason, count)| (reason.as_str(), count))
+    }
+}
+
+/// How often each thing was done or found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notes(BTreeMap<String, u64>);
+
+impl Notes {
+    /// Counts `n` more of it.
+    pub fn add(&mut self, name: &str, n: u64) {
+        if let Some(mine) = self.0.get_mut(name) {
+            *mine += n;
+        } else if n > 0 {
+            self.0.insert(name.to_owned(), n);
+        }
+    }
+
+    /// Counts what another counted.
+    pub fn merge(&mut self, other: &Self) {
+        other.iter().for_each(|(name, n)| self.add(name, n));
+    }
+
+    /// How often one was.
+    pub fn n(&self, name: &str) -> u64 {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(name, n)| (name.as_str(), *n))
     }
 }

@@ -10,7 +10,9 @@ use crate::commands::load::PrecisionArg;
 mod data;
 mod foreign;
 
-pub use self::data::{Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize};
+pub use self::data::{
+    Crawl, Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize,
+};
 pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
 
 const EXAMPLES: &str = "\

@@ -12,6 +12,9 @@
 //! HF_ENDPOINT     another hub than https://huggingface.co
 //! SSL_CERT_FILE   the certificates to trust, where a proxy has its own
 //! HTTPS_PROXY     and the like: how the network is reached
+//! AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN: who asks a store of S3
+//! OMPI_COMM_WORLD_RANK and _SIZE, PMI_RANK and _SIZE, SLURM_PROCID and _NTASKS: which process of
+//!                 how many this is, where several share `data crawl`
 //! ```
 
 use std::env;
@@ -21,6 +24,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use curate::{Keys, Secret};
 use kernels::Isa;
 use rayon::ThreadPool;
 use tensor::Device;
@@ -60,7 +64,18 @@ pub struct Env {
     pub cache_dir: Option<PathBuf>,
     /// How the hub is reached.
     pub hub: Hub,
+    /// Who asks a store of S3.
+    pub s3_keys: Option<Keys>,
+    /// Which process of how many this is: what a launcher set, and to what.
+    pub launched: Option<[(&'static str, String); 2]>,
 }
+
+/// What launchers set.
+const LAUNCHERS: [[&str; 2]; 3] = [
+    ["OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"],
+    ["PMI_RANK", "PMI_SIZE"],
+    ["SLURM_PROCID", "SLURM_NTASKS"],
+];
 
 /// How the hub is reached.
 #[derive(Clone, Default)]
@@ -112,6 +127,15 @@ impl Env {
             token_file: dir("HF_TOKEN_PATH").or_else(|| Some(hf_home?.join("token"))),
             certificates: dir("SSL_CERT_FILE"),
         };
+        let keys = text("AWS_ACCESS_KEY_ID").zip(text("AWS_SECRET_ACCESS_KEY"));
+        let s3_keys = keys.map(|(access, secret)| Keys {
+            access,
+            secret: Secret(secret),
+            token: text("AWS_SESSION_TOKEN").map(Secret),
+        });
+        let launched = LAUNCHERS.iter().find_map(|&[rank, size]| {
+            text(rank).zip(text(size)).map(|(r, n)| [(rank, r), (size, n)])
+        });
         Ok(Self {
             program: env::args_os().next().map_or_else(|| "lyceum".into(), PathBuf::from),
             isa: text("LYCEUM_ISA").map_or(Ok(Isa::detect()), |value| parse_isa(&value))?,
@@ -120,6 +144,8 @@ impl Env {
             color: stderr_color(),
             cache_dir,
             hub,
+            s3_keys,
+            launched,
         })
     }
 

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use curate::crawl::CrawlError;
+use curate::dedup::DedupError;
+
 use crate::commands::table::printable;
 
 /// How a command ended that was not refused; the process's exit code.
@@ -164,6 +167,27 @@ with_hints! {
     tokenize::TokenizeError,
     train::TrainError,
     train::metrics::LogError,
+}
+
+impl From<CrawlError> for Failure {
+    fn from(error: CrawlError) -> Self {
+        match error {
+            CrawlError::Duplicates(error) => error.into(),
+            error => Self::of(&error, error.hint().map(str::to_owned)),
+        }
+    }
+}
+
+/// Those whose message ends with the hint.
+impl From<DedupError> for Failure {
+    fn from(error: DedupError) -> Self {
+        let text = error.to_string();
+        let (message, hint) = match text.split_once("\n\nhint: ") {
+            Some((message, hint)) => (message, Some(hint.to_owned())),
+            None => (text.as_str(), None),
+        };
+        Self { message: message.to_owned(), ..Self::of(&error, hint) }
+    }
 }
 
 impl From<generate::SamplingError> for Failure {

@@ -74,6 +74,14 @@ impl Progress {
         self.reached_at((n, unit), String::new(), Instant::now());
     }
 
+    /// Shows that so many pieces of work are done, what came of them, and how long the rest takes.
+    pub fn piece(&mut self, n: u64, unit: &str, came: &str) {
+        let now = Instant::now();
+        let left = self.seconds_left(n, now.duration_since(self.started));
+        let left = left.map(|seconds| duration(seconds) + " left  ").unwrap_or_default();
+        self.reached_at((n, unit), left + came, now);
+    }
+
     fn reached_at(&mut self, (n, unit): (u64, &str), text: String, now: Instant) {
         let total = self.total_steps;
         self.view.show((n, total), now, || (format!("{unit} {n}/{total}"), text));

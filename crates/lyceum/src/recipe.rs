@@ -3,6 +3,7 @@
 //! Read, overridden by `--set`, resolved (what is `auto` becomes a value), checked, and stored in
 //! the run, from which it can be run again.
 
+mod crawl;
 mod override_;
 mod sections;
 mod task;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
 
+pub use self::crawl::{CrawlRecipe, PersonalAction};
+use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{
     DataSection, EvalSection, ModelSection, OptimSection, SourceSection, TokenizerSection,
@@ -24,7 +27,7 @@ pub use self::sections::{
 };
 pub use self::task::{ObjectiveKind, TaskSection};
 use crate::cli::RecipeArgs;
-use crate::failure::{Context, Failure};
+use crate::failure::Failure;
 
 /// Its name in a run directory.
 pub const FILE_NAME: &str = "recipe.toml";
@@ -38,6 +41,15 @@ const EMBEDDED: [(&str, &str); 6] = [
     ("ernie", include_str!("../../../recipes/ernie.toml")),
     ("t5", include_str!("../../../recipes/t5.toml")),
 ];
+
+/// Recipes of training.
+const KIND: Kind = Kind {
+    sections: "a recipe is TOML with the sections model, tokenizer, data, task, optim, train and \
+               eval",
+    example: "train.steps=100",
+    base: "",
+    embedded: &EMBEDDED,
+};
 
 /// A whole recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -105,23 +117,7 @@ impl Recipe {
     /// # Errors
     /// Where it cannot be read, or a key or value is unknown.
     pub fn load(name: &str, sets: &[String]) -> Result<Self, Failure> {
-        let path = Path::new(name);
-        let embedded = EMBEDDED.iter().find(|(known, _)| *known == name);
-        let text = match embedded {
-            Some((_, text)) if !path.is_file() => (*text).to_owned(),
-            None if !path.exists() && path.extension().is_none() => {
-                let names = EMBEDDED.map(|(name, _)| name).join(", ");
-                let problem = "there is no such file, and none in the program";
-                return Err(Failure::new(format!("no recipe `{name}`: {problem}"))
-                    .hint(format!("give a TOML file, or one of {names}")));
-            }
-            _ => std::fs::read_to_string(path)
-                .context(format!("failed to read recipe `{}`", path.display()))?,
-        };
-        if toml::from_str::<Table>(&text).is_ok_and(|table| table.is_empty()) {
-            let problem = format!("recipe `{name}` is empty");
-            return Err(Failure::new(problem).hint(override_::SECTIONS));
-        }
+        let text = KIND.find(name)?;
         Self::parse(&text, name, sets)
     }
 
@@ -130,17 +126,7 @@ impl Recipe {
     /// # Errors
     /// Where a key or value is unknown.
     pub fn parse(text: &str, origin: &str, sets: &[String]) -> Result<Self, Failure> {
-        let explain = |error| override_::explain(&error, origin);
-        // Once as it stands, so that a message can point at line and column.
-        let _: Self = toml::from_str(text).map_err(explain)?;
-        let mut table: Table = toml::from_str(text).map_err(explain)?;
-        for set in sets {
-            override_::apply(&mut table, set)?;
-            // One by one, so that a message can name the one at fault.
-            let explain = |error| override_::explain(&error, &format!("--set {set}"));
-            let _: Self = table.clone().try_into().map_err(explain)?;
-        }
-        let mut recipe: Self = table.try_into().map_err(explain)?;
+        let mut recipe: Self = KIND.read(text, origin, sets)?;
         // Which text it is, is stored: one of the program, or the user's own.
         let data = &mut recipe.data;
         let is_default = data.paths.is_empty() && data.sources.is_empty();

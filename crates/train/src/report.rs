@@ -20,7 +20,9 @@ mod tests;
 use checkpoint::Best;
 
 use crate::metrics::{EvalRow, SampleRow, StepRow};
+pub use chart::bars;
 use energy::Energy;
+pub use page::{document, section, tiles};
 pub use series::median;
 
 /// File name of the report inside a run directory.

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use thiserror::Error;
 
 use super::Slice;
+use crate::dedup::DedupError;
 
 /// Why a crawl could not be worked on. What was finished before stays, and the next try goes on
 /// there.
@@ -29,6 +30,10 @@ pub enum CrawlError {
     LeftOver { address: String, n_slices: usize },
     #[error("`{address}` is no manifest: {problem}")]
     Manifest { address: String, problem: String },
+    #[error("failed to read the shard `{address}`")]
+    Shard { address: String, source: io::Error },
+    #[error(transparent)]
+    Duplicates(#[from] DedupError),
     #[error("`{address}` is not there yet")]
     Unfinished { address: String },
 }
@@ -50,6 +55,7 @@ impl CrawlError {
             Self::OtherSlice { .. } | Self::LeftOver { .. } => {
                 "the inputs have changed since the folder was begun: give another one"
             }
+            Self::Shard { .. } => "remove the file: its slice is worked on again",
             Self::Manifest { .. } => "remove the file: its slice is worked on again",
             Self::Unfinished { .. } => "run the ranks that are missing, with the same recipe",
             _ => return None,

@@ -6,13 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{CrawlError, Slice};
 use crate::place::{Places, join};
-use crate::{Document, Tally};
+use crate::{Document, Notes, Tally};
 
 /// A larger manifest is none, in bytes.
 const BYTES_MAX: u64 = 64 << 20;
-
-/// What was done, by name; what stages count on the way.
-pub type Notes = BTreeMap<String, u64>;
 
 /// What came out of a slice, and why the rest did not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,7 +19,7 @@ pub struct Manifest {
     pub recipe: String,
     /// What was worked on.
     pub slice: Slice,
-    /// The shard's file name.
+    /// The shard's file, from the folder of the manifest on.
     pub shard: String,
     /// Its size.
     pub shard_bytes: u64,
@@ -51,7 +48,7 @@ pub struct Counts {
     /// What stages counted.
     pub notes: Notes,
     /// Documents a language.
-    pub languages: BTreeMap<String, u64>,
+    pub languages: Notes,
     /// Documents by the size of their text: entry `i` has those of `2^i..2^(i+1)` bytes.
     pub text_sizes: Vec<u64>,
     /// Documents by how sure their language is, in tenths.
@@ -68,7 +65,7 @@ impl Counts {
         }
         self.text_sizes[bin] += 1;
         self.language_scores[(document.language_score.clamp(0.0, 0.99) * 10.0) as usize] += 1;
-        *self.languages.entry(document.language.clone()).or_default() += 1;
+        self.languages.add(&document.language, 1);
         self.documents += 1;
         self.text_bytes += n_bytes;
     }
@@ -80,13 +77,8 @@ impl Counts {
         self.text_bytes += other.text_bytes;
         self.skipped.merge(&other.skipped);
         self.gone.merge(&other.gone);
-        for (mine, theirs) in
-            [(&mut self.notes, &other.notes), (&mut self.languages, &other.languages)]
-        {
-            for (name, n) in theirs {
-                *mine.entry(name.clone()).or_default() += n;
-            }
-        }
+        self.notes.merge(&other.notes);
+        self.languages.merge(&other.languages);
         if self.text_sizes.len() < other.text_sizes.len() {
             self.text_sizes.resize(other.text_sizes.len(), 0);
         }

@@ -1,13 +1,18 @@
 //! Documents into a file.
 
-use std::io::{self, Write};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
+use std::iter;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::SerializedFileReader;
 use parquet::file::writer::SerializedFileWriter;
+use parquet::record::{Row, RowAccessor};
 use parquet::schema::parser::parse_message_type;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +63,7 @@ impl<W: Write + Send> Shard<W> {
             required binary date (UTF8);
             required binary language (UTF8);
             required float language_score;
+            required binary personal (UTF8);
         }";
         let schema = parse_message_type(schema).map_err(io_error)?;
         let level = ZstdLevel::try_new(level).map_err(io_error)?;
@@ -107,12 +113,13 @@ fn write_group<W: Write + Send>(
         return Ok(());
     }
     let mut rows = writer.next_row_group()?;
-    let texts: [fn(&Document) -> &str; 5] = [
-        |document| &document.text,
-        |document| &document.source,
-        |document| &document.url,
-        |document| &document.date,
-        |document| &document.language,
+    let texts: [fn(&Document) -> Cow<str>; 6] = [
+        |document| document.text.as_str().into(),
+        |document| document.source.as_str().into(),
+        |document| document.url.as_str().into(),
+        |document| document.date.as_str().into(),
+        |document| document.language.as_str().into(),
+        |document| serde_json::to_string(&document.personal).unwrap_or_default().into(),
     ];
     let mut texts = texts.into_iter();
     for i in 0.. {
@@ -129,7 +136,7 @@ fn write_group<W: Write + Send>(
             _ => {
                 let Some(text) = texts.next() else { break };
                 let values: Vec<_> =
-                    group.iter().map(|document| ByteArray::from(text(document))).collect();
+                    group.iter().map(|document| ByteArray::from(&*text(document))).collect();
                 column.typed::<ByteArrayType>().write_batch(&values, None, None)?;
             }
         }
@@ -137,6 +144,44 @@ fn write_group<W: Write + Send>(
     }
     rows.close()?;
     Ok(())
+}
+
+/// The documents of the shard at a path, in order.
+pub(super) fn read(
+    format: ShardFormat,
+    path: &str,
+) -> io::Result<Box<dyn Iterator<Item = io::Result<Document>>>> {
+    let file = File::open(path)?;
+    if format == ShardFormat::Parquet {
+        let rows = SerializedFileReader::new(file).map_err(io_error)?.into_iter();
+        return Ok(Box::new(rows.map(|row| document(&row?)).map(|row| row.map_err(io_error))));
+    }
+    let mut lines = BufReader::with_capacity(1 << 16, zstd::Decoder::new(file)?);
+    let mut line = Vec::new();
+    let mut next = move || {
+        line.clear();
+        if lines.read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+        let document = serde_json::from_slice(&line);
+        document.map(Some).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    };
+    Ok(Box::new(iter::from_fn(move || next().transpose())))
+}
+
+fn document(row: &Row) -> Result<Document, ParquetError> {
+    let text = |i| row.get_string(i).cloned();
+    let personal = serde_json::from_str(row.get_string(7)?);
+    Ok(Document {
+        text: text(0)?,
+        source: text(1)?,
+        offset: row.get_long(2)? as u64,
+        url: text(3)?,
+        date: text(4)?,
+        language: text(5)?,
+        language_score: row.get_float(6)?,
+        personal: personal.map_err(|error| ParquetError::External(error.into()))?,
+    })
 }
 
 /// What the system said, where it is that and not the format.

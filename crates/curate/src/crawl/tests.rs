@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::ServerConfig;
+use crate::contamination::{Contamination, ContaminationConfig};
+use crate::dedup::{Dedup, DedupConfig};
+use crate::place::join;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -64,7 +67,7 @@ fn extract(page: &Page) -> Result<Document, Reason> {
 }
 
 fn judge(document: &mut Document, notes: &mut Notes) -> Result<(), Reason> {
-    *notes.entry("seen".to_owned()).or_default() += 1;
+    notes.add("seen", 1);
     if document.text.contains("bad") { Err("a bad word") } else { Ok(()) }
 }
 
@@ -132,7 +135,7 @@ fn counts_add_up_and_do_not_depend_on_the_cuts() {
         [("a bad word", 18), ("no text", 1), ("not an answer of HTTP", 1), ("status", 6)];
     assert_eq!(reasons, expected);
     assert_eq!(skipped.n("garbage between records"), 1);
-    assert_eq!(report.counts.notes.get("seen"), Some(&(37 + 18)));
+    assert_eq!(report.counts.notes.n("seen"), 37 + 18);
     assert_eq!(report.counts.text_sizes.iter().sum::<u64>(), 37);
     assert_eq!(report.counts.language_scores[7], 37);
     let example = &report.examples["garbage between records"][0];
@@ -169,6 +172,7 @@ fn documents_are_the_same_in_both_formats() {
             date: text(4),
             language: text(5),
             language_score: row.get_float(6).expect("a number"),
+            personal: serde_json::from_str(&text(7)).expect("JSON"),
         };
         assert_eq!(found, *document);
         n_rows += 1;
@@ -408,4 +412,68 @@ fn servers_are_read_and_written_as_folders_are() {
     let places = Places::new(&ServerConfig { allow_private: false, ..servers }, None);
     let error = places.open(&endpoint, 0).err().expect("it is private");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+/// Runs the second half over a finished crawl in `dir/shards`.
+fn corpus(crawl: &Crawl, dir: &Path, sets: &Contamination) -> Report {
+    let config = DedupConfig { memory_mib: 1, partitions: 2, ..DedupConfig::default() };
+    let n_shards = crawl.slices().len();
+    let dedup = Dedup::open(&dir.join("duplicates"), &config, n_shards as u32).expect("opens");
+    let corpus = Corpus::new(crawl, (Some(&dedup), sets), "", dir.to_str().expect("UTF-8"));
+    for i in 0..n_shards {
+        corpus.map(i).expect("maps");
+    }
+    (0..config.partitions).for_each(|partition| dedup.merge(partition).expect("merges"));
+    dedup.reduce().expect("reduces");
+    assert!(corpus.report().is_err());
+    for i in (0..n_shards).rev() {
+        assert!(!corpus.is_done(i).expect("asked"));
+        let manifest = corpus.write(i).expect("writes");
+        assert!(corpus.is_done(i).expect("asked"));
+        assert_eq!(corpus.write(i).expect("is there"), manifest);
+    }
+    corpus.report().expect("all there")
+}
+
+#[test]
+fn a_corpus_is_without_duplicates_and_what_is_asked_in_tests() {
+    let inputs = inputs();
+    let set = inputs.path().join("questions.txt");
+    fs::write(&set, "5 much longer 5 much longer 5").expect("written");
+    let config_of = |format| CrawlConfig { format, ..config(inputs.path()) };
+    let mut texts = Vec::new();
+    for format in [ShardFormat::JsonlZst, ShardFormat::Parquet] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let output = join(dir.path().to_str().expect("UTF-8"), "shards");
+        let (places, config) = (places(), config_of(format));
+        // Of every text its number alone is left, and so every other one is the same.
+        let number = |document: &mut Document, _: &mut Notes| {
+            let number: u32 =
+                document.text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(7);
+            document.text = format!("{} much longer ", number % 7).repeat(20);
+            Ok(())
+        };
+        let stages = Stages { extract: &extract, judge: vec![&judge, &number] };
+        let crawl = Crawl::new(&places, &config, stages, "recipe", &output).expect("a crawl");
+        crawl.run(0, 1, &go_on).expect("runs");
+        let before = crawl.report().expect("all there").counts;
+        let sets = ContaminationConfig {
+            sets: [("set".to_owned(), vec![set.clone()])].into(),
+            ngram: 7,
+            ..ContaminationConfig::default()
+        };
+        let sets = Contamination::load(&sets).expect("loads");
+        let Counts { records, documents, gone, .. } = corpus(&crawl, dir.path(), &sets).counts;
+        assert_eq!((records, documents + gone.total()), (before.documents, records));
+        assert_eq!((documents, gone.n("contamination.set")), (6, 1));
+        let target = Target { output: &output, shards: "../final/", ..crawl.target() };
+        let read = |i| shard::read(format, &target.shard(i)).expect("opens");
+        let all = (0..crawl.slices().len()).flat_map(read).map(|it| it.expect("reads"));
+        texts.push(all.collect::<Vec<Document>>());
+        fs::write(crawl.target().shard(0), "no shard").expect("written");
+        let damaged = shard::read(format, &crawl.target().shard(0)).map(|mut all| all.next());
+        assert!(damaged.is_err() || matches!(damaged, Ok(Some(Err(_)))));
+    }
+    assert_eq!(texts[0].len(), 6);
+    assert_eq!(texts[0], texts[1]);
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
-use super::manifest::{self, Counts, Manifest};
+use super::manifest::{self, Counts, Manifest, Report};
 use super::shard::Shard;
 use super::{CrawlConfig, CrawlError, Reason, Slice, Stages};
 use crate::Document;
@@ -23,34 +23,43 @@ pub struct Page<'a> {
     pub body: &'a [u8],
 }
 
-/// What a slice is worked on with.
-pub(super) struct Worker<'a> {
+/// Where a stage leaves its shards and manifests, and as what.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
     pub places: &'a Places,
     pub config: &'a CrawlConfig,
-    pub stages: &'a Stages<'a>,
+    /// The folder of the manifests.
     pub output: &'a str,
+    /// What leads from there to the shards.
+    pub shards: &'a str,
     pub recipe: &'a str,
 }
 
-impl Worker<'_> {
-    /// Works on slice `i`, and writes its shard and then its manifest.
-    pub fn run(&self, i: usize, slice: &Slice) -> Result<Manifest, CrawlError> {
+/// Takes the documents of a shard, one after the other.
+pub(super) type Push<'a> = &'a mut dyn FnMut(Document) -> Result<(), CrawlError>;
+
+impl Target<'_> {
+    /// Writes the shard of slice `i`, which `fill` fills, and then its manifest.
+    pub fn write(
+        &self,
+        (i, slice): (usize, &Slice),
+        fill: impl FnOnce(&mut Counts, Push) -> Result<(), CrawlError>,
+    ) -> Result<Manifest, CrawlError> {
         let format = self.config.format;
-        let shard_name = format!("{}.{}", manifest::name(i), format.ending());
-        let address = join(self.output, &shard_name);
+        let address = self.shard(i);
         let write = |source| CrawlError::Write { address: address.clone(), source };
         let draft = self.places.begin(&address).map_err(write)?;
         let out = Hashed { out: BufWriter::new(draft), hasher: blake3::Hasher::new(), n_bytes: 0 };
         let mut shard = Shard::new(format, self.config.level, out).map_err(write)?;
         let mut counts = Counts::default();
-        self.read(slice, &mut counts, |document| shard.push(document).map_err(write))?;
+        fill(&mut counts, &mut |document| shard.push(document).map_err(write))?;
         let Hashed { out, hasher, n_bytes } = shard.finish().map_err(write)?;
         let draft = out.into_inner().map_err(|error| write(error.into_error()))?;
         draft.finish().map_err(write)?;
         let manifest = Manifest {
             recipe: self.recipe.to_owned(),
             slice: slice.clone(),
-            shard: shard_name,
+            shard: self.shard_name(i),
             shard_bytes: n_bytes,
             shard_hash: hasher.finalize().to_hex().to_string(),
             counts,
@@ -62,21 +71,57 @@ impl Worker<'_> {
         Ok(manifest)
     }
 
-    fn read(
-        &self,
-        slice: &Slice,
-        counts: &mut Counts,
-        mut push: impl FnMut(Document) -> Result<(), CrawlError>,
-    ) -> Result<(), CrawlError> {
+    /// The address of shard `i`.
+    pub fn shard(&self, i: usize) -> String {
+        join(self.output, &self.shard_name(i))
+    }
+
+    fn shard_name(&self, i: usize) -> String {
+        format!("{}{}.{}", self.shards, manifest::name(i), self.config.format.ending())
+    }
+
+    /// The manifest of slice `i`, if it is there; see [`manifest::load`].
+    pub fn load(&self, i: usize, slice: &Slice) -> Result<Option<Manifest>, CrawlError> {
+        manifest::load(self.places, self.output, (i, slice), self.recipe)
+    }
+
+    /// The sum of all manifests.
+    pub fn report(&self, slices: &[Slice]) -> Result<Report, CrawlError> {
+        let mut report = Report::default();
+        for (i, slice) in slices.iter().enumerate() {
+            let Some(manifest) = self.load(i, slice)? else {
+                let address = join(self.output, &format!("{}.json", manifest::name(i)));
+                return Err(CrawlError::Unfinished { address });
+            };
+            report.push(&manifest);
+        }
+        Ok(report)
+    }
+}
+
+/// What a slice is worked on with.
+pub(super) struct Worker<'a> {
+    pub target: Target<'a>,
+    pub stages: &'a Stages<'a>,
+}
+
+impl Worker<'_> {
+    /// Works on slice `i`, and writes its shard and then its manifest.
+    pub fn run(&self, i: usize, slice: &Slice) -> Result<Manifest, CrawlError> {
+        self.target.write((i, slice), |counts, push| self.read(slice, counts, push))
+    }
+
+    fn read(&self, slice: &Slice, counts: &mut Counts, push: Push) -> Result<(), CrawlError> {
+        let Target { places, config, .. } = self.target;
         let read = |source| CrawlError::Read { address: slice.source.clone(), source };
         let options = Options {
             range: slice.start..slice.end,
-            kinds: &self.config.kinds,
-            record_max: self.config.record_max,
+            kinds: &config.kinds,
+            record_max: config.record_max,
         };
-        let source = self.places.open(&slice.source, slice.start).map_err(read)?;
+        let source = places.open(&slice.source, slice.start).map_err(read)?;
         let mut reader = Reader::new(source, options).map_err(read)?;
-        let mut decoder = BodyDecoder::new(self.config.body);
+        let mut decoder = BodyDecoder::new(config.body);
         while let Some(record) = reader.next().map_err(read)? {
             counts.records += 1;
             counts.record_bytes += record.payload.len() as u64;
@@ -103,7 +148,7 @@ impl Worker<'_> {
         let (url, mut media_type) = (record.uri(), record.media_type());
         let body = match record.http() {
             Some(http) => {
-                if !self.config.statuses.contains(&http.status) {
+                if !self.target.config.statuses.contains(&http.status) {
                     return Err("status");
                 }
                 media_type = http.media_type();

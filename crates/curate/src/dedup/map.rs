@@ -39,7 +39,7 @@ impl Dedup {
         if shard >= self.n_shards {
             return Err(DedupError::Missing { piece: format!("shard {shard}") });
         }
-        if self.store.path("map", &entry_name(shard)).exists() {
+        if self.is_mapped(shard) {
             return Ok(None);
         }
         let entry = MapEntry { n_documents: 0, runs: Vec::new() };
@@ -53,7 +53,7 @@ impl Dedup {
     }
 }
 
-fn entry_name(shard: u32) -> String {
+pub(super) fn entry_name(shard: u32) -> String {
     format!("{shard:05}.json")
 }
 

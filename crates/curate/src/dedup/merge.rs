@@ -32,7 +32,7 @@ impl Dedup {
             return Err(DedupError::Missing { piece: format!("partition {partition}") });
         }
         let done = self.store.path("pairs", &format!("{partition:05}.json"));
-        if done.exists() {
+        if self.is_merged(partition) {
             return Ok(());
         }
         let mut runs = self.runs(partition)?;

@@ -47,7 +47,7 @@ impl Dedup {
     /// written.
     pub fn reduce(&self) -> Result<Report, DedupError> {
         let done = self.store.path("gone", "report.json");
-        if done.exists() {
+        if self.is_reduced() {
             return read_json(&done);
         }
         let mut bases = vec![0_u64];

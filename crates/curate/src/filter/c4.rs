@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Reason, n_chars};
+use super::{Reason, n_chars};
+use crate::Notes;
 use crate::words::{ends_sentence, is_unspaced};
 
 /// What a line, and a page, must be.
@@ -75,11 +76,11 @@ static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
 
 impl C4 {
     /// The lines that stay, where some of them do not or are not as they were.
-    pub(super) fn trim(&self, text: &str, counts: &mut Counts) -> Result<Option<String>, Reason> {
+    pub(super) fn trim(&self, text: &str, notes: &mut Notes) -> Result<Option<String>, Reason> {
         if !self.enabled {
             return Ok(None);
         }
-        let (mut kept, mut n_sentences, mut gone) = (String::new(), 0, Counts::default());
+        let (mut kept, mut n_sentences, mut gone) = (String::new(), 0, Notes::default());
         for line in text.lines() {
             match self.line(line.trim()) {
                 Ok(line) => {
@@ -96,7 +97,7 @@ impl C4 {
         if n_sentences < self.min_sentences {
             return Err("c4.too_few_sentences");
         }
-        counts.merge(&gone);
+        notes.merge(&gone);
         kept.truncate(kept.trim_end().len());
         Ok((kept != text).then_some(kept))
     }

@@ -48,7 +48,7 @@ fn verdicts_are_those_of_datatrove() {
         let line: Value = serde_json::from_str(line).unwrap();
         let text = line["text"].as_str().unwrap();
         let words = Words::new(text, usize::MAX).unwrap();
-        let left = filter.c4.trim(text, &mut Counts::default());
+        let left = filter.c4.trim(text, &mut Notes::default());
         let verdicts = [
             ("gopher", filter.gopher.check(text, &words, "")),
             ("repetition", filter.repetition.check(text, &words)),
@@ -70,12 +70,12 @@ fn verdicts_are_those_of_datatrove() {
     assert_eq!(wrong, [""; 0], "of {n_texts}");
 }
 
-fn judged(text: &str, language: &str) -> (Result<(), Reason>, String, Counts) {
+fn judged(text: &str, language: &str) -> (Result<(), Reason>, String, Notes) {
     let mut document =
         Document { text: text.into(), language: language.into(), ..Document::default() };
-    let mut counts = Counts::default();
-    let verdict = Filter::default().judge(&mut document, &mut counts);
-    (verdict, document.text, counts)
+    let mut notes = Notes::default();
+    let verdict = Filter::default().judge(&mut document, &mut notes);
+    (verdict, document.text, notes)
 }
 
 #[test]
@@ -88,15 +88,15 @@ fn lines_that_go_are_counted() {
     let text = format!(
         "{kept}Enable JavaScript to go on with this.\nWe use cookies on this site.\nHome\n"
     );
-    let (verdict, left, counts) = judged(&text, "en");
+    let (verdict, left, notes) = judged(&text, "en");
     assert_eq!(verdict, Ok(()));
     assert_eq!(left, kept.trim_end());
     for reason in ["c4.line.javascript", "c4.line.policy", "c4.line.no_end_mark"] {
-        assert_eq!(counts.get(reason), 1, "{reason}");
+        assert_eq!(notes.n(reason), 1, "{reason}");
     }
-    let (verdict, left, counts) = judged("Too short.", "en");
+    let (verdict, left, notes) = judged("Too short.", "en");
     assert_eq!((verdict, left.as_str()), (Err("gopher.too_few_words"), "Too short."));
-    assert_eq!(counts.iter().collect::<Vec<_>>(), [("gopher.too_few_words", 1)]);
+    assert_eq!(notes, Notes::default());
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn chinese_is_not_refused_for_its_script() {
         \u{6068}\u{ff0c}\u{4f55}\u{4e8b}\u{957f}\u{5411}\u{522b}\u{65f6}\u{5706}\u{ff1f}\
         \u{4eba}\u{6709}\u{60b2}\u{6b22}\u{79bb}\u{5408}\u{ff0c}\u{6708}\u{6709}\u{9634}\
         \u{6674}\u{5706}\u{7f3a}\u{ff0c}\u{6b64}\u{4e8b}\u{53e4}\u{96be}\u{5168}\u{3002}";
-    assert_eq!(judged(text, "zh"), (Ok(()), text.to_owned(), Counts::default()));
+    assert_eq!(judged(text, "zh"), (Ok(()), text.to_owned(), Notes::default()));
     assert_eq!(judged(text, "").0, Err("gopher.too_few_stop_words"));
 }
 

@@ -132,15 +132,15 @@ fn mail_and_hosts() {
 
 #[test]
 fn placeholders_and_counts() {
-    let mut counts = Counts::default();
+    let mut notes = Notes::default();
     let text = "a@b.org, c@d.org and 8.8.8.8";
-    let clean = Personal::default().scrub(text, &mut counts);
+    let clean = Personal::default().scrub(text, &mut notes);
     assert_eq!(clean, "<EMAIL>, <EMAIL> and <IP>");
-    assert_eq!((counts.get("personal.email"), counts.get("personal.ip")), (2, 1));
+    assert_eq!((notes.n("personal.email"), notes.n("personal.ip")), (2, 1));
     let placeholder = Placeholder::Example;
     let kinds = [Kind::Email].into();
     let personal = Personal { kinds, placeholder, ..Personal::default() };
-    let clean = personal.scrub(text, &mut counts);
+    let clean = personal.scrub(text, &mut notes);
     assert_eq!(clean, "email@example.com, email@example.com and 8.8.8.8");
     for kind in Kind::ALL {
         let found = Personal::default().find(kind.tag());
@@ -199,9 +199,9 @@ proptest! {
         let whole = |span: &Span| text.get(span.start..span.end).is_some_and(|it| !it.is_empty());
         prop_assert!(spans.iter().all(whole));
         prop_assert!(spans.windows(2).all(|pair| pair[0].end <= pair[1].start));
-        let mut counts = Counts::default();
-        personal.scrub(&text, &mut counts);
-        prop_assert_eq!(counts.iter().map(|(_, n)| n).sum::<u64>(), spans.len() as u64);
+        let mut notes = Notes::default();
+        personal.scrub(&text, &mut notes);
+        prop_assert_eq!(notes.iter().map(|(_, n)| n).sum::<u64>(), spans.len() as u64);
     }
 }
 

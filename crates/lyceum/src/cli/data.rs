@@ -9,6 +9,7 @@ use super::at_least_one;
 
 pub const DATA_EXAMPLES: &str = "\
 Examples:
+  lyceum data crawl crawl --set 'crawl.inputs=[\"warcs/\"]' --out corpora/web
   lyceum data tokenize corpus/ --tokenizer gpt2/ --out corpus.tokens
   lyceum data inspect corpus.tokens --verify
   lyceum data stats corpus.tokens --tokenizer gpt2/ --html stats.html
@@ -23,11 +24,14 @@ knows the hash of its tokenizer and not its words: they come from `--tokenizer`,
 
 /// The examples of these commands.
 #[cfg(test)]
-pub const EXAMPLES: [&str; 2] = [DATA_EXAMPLES, TOKENIZE_EXAMPLES];
+pub const EXAMPLES: [&str; 3] = [DATA_EXAMPLES, TOKENIZE_EXAMPLES, CRAWL_EXAMPLES];
 
 /// What is done with data.
 #[derive(Debug, Subcommand)]
 pub enum Data {
+    /// Make a clean corpus of web archives, by a recipe
+    #[command(after_long_help = CRAWL_EXAMPLES)]
+    Crawl(Crawl),
     /// Turn text into a token store, which training maps into memory
     #[command(after_long_help = TOKENIZE_EXAMPLES)]
     Tokenize(Tokenize),
@@ -62,6 +66,63 @@ pub struct ReadArgs {
     /// What stands between two documents of a text file (default: a file is a document)
     #[arg(long, value_name = "TEXT")]
     pub separator: Option<String>,
+}
+
+const CRAWL_EXAMPLES: &str = "\
+Examples:
+  lyceum data crawl crawl --set 'crawl.inputs=[\"warcs/\"]' --out corpora/web
+  lyceum data crawl recipe.toml --out corpora/web --set duplicates.bands=20 --json
+  mpirun -n 64 lyceum data crawl recipe.toml --out /shared/web
+  lyceum pretrain gpt.toml --set 'data.paths=[\"corpora/web/final\"]'
+
+A recipe is TOML, and `inputs` are all it must say: files and folders with WARC, WET or ARC, here,
+on `http(s)://` or `s3://`. What is not said is as in FineWeb. `crawl` is in the binary: its
+thresholds are those, and every key that is often changed stands in it.
+
+  [crawl]          inputs, path_lists (of CommonCrawl), slice_bytes, format (jsonl_zst, parquet) ..
+  [extract]        main text of HTML: markdown, links, comments
+  [language]       keep (codes of ISO 639-1; [] is all), min_score
+  [filter.gopher]  .. repetition, c4, fineweb: enabled, and every threshold of the papers
+  [blocklist]      files of domains, urls, url_words, words ..
+  [personal]       action: scrub, tag (a column says where), off; kinds, placeholder
+  [duplicates]     exact, url, bands and rows of MinHash (0 bands: none), memory_mib
+  [contamination]  sets: files of evaluation sets by name; ngram, min_shared
+
+Into DIR come `shards/` (what was read and passed), `duplicates/` (what is the same), `final/` (the
+corpus: a line or row a document, with its text, source, offset, URL, date, language and score),
+`manifests/`, `recipe.toml`, and `report.json` and `report.html`, which say of every record that is
+not in the corpus why, and where the first few of each reason are. The table on standard output says
+it in short. `shards/`, `duplicates/` and `manifests/` may be removed when all is done.
+
+A run that is stopped or killed goes on where it was with the same command, and ends with the same
+bytes. Processes may share the work and one DIR: each takes every N-th piece, waits where it needs
+what others do, and gives up after `--patience` with the names of the ranks that are late. Rank and
+number come from `--rank` and `--world`, else from the launcher's OMPI_COMM_WORLD_RANK and _SIZE,
+PMI_RANK and _SIZE, or SLURM_PROCID and _NTASKS. No two processes may have the same rank.";
+
+/// Options of `data crawl`.
+#[derive(Args, Debug)]
+pub struct Crawl {
+    /// The recipe: a TOML file, or `crawl`, which is in the binary
+    pub recipe: String,
+    /// The folder that gets the corpus and its report; another try goes on with what is there
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Set a key of the recipe, such as `language.min_score=0.8`; may be repeated, the last counts
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Which of the processes that share the work this is, from 0 (default: as the launcher says)
+    #[arg(long, value_name = "R", requires = "world")]
+    pub rank: Option<usize>,
+    /// How many processes share the work
+    #[arg(long, value_name = "N", requires = "rank", value_parser = at_least_one)]
+    pub world: Option<usize>,
+    /// Give up when no other process has finished a piece for so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub patience: u64,
+    /// One JSON object, as in `report.json`
+    #[arg(long)]
+    pub json: bool,
 }
 
 const TOKENIZE_EXAMPLES: &str = "\

@@ -1,5 +1,6 @@
 //! `lyceum data`: text to token stores, and what is in either.
 
+mod crawl;
 mod page;
 
 use std::fs::File;
@@ -33,6 +34,7 @@ const BAR: f64 = 40.0;
 /// Where something cannot be read or written, or is damaged.
 pub fn run(command: &Data, env: &Env) -> Result<Exit, Failure> {
     match command {
+        Data::Crawl(args) => crawl::run(args, env),
         Data::Tokenize(args) => tokenize(args, env),
         Data::Inspect(args) => show(args.json, inspect(args, env)?),
         Data::Stats(args) => stats(args, env),

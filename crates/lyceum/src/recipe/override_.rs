@@ -1,20 +1,92 @@
-//! `--set a.b=c`, the nearest known key, and what two recipes differ in.
+//! Recipes of any kind: from a file or the program, `--set a.b=c`, the nearest known key, and what
+//! two recipes differ in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::failure::Failure;
+use crate::failure::{Context, Failure};
 
-/// What a recipe is made of.
-pub const SECTIONS: &str =
-    "a recipe is TOML with the sections model, tokenizer, data, task, optim, train and eval";
+/// What recipes of a kind have in common.
+pub struct Kind {
+    /// What they are made of.
+    pub sections: &'static str,
+    /// For instance.
+    pub example: &'static str,
+    /// What they say where they are silent, as TOML.
+    pub base: &'static str,
+    /// Those in the program, by name.
+    pub embedded: &'static [(&'static str, &'static str)],
+}
+
+impl Kind {
+    /// The text of the recipe `name`: a file, or one in the program.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is empty.
+    pub fn find(&self, name: &str) -> Result<String, Failure> {
+        let path = Path::new(name);
+        let embedded = self.embedded.iter().find(|(known, _)| *known == name);
+        let text = match embedded {
+            Some((_, text)) if !path.is_file() => (*text).to_owned(),
+            None if !path.exists() && path.extension().is_none() => {
+                let names: Vec<_> = self.embedded.iter().map(|(name, _)| *name).collect();
+                let problem = "there is no such file, and none in the program";
+                return Err(Failure::new(format!("no recipe `{name}`: {problem}"))
+                    .hint(format!("give a TOML file, or one of {}", names.join(", "))));
+            }
+            _ => std::fs::read_to_string(path)
+                .context(format!("failed to read recipe `{}`", path.display()))?,
+        };
+        if toml::from_str::<Table>(&text).is_ok_and(|table| table.is_empty()) {
+            return Err(Failure::new(format!("recipe `{name}` is empty")).hint(self.sections));
+        }
+        Ok(text)
+    }
+
+    /// The recipe written in `text`, with `sets` on top; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// Where a key or value is unknown.
+    pub fn read<R: DeserializeOwned>(
+        &self,
+        text: &str,
+        origin: &str,
+        sets: &[String],
+    ) -> Result<R, Failure> {
+        let explain = |error| explain(&error, origin, self.sections);
+        // Once as it stands, so that a message can point at line and column.
+        let _: R = toml::from_str(text).map_err(explain)?;
+        let mut table: Table = toml::from_str(self.base).map_err(explain)?;
+        merge(&mut table, toml::from_str(text).map_err(explain)?);
+        for set in sets {
+            apply(&mut table, set, self.example)?;
+            // One by one, so that a message can name the one at fault.
+            let explain = |error| self::explain(&error, &format!("--set {set}"), self.sections);
+            let _: R = table.clone().try_into().map_err(explain)?;
+        }
+        table.try_into().map_err(explain)
+    }
+}
+
+/// Puts `over` on top of `table`.
+fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(value)) => merge(below, value),
+            (_, value) => drop(table.insert(key, value)),
+        }
+    }
+}
 
 /// Puts one `section.key=value` into `table`; what is no TOML value is a string.
-pub fn apply(table: &mut Table, given: &str) -> Result<(), Failure> {
+fn apply(table: &mut Table, given: &str, example: &str) -> Result<(), Failure> {
     let malformed = || {
         Failure::new(format!("`--set {given}` is not of the form `section.key=value`"))
-            .hint("for instance `--set train.steps=100`")
+            .hint(format!("for instance `--set {example}`"))
     };
     let (path, value) = given.split_once('=').ok_or_else(malformed)?;
     let mut keys: Vec<&str> = path.trim().split('.').collect();
@@ -39,7 +111,7 @@ pub fn apply(table: &mut Table, given: &str) -> Result<(), Failure> {
 }
 
 /// A refusal with the nearest known key, where a key was not known.
-pub fn explain(error: &toml::de::Error, origin: &str) -> Failure {
+fn explain(error: &toml::de::Error, origin: &str, sections: &str) -> Failure {
     let message = error.message();
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let nearest = match names.split_first() {
@@ -56,7 +128,7 @@ pub fn explain(error: &toml::de::Error, origin: &str) -> Failure {
         (Some(nearest), _) => format!("did you mean `{nearest}`?"),
         (None, Some((_, expected))) => format!("it takes {}", in_words(expected)),
         (None, None) if message.starts_with("unknown variant") => "take one of those".to_owned(),
-        (None, None) => SECTIONS.to_owned(),
+        (None, None) => sections.to_owned(),
     };
     Failure::new(format!("recipe `{origin}`: {}", error.to_string().trim_end())).hint(hint)
 }

@@ -146,6 +146,45 @@ impl Chart {
     }
 }
 
+/// Columns of a chart of bars: names, bars, counts.
+const NAMES: f64 = 210.0;
+const BARS: f64 = 300.0;
+const ROW: f64 = 20.0;
+
+/// A figure of horizontal bars, one a row: name, count, and a note that a pointer reads.
+pub fn bars(title: &str, unit: &str, rows: &[(String, u64, String)]) -> String {
+    let most = rows.iter().map(|(_, n, _)| *n).max().unwrap_or(0).max(1) as f64;
+    let bar = |(at, (name, n, note)): (usize, &(String, u64, String))| {
+        let (top, width) = (at as f64 * ROW, *n as f64 / most * BARS);
+        let (middle, left, n) = (top + ROW * 0.7, NAMES + 8.0, grouped(*n));
+        let name = escape(name);
+        format!(
+            "<g><text class=\"y\" x=\"{NAMES}\" y=\"{middle:.1}\">{name}</text>\
+             <rect class=\"bar\" x=\"{left}\" y=\"{:.1}\" width=\"{width:.1}\" height=\"{}\"/>\
+             <text x=\"{:.1}\" y=\"{middle:.1}\">{n}</text>\
+             <title>{name}: {n} {}</title></g>\n",
+            top + 3.0,
+            ROW - 6.0,
+            left + width + 6.0,
+            escape(note)
+        )
+    };
+    let drawn: String = rows.iter().enumerate().map(bar).collect();
+    let (title, unit, height) = (escape(title), escape(unit), ROW * rows.len() as f64);
+    let drawing = if rows.is_empty() {
+        "<p class=\"note\">Nothing recorded.</p>\n".to_owned()
+    } else {
+        format!(
+            "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}, {unit}\">\n\
+             {drawn}</svg>\n"
+        )
+    };
+    format!(
+        "<figure>\n<figcaption><b>{title}</b> <span class=\"unit\">{unit}</span></figcaption>\n\
+         {drawing}</figure>\n"
+    )
+}
+
 /// Four decimals, where that says anything.
 fn value(y: f64) -> String {
     if y == 0.0 || (0.01..1000.0).contains(&y.abs()) { format!("{y:.4}") } else { compact(y) }

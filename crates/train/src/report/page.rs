@@ -12,7 +12,6 @@ const UNKNOWN: &str = "unknown";
 
 /// The whole page.
 pub(super) fn page(facts: &ReportFacts) -> String {
-    let title = escape(facts.title);
     let charts: String = curves(facts).iter().map(super::chart::Chart::html).collect();
     let sections = [
         section("Next", &commands(facts.next_commands)),
@@ -23,25 +22,30 @@ pub(super) fn page(facts: &ReportFacts) -> String {
         section("Recipe", &recipe(facts.recipe_toml)),
     ]
     .concat();
+    document(facts.title, facts.outcome, &(figures(facts) + &sections))
+}
+
+/// A page with a title, a sentence below it, and a body of HTML.
+pub fn document(title: &str, lead: &str, body: &str) -> String {
+    let title = escape(title);
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <header><h1>{title}</h1>\n<p>{}</p></header>\n{}{sections}</main>\n</body>\n</html>\n",
-        escape(facts.outcome),
-        tiles(facts),
+         <header><h1>{title}</h1>\n<p>{}</p></header>\n{body}</main>\n</body>\n</html>\n",
+        escape(lead),
     )
 }
 
-/// A section; one with nothing to say is left out.
-fn section(title: &str, body: &str) -> String {
+/// A section of a page; one with nothing to say is left out.
+pub fn section(title: &str, body: &str) -> String {
     wrapped(&format!("<section>\n<h2>{title}</h2>\n"), body, "</section>\n")
 }
 
-/// The figures to see first: value, name, and what more there is to say.
-fn tiles(facts: &ReportFacts) -> String {
+/// The figures to see first.
+fn figures(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
     let rows = facts.steps;
     let unknown = || UNKNOWN.to_owned();
@@ -52,36 +56,40 @@ fn tiles(facts: &ReportFacts) -> String {
     let speed = median(rows.iter().map(|row| row.tokens_per_s));
     let tokens = last.map_or(0, |row| row.tokens);
     let (energy, energy_note) = energy(&totals.energy, tokens);
-    let tiles = [
-        tile(
+    tiles(&[
+        (
             "validation, bits per byte",
-            &facts.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
-            &facts.best.map_or("no checkpoint was judged".into(), |best| {
+            facts.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
+            facts.best.map_or("no checkpoint was judged".into(), |best| {
                 format!("best checkpoint, at step {}", grouped(best.step))
             }),
         ),
-        tile(
+        (
             "training loss",
-            &last.map_or_else(unknown, |row| format!("{:.4}", row.loss)),
-            &last.map_or_else(String::new, |row| format!("step {}", grouped(row.step))),
+            last.map_or_else(unknown, |row| format!("{:.4}", row.loss)),
+            last.map_or_else(String::new, |row| format!("step {}", grouped(row.step))),
         ),
-        tile("tokens a second", &speed.map_or_else(unknown, compact), "median of the steps"),
-        tile("of the machine's peak", &share.map_or_else(unknown, percent), "model FLOPs"),
-        tile("peak memory", &memory.map_or_else(unknown, bytes), "resident"),
-        tile("time", &duration(totals.seconds), &format!("{} tokens", compact(tokens as f64))),
-        tile("parameters", &compact(totals.n_params as f64), &grouped(totals.n_params)),
-        tile("energy", &energy, &energy_note),
-    ];
-    wrapped("<div class=\"tiles\">\n", &tiles.concat(), "</div>\n")
+        ("tokens a second", speed.map_or_else(unknown, compact), "median of the steps".into()),
+        ("of the machine's peak", share.map_or_else(unknown, percent), "model FLOPs".into()),
+        ("peak memory", memory.map_or_else(unknown, bytes), "resident".into()),
+        ("time", duration(totals.seconds), format!("{} tokens", compact(tokens as f64))),
+        ("parameters", compact(totals.n_params as f64), grouped(totals.n_params)),
+        ("energy", energy, energy_note),
+    ])
 }
 
-fn tile(name: &str, value: &str, note: &str) -> String {
-    format!(
-        "<div><small>{}</small><strong>{}</strong><small>{}</small></div>\n",
-        escape(name),
-        escape(value),
-        escape(note)
-    )
+/// Figures to see first: name, value, and what more there is to say.
+pub fn tiles(figures: &[(&str, String, String)]) -> String {
+    let tile = |(name, value, note): &(&str, String, String)| {
+        format!(
+            "<div><small>{}</small><strong>{}</strong><small>{}</small></div>\n",
+            escape(name),
+            escape(value),
+            escape(note)
+        )
+    };
+    let tiles: String = figures.iter().map(tile).collect();
+    wrapped("<div class=\"tiles\">\n", &tiles, "</div>\n")
 }
 
 /// Value and note of the energy tile.

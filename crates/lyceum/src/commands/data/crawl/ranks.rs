@@ -1,0 +1,186 @@
+//! Processes that share the work: which pieces are whose, and waiting for those of the others.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rayon::prelude::*;
+
+use crate::cli::Crawl;
+use crate::environment::Env;
+use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// How often it is looked for what others do.
+const EVERY: Duration = Duration::from_millis(200);
+/// How many pieces are named.
+const NAMED: usize = 8;
+
+/// Why a stage ended before its time.
+pub enum Halt {
+    /// Somebody asked for it.
+    Stopped,
+    /// It cannot go on.
+    Failed(Failure),
+}
+
+impl<F: Into<Failure>> From<F> for Halt {
+    fn from(failure: F) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+/// Which process this is, and how it goes about its share.
+pub struct Rank<'e> {
+    /// From 0.
+    pub rank: usize,
+    /// Of how many.
+    pub world: usize,
+    patience: Duration,
+    env: &'e Env,
+    stop: &'e AtomicBool,
+}
+
+/// What a piece of a stage is called, and how many there are.
+pub type Pieces = (&'static str, usize);
+
+impl<'e> Rank<'e> {
+    /// As the options say, else as a launcher does, else alone.
+    ///
+    /// # Errors
+    /// Where there is no such rank.
+    pub fn new(args: &Crawl, env: &'e Env, stop: &'e AtomicBool) -> Result<Self, Failure> {
+        let (rank, world) = match (args.rank.zip(args.world), &env.launched) {
+            (Some(given), _) => given,
+            (None, None) => (0, 1),
+            (None, Some([(rank_name, rank), (size_name, size)])) => {
+                let Some(both) = rank.parse().ok().zip(size.parse().ok()) else {
+                    let problem = format!(
+                        "`{rank_name}` is `{rank}` and `{size_name}` is `{size}`, expected numbers"
+                    );
+                    return Err(
+                        Failure::new(problem).hint("unset them, or give `--rank` and `--world`")
+                    );
+                };
+                both
+            }
+        };
+        if rank >= world {
+            return Err(Failure::new(format!("there is no rank {rank} of {world}"))
+                .hint("ranks begin at 0, and end below `--world`"));
+        }
+        let patience = Duration::from_secs(args.patience);
+        Ok(Self { rank, world, patience, env, stop })
+    }
+
+    /// Whether this one does what only one may do.
+    pub fn is_first(&self) -> bool {
+        self.rank == 0
+    }
+
+    /// Ends where somebody asked for it.
+    ///
+    /// # Errors
+    /// [`Halt::Stopped`].
+    pub fn go_on(&self) -> Result<(), Halt> {
+        if self.stop.load(Ordering::Relaxed) { Err(Halt::Stopped) } else { Ok(()) }
+    }
+
+    /// The progress over this one's pieces.
+    pub fn progress(&self, n: usize) -> Mutex<(u64, Progress)> {
+        let n_mine = (self.rank..n).step_by(self.world).len() as u64;
+        Mutex::new((0, Progress::new(self.env, super::on_terminal(), 0, n_mine)))
+    }
+
+    /// Does this one's pieces on all threads, then waits for those of the others.
+    ///
+    /// # Errors
+    /// What `work` returns, that others are late, or that it is to stop.
+    pub fn share<F: Into<Failure> + Send>(
+        &self,
+        (unit, n): Pieces,
+        work: impl Fn(usize) -> Result<(), F> + Sync,
+        is_done: impl Fn(usize) -> Result<bool, F>,
+    ) -> Result<(), Halt> {
+        let progress = self.progress(n);
+        let mine: Vec<usize> = (self.rank..n).step_by(self.world).collect();
+        mine.into_par_iter().with_max_len(1).try_for_each(|i| {
+            self.go_on()?;
+            work(i)?;
+            tick(&progress, unit, "");
+            Ok::<_, Halt>(())
+        })?;
+        finish(&progress);
+        self.wait((unit, n), is_done)
+    }
+
+    /// Waits until the others have done their pieces.
+    ///
+    /// # Errors
+    /// Where none of them came to an end for too long.
+    pub fn wait<F: Into<Failure>>(
+        &self,
+        (unit, n): Pieces,
+        is_done: impl Fn(usize) -> Result<bool, F>,
+    ) -> Result<(), Halt> {
+        let mut missing: Vec<usize> = (0..n).filter(|i| i % self.world != self.rank).collect();
+        let mut last = Instant::now();
+        loop {
+            let mut left = Vec::new();
+            for &i in &missing {
+                if !is_done(i)? {
+                    left.push(i);
+                }
+            }
+            if left.is_empty() {
+                return Ok(());
+            }
+            if left.len() < missing.len() {
+                last = Instant::now();
+            }
+            missing = left;
+            self.go_on()?;
+            if last.elapsed() > self.patience {
+                return Err(self.late(unit, &missing).into());
+            }
+            sleep(EVERY);
+        }
+    }
+
+    fn late(&self, unit: &str, missing: &[usize]) -> Failure {
+        let mut ranks: Vec<usize> = missing.iter().map(|i| i % self.world).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        let some = |numbers: &[usize]| {
+            let shown: Vec<_> = numbers.iter().take(NAMED).map(ToString::to_string).collect();
+            let more = if numbers.len() > NAMED { " .." } else { "" };
+            shown.join(", ") + more
+        };
+        let seconds = self.patience.as_secs();
+        Failure::new(format!(
+            "no other rank finished anything for {seconds} s: missing is {unit} {}, of rank {}",
+            some(missing),
+            some(&ranks),
+        ))
+        .hint(
+            "start those ranks again with the same command, and then this one: what is done stays",
+        )
+    }
+}
+
+/// One more piece is done.
+pub fn tick(progress: &Mutex<(u64, Progress)>, unit: &str, came: &str) {
+    if let Ok(mut progress) = progress.lock() {
+        progress.0 += 1;
+        let n = progress.0;
+        progress.1.piece(n, unit, came);
+    }
+}
+
+/// Takes the bar away.
+pub fn finish(progress: &Mutex<(u64, Progress)>) {
+    if let Ok(progress) = progress.lock() {
+        progress.1.finish();
+    }
+}
