@@ -81,6 +81,16 @@ impl RunSource {
     pub fn only(store: Arc<Store>, validation: Option<Arc<Store>>) -> Self {
         Self { name: String::new(), store, validation, max_epochs: None }
     }
+
+    /// What is learned from of all of them.
+    pub fn mixture(sources: &[Self], shares: &[Shares]) -> Mixture {
+        let ingredient = |source: &Self| Ingredient {
+            store: Arc::clone(&source.store),
+            max_epochs: source.max_epochs,
+        };
+        let ingredients = sources.iter().map(ingredient).collect();
+        Mixture { ingredients, shares: shares.to_vec() }
+    }
 }
 
 /// Sees what a run does; what it does not care for, it need not name.
@@ -156,11 +166,7 @@ impl<'o> Run<'o> {
         }
         parts.trainer.state.data = data;
         let state = parts.trainer.state.clone();
-        let ingredients = parts.sources.iter().map(|source| Ingredient {
-            store: Arc::clone(&source.store),
-            max_epochs: source.max_epochs,
-        });
-        let mixture = Mixture { ingredients: ingredients.collect(), shares: parts.shares.clone() };
+        let mixture = RunSource::mixture(&parts.sources, &parts.shares);
         let batches = Batches::new(mixture, parts.batches, state.cursors)?;
         let (mut metrics, mut samples, events) = logs(parts.dir.path(), resume, state.step)?;
         started.dropped.append(&mut metrics.dropped);

@@ -100,7 +100,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
     observer.progress.finish();
     let ended = ended?;
-    summary::write(&out, &run, (env, ended, &mut observer))?;
+    summary::write((&recipe, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,

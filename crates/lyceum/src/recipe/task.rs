@@ -149,6 +149,15 @@ impl TaskSection {
         matches!(self.objective, ObjectiveKind::NextToken | ObjectiveKind::FillInTheMiddle)
     }
 
+    /// What the model is for, in the words of the Hugging Face hub.
+    pub fn pipeline(&self) -> &'static str {
+        match self.objective {
+            ObjectiveKind::MaskedTokens => "fill-mask",
+            ObjectiveKind::SpanCorruption | ObjectiveKind::Denoising => "text2text-generation",
+            _ => "text-generation",
+        }
+    }
+
     /// The share of a row's tokens that are asked for.
     pub fn asked_share(&self) -> f64 {
         if self.objective == ObjectiveKind::MaskedTokens { self.rate() } else { 1.0 }

@@ -1,6 +1,6 @@
 //! What a run will be given, said and held against the recipe before its first step.
 
-use data::{Batches, Built, Cursors, DataError, Ingredient, Mixture, Mode, Store};
+use data::{Batches, Built, Cursors, DataError, Mode, Store};
 use tasks::{Counts, Objective};
 use train::RunSource;
 use train::report::format::{compact, grouped};
@@ -46,11 +46,7 @@ pub fn say(
     objective: &dyn Objective,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
-    let ingredients = corpora
-        .sources
-        .iter()
-        .map(|source| Ingredient { store: source.store.clone(), max_epochs: source.max_epochs });
-    let mixture = Mixture { ingredients: ingredients.collect(), shares: corpora.shares.clone() };
+    let mixture = RunSource::mixture(&corpora.sources, &corpora.shares);
     let config = recipe.batches()?;
     let mut batches = Batches::new(mixture, config, Cursors::default())?;
     for (source, n_windows) in corpora.sources.iter().zip(batches.n_windows()) {

@@ -13,13 +13,14 @@ use crate::commands::table::shell_word;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Recipe, TaskSection};
 
 /// A model card for every checkpoint.
 pub fn card(recipe: &Recipe) -> String {
     format!(
-        "---\nlibrary_name: transformers\npipeline_tag: text-generation\n---\n\n# A {} model\n\n\
+        "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# A {} model\n\n\
          Pretrained with Lyceum {} by this recipe:\n\n```toml\n{}```\n",
+        recipe.task.pipeline(),
         recipe.model.family,
         env!("CARGO_PKG_VERSION"),
         recipe.to_toml()
@@ -31,7 +32,7 @@ pub fn card(recipe: &Recipe) -> String {
 /// # Errors
 /// Where logs cannot be read, or the report not be written.
 pub fn write(
-    out: &Path,
+    (recipe, out): (&Recipe, &Path),
     run: &Run,
     (env, ended, observer): (&Env, Ended, &mut RunObserver),
 ) -> Result<(), Failure> {
@@ -41,7 +42,7 @@ pub fn write(
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
     let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
-    let next = next_commands(&env.program, out, (ended, state.step));
+    let next = next_commands(&env.program, out, (ended, state.step), &recipe.task);
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
         Ended::Finished => "finished".into(),
@@ -79,12 +80,21 @@ pub fn write(
 }
 
 /// Commands to be pasted, of the program as it was called.
-fn next_commands(program: &Path, out: &Path, (ended, step): (Ended, u64)) -> Vec<Named<'static>> {
+fn next_commands(
+    program: &Path,
+    out: &Path,
+    (ended, step): (Ended, u64),
+    task: &TaskSection,
+) -> Vec<Named<'static>> {
     let [program, out] = [program, out].map(shell_word);
     let resume = format!("{program} pretrain --out {out} --resume");
     match ended {
         Ended::Finished => vec![
-            ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
+            match task.pipeline() {
+                "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
+                "text2text-generation" => ("try it", format!("{program} run {out} \"It was\"")),
+                _ => ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
+            },
             ("train it longer", format!("{resume} --set train.steps={}", step * 2)),
         ],
         _ => vec![("go on", resume)],
@@ -98,7 +108,9 @@ mod tests {
     #[test]
     fn what_is_suggested_can_be_pasted() {
         let command = |program: &str, out: &str| {
-            next_commands(Path::new(program), Path::new(out), (Ended::Interrupted, 3))[0].1.clone()
+            let task = TaskSection::default();
+            let (program, out) = (Path::new(program), Path::new(out));
+            next_commands(program, out, (Ended::Interrupted, 3), &task)[0].1.clone()
         };
         assert_eq!(command("lyceum", "runs/a-1"), "lyceum pretrain --out runs/a-1 --resume");
         assert_eq!(command("t r/lyceum", "-a"), "'t r/lyceum' pretrain --out ./-a --resume");
