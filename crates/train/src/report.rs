@@ -48,6 +48,8 @@ pub struct ReportFacts<'a> {
     pub best: Option<Best>,
     /// Every sample, oldest first.
     pub samples: &'a [SampleRow],
+    /// Name of each source, and how much was read of it.
+    pub sources: &'a [Named<'a>],
     /// Name and value of what it ran on.
     pub machine: &'a [Named<'a>],
     /// Name and hash of what went in: data, tokenizer, config, build.

@@ -17,6 +17,7 @@ pub(super) fn page(facts: &ReportFacts) -> String {
         section("Next", &commands(facts.next_commands)),
         section("Curves", &format!("<div class=\"charts\">\n{charts}</div>\n")),
         section("Samples", &samples(facts.samples)),
+        section("Sources", &table(facts.sources)),
         section("Machine", &table(facts.machine)),
         section("Hashes", &table(facts.hashes)),
         section("Recipe", &recipe(facts.recipe_toml)),

@@ -49,6 +49,7 @@ fn empty() -> ReportFacts<'static> {
         evals: &[],
         best: None,
         samples: &[],
+        sources: &[],
         machine: &[],
         hashes: &[],
         totals: Totals {
@@ -93,6 +94,7 @@ fn a_small_report_says() {
         evals: &evals,
         best: Some(Best { step: 2, metric: 1.5 }),
         samples: &[sample(2, "It w"), sample(4, "It was a truth")],
+        sources: &[pair("web", "12 windows")],
         machine: &[pair("cpu", "a processor"), pair("threads", "2")],
         hashes: &[pair("data", "blake3:00ff")],
         next_commands: &[pair("write with it", "lyceum generate runs/austen --prompt 'It was'")],
@@ -177,6 +179,7 @@ fn hostile_strings_stay_text() {
         outcome: hostile,
         recipe_toml: hostile,
         samples: &[sample(1, hostile)],
+        sources: &pair,
         machine: &pair,
         hashes: &pair,
         next_commands: &pair,

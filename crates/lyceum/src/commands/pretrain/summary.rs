@@ -4,7 +4,7 @@ use std::path::Path;
 
 use checkpoint::{OsDisk, RunDir, atomic};
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
-use train::report::format::duration;
+use train::report::format::{duration, grouped};
 use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
 use train::{Ended, Run};
 
@@ -52,6 +52,7 @@ pub fn write(
     let of_data = state.data.iter().map(|(name, hash)| (name.as_str(), hash.clone()));
     let mut hashes: Vec<Named> = of_data.collect();
     hashes.push(("recipe", blake3::hash(recipe_toml.as_bytes()).to_hex().to_string()));
+    let sources = sources(run);
     let facts = ReportFacts {
         title: &title,
         outcome: &outcome,
@@ -60,6 +61,7 @@ pub fn write(
         evals: &evals,
         best: RunDir::open(out)?.best()?,
         samples: &samples,
+        sources: &sources,
         machine: &Machine::detect().facts(),
         hashes: &hashes,
         totals: Totals {
@@ -77,6 +79,20 @@ pub fn write(
         env.say(&format!("{purpose}: {command}"));
     }
     Ok(())
+}
+
+/// How much was read of each source.
+fn sources<'r>(run: &'r Run) -> Vec<Named<'r>> {
+    let read = run.read();
+    let total: u64 = read.iter().map(|(_, n_read, _)| n_read).sum();
+    let said = |(name, n_read, n_windows): (&'r str, u64, u64)| {
+        let name = if name.is_empty() { "text" } else { name };
+        let share = 100.0 * n_read as f64 / total.max(1) as f64;
+        let epochs = n_read as f64 / n_windows.max(1) as f64;
+        let n = grouped(n_read);
+        (name, format!("{n} windows, {share:.1} % of all, {epochs:.2} times what there is"))
+    };
+    read.into_iter().map(said).collect()
 }
 
 /// Commands to be pasted, of the program as it was called.
