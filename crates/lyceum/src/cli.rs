@@ -483,17 +483,19 @@ mod tests {
 
     /// The words of a line of a shell, up to a pipe, a redirection or a comment.
     fn words(line: &str) -> Vec<String> {
-        let mut words = vec![];
-        for (i, part) in line.split('"').enumerate() {
-            if i % 2 == 1 {
-                words.push(part.to_owned());
-                continue;
-            }
-            for word in part.split_whitespace() {
-                if ["|", ">", "#"].contains(&word) {
-                    return words;
+        let (mut words, mut word, mut quote) = (vec![], None::<String>, None);
+        for c in line.chars().chain([' ']) {
+            match quote {
+                Some(end) if c == end => quote = None,
+                None if c == '"' || c == '\'' => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
                 }
-                words.push(word.to_owned());
+                None if c.is_whitespace() => match word.take() {
+                    Some(word) if ["|", ">", "#"].contains(&word.as_str()) => return words,
+                    word => words.extend(word),
+                },
+                _ => word.get_or_insert_default().push(c),
             }
         }
         words
@@ -536,7 +538,7 @@ mod tests {
                 Recipe::load("seed", &sets).unwrap_or_else(|e| panic!("{line}: {e:?}"));
             }
         }
-        assert_eq!(n_sets, 6);
+        assert_eq!(n_sets, 7);
         for readme in readmes {
             let recipe = readme.split("```toml\n").nth(1).and_then(|text| text.split("```").next());
             let recipe = Recipe::parse(recipe.expect("one"), "README", &[]).expect("parses");
