@@ -147,6 +147,9 @@ fn a_small_report_says() {
     It was a truth
     step 2
     It w
+    Sources
+    web
+    12 windows
     Machine
     cpu
     a processor
@@ -188,7 +191,7 @@ fn hostile_strings_stay_text() {
     facts.totals.energy = Energy::Unknown { why: hostile.into() };
     let html = render(&facts);
     text(&html);
-    assert_eq!(html.matches("&lt;script&gt;").count(), 12);
+    assert_eq!(html.matches("&lt;script&gt;").count(), 14);
     for attack in ["<script", "<img", "\u{0}"] {
         assert!(!html.contains(attack), "{attack:?}");
     }
