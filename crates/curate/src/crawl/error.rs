@@ -55,8 +55,9 @@ impl CrawlError {
             Self::OtherSlice { .. } | Self::LeftOver { .. } => {
                 "the inputs have changed since the folder was begun: give another one"
             }
-            Self::Shard { .. } => "remove the file: its slice is worked on again",
-            Self::Manifest { .. } => "remove the file: its slice is worked on again",
+            Self::Shard { .. } | Self::Manifest { .. } => {
+                "remove the file: its slice is worked on again"
+            }
             Self::Unfinished { .. } => "run the ranks that are missing, with the same recipe",
             _ => return None,
         })

@@ -130,7 +130,7 @@ fn read(slices: &Slices, rank: &Rank) -> Result<(), Halt> {
         tick(&progress, "slice", &format!("{} documents", grouped(n_documents)));
         if rank.go_on().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    slices.run(rank.rank, rank.world, &each)?;
+    slices.run(rank.number, rank.world, &each)?;
     finish(&progress);
     rank.go_on()?;
     rank.wait(("slice", n), |i| slices.is_done(i))

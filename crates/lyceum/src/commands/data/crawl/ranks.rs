@@ -34,7 +34,7 @@ impl<F: Into<Failure>> From<F> for Halt {
 /// Which process this is, and how it goes about its share.
 pub struct Rank<'e> {
     /// From 0.
-    pub rank: usize,
+    pub number: usize,
     /// Of how many.
     pub world: usize,
     patience: Duration,
@@ -71,12 +71,12 @@ impl<'e> Rank<'e> {
                 .hint("ranks begin at 0, and end below `--world`"));
         }
         let patience = Duration::from_secs(args.patience);
-        Ok(Self { rank, world, patience, env, stop })
+        Ok(Self { number: rank, world, patience, env, stop })
     }
 
     /// Whether this one does what only one may do.
     pub fn is_first(&self) -> bool {
-        self.rank == 0
+        self.number == 0
     }
 
     /// Ends where somebody asked for it.
@@ -89,7 +89,7 @@ impl<'e> Rank<'e> {
 
     /// The progress over this one's pieces.
     pub fn progress(&self, n: usize) -> Mutex<(u64, Progress)> {
-        let n_mine = (self.rank..n).step_by(self.world).len() as u64;
+        let n_mine = (self.number..n).step_by(self.world).len() as u64;
         Mutex::new((0, Progress::new(self.env, super::on_terminal(), 0, n_mine)))
     }
 
@@ -104,7 +104,7 @@ impl<'e> Rank<'e> {
         is_done: impl Fn(usize) -> Result<bool, F>,
     ) -> Result<(), Halt> {
         let progress = self.progress(n);
-        let mine: Vec<usize> = (self.rank..n).step_by(self.world).collect();
+        let mine: Vec<usize> = (self.number..n).step_by(self.world).collect();
         mine.into_par_iter().with_max_len(1).try_for_each(|i| {
             self.go_on()?;
             work(i)?;
@@ -124,7 +124,7 @@ impl<'e> Rank<'e> {
         (unit, n): Pieces,
         is_done: impl Fn(usize) -> Result<bool, F>,
     ) -> Result<(), Halt> {
-        let mut missing: Vec<usize> = (0..n).filter(|i| i % self.world != self.rank).collect();
+        let mut missing: Vec<usize> = (0..n).filter(|i| i % self.world != self.number).collect();
         let mut last = Instant::now();
         loop {
             let mut left = Vec::new();

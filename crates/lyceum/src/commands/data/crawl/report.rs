@@ -1,5 +1,6 @@
 //! What came of every record: for programs, on standard output, and as a page.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use ::checkpoint::{OsDisk, atomic};
@@ -110,7 +111,7 @@ impl Summary {
         if counts.skipped.total() > 0 {
             text = text + "\ncould not be read, and is no record\n" + &skipped.text();
         }
-        text += &format!("\n{} of text; bytes a document\n", bytes(self.text_bytes));
+        let _ = writeln!(text, "\n{} of text; bytes a document", bytes(self.text_bytes));
         let most = self.sizes().map(|(_, n)| n).max().unwrap_or(0).max(1) as f64;
         let mut table = Table::default();
         for (from, n) in self.sizes() {
@@ -122,7 +123,7 @@ impl Summary {
         let shown = languages.iter().take(LANGUAGES);
         let shown = shown.map(|(code, n)| format!("{code} {}", grouped(*n)));
         if !languages.is_empty() {
-            text += &format!("\nlanguages: {}\n", shown.collect::<Vec<_>>().join(", "));
+            let _ = writeln!(text, "\nlanguages: {}", shown.collect::<Vec<_>>().join(", "));
         }
         let value: Value = serde_json::to_value(self).context("the report is no JSON")?;
         Ok((text, value))
