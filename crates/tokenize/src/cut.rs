@@ -3,10 +3,10 @@
 /// A cut of `text` at or below `limit` bytes that no token crosses; where there is none, the
 /// largest character boundary.
 ///
-/// The best is [`sure_cut`]. Where the text has no such place, it is before the last blank of a run
-/// that a non-blank follows, which is no token's inside in GPT-2's pattern alone (`\s+(?!\S)`,
-/// then an optional space before a word). Returns `text.len()` when the text is not longer than
-/// `limit`, and always more than 0 for a text that is not empty.
+/// The best is one that no known pattern's token crosses. Where the text has no such place, it is
+/// before the last blank of a run that a non-blank follows, which is no token's inside in GPT-2's
+/// pattern alone (`\s+(?!\S)`, then an optional space before a word). Returns `text.len()` when
+/// the text is not longer than `limit`, and always more than 0 for a text that is not empty.
 pub fn safe_cut(text: &str, limit: usize) -> usize {
     if text.len() <= limit {
         return text.len();
