@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::fixture::{lyceum, run};
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "pretrain",
     "generate",
     "chat",
@@ -23,6 +23,7 @@ const COMMANDS: [&str; 24] = [
     "completions",
     "man",
     "runs compare",
+    "data crawl",
     "data tokenize",
     "data inspect",
     "data stats",

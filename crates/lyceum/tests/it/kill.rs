@@ -1,7 +1,7 @@
 //! Ended from outside at any moment, a run goes on as if nothing had been.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ fn wait_for_a_step(out: &Path) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let kill = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().expect("runs").success());
 }
@@ -145,31 +145,35 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_losses() {
 }
 
 /// A file system of so many bytes; gone when dropped.
-struct SmallDisk<'l> {
-    lab: &'l Lab,
+pub struct SmallDisk {
+    dir: PathBuf,
 }
 
-impl<'l> SmallDisk<'l> {
-    /// `None` where this process may not mount.
-    fn mount(lab: &'l Lab, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(lab.path("disk")).expect("made");
+impl SmallDisk {
+    /// One at `dir`; `None` where this process may not mount.
+    pub fn mount(dir: PathBuf, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(&dir).expect("made");
         let options = format!("size={size}");
         let args = ["-t", "tmpfs", "-o", &options, "tmpfs"];
-        let mounted = Command::new("mount").args(args).arg(lab.path("disk")).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self { lab })
+        let mounted = Command::new("mount").args(args).arg(&dir).output();
+        if mounted.is_ok_and(|output| output.status.success()) {
+            return Some(Self { dir });
+        }
+        eprintln!("skipped: a small file system cannot be mounted here");
+        None
     }
 
-    fn grow(&self, size: &str) {
+    pub fn grow(&self, size: &str) {
         let options = format!("remount,size={size}");
         let args = ["-o", &options];
-        let grown = Command::new("mount").args(args).arg(self.lab.path("disk")).status();
+        let grown = Command::new("mount").args(args).arg(&self.dir).status();
         assert!(grown.expect("runs").success());
     }
 }
 
-impl Drop for SmallDisk<'_> {
+impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.lab.path("disk")).status();
+        let _ = Command::new("umount").arg(&self.dir).status();
     }
 }
 
@@ -177,10 +181,7 @@ impl Drop for SmallDisk<'_> {
 fn a_full_disk_loses_nothing() {
     let lab = Lab::new();
     for size in ["200k", "900k", "1300k"] {
-        let Some(disk) = SmallDisk::mount(&lab, size) else {
-            eprintln!("skipped: a small file system cannot be mounted here");
-            return;
-        };
+        let Some(disk) = SmallDisk::mount(lab.path("disk"), size) else { return };
         let stderr = refusal(lab.pretrain("disk/a", &[]));
         assert!(stderr.contains("failed to ") && stderr.contains("space"), "{size}: {stderr}");
         assert!(stderr.contains("hint: "), "{size}: {stderr}");

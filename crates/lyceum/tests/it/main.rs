@@ -2,6 +2,7 @@
 
 mod assets;
 mod cli;
+mod crawl;
 mod data;
 mod doctor;
 mod eval;
