@@ -15,7 +15,6 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ::checkpoint::{OsDisk, atomic};
 use curate::crawl::{Corpus, Crawl as Slices, CrawlError, Manifest, Page, Stages};
 use curate::dedup::{Dedup, DedupConfig};
 use curate::{Document, Notes, Places};
@@ -30,7 +29,7 @@ use super::super::table::shell_word;
 use crate::cli::Crawl;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-use crate::recipe::{self, CrawlRecipe};
+use crate::recipe::CrawlRecipe;
 use crate::stop;
 
 const STOPPING: &str = "stopping after the pieces in hand; again to stop at once";
@@ -85,9 +84,6 @@ fn work(
     let slices = Slices::new(&places, &recipe.crawl, stages, &recipe.of_shards()?, shards)?;
     let n = slices.slices().len();
     if rank.is_first() {
-        std::fs::create_dir_all(&args.out).context(format!("failed to create `{out}`"))?;
-        let path = args.out.join(recipe::FILE_NAME);
-        atomic::write_file(&OsDisk, &path, recipe.to_toml().as_bytes()).map_err(Failure::from)?;
         env.say(&format!("{} slices, of each of which a shard is made", grouped(n as u64)));
     }
     read(&slices, rank)?;

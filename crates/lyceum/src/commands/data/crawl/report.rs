@@ -14,7 +14,7 @@ use train::report::{REPORT_FILE, bars, document, section, tiles};
 use crate::commands::Shown;
 use crate::commands::table::Table;
 use crate::failure::{Context, Failure};
-use crate::recipe::CrawlRecipe;
+use crate::recipe::{self, CrawlRecipe};
 
 /// For programs.
 const FILE: &str = "report.json";
@@ -54,16 +54,18 @@ impl Summary {
         Self { records, documents, text_bytes, crawl, corpus, duplicates }
     }
 
-    /// Writes both files.
+    /// Writes both files, and the recipe beside them.
     ///
     /// # Errors
     /// Where they cannot be written.
     pub fn write(&self, out: &Path, recipe: &CrawlRecipe) -> Result<(), Failure> {
+        let recipe = recipe.to_toml();
+        atomic::write_file(&OsDisk, &out.join(recipe::FILE_NAME), recipe.as_bytes())?;
         let mut text = serde_json::to_vec_pretty(self).context("the report is no JSON")?;
         text.push(b'\n');
         atomic::write_file(&OsDisk, &out.join(FILE), &text)?;
         let title = out.file_name().unwrap_or_default().to_string_lossy();
-        let page = self.page(&title, &recipe.to_toml());
+        let page = self.page(&title, &recipe);
         Ok(atomic::write_file(&OsDisk, &out.join(REPORT_FILE), page.as_bytes())?)
     }
 
