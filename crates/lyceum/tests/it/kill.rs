@@ -151,6 +151,7 @@ pub struct SmallDisk {
 
 impl SmallDisk {
     /// One at `dir`; `None` where this process may not mount.
+    #[allow(clippy::print_stderr)] // A test that is skipped says so.
     pub fn mount(dir: PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&dir).expect("made");
         let options = format!("size={size}");
