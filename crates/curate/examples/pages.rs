@@ -62,7 +62,8 @@ fn main() -> io::Result<()> {
         shard.finish()
     })?;
     let facts = serde_json::json!({
-        "pages": n_pages, "with_text": documents.len(), "kept": n_kept, "gone": gone, "keys": n_keys,
+        "pages": n_pages, "with_text": documents.len(), "kept": n_kept, "gone": gone,
+        "keys": n_keys,
         "file_bytes": File::open(&path)?.metadata()?.len(),
         "text_bytes": documents.iter().map(|document| document.text.len()).sum::<usize>(),
         "shard_bytes": shard.len(), "text_pages_per_s": f64::from(n_pages) / text,
