@@ -1,7 +1,7 @@
 """Near-duplicates by `datasketch`, the peer of `crates/curate/examples/near_duplicates.rs`.
 
 usage: near_duplicates.py make FILE.jsonl CORPUS N   texts of 500 words cut from a corpus, half of them planted copies
-       near_duplicates.py run FILE.jsonl [BANDS ROWS]   the same figures as the example
+       near_duplicates.py run FILE.jsonl [BANDS ROWS]   the same figures as the example, as a line of JSON
 
 Needs `datasketch` and `numpy`.
 """
@@ -57,18 +57,14 @@ def run(path, bands=14, rows=8):
         lsh.insert(idx, signature)
     looked_up = time.perf_counter() - start
     n = len(lines)
-    print(
-        f"datasketch: {n} documents; a second: {n / signed:.0f} signed ({n / (signed - cut):.0f} without cutting them into "
-        f"words), {n / looked_up:.0f} signed and looked up"
-    )
     found = collections.defaultdict(lambda: [0, 0])
     for line, answer in zip(lines, answers):
         if "of" in line:
-            bucket = found[int(line["jaccard"] * 20)]
+            bucket = found[f"{int(line['jaccard'] * 20) / 20:.2f}"]
             bucket[0] += line["of"] in answer
             bucket[1] += 1
-    for bucket, (n_found, n) in sorted(found.items()):
-        print(f"  similarity from {bucket / 20:.2f}: {n_found} of {n} found, {n_found / n:.3f}")
+    facts = {"documents": n, "signed_per_s": n / signed, "signed_uncut_per_s": n / (signed - cut), "looked_up_per_s": n / looked_up}
+    print(json.dumps(facts | {"found": dict(sorted(found.items()))}))
 
 
 if __name__ == "__main__":

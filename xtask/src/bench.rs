@@ -1,7 +1,10 @@
-//! Benchmarks: a training step against `PyTorch`, and the kernels alone.
+//! Benchmarks: a training step against `PyTorch`, data against who else prepares it, and the
+//! kernels alone.
 
+mod data;
 mod decode;
 mod engine;
+mod figures;
 mod table;
 
 use std::fmt::Write as _;
@@ -12,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::command;
 use crate::python::Python;
+pub use data::data;
 pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};

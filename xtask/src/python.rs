@@ -16,6 +16,19 @@ const TORCH: &str = "2.15.0";
 const TRANSFORMERS: &str = "5.23.0";
 const SAFETENSORS: &str = "0.8.0";
 
+/// Who else prepares data; none of them needs `PyTorch`.
+const DATA: &[&str] = &[
+    "fastwarc==2.0.1",
+    "warcio==1.8.1",
+    "resiliparse==2.0.1",
+    "trafilatura==2.3.1",
+    "lxml_html_clean==0.4.5",
+    "tiktoken==0.14.0",
+    "tokenizers==0.23.3",
+    "datasketch==2.0.0",
+    "numpy==2.4.6",
+];
+
 /// Prints `PyTorch`'s requirements that the CPU paths need, one a line.
 const REQUIREMENTS: &str = "
 import importlib.metadata
@@ -53,6 +66,19 @@ impl Python {
             })?;
         }
         Ok(python)
+    }
+
+    /// A small one for the preparation of data, in `$LYCEUM_VENV_DATA` or the user's cache folder.
+    ///
+    /// # Errors
+    /// As [`Python::ready`].
+    pub fn for_data() -> Result<Self> {
+        let folder = command::cache("LYCEUM_VENV_DATA", "python-data")?;
+        let python = Self { program: folder.join("bin/python") };
+        if !python.program.exists() {
+            command::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+        }
+        python.with(DATA)
     }
 
     /// Installs what some benchmark wants beside.

@@ -1,6 +1,6 @@
 //! Near-duplicates of a JSONL file with `text` and, of a planted copy, `of` (the line it is of,
-//! from 0) and `jaccard`: how fast, and how many copies are found by similarity. The peer is
-//! `bench/near_duplicates.py`, which makes the file.
+//! from 0) and `jaccard`: how fast, and how many copies are found by similarity, as a line of JSON.
+//! The peer is `bench/near_duplicates.py`, which makes the file.
 //!
 //! usage: `near_duplicates FILE.jsonl [SEED]`
 
@@ -61,16 +61,22 @@ fn main() {
     }
     let rate = |time: std::time::Duration| (texts.len() as f64 / time.as_secs_f64()) as u64;
     let (signed, in_memory, on_disk) = (rate(signed), rate(in_memory), rate(on_disk));
-    let n = texts.len();
-    let mut out = std::io::stdout().lock();
-    let mut write = |line: String| writeln!(out, "{line}").expect("written");
-    write(format!(
-        "ours: {n} documents, {} go; a second: {signed} signed, {in_memory} signed and looked up, \
-         {on_disk} through all stages on disk",
-        report.n_gone
-    ));
-    for (bucket, (n_found, n)) in found {
-        let (from, share) = (bucket as f64 / 20.0, f64::from(n_found) / f64::from(n));
-        write(format!("  similarity from {from:.2}: {n_found} of {n} found, {share:.3}"));
-    }
+    let found: BTreeMap<String, [u32; 2]> = found
+        .into_iter()
+        .map(|(bucket, (n_found, n))| (format!("{:.2}", bucket as f64 / 20.0), [n_found, n]))
+        .collect();
+    let scratch: u64 =
+        ["map", "pairs", "gone"].iter().map(|stage| size(&dir.path().join(stage))).sum();
+    let facts = serde_json::json!({
+        "documents": texts.len(), "gone": report.n_gone, "signed_per_s": signed,
+        "looked_up_per_s": in_memory, "on_disk_per_s": on_disk, "found": found,
+        "scratch_bytes": scratch,
+    });
+    writeln!(std::io::stdout(), "{facts}").expect("written");
+}
+
+/// What the files of a folder take.
+fn size(folder: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(folder).expect("a folder");
+    files.map(|file| file.and_then(|file| file.metadata()).expect("a file").len()).sum()
 }

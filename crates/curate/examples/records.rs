@@ -1,6 +1,8 @@
-//! What is in web archives: a line a record; or, with `--time N`, how fast N passes over them are,
-//! by the time that the processor spent (Linux).
+//! What is in web archives: a line a record; or, with `--time N`, how fast N passes over each are,
+//! as a line of JSON, in MB/s of the file. `bench/web_archive.py` does the same with others' code.
 #![allow(clippy::print_stdout)]
+
+mod clock;
 
 use std::fs::File;
 use std::io;
@@ -38,34 +40,21 @@ fn list(path: &str) -> io::Result<()> {
 
 fn time(path: &str, n_passes: usize) -> io::Result<()> {
     let n_bytes = File::open(path)?.metadata()?.len() as f64;
-    for kinds in [&[][..], &[Kind::Response]] {
-        let mut passes = Vec::new();
-        let (mut n_records, mut n_text) = (0, 0);
-        for _ in 0..n_passes {
-            let begun = cpu_seconds()?;
-            (n_records, n_text) = (0, 0);
-            let mut reader =
-                Reader::new(File::open(path)?, Options { kinds, ..Options::default() })?;
-            while let Some(record) = reader.next()? {
-                n_records += 1;
-                n_text += record.payload.len();
-            }
-            passes.push(cpu_seconds()? - begun);
+    let pass = |kinds: &[Kind]| {
+        let mut reader = Reader::new(File::open(path)?, Options { kinds, ..Options::default() })?;
+        let (mut n_records, mut n_payload) = (0, 0);
+        while let Some(record) = reader.next()? {
+            n_records += 1;
+            n_payload += record.payload.len();
         }
-        passes.sort_by(f64::total_cmp);
-        let median = passes[passes.len() / 2];
-        println!(
-            "{path} {kinds:?}: {n_records} records, {:.1} MB/s compressed, {:.1} MB/s of payload",
-            n_bytes / median / 1e6,
-            n_text as f64 / median / 1e6
-        );
-    }
+        Ok((n_records, n_payload))
+    };
+    let (all, (n_records, n_payload)) = clock::passes(n_passes, || pass(&[]))?;
+    let (responses, _) = clock::passes(n_passes, || pass(&[Kind::Response]))?;
+    let facts = serde_json::json!({
+        "records": n_records, "payload_bytes": n_payload, "file_bytes": n_bytes,
+        "all": n_bytes / all / 1e6, "responses": n_bytes / responses / 1e6,
+    });
+    println!("{facts}");
     Ok(())
-}
-
-/// What this thread has run so far: where others are at work, the clock on the wall says less.
-fn cpu_seconds() -> io::Result<f64> {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    let nanoseconds = stat.split(' ').next().and_then(|word| word.parse::<f64>().ok());
-    Ok(nanoseconds.unwrap_or(f64::NAN) / 1e9)
 }

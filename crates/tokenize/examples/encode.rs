@@ -1,7 +1,7 @@
-//! Encoding speed of a tokenizer on texts, in MB/s: `encode DIR TEXT..`.
+//! Encoding speed of a tokenizer on texts, in MB/s: `encode DIR TEXT..`, a line of JSON for each.
 //!
 //! `RAYON_NUM_THREADS=1` measures one core. `bench/encode.py` does the same with others' code, and
-//! prints the same number made of the ids.
+//! prints the same digest of the ids.
 
 use std::path::Path;
 use std::time::Instant;
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let each = || Ok(tokenizer.encode_batch(&lines)?.concat());
         let whole = measure(text.len(), whole)?;
         let each = measure(text.len(), each)?;
-        println!("{path}: whole {whole}, lines {each}");
+        println!(r#"{{"text": {path:?}, "whole": {whole}, "lines": {each}}}"#);
     }
     Ok(())
 }
@@ -40,5 +40,6 @@ fn measure(
     }
     speeds.sort_by(f64::total_cmp);
     let digest = ids.iter().fold(0_u64, |hash, &id| hash.wrapping_mul(31).wrapping_add(id.into()));
-    Ok(format!("{:.1} MB/s ({} ids, {digest:016x})", speeds[ROUNDS / 2], ids.len()))
+    let (speed, n) = (speeds[ROUNDS / 2], ids.len());
+    Ok(format!(r#"{{"mb_per_s": {speed:.2}, "ids": {n}, "digest": "{digest:016x}"}}"#))
 }

@@ -1,75 +1,31 @@
 //! A trained model at work against `transformers` and `sentence-transformers`: prompts, tokens,
 //! the start of a process, sentences.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
 
 use super::engine::binary;
-use super::table::{median, verdict};
+use super::figures::{self, Figure, Samples, line, number, text};
 use crate::python::Python;
 use crate::{assets, command};
 
 const SENTENCES: usize = 1000;
 
-/// What is wanted of a figure, and what was measured.
-struct Figure {
-    name: &'static str,
-    must: f64,
-    aim: f64,
-    unit: &'static str,
-    /// Whether less is better.
-    less: bool,
-    of: fn(&Samples) -> Option<f64>,
-}
-
-const fn figure(
-    name: &'static str,
-    [must, aim]: [f64; 2],
-    unit: &'static str,
-    of: fn(&Samples) -> Option<f64>,
-) -> Figure {
-    Figure { name, must, aim, unit, less: false, of }
-}
-
-const FIGURES: &[Figure] = &[
-    figure("prefill of 512 tokens", [1.3, 1.6], "x", |s| s.ratio("torch prefill", "prefill")),
-    figure("decode, of the read bandwidth", [70.0, 85.0], " %", |s| s.median("share")),
-    figure("decode", [2.5, 3.5], "x", |s| s.ratio("torch decode", "decode")),
-    figure("1000 sentences", [1.5, 2.0], "x", |s| {
-        let names = ["torch embed bf16", "torch embed f32"];
-        let best = names.iter().filter_map(|name| s.median(name)).reduce(f64::min)?;
-        Some(best / s.median("embed")?)
-    }),
-    figure("start to first token", [10.0, 20.0], "x", |s| s.ratio("torch first", "first")),
-    Figure {
-        less: true,
-        ..figure("load, peak MiB over the file", [60.0, 30.0], " MiB", |s| s.median("over file"))
-    },
-];
-
-/// Everything measured, by name.
-#[derive(Default)]
-struct Samples(BTreeMap<&'static str, Vec<f64>>);
-
-impl Samples {
-    fn add(&mut self, name: &'static str, value: f64) {
-        eprintln!("  {name:<20} {value:>10.2}");
-        self.0.entry(name).or_default().push(value);
-    }
-
-    fn median(&self, name: &str) -> Option<f64> {
-        median(self.0.get(name)?.clone())
-    }
-
-    fn ratio(&self, theirs: &str, ours: &str) -> Option<f64> {
-        Some(self.median(theirs)? / self.median(ours)?)
-    }
+fn figures(s: &Samples) -> Result<Vec<Figure>> {
+    let embed = s.median("torch embed bf16")?.min(s.median("torch embed f32")?);
+    let over_file = s.median("over file")?;
+    Ok(vec![
+        Figure::new("prefill of 512 tokens", s.ratio("torch prefill", "prefill")?, [1.3, 1.6], "x"),
+        Figure::new("decode, of the read bandwidth", s.median("share")?, [70.0, 85.0], " %"),
+        Figure::new("decode", s.ratio("torch decode", "decode")?, [2.5, 3.5], "x"),
+        Figure::new("1000 sentences", embed / s.median("embed")?, [1.5, 2.0], "x"),
+        Figure::new("start to first token", s.ratio("torch first", "first")?, [10.0, 20.0], "x"),
+        Figure::new("load, peak MiB over the file", over_file, [60.0, 30.0], " MiB").less(),
+    ])
 }
 
 /// Runs everything in turn, round after round, and prints medians and ratios of medians.
@@ -98,17 +54,7 @@ pub fn decode(args: &[&str]) -> Result<()> {
         eprintln!("round {round}");
         words.round(&python, &mut samples)?;
     }
-    println!("| figure | value | must | aim | |\n|---|---|---|---|---|");
-    for Figure { name, must, aim, unit, less, of } in FIGURES {
-        let value = of(&samples).with_context(|| format!("`{name}` was not measured"))?;
-        let better = |bound: &f64| if *less { value <= *bound } else { value >= *bound };
-        let verdict = verdict(better(must), better(aim));
-        println!("| {name} | {value:.2}{unit} | {must}{unit} | {aim}{unit} | {verdict} |");
-    }
-    println!("\n| measured, median | |\n|---|---|");
-    for name in samples.0.keys() {
-        println!("| {name} | {:.2} |", samples.median(name).unwrap_or(f64::NAN));
-    }
+    println!("{}", figures::render(&figures(&samples)?, &samples));
     Ok(())
 }
 
@@ -183,21 +129,6 @@ fn sentences(folder: &Path) -> Result<PathBuf> {
     let path = folder.join("sentences.txt");
     fs::write(&path, lines.join("\n") + "\n")?;
     Ok(path)
-}
-
-fn text(path: &Path) -> Result<&str> {
-    path.to_str().context("a path is not UTF-8")
-}
-
-fn number(value: &Value, key: &str) -> Result<f64> {
-    value.get(key).and_then(Value::as_f64).with_context(|| format!("no `{key}` in {value}"))
-}
-
-/// The line of JSON that a process prints.
-fn line(command: &mut Command) -> Result<Value> {
-    let text = command::output(command)?;
-    let line = text.lines().rfind(|line| line.starts_with('{')).context("no JSON was printed")?;
-    Ok(serde_json::from_str(line)?)
 }
 
 /// How long a process takes from its start to its end.
