@@ -262,7 +262,7 @@ impl TaskSection {
         }
         let has_classes = |(_, head): &(&str, HeadConfig)| match head {
             HeadConfig::Pooled(head) => head.n_classes == Some(2),
-            HeadConfig::Token(_) | HeadConfig::Embedding(_) => false,
+            _ => false,
         };
         if let ArchitectureConfig::Stack(stack) = &architecture {
             let is_scored = stack.heads.iter().any(has_classes);
