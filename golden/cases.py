@@ -21,6 +21,7 @@ BERT = dict(
 ROBERTA = dict(BERT, type_vocab_size=1)
 DISTILBERT = dict(vocab_size=67, dim=24, n_layers=2, n_heads=3, hidden_dim=31, max_position_embeddings=48)
 ALBERT = dict(BERT, embedding_size=14)
+ELECTRA = dict(BERT, embedding_size=14, hidden_act="relu")
 T5 = dict(
     vocab_size=67, d_model=24, d_kv=7, d_ff=17, num_layers=2, num_heads=4, relative_attention_num_buckets=8,
     relative_attention_max_distance=13, layer_norm_epsilon=1e-2, decoder_start_token_id=0,
@@ -125,6 +126,12 @@ CASES = {
     "albert-mlm": ("AlbertForMaskedLM", dict(ALBERT, num_hidden_layers=3), f"{PADDED} types"),
     "albert-groups": (
         "AlbertForMaskedLM", dict(ALBERT, num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2), "plain right"),
+    "electra-discriminator": ("ElectraForPreTraining", ELECTRA, f"{PADDED} types"),
+    "electra-mlm": ("ElectraForMaskedLM", ELECTRA, "plain left"),
+    "electra-base": ("ElectraModel", dict(BERT, embedding_size=24, num_hidden_layers=1), "plain right"),
+    "electra-classifier": (
+        "ElectraForSequenceClassification", dict(ELECTRA, num_hidden_layers=1, num_labels=3), "plain right"),
+    "bert-tagger": ("BertForTokenClassification", dict(BERT, num_hidden_layers=1, num_labels=5), "plain right"),
     "t5": ("T5ForConditionalGeneration", T5, f"{PADDED} grad"),
     "t5-v1-1": (
         "T5ForConditionalGeneration",

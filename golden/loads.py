@@ -31,8 +31,15 @@ def expected(config, model, inputs):
         network = seed.build(config).eval()
         network.load_state_dict(load_file(f"{model}/model.safetensors"), strict=True)
         return "output", network(inputs["src"])
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, ElectraForPreTraining
 
+    if config["model_type"] == "electra":  # the generator is passed over, and nothing else
+        network, info = ElectraForPreTraining.from_pretrained(
+            model, dtype=torch.float32, output_loading_info=True)
+        assert not info["missing_keys"] and not info["mismatched_keys"], info
+        assert all(name.startswith("generator.") for name in info["unexpected_keys"]), info
+        assert AutoTokenizer.from_pretrained(model)("It was a truth")["input_ids"][0] == 2
+        return "logits", network.eval()(**inputs).logits
     network, info = AutoModelForCausalLM.from_pretrained(
         model, dtype=torch.float32, output_loading_info=True)
     assert not any(info[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")), info

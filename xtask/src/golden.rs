@@ -21,6 +21,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/gpt2.py", 0, "gpt2-tiny"),
     ("golden/seed.py", 0, "seed-tiny"),
     ("golden/families.py", 0, ""),
+    ("golden/electra.py", 0, "electra-pair"),
     // After the models that it runs.
     ("golden/generation.py", 0, ""),
     ("golden/torch_files.py", 1, ""),
@@ -36,7 +37,11 @@ const SMOLLM2: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const TOKENIZERS: &str = "crates/tokenize/tests/golden/assets.json";
 
 /// Runs that write a model directory: a name and the arguments after `pretrain`.
-const WRITTEN: &[(&str, &[&str])] = &[("default", &[]), ("seed", &["recipes/seed.toml"])];
+const WRITTEN: &[(&str, &[&str])] = &[
+    ("default", &[]),
+    ("seed", &["recipes/seed.toml"]),
+    ("electra", &["--set=model.family=electra", "--set=task.objective=replaced_tokens"]),
+];
 
 /// Makes the committed fixtures anew.
 ///

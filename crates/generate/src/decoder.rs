@@ -125,6 +125,6 @@ impl<'m> Decoder<'m> {
 pub fn stack_of(model: &Model) -> &Stack {
     match &model.architecture {
         Architecture::EncoderDecoder(pair) => &pair.decoder,
-        Architecture::Stack(_) | Architecture::DualEncoder(_) => model.stack(),
+        _ => model.stack(),
     }
 }

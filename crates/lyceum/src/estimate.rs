@@ -41,25 +41,39 @@ impl Estimate {
         };
         let (n_params, seq_len) = (n_of(""), recipe.data.seq_len);
         let sizes = |stack, len| Sizes::new(stack, recipe, (isa, len), text_bytes);
-        let (flops_per_token, memory) = if let Architecture::EncoderDecoder(pair) = &architecture {
-            let [read, written] = recipe.task.lengths(seq_len);
-            // The encoder has the table, which the decoder's head multiplies with.
-            let table = table_len(&pair.encoder);
-            let counts = [n_of("encoder.") - table, n_of("decoder.") + table];
-            let flops = [(&pair.encoder, read), (&pair.decoder, written)]
-                .into_iter()
-                .zip(counts)
-                .map(|((stack, len), n)| len as f64 * flops_per_token(stack, n, len));
-            let sizes = [sizes(&pair.encoder, read)?, sizes(&pair.decoder, written)?];
-            let flops = flops.sum::<f64>() / (read + written) as f64;
-            (flops, Sizes::parts(&sizes, n_params as f64))
-        } else {
-            let stack = architecture.stack()?;
-            let flops = flops_per_token(stack, n_params, seq_len);
-            // Rows that are not asked for do not go through the head.
-            let spared = (1.0 - recipe.task.asked_share()) * 6.0 * table_len(stack) as f64;
-            let sizes = [sizes(stack, seq_len)?];
-            (flops - spared, Sizes::parts(&sizes, n_params as f64))
+        let (flops_per_token, memory) = match &architecture {
+            Architecture::EncoderDecoder(pair) => {
+                let [read, written] = recipe.task.lengths(seq_len);
+                // The encoder has the table, which the decoder's head multiplies with.
+                let table = table_len(&pair.encoder);
+                let counts = [n_of("encoder.") - table, n_of("decoder.") + table];
+                let flops = [(&pair.encoder, read), (&pair.decoder, written)]
+                    .into_iter()
+                    .zip(counts)
+                    .map(|((stack, len), n)| len as f64 * flops_per_token(stack, n, len));
+                let sizes = [sizes(&pair.encoder, read)?, sizes(&pair.decoder, written)?];
+                let flops = flops.sum::<f64>() / (read + written) as f64;
+                (flops, Sizes::parts(&sizes, n_params as f64))
+            }
+            Architecture::Detector(pair) => {
+                // Both read by the same tables; the generator's head multiplies with one of them.
+                let [table, positions, own] =
+                    ["embed.tokens", "embed.positions", "generator."].map(n_of);
+                let flops = flops_per_token(&pair.discriminator, n_params - own, seq_len)
+                    + flops_per_token(&pair.generator, own + table + positions, seq_len);
+                let spared = (2.0 - recipe.task.asked_share()) * 6.0 * table as f64;
+                let reader = Sizes { vocab_size: 0.0, ..sizes(&pair.discriminator, seq_len)? };
+                let sizes = [reader, sizes(&pair.generator, seq_len)?];
+                (flops - spared, Sizes::parts(&sizes, n_params as f64))
+            }
+            _ => {
+                let stack = architecture.stack()?;
+                let flops = flops_per_token(stack, n_params, seq_len);
+                // Rows that are not asked for do not go through the head.
+                let spared = (1.0 - recipe.task.asked_share()) * 6.0 * table_len(stack) as f64;
+                let sizes = [sizes(stack, seq_len)?];
+                (flops - spared, Sizes::parts(&sizes, n_params as f64))
+            }
         };
         Ok(Self { n_params, flops_per_token, memory })
     }
@@ -98,7 +112,7 @@ pub fn parameters_by(builder: &ParamsBuilder, part: impl Fn(&str) -> &str) -> Ve
 pub fn flops_per_token(stack: &Stack, n_params: usize, seq_len: usize) -> f64 {
     let (embed, trunk) = (stack.config().tokens(), &stack.config().trunk);
     let learned = embed.positions == nn::TokenPositions::Learned;
-    let tables = if learned { embed.max_len * embed.d_model } else { 0 };
+    let tables = if learned { embed.max_len * embed.width() } else { 0 };
     let d_heads = trunk.n_heads * trunk.d_head;
     let attention = 6.0 * trunk.n_layers as f64 * d_heads as f64 * seq_len as f64;
     6.0 * (n_params - tables - idle_params(trunk)) as f64 + attention
@@ -182,7 +196,9 @@ struct Sizes<'a> {
     recompute: bool,
     d_model: f64,
     d_ff: f64,
+    /// The table of tokens, with which a head multiplies.
     vocab_size: f64,
+    width: f64,
     /// Rows of a micro-batch, R.
     rows: f64,
     /// Rows of a whole step.
@@ -219,6 +235,7 @@ impl<'a> Sizes<'a> {
             d_model: trunk.d_model as f64,
             d_ff: trunk.active_d_ff() as f64,
             vocab_size: embed.vocab_size as f64,
+            width: embed.width() as f64,
             rows: train.micro_batch() as f64 * seq_len,
             step_rows: train.batch_size as f64 * seq_len,
             eval_rows: if fraction > 0.0 {
@@ -310,21 +327,22 @@ impl<'a> Sizes<'a> {
 
     /// The last hidden state and its gradient, a chunk's logits and theirs, the packed projection.
     fn head(&self) -> f64 {
-        let hidden = self.rows * (2.0 * self.compute * self.d_model + 2.0 * F32);
+        let hidden = self.rows * (2.0 * self.compute * self.width + 2.0 * F32);
         let chunk = self.fits(LOGIT_BYTES, F32, self.rows) * F32
             + self.fits(GRAD_BYTES, self.compute, self.rows) * self.compute;
         // And a chunk's gradient of the hidden state, summed in f32.
-        let sums = self.fits(GRAD_BYTES, self.compute, self.rows) * self.d_model * F32;
-        hidden + sums + self.vocab_size * (chunk + self.packed * self.d_model)
+        let sums = self.fits(GRAD_BYTES, self.compute, self.rows) * self.width * F32;
+        hidden + sums + self.vocab_size * (chunk + self.packed * self.width)
     }
 
     /// The largest operand that is packed whole and shared by all threads: the one with fewer
     /// lines of a product `[m, k] x [k, n]`.
     fn shared_operand(&self) -> f64 {
-        let (d, f, v, r) = (self.d_model, self.d_ff, self.vocab_size, self.rows);
+        let (d, f, r) = (self.d_model, self.d_ff, self.rows);
+        let (v, w) = (self.vocab_size, self.width);
         let chunk = self.fits(GRAD_BYTES, self.compute, r);
         let classes = v.min(CLASSES_AT_ONCE);
-        let products = [[chunk, d, classes], [v, d, chunk], [r, f, d], [r, d, f], [f, d, r]];
+        let products = [[chunk, w, classes], [v, w, chunk], [r, f, d], [r, d, f], [f, d, r]];
         products.into_iter().map(|[m, n, k]| m.min(n) * k * self.packed).fold(0.0, f64::max)
     }
 

@@ -3,6 +3,7 @@
 use nn::{ConfigError, Waves};
 use tensor::ParamsBuilder;
 
+use crate::detector::{Detector, DetectorConfig};
 use crate::dual_encoder::{DualEncoder, DualEncoderConfig};
 use crate::encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
 use crate::stack::{Stack, StackConfig};
@@ -17,6 +18,8 @@ pub enum ArchitectureConfig {
     EncoderDecoder(Box<EncoderDecoderConfig>),
     /// One for texts and one for images.
     DualEncoder(Box<DualEncoderConfig>),
+    /// One that finds what another put in; alone, it is a stack.
+    Detector(Box<DetectorConfig>),
 }
 
 /// How a model computes.
@@ -27,6 +30,8 @@ pub enum Architecture {
     EncoderDecoder(Box<EncoderDecoder>),
     /// One for texts and one for images.
     DualEncoder(Box<DualEncoder>),
+    /// One that finds what another put in; alone, it is a stack.
+    Detector(Box<Detector>),
 }
 
 impl ArchitectureConfig {
@@ -44,29 +49,34 @@ impl ArchitectureConfig {
             Self::DualEncoder(c) => {
                 Architecture::DualEncoder(Box::new(DualEncoder::new(builder, c.check()?)))
             }
+            Self::Detector(c) => {
+                Architecture::Detector(Box::new(Detector::new(builder, &c.check()?)))
+            }
         })
     }
 
-    /// The stack.
+    /// The stack; of a detector, its discriminator.
     ///
     /// # Errors
     /// Where it is another architecture.
     pub fn into_stack(self) -> Result<StackConfig, ConfigError> {
         match self {
             Self::Stack(stack) => Ok(*stack),
+            Self::Detector(pair) => Ok(pair.discriminator),
             Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
 }
 
 impl Architecture {
-    /// The stack, where it is one.
+    /// The stack, where it is one; of a detector, its discriminator.
     ///
     /// # Errors
     /// Where it is another architecture.
     pub fn stack(&self) -> Result<&Stack, ConfigError> {
         match self {
             Self::Stack(stack) => Ok(stack),
+            Self::Detector(pair) => Ok(&pair.discriminator),
             Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
@@ -76,7 +86,7 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves(),
-            Self::DualEncoder(_) => None,
+            Self::DualEncoder(_) | Self::Detector(_) => None,
         }
     }
 
@@ -85,7 +95,7 @@ impl Architecture {
         match self {
             Self::Stack(stack) => stack.embed.waves_mut(),
             Self::EncoderDecoder(pair) => pair.encoder.embed.waves_mut(),
-            Self::DualEncoder(_) => None,
+            Self::DualEncoder(_) | Self::Detector(_) => None,
         }
     }
 }

@@ -62,8 +62,8 @@ impl EncoderDecoder {
         let EncoderDecoderConfig { encoder, decoder, shared } = config.get();
         let (encoder, decoder) = (checked(encoder), checked(decoder));
         let encoder = builder.scope("encoder", |b| Stack::new(b, encoder));
-        let table = encoder.embed.table().filter(|_| *shared);
-        let decoder = builder.scope("decoder", |b| Stack::sharing(b, decoder, table));
+        let tokens = encoder.embed.table().filter(|_| *shared);
+        let decoder = builder.scope("decoder", |b| Stack::sharing(b, decoder, [tokens, None]));
         Self { config, encoder, decoder }
     }
 

@@ -49,6 +49,18 @@ impl Source {
         }
     }
 
+    fn own_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Param(own)
+            | Self::Rows(own, _)
+            | Self::Transposed(own)
+            | Self::Pairs(own, ..)
+            | Self::AboutOne(own)
+            | Self::Shaped(own, _) => Some(own),
+            Self::Waves(_) => None,
+        }
+    }
+
     /// The shape of the external tensor, from that of the parameter.
     fn shape(&self, own: &[usize]) -> Vec<usize> {
         match self {
@@ -132,6 +144,17 @@ impl Table {
     pub fn layer(&mut self, theirs: &str, ours: &str, bias: bool) {
         for leaf in ["weight", "bias"].iter().take(1 + usize::from(bias)) {
             self.param(format!("{theirs}.{leaf}"), format!("{ours}.{leaf}"));
+        }
+    }
+
+    /// The tensors of a part, but for parameters that it shares.
+    pub fn part(&mut self, scope: &str, part: Self, shared: &[&str]) {
+        let within = |name: &str| format!("{scope}.{name}");
+        for Import { name, mut source } in part.0 {
+            if let Some(own) = source.own_mut().filter(|own| !shared.contains(&own.as_str())) {
+                *own = within(own);
+                self.0.push(Import { name: within(&name), source });
+            }
         }
     }
 

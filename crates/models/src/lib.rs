@@ -1,11 +1,13 @@
 //! Whole models: how things come in, one trunk, how they go out; and the families as presets.
 //!
-//! The map: [`Stack`] is embed, trunk and heads, [`EncoderDecoder`] and [`DualEncoder`] two of
-//! them; a family (a file under `families`) is a config of its own, the [`ArchitectureConfig`] it
-//! amounts to, and an import table of external names, used both ways. [`Model`] is a family's
-//! config with a built architecture and its weights, loaded from a directory or fresh.
+//! The map: [`Stack`] is embed, trunk and heads, [`EncoderDecoder`], [`DualEncoder`] and
+//! [`Detector`] two of them; a family (a file under `families`) is a config of its own, the
+//! [`ArchitectureConfig`] it amounts to, and an import table of external names, used both ways.
+//! [`Model`] is a family's config with a built architecture and its weights, loaded from a
+//! directory or fresh.
 
 mod architecture;
+mod detector;
 mod dual_encoder;
 mod encoder_decoder;
 mod error;
@@ -17,6 +19,7 @@ mod model;
 mod stack;
 
 pub use architecture::{Architecture, ArchitectureConfig};
+pub use detector::{Detector, DetectorConfig};
 pub use dual_encoder::{DualEncoder, DualEncoderConfig, Scores, Seen};
 pub use encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
 pub use error::ModelError;

@@ -42,7 +42,7 @@ impl Model {
         Ok(Self { config, architecture, params: builder.build(seed) })
     }
 
-    /// The stack of a model that is one.
+    /// The stack of a model that is one, or a detector.
     ///
     /// # Panics
     /// For another architecture: what knows stacks alone refuses it first.

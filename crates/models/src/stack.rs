@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, Input, KvCache,
-    PooledHead, TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
+    PooledHead, TagHead, TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
 };
 use tensor::{DType, Device, Param, ParamsBuilder, Tape, Var};
 
@@ -37,6 +37,7 @@ impl StackConfig {
                 HeadConfig::Pooled(head) => {
                     nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
                 }
+                HeadConfig::Tag(head) => nn::check_size("num_labels", head.n_classes)?,
                 HeadConfig::Embedding(head) => head.check(self.trunk.d_model)?,
                 HeadConfig::Token(_) if self.embed.tokens().is_none() => {
                     return Err(ConfigError::new("heads", "there is no vocabulary to score"));
@@ -71,14 +72,14 @@ pub struct Stack {
 impl Stack {
     /// Registers every parameter.
     pub fn new(builder: &mut ParamsBuilder, config: Checked<StackConfig>) -> Self {
-        Self::sharing(builder, config, None)
+        Self::sharing(builder, config, [None; 2])
     }
 
-    /// The same; the table of tokens is `shared` where there is one already.
+    /// The same; tables of tokens and positions are `shared` where there are some already.
     pub(crate) fn sharing(
         builder: &mut ParamsBuilder,
         config: Checked<StackConfig>,
-        shared: Option<&Param>,
+        shared: [Option<&Param>; 2],
     ) -> Self {
         let c = config.get();
         let embed = Embed::new(builder, &c.embed, shared);
@@ -98,7 +99,15 @@ impl Stack {
     pub fn token_head(&self) -> Option<&TokenHead> {
         self.heads.iter().find_map(|(_, head)| match head {
             Head::Token(head) => Some(head),
-            Head::Pooled(_) | Head::Embedding(_) => None,
+            _ => None,
+        })
+    }
+
+    /// The head that scores classes of every position, where there is one.
+    pub fn tag_head(&self) -> Option<&TagHead> {
+        self.heads.iter().find_map(|(_, head)| match head {
+            Head::Tag(head) => Some(head),
+            _ => None,
         })
     }
 

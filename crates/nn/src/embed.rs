@@ -203,8 +203,13 @@ pub enum Input<'a> {
 }
 
 impl Embed {
-    /// Registers the parameters; the table of tokens is `shared` where there is one already.
-    pub fn new(builder: &mut ParamsBuilder, config: &EmbedConfig, shared: Option<&Param>) -> Self {
+    /// Registers the parameters; tables of tokens and positions are `shared` where there are some
+    /// already.
+    pub fn new(
+        builder: &mut ParamsBuilder,
+        config: &EmbedConfig,
+        shared: [Option<&Param>; 2],
+    ) -> Self {
         match config {
             EmbedConfig::Token(c) => Self::Token(TokenEmbedding::new(builder, c, shared)),
             EmbedConfig::Audio(c) => Self::Audio(AudioStem::new(builder, c)),
@@ -234,6 +239,14 @@ impl Embed {
     pub fn table(&self) -> Option<&Param> {
         match self {
             Self::Token(embed) => Some(&embed.table),
+            Self::Audio(_) | Self::Patch(_) => None,
+        }
+    }
+
+    /// The learned table of positions `[S, D]`, where there is one of tokens, too.
+    pub fn positions(&self) -> Option<&Param> {
+        match self {
+            Self::Token(embed) => embed.learned.as_ref().map(|(table, _)| table),
             Self::Audio(_) | Self::Patch(_) => None,
         }
     }
@@ -272,11 +285,12 @@ pub struct TokenEmbedding {
 }
 
 impl TokenEmbedding {
-    /// Registers the tables; that of tokens is `shared` where there is one already.
+    /// Registers the tables; those of tokens and positions are `shared` where there are some
+    /// already.
     pub fn new(
         builder: &mut ParamsBuilder,
         config: &TokenEmbedConfig,
-        shared: Option<&Param>,
+        [tokens, positions]: [Option<&Param>; 2],
     ) -> Self {
         let (d, n) = (config.width(), config.max_len);
         let (first, init) = (config.first_position, config.init);
@@ -288,12 +302,15 @@ impl TokenEmbedding {
             let start = LinearInit { weight: init, bias: Init::Zeros };
             Linear::new(b, "project", [width, config.d_model], true, start)
         };
+        let learned = |b: &mut ParamsBuilder| {
+            let own = || b.param("positions", &[first + n, d], init);
+            (positions.cloned().unwrap_or_else(own), first as u32)
+        };
         builder.scope("embed", |b| Self {
-            table: shared
+            table: tokens
                 .cloned()
                 .unwrap_or_else(|| b.matrix("tokens", [config.vocab_size, d], init)),
-            learned: (config.positions == TokenPositions::Learned)
-                .then(|| (b.param("positions", &[first + n, d], init), first as u32)),
+            learned: (config.positions == TokenPositions::Learned).then(|| learned(b)),
             sinusoidal: match config.positions {
                 TokenPositions::Sinusoidal(kind) => Some(Waves::new(kind, [n, d])),
                 TokenPositions::None | TokenPositions::Learned => None,

@@ -15,6 +15,8 @@ use crate::pool::{EmbeddingHead, EmbeddingHeadConfig};
 pub enum HeadConfig {
     /// A score for every token of the vocabulary, at every position.
     Token(TokenHeadConfig),
+    /// Scores of classes, at every position.
+    Tag(TagHeadConfig),
     /// Something of the whole sequence.
     Pooled(PooledHeadConfig),
     /// A vector of the whole sequence, to be held against others.
@@ -32,6 +34,15 @@ pub struct TokenHeadConfig {
     pub transform: Option<(Activation, NormConfig)>,
     /// What is multiplied with before the projection.
     pub scale: Option<f32>,
+}
+
+/// What a head that tags every position is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TagHeadConfig {
+    /// A linear map and an activation before the scores.
+    pub dense: Option<Activation>,
+    /// Classes to score; one is yes or no.
+    pub n_classes: usize,
 }
 
 /// What a head over a sequence is made of.
@@ -55,6 +66,8 @@ impl TokenHeadConfig {
 pub enum Head {
     /// A score for every token of the vocabulary.
     Token(TokenHead),
+    /// Scores of classes, at every position.
+    Tag(TagHead),
     /// Something of the whole sequence.
     Pooled(PooledHead),
     /// A vector of the whole sequence.
@@ -67,6 +80,12 @@ pub struct TokenHead {
     bias: Option<Param>,
     transform: Option<(Linear, Activation, Norm)>,
     scale: Option<f32>,
+}
+
+/// Scores of classes, at every position.
+pub struct TagHead {
+    dense: Option<(Linear, Activation)>,
+    classes: Linear,
 }
 
 /// Something of the whole sequence.
@@ -88,6 +107,9 @@ impl Head {
         (table, init): (Option<&Param>, Init),
     ) -> Self {
         let start = LinearInit { weight: init, bias: Init::Zeros };
+        let layer = |b: &mut _, leaf, n| Linear::new(b, leaf, [d_model, n], true, start);
+        let square = |b: &mut _| layer(b, "dense", d_model);
+        let classes = |b: &mut _, n| layer(b, "classes", n);
         match config {
             HeadConfig::Token(config) => {
                 let table = table.expect("a head over the vocabulary: there is no vocabulary");
@@ -104,13 +126,13 @@ impl Head {
                 };
                 Self::Token(TokenHead { weight, bias, transform, scale: config.scale })
             }
+            HeadConfig::Tag(config) => Self::Tag(TagHead {
+                dense: config.dense.map(|f| (square(builder), f)),
+                classes: classes(builder, config.n_classes),
+            }),
             HeadConfig::Pooled(config) => Self::Pooled(PooledHead {
-                dense: config
-                    .dense
-                    .map(|f| (Linear::new(builder, "dense", [d_model, d_model], true, start), f)),
-                classes: config
-                    .n_classes
-                    .map(|n| Linear::new(builder, "classes", [d_model, n], true, start)),
+                dense: config.dense.map(|f| (square(builder), f)),
+                classes: config.n_classes.map(|n| classes(builder, n)),
             }),
             HeadConfig::Embedding(config) => {
                 Self::Embedding(Box::new(EmbeddingHead::new(builder, config, d_model, init)))
@@ -146,6 +168,23 @@ impl TokenHead {
     }
 }
 
+impl TagHead {
+    /// `[.., D]` to `[.., classes]` in f32.
+    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
+        tape.linear(&dense(self.dense.as_ref(), tape, x), self.classes.args(DType::F32))
+    }
+}
+
+/// What a head scores: a linear map and an activation, if there is one.
+fn dense(layer: Option<&(Linear, Activation)>, tape: &Tape, x: &Var) -> Var {
+    match layer {
+        None => x.clone(),
+        Some((dense, f)) => {
+            tape.linear(x, LinearArgs { activation: Some(*f), ..dense.args(DType::F32) })
+        }
+    }
+}
+
 impl PooledHead {
     /// `[B, T, D]` to `[B, classes]` in f32, or to `[B, D]` where nothing is scored.
     pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
@@ -173,11 +212,6 @@ impl PooledHead {
     pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
         let &[batch, len, _] = x.value().shape() else { panic!("pooled: {:?}", x.value().shape()) };
         let first: Arc<[u32]> = (0..batch).map(|b| (b * len) as u32).collect();
-        let mut y = tape.select_rows(x, &first);
-        if let Some((dense, f)) = &self.dense {
-            let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
-            y = tape.linear(&y, args);
-        }
-        y
+        dense(self.dense.as_ref(), tape, &tape.select_rows(x, &first))
     }
 }

@@ -36,7 +36,10 @@ pub use config::{
 pub use context::{Call, Context, Mask, Memory, NO_POSITION};
 pub use embed::{Embed, EmbedConfig, Input, TokenEmbedConfig, TokenEmbedding, TokenPositions};
 pub use experts::ExpertsConfig;
-pub use head::{Head, HeadConfig, PooledHead, PooledHeadConfig, TokenHead, TokenHeadConfig};
+pub use head::{
+    Head, HeadConfig, PooledHead, PooledHeadConfig, TagHead, TagHeadConfig, TokenHead,
+    TokenHeadConfig,
+};
 pub use linear::Linear;
 pub use norm::{Norm, NormConfig};
 pub use patch::{PatchConfig, PatchEmbedding};

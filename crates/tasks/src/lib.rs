@@ -2,8 +2,9 @@
 //!
 //! The map: an [`Objective`] makes [`Example`]s of the rows of a batch (plain ids, a function of
 //! row and seed alone) and a [`Losses`] of a [`MicroBatch`] of them. [`NextToken`], [`Masked`],
-//! [`SpanCorruption`], [`Denoising`] are the objectives; a [`Vocabulary`] names the tokens they put
-//! between those of the text. [`bits_per_byte`] makes losses of different vocabularies comparable.
+//! [`ReplacedTokens`], [`SpanCorruption`], [`Denoising`] are the objectives; a [`Vocabulary`] names
+//! the tokens they put between those of the text. [`bits_per_byte`] makes losses of different
+//! vocabularies comparable.
 
 mod corruption;
 mod denoising;
@@ -15,6 +16,7 @@ mod micro_batch;
 mod next_token;
 mod objective;
 mod pairs;
+mod replaced;
 mod select;
 mod vocabulary;
 
@@ -26,5 +28,6 @@ pub use masked::{Masked, Pair};
 pub use micro_batch::{Counts, MicroBatch, Shown};
 pub use next_token::{Infilling, NextToken, Prefix};
 pub use objective::Objective;
+pub use replaced::ReplacedTokens;
 pub use select::{Replacement, Unit};
 pub use vocabulary::{INFILLING, Vocabulary};

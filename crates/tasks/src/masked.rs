@@ -3,12 +3,10 @@
 //! Devlin et al., "BERT", arXiv:1810.04805, section 3.1; hidden anew in every epoch, as Liu et al.,
 //! "`RoBERTa`", arXiv:1907.11692, section 4.1, have it.
 
-use std::sync::Arc;
-
 use data::{Batch, IGNORED, marks};
 use models::{Model, Stack};
 use nn::Context;
-use tensor::{CrossEntropyArgs, Loss, Tape, Var};
+use tensor::{CrossEntropyArgs, LogitsWatch, Loss, Tape, Var};
 
 use crate::draws::Draws;
 use crate::example::{Example, Row, pieces};
@@ -161,7 +159,9 @@ impl Objective for Masked {
         let mut ctx = Context { call: batch.input.call.clone(), cache: None };
         ctx.call.balance = NextToken::balance(stack, batch).filter(|_| tape.is_recording());
         let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
-        let masked = tape.scope("head", None, || find_hidden(tape, stack, batch, &hidden));
+        let (rows, targets) = hidden_rows(batch);
+        let asked = (&rows[..], &targets[..]);
+        let masked = tape.scope("head", None, || find_hidden(tape, stack, asked, &hidden, None));
         let mut losses = Losses::one("masked", masked);
         if self.pair.is_some() {
             let loss = tape.scope("pair_head", None, || find_class(tape, stack, batch, &hidden));
@@ -185,23 +185,28 @@ fn longest_run(batch: &Batch, row: usize, end: u32) -> Run<'_> {
     Run::longest(&all[..n], &marks[start..start + n], end)
 }
 
-/// The cross entropy of hidden tokens. Only their rows go through the head.
+/// Rows of `[B, T]` where something is asked, and what.
+pub(crate) fn hidden_rows(batch: &MicroBatch) -> (Vec<u32>, Vec<u32>) {
+    let is_hidden = |(_, target): &(u32, &u32)| **target != IGNORED;
+    (0..).zip(&batch.targets).filter(is_hidden).map(|(row, &target)| (row, target)).unzip()
+}
+
+/// The cross entropy of hidden tokens. Only their rows go through the head; `watch` is that of
+/// [`CrossEntropyArgs`], of these rows.
 pub(crate) fn find_hidden<'a>(
     tape: &Tape<'a>,
     stack: &'a Stack,
-    batch: &MicroBatch,
+    (rows, targets): (&[u32], &[u32]),
     hidden: &Var,
+    watch: Option<&LogitsWatch>,
 ) -> Loss {
-    let is_hidden = |(_, target): &(u32, &u32)| **target != IGNORED;
-    let (rows, targets): (Vec<u32>, Vec<u32>) =
-        (0..).zip(&batch.targets).filter(is_hidden).map(|(row, &target)| (row, target)).unzip();
     if rows.is_empty() {
         return Loss::default();
     }
     let head = stack.token_head().expect("a head over the vocabulary");
-    let rows: Arc<[u32]> = rows.into();
-    let hidden = head.hidden(tape, &tape.select_rows(hidden, &rows));
-    tape.linear_cross_entropy(&hidden, head.cross_entropy(&targets))
+    let hidden = head.hidden(tape, &tape.select_rows(hidden, &rows.into()));
+    let args = head.cross_entropy(targets);
+    tape.linear_cross_entropy(&hidden, CrossEntropyArgs { watch, ..args })
 }
 
 /// The cross entropy of classes of rows, each worth as many targets as the batch has for one.

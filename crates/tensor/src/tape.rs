@@ -239,18 +239,19 @@ impl<'a> Tape<'a> {
     }
 
     /// What [`Tape::finish`] and [`Sweep`] look at for others, for an op that is its own backward
-    /// pass: its losses, the gradient of its input, and its parameter's.
+    /// pass: its losses, the gradient of its input, and its parameter's, where it has one.
     pub(crate) fn check_objective(
         &self,
         op: &'static str,
         loss: f64,
         d_input: Option<&Tensor>,
-        param: &Param,
+        param: Option<&Param>,
     ) {
         let (env, path) = (&self.env, self.path.borrow());
         env.check((op, &path), false, || loss.is_finite());
         env.check((op, &path), true, || {
-            d_input.is_none_or(|dx| env.is_finite(dx) && env.is_gradient_finite(param))
+            let is_finite = |dx| env.is_finite(dx);
+            d_input.is_none_or(is_finite) && param.is_none_or(|p| env.is_gradient_finite(p))
         });
     }
 

@@ -59,6 +59,7 @@ pub fn run(args: &Forward, env: &Env) -> Result<Exit, Failure> {
             Some(patches) => images::forward(stack, patches, &pass)?,
             None => stack::forward(stack, &pass)?,
         },
+        Architecture::Detector(pair) => stack::forward(&pair.discriminator, &pass)?,
         Architecture::EncoderDecoder(pair) => encoder_decoder::forward(pair, &pass)?,
         Architecture::DualEncoder(pair) => dual_encoder::forward(pair, &pass)?,
     };

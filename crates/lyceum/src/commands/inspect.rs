@@ -210,6 +210,10 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
         Architecture::DualEncoder(pair) => {
             (sizes(&pair.vision, "vision.", sizes(&pair.text, "text.", facts)), 1)
         }
+        Architecture::Detector(pair) => {
+            let facts = sizes(&pair.discriminator, "", facts);
+            (sizes(&pair.generator, "generator.", facts), 0)
+        }
     };
     // `embed`, `blocks`, `final_norm`, `head`; below those of two stacks.
     let end = |name: &str| name.match_indices('.').nth(depth).map_or(name.len(), |(at, _)| at);

@@ -203,7 +203,7 @@ impl Loaded {
     pub fn scores_tokens(self) -> Result<Self, Failure> {
         let (why, hint) = match &self.model.architecture {
             Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
-            Architecture::Stack(_) | Architecture::DualEncoder(_) => {
+            Architecture::Stack(_) | Architecture::Detector(_) | Architecture::DualEncoder(_) => {
                 ("without a head that scores tokens", "`lyceum forward` gives what it computes")
             }
             Architecture::EncoderDecoder(_) => (

@@ -107,7 +107,7 @@ fn arithmetic(
     let (_, builder) = Model::register(config)?;
     let params = parameters_by(&builder, |name| match name {
         name if name.contains("norm") => "norms",
-        name if name.starts_with("embed.") => "embedding",
+        name if name.contains("embed.") => "embedding",
         name if name.contains(".attn.") => "attention",
         name if name.contains(".ffn.") => "feed-forward",
         _ => "head",

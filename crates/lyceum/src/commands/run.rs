@@ -38,7 +38,7 @@ pub fn run(args: &Run, env: &Env) -> Result<Exit, Failure> {
                 translate::run(args, env, (&loaded, pair))
             }
         },
-        Architecture::Stack(_) | Architecture::DualEncoder(_) => {
+        Architecture::Stack(_) | Architecture::Detector(_) | Architecture::DualEncoder(_) => {
             check_options(args, env, Reads::Text)?;
             text::run(args, env, &loaded)
         }

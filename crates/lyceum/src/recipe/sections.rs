@@ -28,7 +28,7 @@ pub struct Words {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelSection {
-    /// `gpt2`, `llama`, `bert`, `ernie`, `distilbert`, `roberta`, `t5`, `bart` or
+    /// `gpt2`, `llama`, `bert`, `ernie`, `distilbert`, `roberta`, `electra`, `t5`, `bart` or
     /// `seed_transformer`.
     pub family: String,
     /// A model directory to go on from; its config decides all sizes, and the family.
@@ -45,6 +45,8 @@ pub struct ModelSection {
     pub n_heads: Option<usize>,
     /// Width of the feed-forward network.
     pub d_ff: Option<usize>,
+    /// The share that the generator of an `electra` has of every width: 0.25.
+    pub generator_size: Option<f64>,
     /// Dropout, everywhere the family has it.
     #[serde(serialize_with = "shortest")]
     pub dropout: f32,
@@ -61,6 +63,7 @@ impl Default for ModelSection {
             d_model: None,
             n_heads: None,
             d_ff: None,
+            generator_size: None,
             dropout: 0.0,
         }
     }
@@ -78,6 +81,15 @@ impl ModelSection {
         if self.depth == Some(0) {
             return Err(refused("model.depth", "0 is not at least 1"));
         }
+        if let Some(share) = self.generator_size {
+            if self.family != "electra" {
+                let problem = format!("the family `{}` has no generator", self.family);
+                return Err(refused("model.generator_size", problem));
+            }
+            if !(share > 0.0 && share <= 1.0) {
+                return Err(refused("model.generator_size", format!("{share} is not in (0, 1]")));
+            }
+        }
         match self.family.as_str() {
             "gpt2" => {
                 let end = words.ids.eos;
@@ -92,7 +104,8 @@ impl ModelSection {
     fn config_of(&self, dir: &Path, vocab: usize, max_len: usize) -> Result<ModelConfig, Failure> {
         let Self { depth, n_layers, d_model, n_heads, d_ff, .. } = *self;
         let sizes = [depth, n_layers, d_model, n_heads, d_ff];
-        if sizes.iter().any(Option::is_some) || self.preset.is_some() {
+        let is_sized = sizes.iter().any(Option::is_some) || self.generator_size.is_some();
+        if is_sized || self.preset.is_some() {
             let problem = "the sizes are those of `model.from`: take the others out";
             return Err(refused("model", problem));
         }
@@ -100,6 +113,7 @@ impl ModelSection {
         let text = match config.family().architecture()? {
             ArchitectureConfig::Stack(stack) => stack.embed,
             ArchitectureConfig::EncoderDecoder(pair) => pair.decoder.embed,
+            ArchitectureConfig::Detector(pair) => pair.discriminator.embed,
             ArchitectureConfig::DualEncoder(_) => {
                 return Err(refused("model.from", "a model of texts and images learns otherwise"));
             }
@@ -137,6 +151,7 @@ impl ModelSection {
             d_ff: self.d_ff,
             dropout: self.dropout,
             pair: words.pair,
+            generator: self.generator_size.unwrap_or(0.25),
             ids: [bos.or(cls), eos.or(sep), pad],
         };
         HfConfig::fresh(family, &sizes).ok_or_else(|| {

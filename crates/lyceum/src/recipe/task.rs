@@ -7,8 +7,8 @@ use models::{ArchitectureConfig, ModelConfig, StackConfig};
 use nn::HeadConfig;
 use serde::{Deserialize, Serialize};
 use tasks::{
-    Denoising, Infilling, Masked, NextToken, Objective, Pair, Prefix, Replacement, SpanCorruption,
-    Unit, Vocabulary,
+    Denoising, Infilling, Masked, NextToken, Objective, Pair, Prefix, ReplacedTokens, Replacement,
+    SpanCorruption, Unit, Vocabulary,
 };
 use tensor::Pattern;
 use tokenize::{Scheme, Tokenizer};
@@ -30,6 +30,8 @@ pub enum ObjectiveKind {
     FillInTheMiddle,
     /// Tokens that are hidden: BERT, ERNIE, `RoBERTa`.
     MaskedTokens,
+    /// Tokens that a generator put in for hidden ones: ELECTRA.
+    ReplacedTokens,
     /// Spans that were taken out: T5.
     SpanCorruption,
     /// A text as it was, of one with holes and its sentences out of order: BART.
@@ -79,6 +81,8 @@ pub struct TaskSection {
     pub lexicon: Option<PathBuf>,
     /// What is asked of two texts.
     pub pair: Option<PairKind>,
+    /// What the mean loss of replaced tokens counts beside the generator's: 50.
+    pub replaced_weight: Option<f64>,
     /// How long a span is on average, in tokens (in denoising, in words): 3.
     pub mean_span: Option<f64>,
     /// Whether sentences are put in another order; so they are, if nothing is said.
@@ -95,15 +99,16 @@ impl TaskSection {
     pub fn check(&self, mode: Mode) -> Result<(), Failure> {
         use ObjectiveKind as K;
         let is = |kinds: &[K]| kinds.contains(&self.objective);
-        let hides = is(&[K::MaskedTokens, K::SpanCorruption, K::Denoising]);
+        let masks = is(&[K::MaskedTokens, K::ReplacedTokens]);
         let spans = is(&[K::SpanCorruption, K::Denoising]);
-        let masks = is(&[K::MaskedTokens]);
+        let hides = masks || spans;
         let given = [
             ("task.mask_rate", self.mask_rate.is_some(), hides),
             ("task.unit", self.unit.is_some(), masks),
             ("task.max_words", self.max_words.is_some(), self.unit == Some(UnitKind::Span)),
             ("task.lexicon", self.lexicon.is_some(), self.unit == Some(UnitKind::Phrase)),
-            ("task.pair", self.pair.is_some(), masks),
+            ("task.pair", self.pair.is_some(), is(&[K::MaskedTokens])),
+            ("task.replaced_weight", self.replaced_weight.is_some(), is(&[K::ReplacedTokens])),
             ("task.mean_span", self.mean_span.is_some(), spans),
             ("task.permute_sentences", self.permute_sentences.is_some(), is(&[K::Denoising])),
             ("task.infilling_rate", self.infilling_rate.is_some(), is(&[K::FillInTheMiddle])),
@@ -117,12 +122,14 @@ impl TaskSection {
         }
         let share = |x: Option<f64>| x.is_none_or(|x| x > 0.0 && x < 1.0);
         let spans = self.mean_span.is_none_or(|n| (1.0..=64.0).contains(&n));
+        let weight = self.replaced_weight.is_none_or(|w| w > 0.0 && w <= 1e4);
         let words = self.max_words.is_none_or(|n| (1..=64).contains(&n));
         let ranges = [
             ("task.mask_rate", share(self.mask_rate), "a share above 0 and below 1"),
             ("task.infilling_rate", share(self.infilling_rate), "a share above 0 and below 1"),
             ("task.mean_span", spans, "1 to 64"),
             ("task.max_words", words, "1 to 64"),
+            ("task.replaced_weight", weight, "above 0, at most 10000"),
         ];
         for (field, fits, range) in ranges {
             if !fits {
@@ -160,7 +167,10 @@ impl TaskSection {
 
     /// The share of a row's tokens that are asked for.
     pub fn asked_share(&self) -> f64 {
-        if self.objective == ObjectiveKind::MaskedTokens { self.rate() } else { 1.0 }
+        match self.objective {
+            ObjectiveKind::MaskedTokens | ObjectiveKind::ReplacedTokens => self.rate(),
+            _ => 1.0,
+        }
     }
 
     /// Tokens that an encoder reads and a decoder writes of a row, at most.
@@ -206,7 +216,7 @@ impl TaskSection {
             ObjectiveKind::NextToken | ObjectiveKind::PrefixLm => 0,
             ObjectiveKind::FillInTheMiddle => Infilling::AROUND,
             ObjectiveKind::MaskedTokens if self.pair.is_some() => Masked::AROUND_PAIR,
-            ObjectiveKind::MaskedTokens => Masked::AROUND,
+            ObjectiveKind::MaskedTokens | ObjectiveKind::ReplacedTokens => Masked::AROUND,
             ObjectiveKind::Denoising => Denoising::AROUND,
             ObjectiveKind::SpanCorruption => {
                 let sentinels = (0..config.seq_len as u32).collect();
@@ -244,6 +254,9 @@ impl TaskSection {
             (ArchitectureConfig::Stack(stack), K::MaskedTokens) => {
                 sees_all(stack) && has_tokens(stack)
             }
+            (ArchitectureConfig::Detector(pair), K::ReplacedTokens) => {
+                sees_all(&pair.generator) && sees_all(&pair.discriminator)
+            }
             (
                 ArchitectureConfig::EncoderDecoder(pair),
                 K::SpanCorruption | K::Denoising | K::PrefixLm,
@@ -257,12 +270,13 @@ impl TaskSection {
                 K::NextToken | K::FillInTheMiddle => "it takes a decoder: gpt2, llama ..",
                 K::PrefixLm => "it takes a decoder or an encoder-decoder: gpt2, llama, t5, bart ..",
                 K::MaskedTokens => "it takes an encoder with a head over tokens: bert, ernie ..",
+                K::ReplacedTokens => "it takes a generator with a discriminator: electra",
                 K::SpanCorruption | K::Denoising => "it takes an encoder-decoder: t5, bart ..",
             }));
         }
         let has_classes = |(_, head): &(&str, HeadConfig)| match head {
             HeadConfig::Pooled(head) => head.n_classes == Some(2),
-            HeadConfig::Token(_) | HeadConfig::Embedding(_) => false,
+            _ => false,
         };
         if let ArchitectureConfig::Stack(stack) = &architecture {
             let is_scored = stack.heads.iter().any(has_classes);
@@ -276,6 +290,20 @@ impl TaskSection {
             }
         }
         Ok(())
+    }
+
+    fn masked(
+        &self,
+        vocabulary: Vocabulary,
+        [mask, begin, end]: [u32; 3],
+        replacement: Replacement,
+    ) -> Masked {
+        let pair = self.pair.map(|pair| match pair {
+            PairKind::NextSentence => Pair::NextSentence,
+            PairKind::SentenceOrder => Pair::SentenceOrder,
+        });
+        let (rate, unit) = (self.rate(), self.unit());
+        Masked { vocabulary, rate, unit, replacement, mask, begin, end, pair }
     }
 
     /// The objective, in the words of a tokenizer.
@@ -314,19 +342,16 @@ impl TaskSection {
                 let infilling = Infilling { marks, end: v.end, rate, suffix_first: 0.5 };
                 Box::new(NextToken { infilling: Some(infilling), ..plain })
             }
-            ObjectiveKind::MaskedTokens => Box::new(Masked {
-                rate: self.rate(),
-                unit: self.unit(),
-                replacement: Replacement::default(),
-                mask: mask()?,
-                begin: begins()?,
-                end: ends()?,
-                pair: self.pair.map(|pair| match pair {
-                    PairKind::NextSentence => Pair::NextSentence,
-                    PairKind::SentenceOrder => Pair::SentenceOrder,
-                }),
-                vocabulary: v,
-            }),
+            ObjectiveKind::MaskedTokens => {
+                let ids = [mask()?, begins()?, ends()?];
+                Box::new(self.masked(v, ids, Replacement::default()))
+            }
+            ObjectiveKind::ReplacedTokens => {
+                let ids = [mask()?, begins()?, ends()?];
+                let masked = self.masked(v, ids, ReplacedTokens::REPLACEMENT);
+                let weight = self.replaced_weight.unwrap_or(ReplacedTokens::WEIGHT);
+                Box::new(ReplacedTokens { masked, weight })
+            }
             ObjectiveKind::SpanCorruption => {
                 if v.sentinels.is_empty() {
                     return Err(lacks("no sentinels (`<extra_id_0>` and on)"));

@@ -17,6 +17,7 @@ mod plan;
 mod pretrain;
 mod pull;
 mod recipe;
+mod replaced;
 mod run;
 mod runs;
 mod sources;

@@ -331,6 +331,22 @@ fn pairs_of_texts_come_as_json_lines() {
 }
 
 /// A model of speech that knows two languages, with a window of a second.
+#[test]
+fn every_token_is_tagged_with_its_likeliest_class() {
+    let dir = bert("BertForTokenClassification");
+    let lines = "It was\nIt was a bright day\n";
+    let out = run_with_stdin(&["run", &arg(dir.path()), "-"], lines.as_bytes()).done();
+    let tags: Vec<Vec<&str>> = out.lines().map(|line| line.split(", ").collect()).collect();
+    assert!(tags[0].len() > 3 && tags[1].len() > tags[0].len(), "{out}");
+    for tag in tags.iter().flatten() {
+        let (token, said) = tag.rsplit_once(": LABEL_").expect("a class");
+        let (class, share) = said.split_once(' ').expect("a share");
+        let share: f32 = share.strip_suffix(" %").expect("of it").parse().expect("a number");
+        assert!(!token.is_empty() && ["0", "1", "2"].contains(&class), "{tag}");
+        assert!((33.3..=100.0).contains(&share), "{tag}");
+    }
+}
+
 fn whisper() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let tokenizer = Tokenizer::train(std::iter::repeat_n(TEXT.to_owned(), 8), 290).expect("trains");

@@ -1,4 +1,4 @@
-//! BERT and what descends from it: `RoBERTa`, ERNIE, `DistilBERT`, ALBERT.
+//! BERT and what descends from it: `RoBERTa`, ERNIE, `DistilBERT`, ALBERT, ELECTRA.
 //!
 //! Devlin et al., "BERT", arXiv:1810.04805; Liu et al., "`RoBERTa`", arXiv:1907.11692; Sun et al.,
 //! "ERNIE 2.0", arXiv:1907.12412; Sanh et al., "`DistilBERT`", arXiv:1910.01108; Lan et al.,
@@ -6,8 +6,8 @@
 
 use nn::{
     AttnPositions, BiasConfig, ConfigError, DropoutConfig, FfnKind, HeadConfig, LayerConfig,
-    NormConfig, NormKind, NormPlacement, PooledHeadConfig, Sharing, TokenEmbedConfig,
-    TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
+    NormConfig, NormKind, NormPlacement, PooledHeadConfig, Sharing, TagHeadConfig,
+    TokenEmbedConfig, TokenHeadConfig, TokenPositions, TransformerConfig, WeightInit,
 };
 use tensor::{Activation, Init, Pattern};
 
@@ -42,6 +42,8 @@ struct Words {
     token_head: [&'static str; 3],
     /// Where the scores have a projection of their own.
     projection: &'static str,
+    /// From the width of the tables to that of the stream.
+    project: &'static str,
     /// The dense layer on the first position.
     pooler: &'static str,
     /// The dense layer of a classifier, and the classifier.
@@ -74,6 +76,7 @@ const BERT: Words = Words {
         "cls.predictions.bias",
     ],
     projection: "cls.predictions.decoder",
+    project: "",
     pooler: "bert.pooler.dense",
     classifier: ["bert.pooler.dense", "classifier"],
 };
@@ -116,6 +119,7 @@ const DISTILBERT: Words = Words {
     ],
     token_head: ["vocab_transform", "vocab_layer_norm", "vocab_projector.bias"],
     projection: "vocab_projector",
+    project: "",
     pooler: "",
     classifier: ["pre_classifier", "classifier"],
 };
@@ -137,8 +141,23 @@ const ALBERT: Words = Words {
     ],
     token_head: ["predictions.dense", "predictions.LayerNorm", "predictions.bias"],
     projection: "predictions.decoder",
+    project: "encoder.embedding_hidden_mapping_in",
     pooler: "albert.pooler",
     classifier: ["albert.pooler", "classifier"],
+    ..BERT
+};
+
+const ELECTRA: Words = Words {
+    prefix: "electra.",
+    token_head: [
+        "generator_predictions.dense",
+        "generator_predictions.LayerNorm",
+        "generator_lm_head.bias",
+    ],
+    projection: "generator_lm_head",
+    project: "embeddings_project",
+    pooler: "",
+    classifier: ["classifier.dense", "classifier.out_proj"],
     ..BERT
 };
 
@@ -148,18 +167,23 @@ fn words(f: &Fields) -> &'static Words {
         Ok("ernie") => &ERNIE,
         Ok("distilbert") => &DISTILBERT,
         Ok("albert") => &ALBERT,
+        Ok("electra") => &ELECTRA,
         _ => &BERT,
     }
 }
 
-fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
+pub(super) fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
     let (w, model_type) = (words(f), f.text_or("model_type", "bert")?);
     let (d_model, n_heads) = (f.size(w.d_model)?, f.size(w.n_heads)?);
     let dropout = f.real_or(w.dropout, 0.1)? as f32;
     let std = f.real_or("initializer_range", 0.02)? as f32;
     let is_distilbert = model_type == "distilbert";
     let eps = if is_distilbert { 1e-12 } else { f.real_or("layer_norm_eps", 1e-12)? as f32 };
-    let d_embed = f.maybe_size("embedding_size")?.filter(|_| model_type == "albert");
+    let d_embed = match model_type {
+        "albert" => f.maybe_size("embedding_size")?,
+        "electra" => Some(f.size_or("embedding_size", 128)?).filter(|&width| width != d_model),
+        _ => None,
+    };
     let norm = |width| NormConfig { kind: NormKind::LayerNorm, eps, width };
     let width = d_embed.unwrap_or(d_model);
     let max_len = f.size("max_position_embeddings")?;
@@ -219,36 +243,43 @@ fn heads(
 ) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
     let (class, model_type) = (f.class().unwrap_or("Model"), f.text_or("model_type", "bert")?);
     let tied = f.flag_or("tie_word_embeddings", true)?;
-    let activation = match model_type {
-        "roberta" | "distilbert" => Activation::GeluErf,
+    let token_activation = match model_type {
+        "roberta" | "distilbert" | "electra" => Activation::GeluErf,
         _ => activation,
     };
     let token = TokenHeadConfig {
         bias: true,
-        transform: Some((activation, norm)),
+        transform: Some((token_activation, norm)),
         ..TokenHeadConfig::plain(tied)
     };
     let token = HeadConfig::Token(token);
     let pooled = |dense, n_classes| HeadConfig::Pooled(PooledHeadConfig { dense, n_classes });
-    let dense = Some(if model_type == "distilbert" { Activation::Relu } else { Activation::Tanh });
+    let dense = Some(match model_type {
+        "distilbert" => Activation::Relu,
+        "electra" => Activation::GeluErf,
+        _ => Activation::Tanh,
+    });
+    let tags = |dense, n_classes| HeadConfig::Tag(TagHeadConfig { dense, n_classes });
     let (_, class) = class.split_once("For").unwrap_or(("", ""));
     Ok(match class {
         "MaskedLM" => vec![("logits", token)],
+        "PreTraining" if model_type == "electra" => vec![("logits", tags(Some(activation), 1))],
         "PreTraining" => {
             vec![("prediction_logits", token), ("seq_relationship_logits", pooled(dense, Some(2)))]
         }
         "SequenceClassification" => vec![("logits", pooled(dense, Some(f.n_labels())))],
-        "" if matches!(model_type, "distilbert") => Vec::new(),
+        "TokenClassification" => vec![("logits", tags(None, f.n_labels()))],
+        "" if matches!(model_type, "distilbert" | "electra") => Vec::new(),
         "" => vec![("pooler_output", pooled(dense, None))],
         other => {
-            let known = "MaskedLM, PreTraining, SequenceClassification";
+            let known = "MaskedLM, PreTraining, SequenceClassification, TokenClassification";
             let problem = format!("a head for `{other}` is not one of {known}");
             return Err(ConfigError::new("architectures", problem));
         }
     })
 }
 
-fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
+pub(super) fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
     let (w, trunk) = (words(f), &stack.trunk);
     let base = |name: &str| format!("{}{name}", w.prefix);
     table.param(base("embeddings.word_embeddings.weight"), "embed.tokens");
@@ -259,7 +290,7 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
     }
     table.layer(&base("embeddings.LayerNorm"), "embed.norm", true);
     if stack.tokens().d_embed.is_some() {
-        table.layer(&base("encoder.embedding_hidden_mapping_in"), "embed.project", true);
+        table.layer(&base(w.project), "embed.project", true);
     }
     let n_blocks = trunk.sharing.map_or(1, |sharing| sharing.n_blocks);
     for i in 0..trunk.n_blocks() {
@@ -291,6 +322,15 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
                 if !head.tied {
                     table.param(format!("{}.weight", w.projection), ours("weight"));
                 }
+            }
+            HeadConfig::Tag(head) => {
+                let classes = if head.dense.is_some() {
+                    table.layer("discriminator_predictions.dense", &ours("dense"), true);
+                    "discriminator_predictions.dense_prediction"
+                } else {
+                    "classifier"
+                };
+                table.layer(classes, &ours("classes"), true);
             }
             HeadConfig::Embedding(_) => {}
             HeadConfig::Pooled(head) => {

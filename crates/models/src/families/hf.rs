@@ -5,8 +5,9 @@ use nn::ConfigError;
 use serde_json::{Map, Value, json};
 
 use super::fields::Fields;
-use super::{Family, bart, decoder, dual, encoder, t5, vit, whisper};
+use super::{Family, bart, decoder, dual, electra, encoder, t5, vit, whisper};
 use crate::architecture::ArchitectureConfig;
+use crate::detector::DetectorConfig;
 use crate::dual_encoder::DualEncoderConfig;
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::{Import, Table};
@@ -43,11 +44,18 @@ pub enum Parts {
         fn(&Fields) -> Result<DualEncoderConfig, ConfigError>,
         fn(&Fields, &DualEncoderConfig, &mut Table),
     ),
+    /// A stack, or, where there are fields of a generator, a detector: both are made alike.
+    Detector(
+        fn(&Fields) -> Result<Option<Fields>, ConfigError>,
+        fn(&Fields) -> Result<StackConfig, ConfigError>,
+        fn(&Fields, &StackConfig, &mut Table),
+    ),
 }
 
-const SPECS: [&Spec; 7] = [
+const SPECS: [&Spec; 8] = [
     &decoder::SPEC,
     &encoder::SPEC,
+    &electra::SPEC,
     &t5::SPEC,
     &bart::SPEC,
     &whisper::SPEC,
@@ -114,6 +122,17 @@ impl Family for HfConfig {
             Parts::DualEncoder(build, _) => {
                 ArchitectureConfig::DualEncoder(Box::new(build(&self.fields)?))
             }
+            Parts::Detector(generator, build, _) => {
+                let discriminator = build(&self.fields)?;
+                match generator(&self.fields)? {
+                    None => ArchitectureConfig::Stack(Box::new(discriminator)),
+                    Some(fields) => {
+                        let generator = build(&fields)?;
+                        let pair = DetectorConfig { generator, discriminator };
+                        ArchitectureConfig::Detector(Box::new(pair))
+                    }
+                }
+            }
         })
     }
 
@@ -127,6 +146,14 @@ impl Family for HfConfig {
             }
             Parts::DualEncoder(build, names) => {
                 names(fields, &build(fields).expect(built), &mut table);
+            }
+            Parts::Detector(generator, build, names) => {
+                names(fields, &build(fields).expect(built), &mut table);
+                if let Some(fields) = generator(fields).expect(built) {
+                    let mut own = Table::default();
+                    names(&fields, &build(&fields).expect(built), &mut own);
+                    table.part("generator", own, &["embed.tokens", "embed.positions"]);
+                }
             }
         }
         table.0
@@ -157,6 +184,7 @@ impl Family for HfConfig {
             || name.ends_with(".rotary_emb.inv_freq")
             || (name == "lm_head.weight"
                 || name == "proj_out.weight"
+                || name == "generator_lm_head.weight"
                 || name.ends_with("decoder.weight"))
             || (name.ends_with("decoder.bias"))
     }

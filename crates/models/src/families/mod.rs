@@ -3,6 +3,7 @@
 mod bart;
 mod decoder;
 mod dual;
+mod electra;
 mod encoder;
 mod fields;
 pub mod gpt2;

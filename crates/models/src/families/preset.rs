@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::electra;
 use super::hf::HfConfig;
 
 /// What decides a fresh model's config.
@@ -23,14 +24,16 @@ pub struct Sizes {
     pub dropout: f32,
     /// Whether a class of two texts is asked for beside tokens.
     pub pair: bool,
+    /// The share that a generator has of every width, where there is one.
+    pub generator: f64,
     /// Ids of the tokens that begin a text, end it, and fill up a batch.
     pub ids: [Option<u32>; 3],
 }
 
 impl HfConfig {
     /// The families that [`HfConfig::fresh`] knows.
-    pub const FRESH: [&'static str; 7] =
-        ["llama", "bert", "ernie", "distilbert", "roberta", "t5", "bart"];
+    pub const FRESH: [&'static str; 8] =
+        ["llama", "bert", "ernie", "distilbert", "roberta", "electra", "t5", "bart"];
 
     /// A fresh model of a family; none where that is not one of [`HfConfig::FRESH`].
     pub fn fresh(family: &str, sizes: &Sizes) -> Option<Self> {
@@ -40,11 +43,15 @@ impl HfConfig {
             "ernie" => bert(sizes, "Ernie"),
             "distilbert" => distilbert(sizes),
             "roberta" => roberta(sizes),
+            "electra" => bert(sizes, "Electra"),
             "t5" => t5(sizes),
             "bart" => bart(sizes),
             _ => return None,
         };
         let Value::Object(mut fields) = fields else { unreachable!("an object") };
+        if family == "electra" {
+            electra::fresh(&mut fields, sizes.generator);
+        }
         let names = ["bos_token_id", "eos_token_id", "pad_token_id"];
         for (name, id) in names.into_iter().zip(sizes.ids) {
             if let (Some(id), false) = (id, fields.contains_key(name)) {
@@ -173,6 +180,7 @@ mod tests {
             d_ff: None,
             dropout: 0.1,
             pair: false,
+            generator: 0.25,
             ids: [Some(0), Some(2), Some(1)],
         };
         for family in HfConfig::FRESH {

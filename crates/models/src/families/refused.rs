@@ -8,9 +8,9 @@ use serde_json::Value;
 const ONLY: &[(&[&str], &str, &str)] = &[
     // Weights that are not what their names say.
     (&[], "quantization_config", "null"),
-    (&["bert", "roberta", "ernie", "albert"], "position_embedding_type", "\"absolute\""),
-    (&["bert", "roberta", "ernie"], "is_decoder", "false"),
-    (&["bert", "roberta", "ernie", "gpt2"], "add_cross_attention", "false"),
+    (&["bert", "roberta", "ernie", "albert", "electra"], "position_embedding_type", "\"absolute\""),
+    (&["bert", "roberta", "ernie", "electra"], "is_decoder", "false"),
+    (&["bert", "roberta", "ernie", "electra", "gpt2"], "add_cross_attention", "false"),
 ];
 
 /// Refuses what [`ONLY`] does not allow.

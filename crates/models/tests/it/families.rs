@@ -114,7 +114,9 @@ pub fn decoders() -> Vec<Case> {
 
 /// Every family that scores tokens that are hidden.
 pub fn encoders() -> Vec<Case> {
-    ["bert-mlm", "roberta-mlm", "ernie-mlm", "distilbert-mlm", "albert-mlm"].map(golden).into()
+    let names =
+        ["bert-mlm", "roberta-mlm", "ernie-mlm", "distilbert-mlm", "albert-mlm", "electra-mlm"];
+    names.map(golden).into()
 }
 
 /// Both.

@@ -1,10 +1,10 @@
 //! Laws of everything that is no single trunk over tokens: what sees images, two towers, encoders
-//! with decoders.
+//! with decoders, a generator with a discriminator.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use models::{Architecture, EncoderDecoder, Model};
+use models::{Architecture, EncoderDecoder, Model, Stack};
 use nn::{AudioStem, Call, Context, EmbedConfig, Head, Input, Memory};
 use tensor::{Grads, Precision, Rng, Tape, Tensor, Var};
 use testing::{Numbers, assert_same_bits, same_for_any_threads};
@@ -15,11 +15,12 @@ use crate::pass::{DROPPING, device, distance, max_error, norm};
 const IMAGES: [&str; 4] = ["vit", "vit-classifier", "clip", "siglip"];
 const PAIRS: [&str; 7] =
     ["whisper", "t5", "t5-v1-1", "bart", "bart-scaled", "marian", "marian-apart"];
+const DETECTOR: &str = "electra-pair";
 /// As in `masks`: what comes out is of the order of one, or of ten.
 const BOUND: f32 = 5e-5;
 
 fn all() -> impl Iterator<Item = (&'static str, Model)> {
-    IMAGES.into_iter().chain(PAIRS).map(|name| (name, golden(name).model()))
+    IMAGES.into_iter().chain(PAIRS).chain([DETECTOR]).map(|name| (name, golden(name).model()))
 }
 
 /// Which inputs a batch has, and how it is shown.
@@ -83,6 +84,13 @@ fn given<'a>(model: &'a Model, tape: &Tape<'a>, shown: &Shown) -> Vec<Var> {
             let ids = shown.ids(17, 100);
             let text = pair.read(tape, &ids, [batch, 17], &mut shown.context(17));
             vec![text.embeds, pair.see(tape, &pixels(), &mut shown.context(len)).embeds]
+        }
+        Architecture::Detector(pair) => {
+            let (ids, shape) = (shown.ids(11, 400), [batch, 11]);
+            let read = |stack: &'a Stack| stack.forward(tape, &ids, shape, &mut shown.context(11));
+            let (said, found) = (read(&pair.generator), read(&pair.discriminator));
+            let tokens = pair.generator.token_head().unwrap().logits(tape, &said);
+            vec![tokens, pair.discriminator.tag_head().unwrap().forward(tape, &found)]
         }
         Architecture::EncoderDecoder(pair) => {
             let mut ctx = shown.context(6);

@@ -59,6 +59,9 @@ impl AddAssign for Loss {
     }
 }
 
+/// Is shown which rows' logits were formed, and these, `[n, V]`.
+pub type LogitsWatch<'v> = dyn Fn(Range<usize>, &[f32]) + 'v;
+
 /// What a cross entropy needs beside its input.
 #[derive(Clone, Copy)]
 pub struct CrossEntropyArgs<'v> {
@@ -73,12 +76,14 @@ pub struct CrossEntropyArgs<'v> {
     pub row_weights: Option<&'v [f32]>,
     /// Label smoothing, in `[0, 1)`.
     pub smoothing: f32,
+    /// Is shown the logits: each row once, in order.
+    pub watch: Option<&'v LogitsWatch<'v>>,
 }
 
 impl<'v> CrossEntropyArgs<'v> {
     /// The plain loss over a projection without bias.
     pub fn new(weight: &'v Param, targets: &'v [u32]) -> Self {
-        Self { weight, bias: None, targets, row_weights: None, smoothing: 0.0 }
+        Self { weight, bias: None, targets, row_weights: None, smoothing: 0.0, watch: None }
     }
 
     /// Bytes of f32 logits that exist at a time.
@@ -131,7 +136,7 @@ impl Tape<'_> {
         }
         device.keep_panels(chunk.packed);
         let sum = losses.iter().map(|row| f64::from(row.loss)).sum();
-        self.check_objective("linear_cross_entropy", sum, d_hidden.as_ref(), args.weight);
+        self.check_objective("linear_cross_entropy", sum, d_hidden.as_ref(), Some(args.weight));
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
         }
@@ -204,6 +209,9 @@ impl<'t, 'a> Chunks<'t, 'a> {
                 let a = Mat::new(&hidden[start * d_model..end * d_model], n, d_model);
                 let c = MatMut::new(&mut *z, n, vocab_size);
                 gemm_packed(isa, c, a, &self.packed, Epilogue { bias, ..Epilogue::default() });
+                if let Some(watch) = self.args.watch {
+                    watch(start..end, &*z);
+                }
                 let at = start - rows.start;
                 let losses = &mut losses[at..at + n];
                 let targets = &self.args.targets[start..end];

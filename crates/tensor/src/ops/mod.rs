@@ -3,6 +3,7 @@
 mod activation;
 mod add;
 mod attention;
+mod binary_cross_entropy;
 mod columns;
 mod dropout;
 mod embedding;
@@ -28,7 +29,7 @@ mod unfold;
 pub use attention::{AttentionArgs, KeyValues, Projected};
 pub use dropout::DropSite;
 pub use linear::LinearArgs;
-pub use linear_cross_entropy::{CrossEntropyArgs, Loss, NO_TARGET};
+pub use linear_cross_entropy::{CrossEntropyArgs, LogitsWatch, Loss, NO_TARGET};
 pub use patches::PatchArgs;
 pub use rms_norm::RmsNormArgs;
 pub use route::{Balance, RouteArgs, Routing};

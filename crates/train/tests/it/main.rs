@@ -8,6 +8,7 @@ mod faults;
 mod golden;
 mod precision;
 mod refusals;
+mod replaced;
 mod resume;
 mod run;
 mod steps;

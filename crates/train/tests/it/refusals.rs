@@ -15,7 +15,7 @@ use train::{Run, RunParts, StepError, TrainError};
 
 use crate::families::cases;
 use crate::steps::batch;
-use crate::support::{Left, NEXT, Plan, Watch, step_config, store, trainer};
+use crate::support::{Left, NEXT, Plan, Watch, model, step_config, store};
 use tensor::{Device, Isa};
 use train::Trainer;
 
@@ -157,7 +157,7 @@ fn a_parameter_without_a_gradient_fails_the_run_before_the_first_update() {
     let TrainError::Step(StepError::Unwritten { step: 1, names }) = &error else {
         panic!("{error:?}")
     };
-    let untouched = trainer(&NEXT).model.params;
+    let untouched = model().params;
     let blind = untouched.entries().iter().filter(|e| !e.name.starts_with("embed."));
     assert_eq!(*names, blind.map(|e| format!("`{}`", e.name)).collect::<Vec<_>>());
     let message = error.to_string();

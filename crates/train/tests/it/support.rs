@@ -53,8 +53,8 @@ pub fn model() -> Model {
     Model::new(ModelConfig::Gpt2(config), 3).unwrap()
 }
 
-pub fn trainer(objective: &dyn Objective) -> Trainer<'_> {
-    Trainer::new(model(), objective, Device::cpu(Isa::detect()), step_config())
+pub fn trainer(objective: &dyn Objective, model: Model) -> Trainer<'_> {
+    Trainer::new(model, objective, Device::cpu(Isa::detect()), step_config())
 }
 
 /// Documents that count up from somewhere, so that there is something to learn; two bytes a token.
@@ -84,6 +84,7 @@ pub fn store(n_documents: usize, seed: u64) -> Arc<Store> {
 #[derive(Clone, Copy)]
 pub struct Plan<'o> {
     pub objective: &'o dyn Objective,
+    pub model: fn() -> Model,
     pub steps: u64,
     pub checkpoint_every: u64,
     pub eval_every: u64,
@@ -97,6 +98,7 @@ impl Default for Plan<'_> {
     fn default() -> Self {
         Self {
             objective: &NEXT,
+            model,
             steps: 8,
             checkpoint_every: 3,
             eval_every: 2,
@@ -133,7 +135,7 @@ impl<'o> Plan<'o> {
     /// Everything but where it is written.
     pub fn parts(&self, dir: RunDir) -> RunParts<'o> {
         RunParts {
-            trainer: trainer(self.objective),
+            trainer: trainer(self.objective, (self.model)()),
             dir,
             sources: self.sources(),
             shares: self.shares(),

@@ -20,6 +20,7 @@ pub fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output>
     let head = |(name, head): &'a (&'static str, Head)| {
         let out = match head {
             Head::Token(head) => head.logits(tape, hidden),
+            Head::Tag(head) => one_or_more(head.forward(tape, hidden)),
             Head::Pooled(head) => head.forward(tape, hidden),
             Head::Embedding(_) => unreachable!("a head of a dual encoder"),
         };
@@ -28,6 +29,14 @@ pub fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output>
     let is_base = stack.heads.iter().all(|(name, _)| *name == "pooler_output");
     let last = is_base.then(|| as_is("last_hidden_state".into(), hidden.value()));
     last.into_iter().chain(stack.heads.iter().map(head)).collect()
+}
+
+/// Scores `[B, T, classes]`; `[B, T]` of one class.
+fn one_or_more(scores: Var) -> Var {
+    match *scores.value().shape() {
+        [batch, len, 1] => scores.reshape(&[batch, len]),
+        _ => scores,
+    }
 }
 
 /// What was found in the layers of one stack.

@@ -1,4 +1,4 @@
-//! What the head of a model of texts does: embed, fill in masks, classify.
+//! What the head of a model of texts does: embed, fill in masks, classify texts or their tokens.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -58,6 +58,7 @@ enum What {
     Embed,
     Fill { mask: u32 },
     Classify,
+    Tag,
 }
 
 impl What {
@@ -68,6 +69,7 @@ impl What {
             None => Ok(Self::Embed),
             Some((name, _)) if *name == "pooler_output" => Ok(Self::Embed),
             Some((_, Head::Pooled(_) | Head::Embedding(_))) => Ok(Self::Classify),
+            Some((_, Head::Tag(_))) => Ok(Self::Tag),
             Some((_, Head::Token(_))) if sees_all => {
                 let mask = tokenizer.special_ids().mask.ok_or_else(|| {
                     Failure::new("the model fills in masks, and its tokenizer has no mask token")
@@ -176,6 +178,7 @@ impl Runner<'_> {
         match self.what {
             What::Embed => self.embed(&hidden, batch),
             What::Classify => self.classify(&tape, &hidden, batch),
+            What::Tag => self.tag(&tape, &hidden, batch),
             What::Fill { mask } => self.fill((&tape, &hidden), mask, batch),
         }
     }
@@ -184,7 +187,9 @@ impl Runner<'_> {
         let (text, pair) = (&*input.text, input.pair.as_deref());
         let encoded = match self.what {
             What::Fill { .. } => self.tokenizer.encode_for_model_with_specials(text, pair)?,
-            What::Embed | What::Classify => self.tokenizer.encode_for_model(text, pair)?,
+            What::Embed | What::Classify | What::Tag => {
+                self.tokenizer.encode_for_model(text, pair)?
+            }
         };
         let (n, max_len) = (encoded.ids.len(), self.loaded.max_len());
         if n > max_len {
@@ -222,17 +227,49 @@ impl Runner<'_> {
         let Some((_, Head::Pooled(head))) = stack.heads.first() else { panic!("no classifier") };
         let scores = head.forward(tape, hidden).value().to_vec();
         let n = scores.len() / batch.len();
-        let config = self.loaded.model.config.family().to_json();
-        let label = |i: usize| {
-            let said = config["id2label"][i.to_string()].as_str();
-            said.map_or_else(|| format!("LABEL_{i}"), str::to_owned)
-        };
+        let label = self.labels();
         let answer = |(scores, (input, _)): (&[f32], &(&Input, _))| {
             let likely = likeliest(finite(scores, input)?, self.args.top);
             let named: Vec<_> = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
             Ok(Answer::Said(self.line(input, &named)))
         };
         scores.chunks_exact(n).zip(batch).map(answer).collect()
+    }
+
+    /// What classes are called.
+    fn labels(&self) -> impl Fn(usize) -> String {
+        let config = self.loaded.model.config.family().to_json();
+        move |i| {
+            let said = config["id2label"][i.to_string()].as_str();
+            said.map_or_else(|| format!("LABEL_{i}"), str::to_owned)
+        }
+    }
+
+    /// Each token with how likely its class is, or that it was put in.
+    fn tag<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        hidden: &Var,
+        batch: &[(&Input, &Encoded)],
+    ) -> Result<Vec<Answer>, Failure> {
+        let len = hidden.value().shape()[1];
+        let head = self.loaded.model.stack().tag_head().expect("it tags");
+        let (scores, label) = (head.forward(tape, hidden).value().to_vec(), self.labels());
+        let n = scores.len() / batch.len() / len;
+        let answer = |(scores, (input, encoded)): (&[f32], &(&Input, &Encoded))| {
+            let scores = finite(&scores[..encoded.ids.len() * n], input)?;
+            let tag = |(&id, scores): (&u32, &[f32])| {
+                let token = self.tokenizer.token(id).unwrap_or_default();
+                if let [score] = scores {
+                    return (token, 1.0 / (1.0 + (-score).exp()));
+                }
+                let (class, p) = likeliest(scores, 1)[0];
+                (format!("{token}: {}", label(class)), p)
+            };
+            let tagged: Vec<_> = encoded.ids.iter().zip(scores.chunks_exact(n)).map(tag).collect();
+            Ok(Answer::Said(self.line(input, &tagged)))
+        };
+        scores.chunks_exact(len * n).zip(batch).map(answer).collect()
     }
 
     fn fill<'a>(
