@@ -11,11 +11,11 @@ use std::fs::File;
 use std::io;
 
 use curate::dedup::{DedupConfig, Sketcher};
-use curate::filter::{Counts, Filter};
+use curate::filter::Filter;
 use curate::html::{Options, main_text};
 use curate::personal::Personal;
 use curate::warc::{self, BodyDecoder, Kind, Reader, Record};
-use curate::{Document, language};
+use curate::{Document, Notes, language};
 
 fn main() -> io::Result<()> {
     let path = std::env::args().nth(1).expect("a web archive");
@@ -34,16 +34,16 @@ fn main() -> io::Result<()> {
         (document.language, document.language_score) = (language.to_owned(), score);
     }
     let (filter, (n_kept, gone)) = clock::passes(n, || {
-        let (filter, mut counts) = (Filter::default(), Counts::default());
+        let (filter, mut notes) = (Filter::default(), Notes::default());
         let mut kept = 0;
         for document in &documents {
-            kept += u32::from(filter.judge(&mut document.clone(), &mut counts).is_ok());
+            kept += u32::from(filter.judge(&mut document.clone(), &mut notes).is_ok());
         }
-        Ok((kept, counts))
+        Ok((kept, notes))
     })?;
     let (personal, _) = clock::passes(n, || {
-        let (personal, mut counts) = (Personal::default(), Counts::default());
-        Ok(documents.iter().map(|d| personal.scrub(&d.text, &mut counts).len()).sum::<usize>())
+        let (personal, mut notes) = (Personal::default(), Notes::default());
+        Ok(documents.iter().map(|d| personal.scrub(&d.text, &mut notes).len()).sum::<usize>())
     })?;
     let (sketch, n_keys) = clock::passes(n, || {
         let mut sketcher = Sketcher::new(&DedupConfig::default());

@@ -54,6 +54,7 @@ fn main() -> Result<()> {
         d_ff: None,
         dropout: 0.0,
         pair: false,
+        generator: 0.25,
         ids: [None; 3],
     };
     let config = HfConfig::fresh("bert", &sizes).ok_or("no such family")?;
