@@ -6,7 +6,9 @@
 //! - unigram: always the most frequent token;
 //! - trigram: the token that most often follows the two before it, in training text; else the one
 //!   that most often follows the last; else the unigram;
-//! - between: the token most often seen between its two neighbours; else the trigram.
+//! - between: the token most often seen between its two neighbours; else the trigram;
+//! - trigram of the bare text: the same, where nothing before the token is hidden: more than the
+//!   model gets to see.
 //!
 //! A neighbour that is hidden itself is none: the next shorter context is asked.
 #![allow(clippy::print_stdout)]
@@ -72,29 +74,39 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         vocabulary,
     };
     let batches = BatchConfig { batch: 8, seq_len, around: Masked::AROUND, ..Default::default() };
-    let (mut n, mut right) = (0_u32, [0_u32; 3]);
+    let (mut n, mut right) = (0_u32, [0_u32; 4]);
     for rows in EvalBatches::new(validation, batches)? {
         // As an evaluation draws them.
         for example in objective.examples(&rows?, 0) {
             let (ids, targets) = (&example.input.ids, &example.targets);
             // What nobody can know of a neighbour is whether it was replaced.
             let seen = |at: usize| Some(*ids.get(at)?).filter(|_| targets[at] == IGNORED);
-            for at in (2..ids.len()).filter(|&at| targets[at] != IGNORED) {
-                let (before, last, next) = (seen(at - 2), seen(at - 1), seen(at + 1));
+            let bare = |at: usize| match targets[at] {
+                IGNORED => Some(ids[at]),
+                target => Some(target),
+            };
+            for at in (0..ids.len()).filter(|&at| targets[at] != IGNORED) {
+                let back = |of: &dyn Fn(usize) -> Option<u32>, n| at.checked_sub(n).and_then(of);
                 let unigram = one.get(&());
-                let bigram = last.and_then(|last| two.get(&last)).or(unigram);
-                let pair = before.zip(last).map(|(a, b)| [a, b]);
-                let trigram = pair.and_then(|pair| three.get(&pair)).or(bigram);
+                let from = |before: Option<u32>, last: Option<u32>| {
+                    let bigram = last.and_then(|last| two.get(&last)).or(unigram);
+                    let pair = before.zip(last).map(|(a, b)| [a, b]);
+                    pair.and_then(|pair| three.get(&pair)).or(bigram)
+                };
+                let (last, next) = (back(&seen, 1), seen(at + 1));
+                let trigram = from(back(&seen, 2), last);
+                let bare = from(back(&bare, 2), back(&bare, 1));
                 let around = last.zip(next).map(|(a, b)| [a, b]);
                 let between = around.and_then(|pair| between.get(&pair)).or(trigram);
                 n += 1;
-                for (right, guess) in right.iter_mut().zip([unigram, trigram, between]) {
+                for (right, guess) in right.iter_mut().zip([unigram, trigram, between, bare]) {
                     *right += u32::from(guess == Some(&targets[at]));
                 }
             }
         }
     }
-    for (name, right) in ["unigram", "trigram", "between"].iter().zip(right) {
+    let names = ["unigram", "trigram", "between", "trigram of the bare text"];
+    for (name, right) in names.iter().zip(right) {
         println!("{name}: {:.2} % of {n} hidden tokens", 100.0 * f64::from(right) / f64::from(n));
     }
     Ok(())
