@@ -3,6 +3,7 @@
 use data::marks::SENTENCE;
 
 use crate::draws::Draws;
+use crate::matching::{OTHER, OWN, another};
 
 /// What is asked of a pair of texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +55,8 @@ impl<'b> Run<'b> {
 }
 
 impl Pair {
-    /// Two texts of `runs[i]`, of at most as many tokens together, and the class: 0 for two that
-    /// are as they were, 1 for those that are not. None where it has but one sentence.
+    /// Two texts of `runs[i]`, of at most as many tokens together, and the class: [`OWN`] of two
+    /// that are as they were, else [`OTHER`]. None where it has but one sentence.
     pub(crate) fn of<'b>(
         self,
         runs: &[Run<'b>],
@@ -64,17 +65,14 @@ impl Pair {
     ) -> Option<([Run<'b>; 2], u32)> {
         let [first, second] = runs[i].cut(draws)?;
         if draws.unit() < 0.5 {
-            return Some(([first, second], 0));
+            return Some(([first, second], OWN));
         }
         match self {
-            Self::SentenceOrder => Some(([second, first], 1)),
+            Self::SentenceOrder => Some(([second, first], OTHER)),
             Self::NextSentence => {
-                let others = runs.len() - 1;
-                let other = (i + 1 + draws.below(others.max(1))) % runs.len();
+                let other = another(i, runs.len(), draws)?;
                 let [_, second_of_other] = runs[other].cut(draws)?;
-                // A row of its own has no other.
-                let is_other = other != i;
-                is_other.then(|| ([first, second_of_other.first(second.ids.len())], 1))
+                Some(([first, second_of_other.first(second.ids.len())], OTHER))
             }
         }
     }
