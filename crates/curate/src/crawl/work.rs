@@ -134,6 +134,7 @@ impl Worker<'_> {
             }
         }
         counts.skipped = reader.tally().clone();
+        counts.notes.merge(reader.passed());
         Ok(())
     }
 
