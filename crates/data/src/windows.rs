@@ -247,10 +247,14 @@ impl Batches {
         self.readers.iter().map(|reader| reader.windows.n_windows()).collect()
     }
 
-    /// Windows that may be read in all; none where a store has no end of them.
-    pub fn capacity(&self) -> Option<u64> {
-        let most = |reader: &Reader| Some(reader.most).filter(|most| *most < u64::MAX);
-        self.readers.iter().map(most).sum()
+    /// After how many windows all that a step wants is used up, if that is before `n_steps` steps
+    /// are over; each store is taken to be drawn exactly as often as its share says.
+    pub fn last_until(&self, n_steps: u64) -> Option<u64> {
+        let left = self.readers.iter().map(|reader| match reader.most {
+            u64::MAX => f64::INFINITY,
+            most => most as f64,
+        });
+        self.mixture.last_until(left.collect(), (n_steps, self.config.batch))
     }
 
     /// Windows that were read of each store.

@@ -27,6 +27,7 @@ pub use self::sections::{
 };
 pub use self::task::{ObjectiveKind, TaskSection};
 use crate::cli::RecipeArgs;
+use crate::commands::load::model_dir;
 use crate::failure::Failure;
 
 /// Its name in a run directory.
@@ -90,6 +91,7 @@ impl From<ConfigError> for Failure {
             "max_len" => "data.seq_len".to_owned(),
             // As the family's own config has it.
             "nhead" => "model.n_heads".to_owned(),
+            "d_embed" => "model.d_model".to_owned(),
             field if field.ends_with("dropout") => "model.dropout".to_owned(),
             field => format!("model.{field}"),
         };
@@ -120,7 +122,13 @@ impl Recipe {
     /// Where it cannot be read, or a key or value is unknown.
     pub fn load(name: &str, sets: &[String]) -> Result<Self, Failure> {
         let text = KIND.find(name)?;
-        Self::parse(&text, name, sets)
+        let mut recipe = Self::parse(&text, name, sets)?;
+        // A run means one of its checkpoints; which, is stored.
+        let dirs = [&mut recipe.model.from, &mut recipe.tokenizer.path];
+        for dir in dirs.into_iter().flatten() {
+            *dir = model_dir(dir)?;
+        }
+        Ok(recipe)
     }
 
     /// The recipe written in `text`; `origin` names it in messages.

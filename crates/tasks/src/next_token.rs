@@ -171,9 +171,11 @@ impl Objective for NextToken {
             Some(infilling) => rows.map(|row| infilling.example(batch, row, seed)).collect(),
             None => rows.map(|row| Self::plain(batch, row)).collect(),
         };
-        let shortest = examples.iter().map(|example| example.targets.len()).min().unwrap_or(0);
-        if let Some(prefix) = self.prefix.filter(|_| shortest > 1) {
-            let n = 1 + Draws::new(seed, batch.sample_ids[0]).below(shortest - 1);
+        // What a row is padded with is not read.
+        let text = |targets: &[u32]| targets.iter().take_while(|&&id| id != IGNORED).count();
+        let shortest = examples.iter().map(|example| text(&example.targets)).min().unwrap_or(0);
+        if let Some(prefix) = self.prefix.filter(|_| batch.seq_len > 1) {
+            let n = 1 + Draws::new(seed, batch.sample_ids[0]).below(shortest.max(2) - 1);
             for example in &mut examples {
                 prefix.cut(example, n);
             }
@@ -203,5 +205,38 @@ impl Objective for NextToken {
 
     fn counts_text(&self) -> bool {
         self.prefix.is_none() && self.infilling.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_never_read() {
+        let (seq_len, n_text) = (8, [8, 3, 1]);
+        let row = |&n: &usize| (0..seq_len).map(move |at| if at < n { 7 } else { IGNORED });
+        let targets: Vec<u32> = n_text.iter().flat_map(row).collect();
+        let prefix = Some(Prefix::Read { start: 1, end: 2 });
+        let objective = NextToken { prefix, ..NextToken::default() };
+        for seed in 0..50 {
+            for first in 0..n_text.len() {
+                let batch = Batch {
+                    seq_len,
+                    inputs: vec![7; targets.len()],
+                    targets: targets.clone(),
+                    segments: None,
+                    positions: None,
+                    marks: None,
+                    sample_ids: (first as u64..3).collect(),
+                    n_targets: 12,
+                };
+                for example in objective.examples(&batch, seed) {
+                    let output = example.output.expect("a decoder's");
+                    assert!(!example.input.ids.contains(&IGNORED), "{:?}", example.input);
+                    assert!(!output.ids.contains(&IGNORED) && !output.ids.is_empty());
+                }
+            }
+        }
     }
 }

@@ -69,7 +69,8 @@ impl<'b> Run<'b> {
 
 impl Pair {
     /// Two texts of `runs[i]`, of at most as many tokens together, and the class: [`OWN`] of two
-    /// that are as they were, else [`OTHER`]. None where it has but one sentence.
+    /// that are as they were, else [`OTHER`]. None where it has but one sentence, or the other class
+    /// cannot be had.
     pub(crate) fn of<'b>(
         self,
         runs: &[Run<'b>],
@@ -78,17 +79,17 @@ impl Pair {
     ) -> Option<([Run<'b>; 2], u32)> {
         let run = if self == Self::SentenceOrder { runs[i].whole() } else { runs[i] };
         let [first, second] = run.cut(draws)?;
-        if draws.unit() < 0.5 {
-            return Some(([first, second], OWN));
-        }
-        match self {
-            Self::SentenceOrder => Some(([second, first], OTHER)),
+        let other = match self {
+            Self::SentenceOrder => [second, first],
             Self::NextSentence => {
-                let other = another(i, runs.len(), draws)?;
-                let [_, second_of_other] = runs[other].cut(draws)?;
-                Some(([first, second_of_other.first(second.ids.len())], OTHER))
+                let from = another(i, runs.len(), draws)?;
+                let others = (from..runs.len()).chain(0..from).filter(|&other| other != i);
+                let [_, other] = others.map(|other| runs[other].cut(draws)).find_map(|cut| cut)?;
+                [first, other.first(second.ids.len())]
             }
-        }
+        };
+        // Drawn last: a pair that could not be of the other class is of neither.
+        Some(if draws.unit() < 0.5 { ([first, second], OWN) } else { (other, OTHER) })
     }
 }
 
@@ -133,6 +134,22 @@ mod tests {
         }
         let run = Run { ids: &ids[..16], marks: &marks[..16], is_last: false };
         assert!(Pair::SentenceOrder.of(&[run], 0, &mut Draws::new(1, 1)).is_none());
+    }
+
+    #[test]
+    fn classes_are_as_frequent_whatever_other_rows_have() {
+        let (marked, plain) = ([SENTENCE; 8], [0; 8]);
+        let ids: Vec<u32> = (0..8).collect();
+        let run = |marks| Run { ids: &ids, marks, is_last: true };
+        let of = |runs: &[Run], sample| {
+            Pair::NextSentence.of(runs, 0, &mut Draws::new(1, sample)).map(|(_, label)| label)
+        };
+        let (few, alone) = ([run(&marked), run(&plain), run(&plain), run(&marked)], [run(&marked)]);
+        let labels: Vec<u32> = (0..400).filter_map(|sample| of(&few, sample)).collect();
+        let n_other = labels.iter().sum::<u32>();
+        assert!(labels.len() == 400 && (160..240).contains(&n_other), "{n_other}");
+        assert!((0..40).all(|sample| of(&alone, sample).is_none()));
+        assert!((0..40).all(|sample| of(&few[..3], sample).is_none()));
     }
 
     #[test]

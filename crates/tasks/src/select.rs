@@ -66,7 +66,7 @@ impl Unit {
         let mut order: Vec<usize> = (0..units.len()).collect();
         draws.shuffle(&mut order);
         let (mut chosen, mut taken) = (Vec::new(), vec![false; units.len()]);
-        for first in order {
+        for &first in &order {
             // As long as it may be: shorter where a run ends, or reaches what is hidden already.
             let mut n = 0;
             let mut end = units[first].start;
@@ -84,6 +84,11 @@ impl Unit {
             if budget == 0 {
                 break;
             }
+        }
+        if chosen.is_empty() {
+            // Each is longer than what was to be hidden.
+            let units = order.into_iter().map(|unit| units[unit].clone());
+            chosen.extend(units.min_by_key(ExactSizeIterator::len));
         }
         chosen.sort_unstable_by_key(|range| range.start);
         chosen
@@ -161,6 +166,15 @@ mod tests {
                 let next = marks.get(range.end).copied().unwrap_or(WORD);
                 assert!(next & WORD != 0 || !text[range.end], "{range:?}");
             }
+        }
+    }
+
+    #[test]
+    fn one_is_hidden_even_where_all_are_long() {
+        let marks = [WORD, 0, 0, 0, WORD, 0, 0, WORD, 0, 0, 0];
+        for id in 0..20 {
+            let hidden = Unit::Word.select((&[true; 11], &marks), 0.15, &mut Draws::new(5, id));
+            assert_eq!((hidden.len(), hidden[0].clone()), (1, 4..7));
         }
     }
 

@@ -60,6 +60,13 @@ pub struct ReportFacts<'a> {
     pub next_commands: &'a [Named<'a>],
 }
 
+impl ReportFacts<'_> {
+    /// Whether the best of the run is best in bits per byte, and not in nats a target.
+    fn in_bits(&self) -> bool {
+        self.evals.last().is_none_or(|row| row.eval.bits_per_byte.is_some())
+    }
+}
+
 /// Counted over the whole run, over all its sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Totals {

@@ -72,6 +72,33 @@ impl Mixture {
         &held.expect("the first holds from step 0").weights
     }
 
+    /// [`Batches::last_until`](super::Batches::last_until), of stores with so many windows `left`.
+    pub(super) fn last_until(
+        &self,
+        mut left: Vec<f64>,
+        (n_steps, n_rows): (u64, usize),
+    ) -> Option<u64> {
+        let mut n_read = 0.0;
+        for (i, Shares { from_step, weights }) in self.shares.iter().enumerate() {
+            let until = self.shares.get(i + 1).map_or(n_steps, |next| next.from_step.min(n_steps));
+            let mut wanted = until.saturating_sub(*from_step) as f64 * n_rows as f64;
+            while wanted >= 1.0 {
+                let wants = |i: &usize| weights[*i] > 0.0 && left[*i] >= 1.0;
+                let active: Vec<usize> = (0..weights.len()).filter(wants).collect();
+                let total: f64 = active.iter().map(|&i| weights[i]).sum();
+                let lasts = active.iter().map(|&i| left[i] * total / weights[i]);
+                let Some(n) = lasts.reduce(f64::min) else { return Some(n_read as u64) };
+                let n = n.min(wanted);
+                for &i in &active {
+                    left[i] -= n * weights[i] / total;
+                }
+
+                (wanted, n_read) = (wanted - n, n_read + n);
+            }
+        }
+        None
+    }
+
     /// Which store the window number `n` of a run is of; none where what is wanted is used up.
     pub(super) fn choose(
         &self,
@@ -135,6 +162,22 @@ mod tests {
         // What is used up leaves its share to the others.
         assert_eq!(count(0, |i| i != 1), [8000, 0, 0]);
         assert_eq!(mixture.choose((0, 0), 5, |i| i == 2), None);
+    }
+
+    #[test]
+    fn it_is_known_before_when_what_is_wanted_is_used_up() {
+        let no_end = f64::INFINITY;
+        let after = |shares: &[(u64, &[f64])], left: &[f64], steps| {
+            mixture(shares).last_until(left.to_vec(), (steps, 4))
+        };
+        // A store without an end helps nobody who does not want it.
+        assert_eq!(after(&[(0, &[1.0, 0.0])], &[30.0, no_end], 10), Some(30));
+        assert_eq!(after(&[(0, &[1.0, 1.0])], &[30.0, no_end], 10), None);
+        assert_eq!(after(&[(0, &[1.0, 3.0])], &[30.0, 9.0], 10), Some(39));
+        assert_eq!(after(&[(0, &[1.0, 3.0])], &[30.0, 10.0], 10), None);
+        let later: [(u64, &[f64]); 2] = [(0, &[1.0, 1.0]), (5, &[1.0, 0.0])];
+        assert_eq!(after(&later, &[29.0, no_end], 10), Some(20 + 19));
+        assert_eq!(after(&later, &[29.0, no_end], 9), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokenize::Tokenizer;
 use train::report::format::{bytes, duration, grouped, percent};
 
+use super::load::model_dir;
 use super::pretrain::corpus::warn_of_skipped;
 use super::table::{Facts, Table, printable, shell_word};
 use super::{Shown, print, show};
@@ -47,7 +48,7 @@ pub fn run(command: &Data, env: &Env) -> Result<Exit, Failure> {
 fn tokenize(args: &Tokenize, env: &Env) -> Result<Exit, Failure> {
     let source = source(&args.inputs, &args.read)?;
     warn_of_skipped(&source, env)?;
-    let tokenizer = Tokenizer::load(&args.tokenizer)?;
+    let tokenizer = Tokenizer::load(&model_dir(&args.tokenizer)?)?;
     let (total, began) = (source.n_file_bytes()?, Instant::now());
     let mut progress = Download::new(env, io::stderr().is_terminal(), total);
     let mut before = 0;
@@ -118,7 +119,8 @@ fn shard(args: &ShardArgs, env: &Env) -> Result<(Origin, Option<Tokenizer>), Fai
     let beside = args.path.with_file_name("tokenizer");
     let found = matches!(origin, Origin::Store(_)) && beside.is_dir();
     let dir = args.tokenizer.as_ref().or(found.then_some(&beside));
-    let tokenizer = dir.map(|dir| Tokenizer::load(dir)).transpose()?;
+    let tokenizer = dir.map(|dir| Tokenizer::load(&model_dir(dir)?).map_err(Failure::from));
+    let tokenizer = tokenizer.transpose()?;
     if let (Origin::Store(_), Some(tokenizer)) = (&origin, &tokenizer) {
         Store::open_for(&args.path, tokenizer)?;
     }

@@ -10,9 +10,10 @@ use generate::{Settings, stack_of};
 use kernels::Isa;
 use models::{Architecture, Model};
 use serde_json::{Map, Value};
-use tensor::Precision;
+use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
 
+use super::runs::is_run;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 
@@ -41,6 +42,14 @@ impl PrecisionArg {
             Self::F32 | Self::Auto => Precision::F32,
         }
     }
+}
+
+/// The best checkpoint of a run, else the newest; any other directory is itself.
+///
+/// # Errors
+/// Where the run has none.
+pub fn model_dir(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(if is_run(path) { checkpoint::resolve(path)?.dir } else { path.to_owned() })
 }
 
 /// A model and where it came from.
@@ -202,7 +211,13 @@ impl Loaded {
     /// With what it is.
     pub fn scores_tokens(self) -> Result<Self, Failure> {
         let (why, hint) = match &self.model.architecture {
-            Architecture::Stack(stack) if stack.token_head().is_some() => return Ok(self),
+            Architecture::Stack(stack) if stack.token_head().is_some() => {
+                let layers = &stack.config().trunk.cycle;
+                if layers.iter().all(|layer| !matches!(layer.pattern, Pattern::Full)) {
+                    return Ok(self);
+                }
+                ("which sees what comes after a token", "`lyceum run` fills in its mask token")
+            }
             Architecture::Stack(_) | Architecture::Detector(_) | Architecture::DualEncoder(_) => {
                 ("without a head that scores tokens", "`lyceum forward` gives what it computes")
             }

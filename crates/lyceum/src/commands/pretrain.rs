@@ -67,6 +67,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
 
     let objective = recipe.task.objective(tokenizer, &config)?;
     let model = first_model(&recipe, &config, tokenizer)?;
+    let files = files(tokenizer, &recipe, &model)?;
     let trainer = Trainer::new(model, &*objective, env.device(), step);
     let peak = peak_gflops(env, step.precision);
     let parts = RunParts {
@@ -74,13 +75,12 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         dir,
         config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
         batches: recipe.batches()?,
-        files: files(&corpora.tokenizer, &recipe)?,
+        files,
         origin: origin(env),
         sources: corpora.sources.clone(),
         shares: corpora.shares.clone(),
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
-    fresh.keep();
     if args.resume {
         // Not before the run has taken it.
         store_recipe()?;
@@ -98,6 +98,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     }
     observer.intro((&recipe, recipe.batches()?), &estimate, &corpora);
     preflight::say(&recipe, &corpora, &*objective, &mut |what| observer.progress.say(what))?;
+    fresh.keep();
     let bar = observer.progress.bar();
     let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
     let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
@@ -230,12 +231,16 @@ fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
 }
 
 /// What every checkpoint carries beside weights and config.
-fn files(tokenizer: &Tokenizer, recipe: &Recipe) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+fn files(
+    tokenizer: &Tokenizer,
+    recipe: &Recipe,
+    model: &Model,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let end = tokenizer.end_of_text();
     let generation = serde_json::json!({ "bos_token_id": end, "eos_token_id": end });
     let mut files = tokenizer.files()?;
     files.push(("generation_config.json", format!("{generation:#}\n").into_bytes()));
-    files.push(("README.md", summary::card(recipe).into_bytes()));
+    files.push(("README.md", summary::card(recipe, model).into_bytes()));
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 

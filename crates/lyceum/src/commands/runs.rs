@@ -68,7 +68,7 @@ pub fn is_run(path: &Path) -> bool {
 }
 
 fn list(runs: &[RunSummary]) -> String {
-    let head = ["run", "step", "state", "loss", "best bits/byte", "tokens/s", "size", "when"];
+    let head = ["run", "step", "state", "loss", "best", "tokens/s", "size", "when"];
     let mut table = Table::new(&head);
     for run in runs {
         table.row(&[
@@ -76,7 +76,7 @@ fn list(runs: &[RunSummary]) -> String {
             run.steps_text(),
             run.state.to_owned(),
             or_dash(run.loss, |loss| format!("{loss:.4}")),
-            or_dash(run.best, |best| format!("{:.4}", best.metric)),
+            or_dash(run.best, |best| run.best_text(&best)),
             or_dash(run.tokens_per_s, compact),
             bytes(run.bytes),
             or_dash(run.age_s(), |age| format!("{} ago", duration(age))),
@@ -104,8 +104,8 @@ fn compare(paths: &[PathBuf]) -> Result<Shown, Failure> {
     row("step", &RunSummary::steps_text);
     row("tokens", &|run| or_dash(run.tokens, grouped));
     row("loss", &|run| or_dash(run.loss, |loss| format!("{loss:.4}")));
-    row("best bits/byte", &|run| {
-        or_dash(run.best, |best| format!("{:.4} at {}", best.metric, best.step))
+    row("best", &|run| {
+        or_dash(run.best, |best| format!("{} at {}", run.best_text(&best), best.step))
     });
     row("tokens/s", &|run| or_dash(run.tokens_per_s, compact));
     let recipes: Vec<_> = runs.iter().map(|run| run.recipe.clone()).collect();

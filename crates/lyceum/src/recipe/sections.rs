@@ -322,6 +322,7 @@ impl DataSection {
         let alone = [
             ("data.paths", several && !self.paths.is_empty()),
             ("data.corpus", several && self.corpus.is_some()),
+            ("data.read", several && self.read != ReadOptions::default()),
             ("data.temperature", !several && self.temperature.is_some()),
             ("data.schedule", !several && !self.schedule.is_empty()),
         ];

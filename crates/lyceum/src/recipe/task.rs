@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use data::{BatchConfig, Mode};
-use models::{ArchitectureConfig, ModelConfig, StackConfig};
+use models::{Architecture, ArchitectureConfig, ModelConfig, StackConfig};
 use nn::HeadConfig;
 use serde::{Deserialize, Serialize};
 use tasks::{
@@ -156,11 +156,12 @@ impl TaskSection {
         matches!(self.objective, ObjectiveKind::NextToken | ObjectiveKind::FillInTheMiddle)
     }
 
-    /// What the model is for, in the words of the Hugging Face hub.
-    pub fn pipeline(&self) -> &'static str {
+    /// What a model of this architecture is for, in the words of the Hugging Face hub.
+    pub fn pipeline(&self, architecture: &Architecture) -> &'static str {
         match self.objective {
+            _ if matches!(architecture, Architecture::EncoderDecoder(_)) => "text2text-generation",
             ObjectiveKind::MaskedTokens => "fill-mask",
-            ObjectiveKind::SpanCorruption | ObjectiveKind::Denoising => "text2text-generation",
+            ObjectiveKind::ReplacedTokens => "token-classification",
             _ => "text-generation",
         }
     }
@@ -225,6 +226,10 @@ impl TaskSection {
                 return Ok(BatchConfig { seq_len: window.ok_or_else(too_short)?, ..config });
             }
         };
+        if self.pair == Some(PairKind::NextSentence) && config.batch < 2 {
+            let problem = "the sentence that does not follow is of another row of the batch";
+            return Err(refused("train.batch_size", problem));
+        }
         if around >= config.seq_len {
             return Err(refused("data.seq_len", format!("{around} tokens are put around a text")));
         }

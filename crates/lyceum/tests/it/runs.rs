@@ -22,9 +22,10 @@ fn runs_are_listed_newest_first() {
         .expect("set");
     let text = run(&["runs", &arg(dir.path())]).done();
     let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
-    let head = ["run", "step", "state", "loss", "best", "bits/byte", "tokens/s", "size", "when"];
+    let head = ["run", "step", "state", "loss", "best", "tokens/s", "size", "when"];
     assert_eq!(lines[0], head);
-    assert_eq!(lines[1][..6], ["new", "4/4", "finished", "4.0000", "2.5000", "1.00k"]);
+    let new = ["new", "4/4", "finished", "4.0000", "2.5000", "bits/byte", "1.00k"];
+    assert_eq!(lines[1][..7], new);
     assert_eq!(lines[2][0], "old");
     assert!(text.trim_end().ends_with("1h 00m ago"), "{text}");
     let json = run(&["runs", &arg(dir.path()), "--json"]).json();
@@ -68,14 +69,14 @@ fn runs_are_compared_with_what_differs_in_their_recipes() {
     write_run(&a, 0.1);
     write_run(&b, 0.2);
     insta::assert_snapshot!(run(&["runs", "compare", &arg(&a), &arg(&b)]).done(), @r"
-    run             a            b
-    state           finished     finished
-    step            4/4          4/4
-    tokens          256          256
-    loss            4.0000       4.0000
-    best bits/byte  2.5000 at 2  2.5000 at 2
-    tokens/s        1.00k        1.00k
-    optim.peak_lr   0.1          0.2
+    run            a                      b
+    state          finished               finished
+    step           4/4                    4/4
+    tokens         256                    256
+    loss           4.0000                 4.0000
+    best           2.5000 bits/byte at 2  2.5000 bits/byte at 2
+    tokens/s       1.00k                  1.00k
+    optim.peak_lr  0.1                    0.2
     ");
     let json = run(&["runs", "compare", &arg(&a), &arg(&b), "--json"]).json();
     assert_eq!(json["recipe_differences"]["optim.peak_lr"][1], "0.2");

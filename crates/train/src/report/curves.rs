@@ -18,17 +18,17 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
         floats: true,
         ..noisy(steps, |row| row.loss)
     };
-    let validation = evaluated(evals.iter(), |eval| eval.loss);
-    loss.n_left_out += validation.n_left_out;
-    loss.series.extend(validation.series);
-    let bits = Chart {
-        title: "Validation",
-        unit: "bits per byte",
-        floats: true,
-        ..evaluated(evals.iter().filter(|row| row.eval.bits_per_byte.is_some()), |eval| {
-            eval.bits_per_byte.unwrap_or(f64::NAN)
-        })
+    let judged = evaluated(evals.iter(), |eval| eval.loss);
+    loss.n_left_out += judged.n_left_out;
+    loss.series.extend(judged.series);
+    let validation = if facts.in_bits() {
+        let bits = |eval: &Scores| eval.bits_per_byte.unwrap_or(f64::NAN);
+        Chart { unit: "bits per byte", ..evaluated(evals.iter(), bits) }
+    } else {
+        let right = |eval: &Scores| eval.accuracy;
+        Chart { unit: "share of targets that are right", ..evaluated(evals.iter(), right) }
     };
+    let validation = Chart { title: "Validation", floats: true, ..validation };
     let lr = Chart { title: "Learning rate", ..plain(steps, |row| row.lr) };
     let grad_norm = Chart {
         title: "Gradient norm",
@@ -43,7 +43,7 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
     let all_steps = steps.iter().map(|row| row.step).chain(evals.iter().map(|row| row.step));
     let first = all_steps.clone().min().unwrap_or(0) as f64;
     let span = (first, all_steps.max().unwrap_or(0) as f64);
-    [loss, bits, lr, grad_norm, tokens_per_s].map(|chart| Chart { span, ..chart }).into()
+    [loss, validation, lr, grad_norm, tokens_per_s].map(|chart| Chart { span, ..chart }).into()
 }
 
 /// A chart of one series: what of its points is finite.

@@ -5,7 +5,7 @@ use super::energy::Energy;
 use super::format::{bytes, compact, duration, escape, grouped, percent};
 use super::series::median;
 use super::{Named, ReportFacts};
-use crate::metrics::SampleRow;
+use crate::metrics::{EvalRow, SampleRow};
 
 const STYLE: &str = include_str!("style.css");
 const UNKNOWN: &str = "unknown";
@@ -16,6 +16,7 @@ pub(super) fn page(facts: &ReportFacts) -> String {
     let sections = [
         section("Next", &commands(facts.next_commands)),
         section("Curves", &format!("<div class=\"charts\">\n{charts}</div>\n")),
+        section("Evaluation", &table(&scores(facts))),
         section("Samples", &samples(facts.samples)),
         section("Sources", &table(facts.sources)),
         section("Machine", &table(facts.machine)),
@@ -45,6 +46,17 @@ pub fn section(title: &str, body: &str) -> String {
     wrapped(&format!("<section>\n<h2>{title}</h2>\n"), body, "</section>\n")
 }
 
+/// The last evaluation as a whole, by part and by source.
+fn scores<'f>(facts: &ReportFacts<'f>) -> Vec<Named<'f>> {
+    let Some(EvalRow { eval, .. }) = facts.evals.last() else { return Vec::new() };
+    let said = |loss: f64, accuracy: f64, n: u64| {
+        format!("{loss:.4} nats, {} right of {}", percent(accuracy), grouped(n))
+    };
+    let by = eval.parts.iter().chain(&eval.sources);
+    let by = by.map(|(name, s)| (name.as_str(), said(s.loss, s.accuracy, s.targets)));
+    [("all", said(eval.loss, eval.accuracy, eval.targets))].into_iter().chain(by).collect()
+}
+
 /// The figures to see first.
 fn figures(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
@@ -59,7 +71,7 @@ fn figures(facts: &ReportFacts) -> String {
     let (energy, energy_note) = energy(&totals.energy, tokens);
     tiles(&[
         (
-            "validation, bits per byte",
+            if facts.in_bits() { "validation, bits per byte" } else { "validation loss, nats" },
             facts.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
             facts.best.map_or("no checkpoint was judged".into(), |best| {
                 format!("best checkpoint, at step {}", grouped(best.step))

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::metrics::Scores;
+use crate::metrics::{PartScores, Scores};
 
 fn step(step: u64, loss: f64) -> StepRow {
     StepRow {
@@ -142,6 +142,9 @@ fn a_small_report_says() {
     before clipping
     Throughput
     tokens a second
+    Evaluation
+    all
+    3.6000 nats, 25.0 % right of 8
     Samples
     step 4
     It was a truth
@@ -163,6 +166,24 @@ fn a_small_report_says() {
     [train]
     steps = 4
     "#);
+}
+
+#[test]
+fn a_run_that_is_not_asked_for_every_token_is_in_nats_and_says_what_was_right() {
+    let mut row = eval(4, 3.5, 0.0);
+    row.eval.bits_per_byte = None;
+    let part = PartScores { loss: 0.5, accuracy: 0.75, targets: 4 };
+    row.eval.parts = BTreeMap::from([("pair".to_owned(), part)]);
+    let best = Some(Best { step: 4, metric: 3.5 });
+    let text = text(&render(&ReportFacts { evals: &[row], best, ..empty() }));
+    assert!(!text.contains("bits per byte"), "{text}");
+    for said in [
+        "validation loss, nats\n3.5000",
+        "share of targets that are right",
+        "pair\n0.5000 nats, 75.0 % right of 4",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
 }
 
 #[test]

@@ -64,14 +64,15 @@ pub fn say(
             grouped(longest),
         ));
     }
-    let wanted = recipe.train.steps.saturating_mul(recipe.train.batch_size as u64);
-    if let Some(most) = batches.capacity().filter(|most| *most < wanted) {
+    if let Some(most) = batches.last_until(recipe.train.steps) {
+        let wanted = recipe.train.steps.saturating_mul(recipe.train.batch_size as u64);
         let problem = format!(
-            "every source has `max_epochs`: {} windows in all, the run reads {}",
+            "what has a weight has `max_epochs` too, and is used up after about {} windows of {}",
             grouped(most),
             grouped(wanted)
         );
-        return Err(refused("data.sources", problem).hint("raise one, or lower `train.steps`"));
+        let hint = "raise one, give another source a weight, or lower `train.steps`";
+        return Err(refused("data.sources", problem).hint(hint));
     }
     let mut counts = Counts::default();
     for _ in 0..WINDOWS.div_ceil(config.batch) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use checkpoint::{OsDisk, RunDir, atomic};
+use models::Model;
 use train::metrics::{self, METRICS_FILE, MetricsRow, SAMPLES_FILE, SampleRow};
 use train::report::format::{duration, grouped};
 use train::report::{Named, REPORT_FILE, ReportFacts, Totals, render};
@@ -13,15 +14,15 @@ use crate::commands::table::shell_word;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
-use crate::recipe::{self, Recipe, TaskSection};
+use crate::recipe::{self, Recipe};
 
 /// A model card for every checkpoint.
-pub fn card(recipe: &Recipe) -> String {
+pub fn card(recipe: &Recipe, model: &Model) -> String {
     format!(
-        "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# A {} model\n\n\
+        "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# A model of the family `{}`\n\n\
          Pretrained with Lyceum {} by this recipe:\n\n```toml\n{}```\n",
-        recipe.task.pipeline(),
-        recipe.model.family,
+        recipe.task.pipeline(&model.architecture),
+        model.config.family().model_type(),
         env!("CARGO_PKG_VERSION"),
         recipe.to_toml()
     )
@@ -42,7 +43,8 @@ pub fn write(
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
     let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
-    let next = next_commands(&env.program, out, (ended, state.step), &recipe.task);
+    let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
+    let next = next_commands(&env.program, out, (ended, state.step), pipeline);
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
         Ended::Finished => "finished".into(),
@@ -100,14 +102,17 @@ fn next_commands(
     program: &Path,
     out: &Path,
     (ended, step): (Ended, u64),
-    task: &TaskSection,
+    pipeline: &str,
 ) -> Vec<Named<'static>> {
     let [program, out] = [program, out].map(shell_word);
     let resume = format!("{program} pretrain --out {out} --resume");
     match ended {
         Ended::Finished => vec![
-            match task.pipeline() {
+            match pipeline {
                 "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
+                "token-classification" => {
+                    ("try it", format!("{program} run {out} \"It was a day.\""))
+                }
                 "text2text-generation" => ("try it", format!("{program} run {out} \"It was\"")),
                 _ => ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
             },
@@ -124,9 +129,8 @@ mod tests {
     #[test]
     fn what_is_suggested_can_be_pasted() {
         let command = |program: &str, out: &str| {
-            let task = TaskSection::default();
             let (program, out) = (Path::new(program), Path::new(out));
-            next_commands(program, out, (Ended::Interrupted, 3), &task)[0].1.clone()
+            next_commands(program, out, (Ended::Interrupted, 3), "text-generation")[0].1.clone()
         };
         assert_eq!(command("lyceum", "runs/a-1"), "lyceum pretrain --out runs/a-1 --resume");
         assert_eq!(command("t r/lyceum", "-a"), "'t r/lyceum' pretrain --out ./-a --resume");

@@ -37,8 +37,10 @@ pub struct RunSummary {
     pub tokens: Option<u64>,
     /// Training loss of the newest step, in nats.
     pub loss: Option<f64>,
-    /// The best checkpoint, in bits per byte.
+    /// The best checkpoint.
     pub best: Option<Best>,
+    /// Whether it is best in bits per byte, and not in nats a target.
+    pub in_bits: bool,
     /// Median of the newest steps.
     pub tokens_per_s: Option<f64>,
     /// All its files.
@@ -69,7 +71,8 @@ impl RunSummary {
             problem.get_or_insert(error.to_string());
             None
         });
-        let (steps, _) = metrics::split(rows);
+        let (steps, evals) = metrics::split(rows);
+        let last = evals.last();
         let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
         let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
         let step = steps.last().map_or(0, |row| row.step);
@@ -89,6 +92,7 @@ impl RunSummary {
             tokens: steps.last().map(|row| row.tokens),
             loss: steps.last().map(|row| row.loss),
             best,
+            in_bits: last.is_none_or(|row| row.eval.bits_per_byte.is_some()),
             tokens_per_s: median(steps.iter().rev().take(RECENT_STEPS).map(|row| row.tokens_per_s)),
             bytes: size(path),
             modified: modified.and_then(|metadata| metadata.modified()).ok(),
@@ -99,6 +103,11 @@ impl RunSummary {
     /// `300` or `300/1000`.
     pub fn steps_text(&self) -> String {
         self.total_steps.map_or_else(|| self.step.to_string(), |n| format!("{}/{n}", self.step))
+    }
+
+    /// `1.2345 bits/byte`, or `nats`.
+    pub fn best_text(&self, best: &Best) -> String {
+        format!("{:.4} {}", best.metric, if self.in_bits { "bits/byte" } else { "nats" })
     }
 
     /// Seconds since its metrics were written.
@@ -119,7 +128,11 @@ impl RunSummary {
             .perhaps("total_steps", self.total_steps, grouped)
             .perhaps("tokens", self.tokens, grouped)
             .perhaps("loss", self.loss, decimals)
-            .perhaps("best_bits_per_byte", self.best.map(|best| best.metric), decimals)
+            .perhaps(
+                if self.in_bits { "best_bits_per_byte" } else { "best_loss" },
+                self.best.map(|best| best.metric),
+                decimals,
+            )
             .perhaps("best_step", self.best.map(|best| best.step), grouped)
             .perhaps("tokens_per_s", self.tokens_per_s, compact)
             .with("bytes", self.bytes, bytes(self.bytes))

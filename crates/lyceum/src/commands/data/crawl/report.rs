@@ -182,7 +182,11 @@ impl Summary {
             bars("Length", "documents by the size of their text", &sizes),
             bars("Languages of the corpus", "documents", &languages),
             bars("Languages that were read", "texts, before filters", &read),
-            bars("On the way", "lines taken out, pieces of personal data, records passed over", &notes),
+            bars(
+                "On the way",
+                "lines taken out, pieces of personal data, records passed over",
+                &notes,
+            ),
         ];
         let charts = format!("<div class=\"charts\">\n{}</div>\n", charts.concat());
         let body = [
