@@ -105,9 +105,10 @@ PMI_RANK and _SIZE, or SLURM_PROCID and _NTASKS. No two processes may have the s
 pub struct Crawl {
     /// The recipe: a TOML file, or `crawl`, which is in the binary
     pub recipe: String,
-    /// The folder that gets the corpus and its report; another try goes on with what is there
+    /// The folder that gets the corpus and its report, here or `s3://BUCKET/FOLDER`; another try
+    /// goes on with what is there
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub out: String,
     /// Set a key of the recipe, such as `language.min_score=0.8`; may be repeated, the last counts
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
