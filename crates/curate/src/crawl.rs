@@ -206,6 +206,14 @@ impl<'a> Crawl<'a> {
         self.target().done()
     }
 
+    /// Refuses the manifest of slice `i` where it is of something else.
+    ///
+    /// # Errors
+    /// [`CrawlError`].
+    pub fn check(&self, i: usize) -> Result<(), CrawlError> {
+        self.target().load(i, &self.slices[i]).map(drop)
+    }
+
     fn target(&self) -> Target<'_> {
         let Self { places, config, output, recipe, .. } = self;
         Target { places, config, output, shards: "", recipe }

@@ -50,7 +50,7 @@ impl RemoteError {
             Self::Status { status: 404, message, .. } if message == "NoSuchBucket" => {
                 "check the name of the bucket, and the server (`s3_endpoint`, `s3_region`)"
             }
-            Self::Status { status: 404, .. } => "check the address: nothing is there any more",
+            Self::Status { status: 404, .. } => "check the address: nothing is there",
             Self::Changed { .. } => "give another folder for what is made of it as it is now",
             Self::TooLarge { .. } => "make the pieces smaller: `slice_bytes`, or more `partitions`",
             Self::Network { .. } | Self::Status { status: 500.., .. } => {

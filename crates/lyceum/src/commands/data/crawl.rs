@@ -126,7 +126,9 @@ fn read(slices: &Slices, rank: &Rank) -> Result<(), Halt> {
     slices.run(rank.number, rank.world, &each)?;
     finish(&progress);
     rank.go_on()?;
-    rank.wait(("slice", n), || slices.done())
+    rank.wait(("slice", n), || slices.done())?;
+    // Of each process one: whether all have the same recipe.
+    Ok((0..n.min(rank.world)).try_for_each(|i| slices.check(i))?)
 }
 
 /// The folder in which duplicates are looked for, by as many threads at once as there are.
