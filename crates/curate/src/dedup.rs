@@ -12,14 +12,15 @@
 //! band, whose key is the hash of all words; an address may be another. Keys of all bands are in
 //! one order, so a range of it is a piece of work whatever the number of bands.
 //!
-//! Each stage reads and writes one folder, here or on `s3://`, a file a piece of work, which gets its
-//! name when it is whole: any number of processes may share the pieces, each may be killed and run again, and the
-//! bytes are the same. No two may do the same piece at once. What goes depends on the documents and
-//! their numbers (shard, place in it) alone: of those taken for the same, the first stays.
+//! Each stage reads and writes one folder, here or on `s3://`, a file a piece of work, which gets
+//! its name when it is whole: any number of processes may share the pieces, each may be killed and
+//! run again, and the bytes are the same. No two may do the same piece at once. What goes depends
+//! on the documents and their numbers (shard, place in it) alone: of those taken for the same, the
+//! first stays.
 //!
 //! Memory: `memory_mib` a stage; `reduce`, which needs five bytes a document, refuses to begin
-//! where that is more. Disk: 24 bytes a key in the map; for each level of a merge once more, in a file
-//! without a name: beside the folder's, or of a folder on `s3://` where temporary files are.
+//! where that is more. Disk: 24 bytes a key in the map; once more for each level of a merge, in a
+//! file without a name, in the folder or, of one on `s3://`, where temporary files are.
 //! Keys have 126 bits, so what is taken for the same is, with the probability that the bands give.
 
 mod files;

@@ -101,16 +101,6 @@ impl Places {
         Ok((copy, body.size().unwrap_or(u64::MAX)))
     }
 
-    /// A file for what is needed for a while, which goes when it is closed: near the folder, or
-    /// where such files belong on this machine (`TMPDIR`).
-    pub(crate) fn scratch(&self, folder: &str) -> io::Result<File> {
-        if is_remote(folder) {
-            return tempfile::tempfile();
-        }
-        fs::create_dir_all(folder)?;
-        tempfile::tempfile_in(folder)
-    }
-
     /// What is known of a file; `None` where it is a folder.
     pub(crate) fn find(&self, address: &str) -> io::Result<Option<Found>> {
         if !is_remote(address) {
@@ -249,6 +239,16 @@ impl Write for Draft {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// A file for what is needed for a while, which goes when it is closed: near the folder, or
+/// where such files belong on this machine (`TMPDIR`).
+pub(crate) fn scratch(folder: &str) -> io::Result<File> {
+    if is_remote(folder) {
+        return tempfile::tempfile();
+    }
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder)
 }
 
 /// The address of something in a folder, or beside it (`../`).

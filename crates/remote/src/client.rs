@@ -119,9 +119,9 @@ impl Client {
         Self { agent, settings }
     }
 
-    /// The bytes of `range` of what is at an address, as far as there are. Where the connection ends
-    /// before its time, a new one goes on there, unless the file is another one by then; with
-    /// `tag`, unless it is another than that.
+    /// The bytes of `range` of what is at an address, as far as there are. Where the connection
+    /// ends before its time, a new one goes on there, unless the file is another one by then; with
+    /// `tag`, it is refused from the start where it is another than that.
     ///
     /// # Errors
     /// [`RemoteError`]; while reading, one inside of an [`io::Error`].

@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn lists_are_read() {
         let xml = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><IsTruncated>true\
-            </IsTruncated><Contents><Key>a&amp;b/&#x4e2d;.warc</Key><Size>7</Size><ETag>&quot;1&quot;</ETag></Contents>\
+            </IsTruncated><Contents><Key>a&amp;b/&#x4e2d;.warc</Key><Size>7</Size>\
+            <ETag>&quot;1&quot;</ETag></Contents>\
             <Contents><Size>0</Size><Key>c</Key></Contents>\
             <NextContinuationToken>t=</NextContinuationToken></ListBucketResult>";
         let found = |url: &str, size, tag: Option<&str>| Found {

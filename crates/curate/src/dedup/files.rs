@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::DedupError;
-use crate::place::{Draft, Places, join};
+use crate::place::{Draft, Places, join, scratch};
 
 /// The greatest description that is read.
 const MAX_JSON: u64 = 64 << 20;
@@ -93,8 +93,8 @@ impl Store {
 
     /// A file for what is needed for a while.
     pub fn scratch(&self) -> Result<Rc<File>, DedupError> {
-        let scratch = self.places.scratch(&self.dir);
-        Ok(Rc::new(scratch.map_err(|source| io_error("create a file in", &self.dir, source))?))
+        let file = scratch(&self.dir);
+        Ok(Rc::new(file.map_err(|source| io_error("create a file in", &self.dir, source))?))
     }
 }
 
