@@ -271,3 +271,26 @@ pub(crate) fn number(address: &str) -> Option<usize> {
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_joined_without_ways_up() {
+        assert_eq!(join("s3://b/a/manifests/", "../final/x"), "s3://b/a/final/x");
+        assert_eq!(join("/a/manifests", "../final/x"), "/a/final/x");
+        assert_eq!(join("a", "../x"), "a/../x");
+        assert_eq!(join("s3://b", "/x"), "s3://b/x");
+        assert_eq!(join("s3://b/a", ""), "s3://b/a/");
+    }
+
+    #[test]
+    fn descriptions_are_known_by_their_names() {
+        assert_eq!(number("s3://b/shards/part-000012.json"), Some(12));
+        assert_eq!(number("00007.json"), Some(7));
+        for other in ["part-000012.jsonl.zst", ".part-000001.json.partial", "report.json", "7"] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
+}
