@@ -14,7 +14,7 @@ use crate::place::{ALL, Places, join};
 use crate::warc::{BodyDecoder, BodyProblem, Kind, Options, Reader, Record};
 
 /// Manifests that are read at once.
-const AT_ONCE: usize = 1024;
+const AT_ONCE: usize = 256;
 
 /// A page, as a stage gets it.
 #[derive(Clone, Copy, Debug)]
