@@ -9,6 +9,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use curate::dedup::{Dedup, DedupConfig, Sketcher};
+use curate::{Places, ServerConfig};
 use serde_json::Value;
 
 fn main() {
@@ -40,8 +41,10 @@ fn main() {
     let in_memory = start.elapsed();
 
     let dir = tempfile::tempdir().expect("a folder");
+    let places = Places::new(&ServerConfig::default(), None);
+    let path = dir.path().to_str().expect("UTF-8");
     let start = Instant::now();
-    let dedup = Dedup::open(dir.path(), &config, 1).expect("opens");
+    let dedup = Dedup::open(&places, path, &config, 1).expect("opens");
     let mut map = dedup.map(0).expect("maps").expect("is new");
     for text in &texts {
         map.push(text, "").expect("is added");

@@ -21,6 +21,7 @@ mod shard;
 mod tests;
 mod work;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
@@ -33,7 +34,7 @@ pub use plan::Slice;
 pub use shard::ShardFormat;
 pub use work::Page;
 
-use crate::place::Places;
+use crate::place::{Places, join};
 use crate::warc::{BodyLimits, Kind};
 use crate::{Document, Notes, ServerConfig};
 use work::{Target, Worker};
@@ -123,7 +124,7 @@ pub struct Crawl<'a> {
 
 impl<'a> Crawl<'a> {
     /// Lists the inputs and cuts them. `recipe` is all that decides what the stages do: together
-    /// with `config` it names what is written into the folder `output`.
+    /// with `config` it names what is written into the folder `output`, here or on `s3://`.
     ///
     /// # Errors
     /// [`CrawlError`], where the config or an input is not what it should be, or `output` has
@@ -197,12 +198,20 @@ impl<'a> Crawl<'a> {
         self.target().report(&self.slices)
     }
 
-    /// Whether slice `i` is finished.
+    /// The slices that have a manifest.
     ///
     /// # Errors
-    /// [`CrawlError`], where its manifest is none.
-    pub fn is_done(&self, i: usize) -> Result<bool, CrawlError> {
-        Ok(self.target().load(i, &self.slices[i])?.is_some())
+    /// [`CrawlError`], where they cannot be listed.
+    pub fn done(&self) -> Result<BTreeSet<usize>, CrawlError> {
+        self.target().done()
+    }
+
+    /// Refuses the manifest of slice `i` where it is of something else.
+    ///
+    /// # Errors
+    /// [`CrawlError`].
+    pub fn check(&self, i: usize) -> Result<(), CrawlError> {
+        self.target().load(i, &self.slices[i]).map(drop)
     }
 
     fn target(&self) -> Target<'_> {
@@ -212,19 +221,13 @@ impl<'a> Crawl<'a> {
 
     /// Refuses a folder with manifests of slices that there are not.
     fn check_left_over(&self) -> Result<(), CrawlError> {
-        let files = match self.places.list(self.output) {
-            Ok(files) => files,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => {
-                return Err(CrawlError::Read { address: self.output.to_owned(), source });
-            }
-        };
         let n_slices = self.slices.len();
-        for (address, _) in files {
-            if manifest::number(&address).is_some_and(|i| i >= n_slices) {
-                return Err(CrawlError::LeftOver { address, n_slices });
+        match self.done()?.range(n_slices..).next() {
+            None => Ok(()),
+            Some(&i) => {
+                let address = join(self.output, &format!("{}.json", manifest::name(i)));
+                Err(CrawlError::LeftOver { address, n_slices })
             }
         }
-        Ok(())
     }
 }

@@ -12,13 +12,15 @@
 //! band, whose key is the hash of all words; an address may be another. Keys of all bands are in
 //! one order, so a range of it is a piece of work whatever the number of bands.
 //!
-//! Each stage reads and writes one folder, a file a piece of work, which gets its name when it is
-//! whole: any number of processes may share the pieces, each may be killed and run again, and the
-//! bytes are the same. No two may do the same piece at once. What goes depends on the documents and
-//! their numbers (shard, place in it) alone: of those taken for the same, the first stays.
+//! Each stage reads and writes one folder, here or on `s3://`, a file a piece of work, which gets
+//! its name when it is whole: any number of processes may share the pieces, each may be killed and
+//! run again, and the bytes are the same. No two may do the same piece at once. What goes depends
+//! on the documents and their numbers (shard, place in it) alone: of those taken for the same, the
+//! first stays.
 //!
 //! Memory: `memory_mib` a stage; `reduce`, which needs five bytes a document, refuses to begin
-//! where that is more. Disk: 24 bytes a key, in the map and once more for each level of a merge.
+//! where that is more. Disk: 24 bytes a key in the map; once more for each level of a merge, in a
+//! file without a name, in the folder or, of one on `s3://`, where temporary files are.
 //! Keys have 126 bits, so what is taken for the same is, with the probability that the bands give.
 
 mod files;
@@ -29,13 +31,14 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use files::{Store, read_json, write_json};
+use crate::place::Places;
+use files::Store;
 pub use map::ShardMap;
 pub use reduce::{Gone, Report};
 pub use sketch::Sketcher;
@@ -141,7 +144,7 @@ pub enum DedupError {
     )]
     Other {
         /// The folder.
-        path: PathBuf,
+        path: String,
     },
     /// The system refused.
     #[error("failed to {action} `{path}`")]
@@ -149,7 +152,7 @@ pub enum DedupError {
         /// `read`, `write` ..
         action: &'static str,
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What the system said.
         source: io::Error,
     },
@@ -157,7 +160,7 @@ pub enum DedupError {
     #[error("`{path}` is damaged: {problem}\n\nhint: remove it, and run its stage again")]
     Damaged {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What is wrong.
         problem: String,
     },
@@ -212,38 +215,54 @@ impl Dedup {
     ///
     /// # Errors
     /// When it was begun with other settings (memory may differ), or cannot be written.
-    pub fn open(dir: &Path, config: &DedupConfig, n_shards: u32) -> Result<Self, DedupError> {
+    pub fn open(
+        places: &Places,
+        dir: &str,
+        config: &DedupConfig,
+        n_shards: u32,
+    ) -> Result<Self, DedupError> {
         config.check()?;
-        let store = Store::new(dir)?;
-        let path = dir.join(SETTINGS);
+        let store = Store { places: places.clone(), dir: dir.to_owned() };
         let fixed = DedupConfig { memory_mib: 0, ..config.clone() };
         let settings = Settings { version: 1, n_shards, config: fixed };
-        if !path.exists() {
-            write_json(&path, &settings)?;
-        } else if read_json::<Settings>(&path)? != settings {
+        if !store.exists(SETTINGS)? {
+            store.write_json(SETTINGS, &settings)?;
+        } else if store.read_json::<Settings>(SETTINGS)? != settings {
             return Err(DedupError::Other { path: dir.to_owned() });
         }
         Ok(Self { config: config.clone(), n_shards, store })
     }
 
     /// Whether a folder was begun: no two processes may do that at once.
-    pub fn is_begun(dir: &Path) -> bool {
-        dir.join(SETTINGS).exists()
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_begun(places: &Places, dir: &str) -> Result<bool, DedupError> {
+        Store { places: places.clone(), dir: dir.to_owned() }.exists(SETTINGS)
     }
 
-    /// Whether a shard is mapped.
-    pub fn is_mapped(&self, shard: u32) -> bool {
-        self.store.path("map", &map::entry_name(shard)).exists()
+    /// The shards that are mapped.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn mapped(&self) -> Result<BTreeSet<usize>, DedupError> {
+        self.store.numbers("map")
     }
 
-    /// Whether a partition is merged.
-    pub fn is_merged(&self, partition: usize) -> bool {
-        self.store.path("pairs", &format!("{partition:05}.json")).exists()
+    /// The partitions that are merged.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn merged(&self) -> Result<BTreeSet<usize>, DedupError> {
+        self.store.numbers("pairs")
     }
 
     /// Whether it is known what goes.
-    pub fn is_reduced(&self) -> bool {
-        self.store.path("gone", "report.json").exists()
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn is_reduced(&self) -> Result<bool, DedupError> {
+        self.store.exists(reduce::REPORT)
     }
 
     /// Pieces of the merge.

@@ -17,6 +17,6 @@ pub mod warc;
 pub mod words;
 
 pub use document::Document;
-pub use place::{Places, ServerConfig};
-pub use remote::{Keys, Secret};
+pub use place::{Places, ServerConfig, join};
+pub use remote::{Keys, RemoteError, Secret};
 pub use tally::{Count, Notes, Tally};

@@ -1,12 +1,15 @@
 //! Files and folders by their address: what is read, and where it is written to.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+pub(crate) use remote::{ALL, Found};
 use remote::{Client, Keys, Settings, is_remote};
 use serde::{Deserialize, Serialize};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, TempPath};
 
 /// Which servers are asked, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +33,7 @@ impl Default for ServerConfig {
 }
 
 /// Where addresses are looked up: paths here, `http://` and `https://` to read, `s3://`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Places {
     client: Client,
 }
@@ -38,10 +41,18 @@ pub struct Places {
 /// A file that is being written; dropped before it is finished, it goes.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    file: NamedTempFile,
+    file: File,
     target: String,
-    /// Who takes it, where it goes to a server.
-    client: Option<Client>,
+    way: Way,
+}
+
+/// How a draft gets to where it belongs.
+#[derive(Debug)]
+enum Way {
+    /// It is beside it, under another name.
+    Rename(TempPath),
+    /// Whole, to a server.
+    Put(Client),
 }
 
 impl Places {
@@ -59,30 +70,65 @@ impl Places {
         Self { client: Client::new(settings) }
     }
 
-    /// The bytes of a file, from `from` on.
-    pub(crate) fn open(&self, address: &str, from: u64) -> io::Result<Box<dyn Read + Send>> {
+    /// The bytes of a range of a file, as far as there are; with `tag`, of that file and no other.
+    pub(crate) fn open(
+        &self,
+        address: &str,
+        range: Range<u64>,
+        tag: Option<&str>,
+    ) -> io::Result<Box<dyn Read + Send>> {
         if is_remote(address) {
-            return Ok(Box::new(self.client.open(address, from)?));
+            return Ok(Box::new(self.client.open(address, range, tag)?));
         }
         let mut file = File::open(address)?;
-        file.seek(SeekFrom::Start(from))?;
-        Ok(Box::new(file))
+        file.seek(SeekFrom::Start(range.start))?;
+        Ok(Box::new(file.take(range.end - range.start)))
     }
 
-    /// The size of a file in bytes, the largest number where nobody says; `None` where it is a
-    /// folder.
-    pub(crate) fn size(&self, address: &str) -> io::Result<Option<u64>> {
-        if is_remote(address) {
-            let is_folder = address.ends_with('/');
-            let size = if is_folder { None } else { Some(self.client.size(address)?) };
-            return Ok(size.map(|size| size.unwrap_or(u64::MAX)));
+    /// The bytes of a range of a file, at the front of a file here: that one itself, which goes on
+    /// behind the range, or a copy, which goes when it is closed. And how large the whole is.
+    pub(crate) fn fetch(&self, address: &str, range: Range<u64>) -> io::Result<(File, u64)> {
+        if !is_remote(address) {
+            let mut file = File::open(address)?;
+            file.seek(SeekFrom::Start(range.start))?;
+            let size = file.metadata()?.len();
+            return Ok((file, size));
         }
-        let metadata = fs::metadata(address)?;
-        Ok(metadata.is_file().then_some(metadata.len()))
+        let mut body = self.client.open(address, range, None)?;
+        let mut copy = tempfile::tempfile()?;
+        io::copy(&mut body, &mut copy)?;
+        copy.rewind()?;
+        Ok((copy, body.size().unwrap_or(u64::MAX)))
     }
 
-    /// All files below a folder with their sizes, by name.
-    pub(crate) fn list(&self, address: &str) -> io::Result<Vec<(String, u64)>> {
+    /// What is known of a file; `None` where it is a folder.
+    pub(crate) fn find(&self, address: &str) -> io::Result<Option<Found>> {
+        if !is_remote(address) {
+            let metadata = fs::metadata(address)?;
+            let found = Found { url: address.to_owned(), size: metadata.len(), tag: None };
+            return Ok(metadata.is_file().then_some(found));
+        }
+        if address.ends_with('/') {
+            return Ok(None);
+        }
+        let mut found = self.client.find(address)?;
+        // Behind other names are many servers, each with tags of its own.
+        found.tag.take_if(|_| !address.starts_with("s3://"));
+        Ok(Some(found))
+    }
+
+    /// Whether there is such a file.
+    pub(crate) fn exists(&self, address: &str) -> io::Result<bool> {
+        match self.find(address) {
+            Ok(found) => Ok(found.is_some()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All files below a folder, by name. A store of S3 has a folder where it has a file in it: one
+    /// that it has not is empty there, and not found here.
+    pub(crate) fn list(&self, address: &str) -> io::Result<Vec<Found>> {
         if is_remote(address) {
             return Ok(self.client.list(&join(address, ""))?);
         }
@@ -94,8 +140,8 @@ impl Places {
                 let metadata = fs::metadata(&path)?;
                 if metadata.is_dir() {
                     folders.push(path);
-                } else if let Some(name) = path.to_str() {
-                    found.push((name.to_owned(), metadata.len()));
+                } else if let Some(url) = path.to_str().map(str::to_owned) {
+                    found.push(Found { url, size: metadata.len(), tag: None });
                 } else {
                     let problem = format!("`{}` is no UTF-8", path.display());
                     return Err(io::Error::new(ErrorKind::InvalidInput, problem));
@@ -106,9 +152,25 @@ impl Places {
         Ok(found)
     }
 
+    /// The numbers of the pieces of work whose description is in a folder; see [`number`].
+    pub(crate) fn numbers(&self, folder: &str) -> io::Result<BTreeSet<usize>> {
+        let names = if is_remote(folder) {
+            self.client.list(&join(folder, ""))?.into_iter().map(|found| found.url).collect()
+        } else {
+            let entries = match fs::read_dir(folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
+                entries => entries?,
+            };
+            let name =
+                |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().display().to_string());
+            entries.map(name).collect::<io::Result<Vec<_>>>()?
+        };
+        Ok(names.iter().filter_map(|name| number(name)).collect())
+    }
+
     /// A small file; `None` where there is none.
     pub(crate) fn read(&self, address: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.open(address, 0) {
+        let file = match self.open(address, ALL, None) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -121,34 +183,51 @@ impl Places {
         Ok(Some(bytes))
     }
 
+    /// Writes a file that is there whole or not at all.
+    ///
+    /// # Errors
+    /// Where the system or the server refuses.
+    pub fn write(&self, address: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut draft = self.begin(address)?;
+        draft.write_all(bytes)?;
+        draft.finish()
+    }
+
     /// Begins a file that is there whole or not at all.
     pub(crate) fn begin(&self, address: &str) -> io::Result<Draft> {
         let target = address.to_owned();
         if is_remote(address) {
-            let client = Some(self.client.clone());
-            return Ok(Draft { file: NamedTempFile::new()?, target, client });
+            return Ok(Draft {
+                file: tempfile::tempfile()?,
+                target,
+                way: Way::Put(self.client.clone()),
+            });
         }
         let path = Path::new(address);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let partial = format!(".{name}.partial");
         fs::create_dir_all(parent(path))?;
+        // What an interrupted run left there is overwritten.
         let file = Builder::new()
             .prefix(&partial)
             .rand_bytes(0)
             .make_in(parent(path), |path| File::create(path))?;
-        Ok(Draft { file, target, client: None })
+        let (file, path) = file.into_parts();
+        Ok(Draft { file, target, way: Way::Rename(path) })
     }
 }
 
 impl Draft {
     /// Syncs the file and gives it its name.
     pub(crate) fn finish(mut self) -> io::Result<()> {
-        if let Some(client) = &self.client {
-            return Ok(client.put(&self.target, self.file.as_file_mut())?);
+        match self.way {
+            Way::Put(client) => Ok(client.put(&self.target, &mut self.file)?),
+            Way::Rename(path) => {
+                self.file.sync_all()?;
+                path.persist(&self.target)?;
+                File::open(parent(Path::new(&self.target)))?.sync_all()
+            }
         }
-        self.file.as_file().sync_all()?;
-        self.file.persist(&self.target)?;
-        File::open(parent(Path::new(&self.target)))?.sync_all()
     }
 }
 
@@ -162,11 +241,56 @@ impl Write for Draft {
     }
 }
 
-/// The address of something in a folder.
-pub(crate) fn join(folder: &str, name: &str) -> String {
-    format!("{}/{}", folder.trim_end_matches('/'), name.trim_start_matches('/'))
+/// A file for what is needed for a while, which goes when it is closed: near the folder, or
+/// where such files belong on this machine (`TMPDIR`).
+pub(crate) fn scratch(folder: &str) -> io::Result<File> {
+    if is_remote(folder) {
+        return tempfile::tempfile();
+    }
+    fs::create_dir_all(folder)?;
+    tempfile::tempfile_in(folder)
+}
+
+/// The address of something in a folder, or beside it (`../`).
+pub fn join(folder: &str, name: &str) -> String {
+    let folder = folder.trim_end_matches('/');
+    // A store of S3 has names and no folders: there is no way up.
+    match (name.strip_prefix("../"), folder.rsplit_once('/')) {
+        (Some(name), Some((parent, _))) => join(parent, name),
+        _ => format!("{folder}/{}", name.trim_start_matches('/')),
+    }
+}
+
+/// The number of the piece of work that a description is of, by its name: of
+/// `shards/part-000012.json`, 12; `None` where it is something else.
+pub(crate) fn number(address: &str) -> Option<usize> {
+    let name = address.rsplit('/').next()?.strip_suffix(".json")?;
+    name.strip_prefix("part-").unwrap_or(name).parse().ok()
 }
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_joined_without_ways_up() {
+        assert_eq!(join("s3://b/a/manifests/", "../final/x"), "s3://b/a/final/x");
+        assert_eq!(join("/a/manifests", "../final/x"), "/a/final/x");
+        assert_eq!(join("a", "../x"), "a/../x");
+        assert_eq!(join("s3://b", "/x"), "s3://b/x");
+        assert_eq!(join("s3://b/a", ""), "s3://b/a/");
+    }
+
+    #[test]
+    fn descriptions_are_known_by_their_names() {
+        assert_eq!(number("s3://b/shards/part-000012.json"), Some(12));
+        assert_eq!(number("00007.json"), Some(7));
+        for other in ["part-000012.jsonl.zst", ".part-000001.json.partial", "report.json", "7"] {
+            assert_eq!(number(other), None, "{other}");
+        }
+    }
 }

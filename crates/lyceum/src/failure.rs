@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use curate::RemoteError;
 use curate::crawl::CrawlError;
 use curate::dedup::DedupError;
 
@@ -126,6 +127,9 @@ fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let Some(system) = error.downcast_ref::<io::Error>() else {
         return hint_of_system(error.source()?);
     };
+    if let Some(answer) = system.get_ref().and_then(|inner| inner.downcast_ref::<RemoteError>()) {
+        return answer.hint();
+    }
     Some(match system.kind() {
         NotFound => "check the path; a relative one starts at the current directory",
         PermissionDenied => "ask its owner for the right, or give a path that you may use",

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::ops::Range;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -15,6 +16,9 @@ use ureq::{Agent, BodyReader, RequestExt, SendBody};
 use crate::guard::{Guard, Private};
 use crate::s3::{self, Keys, Page, Signed};
 use crate::{RemoteError, is_remote};
+
+/// All of a file, however long it is.
+pub const ALL: Range<u64> = 0..u64::MAX;
 
 const USER_AGENT: &str = concat!("lyceum/", env!("CARGO_PKG_VERSION"));
 /// A server that says nothing for so long has gone.
@@ -62,6 +66,17 @@ impl Default for Settings {
     }
 }
 
+/// A file, as a server tells of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Found {
+    /// Its address.
+    pub url: String,
+    /// In bytes; the largest number where the server does not tell.
+    pub size: u64,
+    /// What says which one it is, where the server tells.
+    pub tag: Option<String>,
+}
+
 /// Asks servers.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -74,7 +89,7 @@ struct Ask<'a> {
     method: &'static str,
     url: &'a str,
     query: &'a str,
-    from: u64,
+    range: Range<u64>,
 }
 
 type Answer = Response<ureq::Body>;
@@ -104,18 +119,24 @@ impl Client {
         Self { agent, settings }
     }
 
-    /// What is at an address, from byte `from` on. Where the connection ends before its time, a new
-    /// one goes on there, unless the file is another one by then.
+    /// The bytes of `range` of what is at an address, as far as there are. Where the connection
+    /// ends before its time, a new one goes on there, unless the file is another one by then; with
+    /// `tag`, it is refused from the start where it is another than that.
     ///
     /// # Errors
     /// [`RemoteError`]; while reading, one inside of an [`io::Error`].
-    pub fn open(&self, url: &str, from: u64) -> Result<Body, RemoteError> {
+    pub fn open(
+        &self,
+        url: &str,
+        range: Range<u64>,
+        tag: Option<&str>,
+    ) -> Result<Body, RemoteError> {
         let mut body = Body {
             client: self.clone(),
             url: url.to_owned(),
-            at: from,
-            end: None,
-            tag: None,
+            range,
+            size: None,
+            tag: tag.map(str::to_owned),
             reader: None,
             n_failed: 0,
         };
@@ -123,20 +144,21 @@ impl Client {
         Ok(body)
     }
 
-    /// The size of what is at an address, in bytes; `None` where the server does not tell.
+    /// What is at an address.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub fn size(&self, url: &str) -> Result<Option<u64>, RemoteError> {
-        let answer = self.ask(&Ask { method: "HEAD", url, query: "", from: 0 }, None)?;
-        Ok(number(&answer, header::CONTENT_LENGTH.as_str()))
+    pub fn find(&self, url: &str) -> Result<Found, RemoteError> {
+        let answer = self.ask(&Ask { method: "HEAD", url, query: "", range: ALL }, None)?;
+        let size = number(&answer, header::CONTENT_LENGTH.as_str()).unwrap_or(u64::MAX);
+        Ok(Found { url: url.to_owned(), size, tag: tag(&answer) })
     }
 
-    /// All objects whose address begins with this one of S3, with their sizes, by name.
+    /// All objects whose address begins with this one of S3, by name.
     ///
     /// # Errors
     /// [`RemoteError`].
-    pub fn list(&self, url: &str) -> Result<Vec<(String, u64)>, RemoteError> {
+    pub fn list(&self, url: &str) -> Result<Vec<Found>, RemoteError> {
         let (bucket, prefix) = s3::parse(url)?;
         let bad = |problem| RemoteError::Answer { url: url.to_owned(), problem };
         let prefix = format!("list-type=2&prefix={}", s3::encode(prefix, false));
@@ -144,14 +166,18 @@ impl Client {
         let mut found = Vec::new();
         let mut query = prefix.clone();
         loop {
-            let ask = Ask { method: "GET", url: &root, query: &query, from: 0 };
+            let ask = Ask { method: "GET", url: &root, query: &query, range: ALL };
             let mut answer = self.ask(&ask, None)?;
             let text = answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string();
             let text = text.map_err(|error| failed(url, error))?;
             let page = s3::page(&text).ok_or(bad("no list of S3"))?;
             let Page { objects, next } = page;
             let is_empty = objects.is_empty();
-            found.extend(objects.into_iter().map(|(key, size)| (format!("{root}{key}"), size)));
+            found.extend(
+                objects
+                    .into_iter()
+                    .map(|object| Found { url: format!("{root}{}", object.url), ..object }),
+            );
             match next {
                 None => break,
                 Some(_) if is_empty || found.len() > OBJECTS_MAX => {
@@ -187,10 +213,11 @@ impl Client {
             n_bytes += n as u64;
         }
         if n_bytes > OBJECT_MAX {
-            return Err(read(io::Error::from(io::ErrorKind::FileTooLarge)));
+            return Err(RemoteError::TooLarge { url: url.to_owned(), n_bytes });
         }
         let hash = s3::hex(context.finish().as_ref());
-        self.ask(&Ask { method: "PUT", url, query: "", from: 0 }, Some((file, &hash))).map(|_| ())
+        let ask = Ask { method: "PUT", url, query: "", range: ALL };
+        self.ask(&ask, Some((file, &hash))).map(drop)
     }
 
     /// Asks until there is an answer that is one, or it is clear that there will be none.
@@ -214,14 +241,16 @@ impl Client {
     }
 
     fn ask_once(&self, ask: &Ask, sent: Option<(&mut File, &str)>) -> Result<Answer, RemoteError> {
-        let Ask { method, url, from, .. } = *ask;
+        let Ask { method, url, ref range, .. } = *ask;
         let (address, fields) = self.address(ask, sent.as_ref().map(|(_, hash)| *hash))?;
         let mut request = ureq::http::Request::builder().method(method).uri(address);
         for (name, value) in fields {
             request = request.header(name, value);
         }
-        if from > 0 {
-            request = request.header(header::RANGE, format!("bytes={from}-"));
+        if *range != ALL && !range.is_empty() {
+            let (from, to) = (range.start, range.end - 1);
+            let to = if range.end == ALL.end { String::new() } else { to.to_string() };
+            request = request.header(header::RANGE, format!("bytes={from}-{to}"));
         }
         let body = match sent {
             None => SendBody::none(),
@@ -301,6 +330,11 @@ fn text<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     answer.headers().get(name)?.to_str().ok()
 }
 
+/// What says which file an answer is of.
+fn tag(answer: &Answer) -> Option<String> {
+    text(answer, header::ETAG.as_str()).map(str::to_owned)
+}
+
 fn number(answer: &Answer, name: &str) -> Option<u64> {
     text(answer, name)?.parse().ok()
 }
@@ -309,9 +343,10 @@ fn number(answer: &Answer, name: &str) -> Option<u64> {
 pub struct Body {
     client: Client,
     url: String,
-    at: u64,
-    /// Where it ends, where the server said so.
-    end: Option<u64>,
+    /// What is not read yet.
+    range: Range<u64>,
+    /// Of the whole file, where the server said so.
+    size: Option<u64>,
     /// What says that it is still the same.
     tag: Option<String>,
     reader: Option<BodyReader<'static>>,
@@ -319,14 +354,20 @@ pub struct Body {
 }
 
 impl Body {
+    /// The size of the whole file in bytes, where the server said so.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
     /// Connects, and goes to where it stands.
     fn connect(&mut self) -> Result<(), RemoteError> {
         let bad = |problem| RemoteError::Answer { url: self.url.clone(), problem };
-        let ask = Ask { method: "GET", url: &self.url, query: "", from: self.at };
+        let (url, at) = (&self.url, self.range.start);
+        let ask = Ask { method: "GET", url, query: "", range: self.range.clone() };
         let answer = self.client.ask(&ask, None)?;
-        let tag = text(&answer, "etag").map(str::to_owned);
+        let tag = tag(&answer);
         let length = number(&answer, "content-length");
-        let (start, end) = match text(&answer, "content-range") {
+        let (start, size) = match text(&answer, "content-range") {
             Some(range) if answer.status() == 206 => {
                 let range = range.strip_prefix("bytes ").and_then(|range| range.split_once('/'));
                 let (range, size) = range.ok_or(bad("no range of bytes"))?;
@@ -335,16 +376,16 @@ impl Body {
             }
             _ => (0, length),
         };
-        if start > self.at || start > 0 && start != self.at {
+        if start > at || start > 0 && start != at {
             return Err(bad("another range of bytes"));
         }
-        if self.tag.is_some() && tag != self.tag || self.end.is_some() && end != self.end {
-            return Err(bad("it changed while it was read"));
+        if self.tag.is_some() && tag != self.tag || self.size.is_some() && size != self.size {
+            return Err(RemoteError::Changed { url: url.clone() });
         }
-        (self.end, self.tag) = (end, tag);
+        (self.size, self.tag) = (size, tag);
         let mut reader = answer.into_body().into_with_config().limit(u64::MAX).reader();
         // A server that knows no ranges gives all of it again.
-        let n_before = self.at - start;
+        let n_before = at - start;
         let passed = io::copy(&mut reader.by_ref().take(n_before), &mut io::sink());
         if passed.is_ok_and(|n| n == n_before) {
             self.reader = Some(reader);
@@ -356,14 +397,17 @@ impl Body {
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            if buffer.is_empty() || self.end.is_some_and(|end| self.at >= end) {
+            let end = self.size.map_or(self.range.end, |size| size.min(self.range.end));
+            let n_left = end.saturating_sub(self.range.start);
+            let n = buffer.len().min(usize::try_from(n_left).unwrap_or(usize::MAX));
+            if n == 0 {
                 return Ok(0);
             }
-            let result = self.reader.as_mut().map(|reader| reader.read(buffer));
+            let result = self.reader.as_mut().map(|reader| reader.read(&mut buffer[..n]));
             match result {
-                Some(Ok(0)) if self.end.is_none() => return Ok(0),
+                Some(Ok(0)) if self.size.is_none() => return Ok(0),
                 Some(Ok(n)) if n > 0 => {
-                    (self.at, self.n_failed) = (self.at + n as u64, 0);
+                    (self.range.start, self.n_failed) = (self.range.start + n as u64, 0);
                     return Ok(n);
                 }
                 Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -18,6 +18,10 @@ pub enum RemoteError {
     Private { url: String, address: String },
     #[error("{url} is not what was asked for: {problem}")]
     Answer { url: String, problem: &'static str },
+    #[error("{url} is not what was asked for: it was written anew")]
+    Changed { url: String },
+    #[error("{url} would have {n_bytes} bytes, and S3 takes 5 GiB at once")]
+    TooLarge { url: String, n_bytes: u64 },
     #[error("failed to read what is to be sent to {url}")]
     Read { url: String, source: io::Error },
 }
@@ -43,6 +47,12 @@ impl RemoteError {
             Self::Status { status: 401 | 403, .. } => {
                 "check the keys (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`) and the region"
             }
+            Self::Status { status: 404, message, .. } if message == "NoSuchBucket" => {
+                "check the name of the bucket, and the server (`s3_endpoint`, `s3_region`)"
+            }
+            Self::Status { status: 404, .. } => "check the address: nothing is there",
+            Self::Changed { .. } => "give another folder for what is made of it as it is now",
+            Self::TooLarge { .. } => "make the pieces smaller: `slice_bytes`, or more `partitions`",
             Self::Network { .. } | Self::Status { status: 500.., .. } => {
                 "check the network; what is finished stays, and the same command goes on there"
             }
@@ -59,6 +69,7 @@ impl From<RemoteError> for io::Error {
                 io::ErrorKind::PermissionDenied
             }
             RemoteError::Address { .. } => io::ErrorKind::InvalidInput,
+            RemoteError::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -16,7 +16,7 @@ mod s3;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Body, Client, Settings};
+pub use client::{ALL, Body, Client, Found, Settings};
 pub use error::RemoteError;
 pub use s3::{Keys, Secret};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
-use crate::RemoteError;
+use crate::{Found, RemoteError};
 
 /// A secret, which no message shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -138,8 +138,8 @@ pub(crate) fn date(time: SystemTime) -> String {
 /// A page of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// Keys and sizes.
-    pub objects: Vec<(String, u64)>,
+    /// With keys for addresses.
+    pub objects: Vec<Found>,
     /// What gives the next page.
     pub next: Option<String>,
 }
@@ -155,7 +155,8 @@ pub(crate) fn page(xml: &str) -> Option<Page> {
     let mut tail = "";
     for part in parts {
         let (object, after) = part.split_once("</Contents>")?;
-        page.objects.push((tag(object, "Key")?, tag(object, "Size")?.parse().ok()?));
+        let (url, size) = (tag(object, "Key")?, tag(object, "Size")?.parse().ok()?);
+        page.objects.push(Found { url, size, tag: tag(object, "ETag") });
         tail = after;
     }
     let token = "NextContinuationToken";
@@ -228,10 +229,16 @@ mod tests {
     #[test]
     fn lists_are_read() {
         let xml = "<?xml version=\"1.0\"?><ListBucketResult xmlns=\"x\"><IsTruncated>true\
-            </IsTruncated><Contents><Key>a&amp;b/&#x4e2d;.warc</Key><Size>7</Size></Contents>\
+            </IsTruncated><Contents><Key>a&amp;b/&#x4e2d;.warc</Key><Size>7</Size>\
+            <ETag>&quot;1&quot;</ETag></Contents>\
             <Contents><Size>0</Size><Key>c</Key></Contents>\
             <NextContinuationToken>t=</NextContinuationToken></ListBucketResult>";
-        let objects = vec![("a&b/\u{4e2d}.warc".to_owned(), 7), ("c".to_owned(), 0)];
+        let found = |url: &str, size, tag: Option<&str>| Found {
+            url: url.to_owned(),
+            size,
+            tag: tag.map(str::to_owned),
+        };
+        let objects = vec![found("a&b/\u{4e2d}.warc", 7, Some("\"1\"")), found("c", 0, None)];
         assert_eq!(page(xml), Some(Page { objects, next: Some("t=".to_owned()) }));
         let empty = "<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>";
         assert_eq!(page(empty), Some(Page::default()));

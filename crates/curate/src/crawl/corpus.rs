@@ -1,6 +1,6 @@
 //! The shards of a crawl, without what was there before, and without what is asked in a test.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::{Manifest, Report};
 use super::work::Target;
@@ -8,10 +8,9 @@ use super::{Crawl, CrawlError, shard};
 use crate::Document;
 use crate::contamination::Contamination;
 use crate::dedup::{Dedup, Gone};
-use crate::place::join;
+use crate::place::{ALL, join};
 
-/// The last stage: a shard of a crawl becomes one of the corpus, alone and in any order. Both are
-/// on this machine's disks.
+/// The last stage: a shard of a crawl becomes one of the corpus, alone and in any order.
 pub struct Corpus<'a> {
     crawl: &'a Crawl<'a>,
     dedup: Option<&'a Dedup>,
@@ -76,12 +75,12 @@ impl<'a> Corpus<'a> {
         })
     }
 
-    /// Whether shard `i` is written.
+    /// The shards that have a manifest.
     ///
     /// # Errors
-    /// [`CrawlError`], where its manifest is none.
-    pub fn is_done(&self, i: usize) -> Result<bool, CrawlError> {
-        Ok(self.target().load(i, &self.crawl.slices[i])?.is_some())
+    /// [`CrawlError`], where they cannot be listed.
+    pub fn done(&self) -> Result<BTreeSet<usize>, CrawlError> {
+        self.target().done()
     }
 
     /// The sum of all manifests.
@@ -107,7 +106,8 @@ impl<'a> Corpus<'a> {
         let (target, format) = (self.crawl.target(), self.crawl.config.format);
         let address = target.shard(i);
         let damaged = |source| CrawlError::Shard { address: address.clone(), source };
-        for document in shard::read(format, &address).map_err(damaged)? {
+        let (file, _) = target.places.fetch(&address, ALL).map_err(damaged)?;
+        for document in shard::read(format, file).map_err(damaged)? {
             each(document.map_err(damaged)?)?;
         }
         Ok(())

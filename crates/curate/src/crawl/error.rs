@@ -44,7 +44,8 @@ impl CrawlError {
         Some(match self {
             Self::Write { source, .. } => match source.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    "free some space: what is finished stays, and the same command goes on there"
+                    "free some space, there or where temporary files are (`TMPDIR`): what is \
+                     finished stays, and the same command goes on there"
                 }
                 _ => return None,
             },

@@ -138,12 +138,6 @@ pub(super) fn name(i: usize) -> String {
     format!("part-{i:06}")
 }
 
-/// The number of the slice that a manifest's address is of; `None` where it is no manifest.
-pub(super) fn number(address: &str) -> Option<usize> {
-    let name = address.rsplit('/').next()?;
-    name.strip_prefix("part-")?.strip_suffix(".json")?.parse().ok()
-}
-
 /// The manifest of slice `i`, if it is there; that of another recipe or slice is refused.
 pub(super) fn load(
     places: &Places,
@@ -166,8 +160,8 @@ pub(super) fn load(
         return Err(CrawlError::OtherSlice { address, found, expected });
     }
     let shard = join(output, &manifest.shard);
-    let is_whole = match places.size(&shard) {
-        Ok(size) => size == Some(manifest.shard_bytes),
+    let is_whole = match places.find(&shard) {
+        Ok(found) => found.is_some_and(|found| found.size == manifest.shard_bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
         Err(source) => return Err(CrawlError::Read { address: shard, source }),
     };

@@ -7,7 +7,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
 use super::{CrawlConfig, CrawlError};
-use crate::place::{Places, join};
+use crate::place::{ALL, Found, Places, join};
 use crate::warc::Format;
 
 /// A longer line is no path, in bytes.
@@ -25,15 +25,19 @@ pub struct Slice {
     pub start: u64,
     /// In bytes; the largest number where the size of the file is not known.
     pub end: u64,
+    /// What a store says which file it is (an `ETag`): what it says of another one is not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
 }
 
 impl fmt::Display for Slice {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { source, start, end } = self;
+        let Self { source, start, end, tag } = self;
         match *end {
-            u64::MAX => write!(f, "`{source}`"),
-            _ => write!(f, "bytes {start}..{end} of `{source}`"),
+            u64::MAX => write!(f, "`{source}`")?,
+            _ => write!(f, "bytes {start}..{end} of `{source}`")?,
         }
+        tag.as_ref().map_or(Ok(()), |tag| write!(f, " (tag {tag})"))
     }
 }
 
@@ -43,24 +47,27 @@ pub(super) fn plan(places: &Places, config: &CrawlConfig) -> Result<Vec<Slice>, 
     let mut slices = Vec::new();
     for address in &config.inputs {
         let read = |source| CrawlError::Read { address: address.clone(), source };
-        let Some(size) = places.size(address).map_err(read)? else {
+        let Some(found) = places.find(address).map_err(read)? else {
             let files = places.list(address).map_err(read)?;
             let n_files = files.len();
-            let archives: Vec<_> = files.into_iter().filter(|(name, _)| is_archive(name)).collect();
+            let archives: Vec<_> =
+                files.into_iter().filter(|found| is_archive(&found.url)).collect();
             if archives.is_empty() {
                 return Err(CrawlError::NoArchives { address: address.clone(), n_others: n_files });
             }
-            for (source, size) in archives {
-                cut(places, config, &source, size, &mut slices)?;
+            for found in archives {
+                cut(places, config, &found, &mut slices)?;
             }
             continue;
         };
-        cut(places, config, address, size, &mut slices)?;
+        cut(places, config, &found, &mut slices)?;
     }
     for list in &config.path_lists {
         let paths = paths(places, &list.list)?;
-        let whole =
-            |path: String| Slice { source: join(&list.base, &path), start: 0, end: u64::MAX };
+        let whole = |path: String| {
+            let source = join(&list.base, &path);
+            Slice { source, start: 0, end: u64::MAX, tag: None }
+        };
         slices.extend(paths.into_iter().map(whole));
     }
     Ok(slices)
@@ -78,16 +85,17 @@ fn is_archive(address: &str) -> bool {
 fn cut(
     places: &Places,
     config: &CrawlConfig,
-    source: &str,
-    size: u64,
+    Found { url: source, size, tag }: &Found,
     slices: &mut Vec<Slice>,
 ) -> Result<(), CrawlError> {
+    let size = *size;
     let is_known = size < u64::MAX;
     let mut n_parts = if is_known { size.div_ceil(config.slice_bytes).max(1) } else { 1 };
     if n_parts > 1 {
         let mut head = Vec::new();
-        let result = places.open(source, 0).and_then(|file| file.take(4).read_to_end(&mut head));
-        result.map_err(|error| CrawlError::Read { address: source.to_owned(), source: error })?;
+        let read = places.open(source, 0..4, tag.as_deref());
+        let read = read.and_then(|mut file| file.read_to_end(&mut head));
+        read.map_err(|error| CrawlError::Read { address: source.clone(), source: error })?;
         if Format::of(&head) != Format::Gzip {
             n_parts = 1;
         }
@@ -95,7 +103,7 @@ fn cut(
     for part in 0..n_parts {
         let start = part * config.slice_bytes;
         let end = if part + 1 == n_parts { size } else { start + config.slice_bytes };
-        slices.push(Slice { source: source.to_owned(), start, end });
+        slices.push(Slice { source: source.clone(), start, end, tag: tag.clone() });
     }
     Ok(())
 }
@@ -104,7 +112,7 @@ fn cut(
 fn paths(places: &Places, address: &str) -> Result<Vec<String>, CrawlError> {
     let read = |source| CrawlError::Read { address: address.to_owned(), source };
     let bad = |problem: String| CrawlError::List { address: address.to_owned(), problem };
-    let mut file = BufReader::new(places.open(address, 0).map_err(read)?);
+    let mut file = BufReader::new(places.open(address, ALL, None).map_err(read)?);
     let is_gzip = Format::of(file.fill_buf().map_err(read)?) == Format::Gzip;
     let mut lines: Box<dyn BufRead> =
         if is_gzip { Box::new(BufReader::new(MultiGzDecoder::new(file))) } else { Box::new(file) };

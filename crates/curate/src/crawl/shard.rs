@@ -146,12 +146,11 @@ fn write_group<W: Write + Send>(
     Ok(())
 }
 
-/// The documents of the shard at a path, in order.
+/// The documents of a shard, in order.
 pub(super) fn read(
     format: ShardFormat,
-    path: &str,
+    file: File,
 ) -> io::Result<Box<dyn Iterator<Item = io::Result<Document>>>> {
-    let file = File::open(path)?;
     if format == ShardFormat::Parquet {
         let rows = SerializedFileReader::new(file).map_err(io_error)?.into_iter();
         return Ok(Box::new(rows.map(|row| document(&row?)).map(|row| row.map_err(io_error))));

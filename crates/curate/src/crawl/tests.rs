@@ -17,7 +17,7 @@ use super::*;
 use crate::ServerConfig;
 use crate::contamination::{Contamination, ContaminationConfig};
 use crate::dedup::{Dedup, DedupConfig};
-use crate::place::join;
+use crate::place::{ALL, join};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -332,14 +332,16 @@ fn serve(mut stream: BufReader<TcpStream>, objects: &Mutex<BTreeMap<String, Vec<
     let head = String::from_utf8(head).expect("UTF-8").to_ascii_lowercase();
     let field = |name: &str| {
         let line = head.lines().find_map(|line| line.strip_prefix(name));
-        line.map(|value| value.trim_end_matches('-').parse::<usize>().expect("a number"))
+        let numbers = line?.split('-').map(|value| value.parse::<usize>().ok());
+        Some(numbers.collect::<Vec<_>>())
     };
     let mut words = head.split(' ');
     let (method, path) = (words.next().expect("a method"), words.next().expect("a path"));
     let mut objects = objects.lock().expect("a lock");
     let (mut status, mut fields, mut body) = ("200 OK", String::new(), Vec::new());
     if method == "put" {
-        let mut bytes = vec![0; field("content-length: ").expect("a length")];
+        let length = field("content-length: ").and_then(|length| length[0]);
+        let mut bytes = vec![0; length.expect("a length")];
         stream.read_exact(&mut bytes).expect("a body");
         objects.insert(path.to_owned(), bytes);
     } else if let Some((_, prefix)) = path.split_once("/?list-type=2&prefix=") {
@@ -353,9 +355,10 @@ fn serve(mut stream: BufReader<TcpStream>, objects: &Mutex<BTreeMap<String, Vec<
         body = format!("<ListBucketResult>{found}</ListBucketResult>").into_bytes();
     } else if let Some(bytes) = objects.get(path) {
         body.clone_from(bytes);
-        if let Some(from) = field("range: bytes=") {
-            fields = format!("Content-Range: bytes {from}-{}/{}\r\n", body.len() - 1, body.len());
-            (status, body) = ("206 Partial Content", body.split_off(from));
+        if let Some(&[Some(from), to]) = field("range: bytes=").as_deref() {
+            let (n, to) = (body.len(), to.map_or(body.len(), |to| body.len().min(to + 1)));
+            fields = format!("Content-Range: bytes {from}-{}/{n}\r\n", to - 1);
+            (status, body) = ("206 Partial Content", body[from..to].to_vec());
         }
     } else {
         status = "404 Not Found";
@@ -410,26 +413,32 @@ fn servers_are_read_and_written_as_folders_are() {
         }
     }
     let places = Places::new(&ServerConfig { allow_private: false, ..servers }, None);
-    let error = places.open(&endpoint, 0).err().expect("it is private");
+    let error = places.open(&endpoint, ALL, None).err().expect("it is private");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
 }
 
 /// Runs the second half over a finished crawl in `dir/shards`.
-fn corpus(crawl: &Crawl, dir: &Path, sets: &Contamination) -> Report {
+fn corpus(crawl: &Crawl, dir: &str, sets: &Contamination) -> Report {
     let config = DedupConfig { memory_mib: 1, partitions: 2, ..DedupConfig::default() };
-    let n_shards = crawl.slices().len();
-    let dedup = Dedup::open(&dir.join("duplicates"), &config, n_shards as u32).expect("opens");
-    let corpus = Corpus::new(crawl, (Some(&dedup), sets), "", dir.to_str().expect("UTF-8"));
+    let (places, n_shards) = (crawl.places, crawl.slices().len());
+    let open = || Dedup::open(places, &join(dir, "duplicates"), &config, n_shards as u32);
+    assert!(!Dedup::is_begun(places, &join(dir, "duplicates")).expect("asked"));
+    let dedup = open().expect("begins");
+    let corpus = Corpus::new(crawl, (Some(&dedup), sets), "", dir);
     for i in 0..n_shards {
         corpus.map(i).expect("maps");
     }
+    assert_eq!(dedup.mapped().expect("listed"), (0..n_shards).collect());
     (0..config.partitions).for_each(|partition| dedup.merge(partition).expect("merges"));
-    dedup.reduce().expect("reduces");
+    assert_eq!(dedup.merged().expect("listed"), [0, 1].into());
+    assert!(!dedup.is_reduced().expect("asked"));
+    let report = dedup.reduce().expect("reduces");
+    assert_eq!(open().expect("is there").reduce().expect("is done"), report);
     assert!(corpus.report().is_err());
     for i in (0..n_shards).rev() {
-        assert!(!corpus.is_done(i).expect("asked"));
+        assert!(!corpus.done().expect("listed").contains(&i));
         let manifest = corpus.write(i).expect("writes");
-        assert!(corpus.is_done(i).expect("asked"));
+        assert!(corpus.done().expect("listed").contains(&i));
         assert_eq!(corpus.write(i).expect("is there"), manifest);
     }
     corpus.report().expect("all there")
@@ -440,39 +449,52 @@ fn a_corpus_is_without_duplicates_and_what_is_asked_in_tests() {
     let inputs = inputs();
     let set = inputs.path().join("questions.txt");
     fs::write(&set, "5 much longer 5 much longer 5").expect("written");
-    let config_of = |format| CrawlConfig { format, ..config(inputs.path()) };
-    let mut texts = Vec::new();
-    for format in [ShardFormat::JsonlZst, ShardFormat::Parquet] {
-        let dir = tempfile::tempdir().expect("a folder");
-        let output = join(dir.path().to_str().expect("UTF-8"), "shards");
-        let (places, config) = (places(), config_of(format));
-        // Of every text its number alone is left, and so every other one is the same.
-        let number = |document: &mut Document, _: &mut Notes| {
-            let number: u32 =
-                document.text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(7);
-            document.text = format!("{} much longer ", number % 7).repeat(20);
-            Ok(())
-        };
+    let sets = ContaminationConfig {
+        sets: [("set".to_owned(), vec![set])].into(),
+        ngram: 7,
+        ..ContaminationConfig::default()
+    };
+    let sets = Contamination::load(&sets).expect("loads");
+    let dir = tempfile::tempdir().expect("a folder");
+    let s3_endpoint = Some(store(BTreeMap::new()));
+    let servers = ServerConfig { allow_private: true, s3_endpoint, ..ServerConfig::default() };
+    let places = Places::new(&servers, None);
+    // Of every text its number alone is left, and so every other one is the same.
+    let number = |document: &mut Document, _: &mut Notes| {
+        let number: u32 = document.text.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(7);
+        document.text = format!("{} much longer ", number % 7).repeat(20);
+        Ok(())
+    };
+    let make = |format, dir: &str| {
+        let output = join(dir, "shards");
+        let config = CrawlConfig { format, ..config(inputs.path()) };
         let stages = Stages { extract: &extract, judge: vec![&judge, &number] };
         let crawl = Crawl::new(&places, &config, stages, "recipe", &output).expect("a crawl");
         crawl.run(0, 1, &go_on).expect("runs");
         let before = crawl.report().expect("all there").counts;
-        let sets = ContaminationConfig {
-            sets: [("set".to_owned(), vec![set.clone()])].into(),
-            ngram: 7,
-            ..ContaminationConfig::default()
-        };
-        let sets = Contamination::load(&sets).expect("loads");
-        let Counts { records, documents, gone, .. } = corpus(&crawl, dir.path(), &sets).counts;
+        let Counts { records, documents, gone, .. } = corpus(&crawl, dir, &sets).counts;
         assert_eq!((records, documents + gone.total()), (before.documents, records));
         assert_eq!((documents, gone.n("contamination.set")), (6, 1));
-        let target = Target { output: &output, shards: "../final/", ..crawl.target() };
-        let read = |i| shard::read(format, &target.shard(i)).expect("opens");
+        let manifests = join(dir, "manifests");
+        let target = Target { output: &manifests, shards: "../final/", ..crawl.target() };
+        let bytes = |i| places.read(&target.shard(i), 1 << 20).expect("read").expect("there");
+        let fetched = |address: &str| places.fetch(address, ALL).expect("opens").0;
+        let read = |i| shard::read(format, fetched(&target.shard(i))).expect("opens");
         let all = (0..crawl.slices().len()).flat_map(read).map(|it| it.expect("reads"));
-        texts.push(all.collect::<Vec<Document>>());
-        fs::write(crawl.target().shard(0), "no shard").expect("written");
-        let damaged = shard::read(format, &crawl.target().shard(0)).map(|mut all| all.next());
+        let all: Vec<Document> = all.collect();
+        let first = crawl.target().shard(0);
+        places.write(&first, b"no shard").expect("written");
+        let damaged = shard::read(format, fetched(&first)).map(|mut all| all.next());
         assert!(damaged.is_err() || matches!(damaged, Ok(Some(Err(_)))));
+        (all, (0..crawl.slices().len()).map(bytes).collect::<Vec<_>>())
+    };
+    let mut texts = Vec::new();
+    for format in [ShardFormat::JsonlZst, ShardFormat::Parquet] {
+        let here = dir.path().join(format.ending());
+        let (all, bytes) = make(format, here.to_str().expect("UTF-8"));
+        let (_, there) = make(format, &format!("s3://bucket/{}", format.ending()));
+        assert!(bytes == there, "a store of S3 has what a folder has");
+        texts.push(all);
     }
     assert_eq!(texts[0].len(), 6);
     assert_eq!(texts[0], texts[1]);

@@ -1,14 +1,20 @@
 //! One slice: from its records to a shard and its manifest.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
+
+use rayon::prelude::*;
 
 use super::manifest::{self, Counts, Manifest, Report};
 use super::shard::Shard;
 use super::{CrawlConfig, CrawlError, Reason, Slice, Stages};
 use crate::Document;
-use crate::place::{Draft, Places, join};
+use crate::place::{ALL, Places, join};
 use crate::warc::{BodyDecoder, BodyProblem, Kind, Options, Reader, Record};
+
+/// Manifests that are read at once.
+const AT_ONCE: usize = 256;
 
 /// A page, as a stage gets it.
 #[derive(Clone, Copy, Debug)]
@@ -65,9 +71,9 @@ impl Target<'_> {
             counts,
         };
         let address = join(self.output, &format!("{}.json", manifest::name(i)));
-        let write = |source| CrawlError::Write { address: address.clone(), source };
-        let mut draft = self.places.begin(&address).map_err(write)?;
-        write_json(&mut draft, &manifest).and_then(|()| draft.finish()).map_err(write)?;
+        let text = serde_json::to_string_pretty(&manifest).unwrap_or_default() + "\n";
+        let written = self.places.write(&address, text.as_bytes());
+        written.map_err(|source| CrawlError::Write { address, source })?;
         Ok(manifest)
     }
 
@@ -85,17 +91,29 @@ impl Target<'_> {
         manifest::load(self.places, self.output, (i, slice), self.recipe)
     }
 
+    /// The slices that have a manifest.
+    pub fn done(&self) -> Result<BTreeSet<usize>, CrawlError> {
+        let read = |source| CrawlError::Read { address: self.output.to_owned(), source };
+        self.places.numbers(self.output).map_err(read)
+    }
+
     /// The sum of all manifests.
     pub fn report(&self, slices: &[Slice]) -> Result<Report, CrawlError> {
+        let load = |(i, slice): (usize, &Slice)| {
+            let address = || join(self.output, &format!("{}.json", manifest::name(i)));
+            self.load(i, slice)?.ok_or_else(|| CrawlError::Unfinished { address: address() })
+        };
         let mut report = Report::default();
-        for (i, slice) in slices.iter().enumerate() {
-            let Some(manifest) = self.load(i, slice)? else {
-                let address = join(self.output, &format!("{}.json", manifest::name(i)));
-                return Err(CrawlError::Unfinished { address });
-            };
-            report.push(&manifest);
+        let mut slices = slices.iter().enumerate();
+        loop {
+            // A server takes its time for each, and for many at once no more.
+            let some: Vec<_> = slices.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(report);
+            }
+            let some: Result<Vec<_>, _> = some.into_par_iter().map(load).collect();
+            some?.iter().for_each(|manifest| report.push(manifest));
         }
-        Ok(report)
     }
 }
 
@@ -119,7 +137,8 @@ impl Worker<'_> {
             kinds: &config.kinds,
             record_max: config.record_max,
         };
-        let source = places.open(&slice.source, slice.start).map_err(read)?;
+        let (range, tag) = (slice.start..ALL.end, slice.tag.as_deref());
+        let source = places.open(&slice.source, range, tag).map_err(read)?;
         let mut reader = Reader::new(source, options).map_err(read)?;
         let mut decoder = BodyDecoder::new(config.body);
         while let Some(record) = reader.next().map_err(read)? {
@@ -171,12 +190,6 @@ impl Worker<'_> {
         }
         Ok(document)
     }
-}
-
-fn write_json(draft: &mut Draft, manifest: &Manifest) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(manifest)?;
-    text.push(b'\n');
-    draft.write_all(&text)
 }
 
 /// Hashes and counts what is written.

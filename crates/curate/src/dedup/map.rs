@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::files::{Record, Writer, read_json, write_json};
+use super::files::Record;
 use super::{Dedup, DedupConfig, DedupError, Sketcher};
 
 /// What is beside the runs of a shard, written when all of them are there.
@@ -39,7 +39,7 @@ impl Dedup {
         if shard >= self.n_shards {
             return Err(DedupError::Missing { piece: format!("shard {shard}") });
         }
-        if self.is_mapped(shard) {
+        if self.store.exists(&entry_name(shard))? {
             return Ok(None);
         }
         let entry = MapEntry { n_documents: 0, runs: Vec::new() };
@@ -49,17 +49,17 @@ impl Dedup {
     }
 
     pub(super) fn map_entry(&self, shard: u32) -> Result<MapEntry, DedupError> {
-        read_json(&self.store.path("map", &entry_name(shard)))
+        self.store.read_json(&entry_name(shard))
     }
 }
 
-pub(super) fn entry_name(shard: u32) -> String {
-    format!("{shard:05}.json")
+fn entry_name(shard: u32) -> String {
+    format!("map/{shard:05}.json")
 }
 
 /// The name of a run's file.
 pub fn run_name(shard: u32, run: usize) -> String {
-    format!("{shard:05}.{run:04}.run")
+    format!("map/{shard:05}.{run:04}.run")
 }
 
 impl ShardMap<'_> {
@@ -84,8 +84,7 @@ impl ShardMap<'_> {
     /// When it cannot be written.
     pub fn finish(mut self) -> Result<(), DedupError> {
         self.spill()?;
-        let store = &self.dedup.store;
-        write_json(&store.path("map", &entry_name(self.shard)), &self.entry)
+        self.dedup.store.write_json(&entry_name(self.shard), &self.entry)
     }
 
     fn spill(&mut self) -> Result<(), DedupError> {
@@ -94,7 +93,7 @@ impl ShardMap<'_> {
         }
         self.records.sort_unstable();
         let name = run_name(self.shard, self.entry.runs.len());
-        let mut writer = Writer::create(&self.dedup.store.path("map", &name))?;
+        let mut writer = self.dedup.store.create(&name)?;
         let mut ends = vec![0; self.dedup.config.partitions];
         for record in self.records.drain(..) {
             writer.push(&record)?;

@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::fs;
-use std::path::PathBuf;
+use std::io::{BufWriter, Write};
+use std::rc::Rc;
 
-use super::files::{Reader, Record, Writer, damaged, io_error, write_json};
+use super::files::{Place, Record, Run, Writer, damaged, io_error, write};
 use super::map::run_name;
 use super::{Dedup, DedupError};
 
@@ -14,11 +14,14 @@ const MAX_FAN_IN: usize = 256;
 const MIN_BUFFER: usize = 4 << 10;
 const MAX_BUFFER: usize = 1 << 20;
 
-/// A part of a sorted file.
-struct Run {
-    path: PathBuf,
-    n_records: u64,
-    range: (u64, u64),
+/// The name of a partition's pairs.
+pub(super) fn pairs_name(partition: usize) -> String {
+    format!("pairs/{partition:05}.pairs")
+}
+
+/// The name of the file that says how many they are, and that they are whole.
+pub(super) fn count_name(partition: usize) -> String {
+    format!("pairs/{partition:05}.json")
 }
 
 impl Dedup {
@@ -31,20 +34,17 @@ impl Dedup {
         if partition >= self.config.partitions {
             return Err(DedupError::Missing { piece: format!("partition {partition}") });
         }
-        let done = self.store.path("pairs", &format!("{partition:05}.json"));
-        if self.is_merged(partition) {
+        let done = count_name(partition);
+        if self.store.exists(&done)? {
             return Ok(());
         }
         let mut runs = self.runs(partition)?;
         let fan_in = MAX_FAN_IN.min(self.memory_bytes() / 2 / MIN_BUFFER).max(2);
-        let mut level = 0;
         while runs.len() > fan_in {
-            runs = self.merge_level(partition, level, fan_in, &runs)?;
-            level += 1;
+            runs = self.merge_level(fan_in, &runs)?;
         }
-        let path = self.store.path("pairs", &format!("{partition:05}.pairs"));
         let mut pairs = Pairs {
-            writer: Writer::create(&path)?,
+            writer: self.store.create(&pairs_name(partition))?,
             waiting: Vec::new(),
             max_waiting: self.memory_bytes() / 2 / size_of::<Record<2>>(),
         };
@@ -57,10 +57,7 @@ impl Dedup {
             }
         })?;
         let n_pairs = pairs.finish()?;
-        for level in 0..level {
-            self.remove_level(partition, level)?;
-        }
-        write_json(&done, &n_pairs)
+        self.store.write_json(&done, &n_pairs)
     }
 
     /// The parts of all runs of all shards that have keys of the partition.
@@ -68,56 +65,40 @@ impl Dedup {
         let mut runs = Vec::new();
         for shard in 0..self.n_shards {
             for (idx, ends) in self.map_entry(shard)?.runs.iter().enumerate() {
-                let path = self.store.path("map", &run_name(shard, idx));
+                let name = run_name(shard, idx);
                 let end = |partition: usize| ends.get(partition).copied();
                 let range = (partition.checked_sub(1).map_or(Some(0), end), end(partition));
                 let (Some(start), Some(end), Some(&n_records)) = (range.0, range.1, ends.last())
                 else {
                     let problem = format!("its description has no partition {partition}");
-                    return Err(damaged(&path, problem));
+                    return Err(damaged(&name, problem));
                 };
                 if start != end {
-                    runs.push(Run { path, n_records, range: (start, end) });
+                    let place = Place::Stored { name, n_records };
+                    runs.push(Run { place, range: (start, end) });
                 }
             }
         }
         Ok(runs)
     }
 
-    /// Merges runs in groups into fewer.
-    fn merge_level(
-        &self,
-        partition: usize,
-        level: usize,
-        fan_in: usize,
-        runs: &[Run],
-    ) -> Result<Vec<Run>, DedupError> {
-        let groups = runs.chunks(fan_in).enumerate().map(|(group, runs)| {
-            let name = format!("{partition:05}.{level}.{group:05}.run");
-            let path = self.store.path("pairs", &name);
-            let mut writer = Writer::create(&path)?;
-            self.merge_runs(runs, |record| writer.push(&record))?;
-            let n_records = writer.n_records;
-            writer.finish()?;
-            Ok(Run { path, n_records, range: (0, n_records) })
-        });
-        let merged = groups.collect::<Result<Vec<Run>, DedupError>>()?;
-        if let Some(before) = level.checked_sub(1) {
-            self.remove_level(partition, before)?;
+    /// Merges runs in groups into fewer, which are one after the other in one file.
+    fn merge_level(&self, fan_in: usize, runs: &[Run]) -> Result<Vec<Run>, DedupError> {
+        let file = self.store.scratch()?;
+        let mut writer = BufWriter::with_capacity(1 << 16, &*file);
+        let failed = |source| io_error("write a file in", &self.store.dir, source);
+        let (mut merged, mut end) = (Vec::new(), 0);
+        for runs in runs.chunks(fan_in) {
+            let start = end;
+            self.merge_runs(runs, |record| {
+                end += 1;
+                write(&mut writer, &record).map_err(failed)
+            })?;
+            merged.push(Run { place: Place::Scratch(Rc::clone(&file)), range: (start, end) });
         }
+        writer.flush().map_err(failed)?;
+        drop(writer);
         Ok(merged)
-    }
-
-    fn remove_level(&self, partition: usize, level: usize) -> Result<(), DedupError> {
-        for group in 0.. {
-            let name = format!("{partition:05}.{level}.{group:05}.run");
-            let path = self.store.path("pairs", &name);
-            if !path.exists() {
-                break;
-            }
-            fs::remove_file(&path).map_err(|source| io_error("remove", &path, source))?;
-        }
-        Ok(())
     }
 
     /// Gives `each` all records of the runs, in order.
@@ -131,7 +112,7 @@ impl Dedup {
         let mut readers = Vec::with_capacity(runs.len());
         let mut heap = BinaryHeap::with_capacity(runs.len());
         for (idx, run) in runs.iter().enumerate() {
-            let mut reader = Reader::open(&run.path, run.n_records, run.range, buffer)?;
+            let mut reader = self.store.open(run, buffer)?;
             heap.extend(reader.next()?.map(|record| Reverse((record, idx))));
             readers.push(reader);
         }

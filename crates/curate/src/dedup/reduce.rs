@@ -1,11 +1,15 @@
 //! Pairs become the documents that go.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::files::{Reader, Writer, damaged, read_json, write_json};
+use super::files::{Run, damaged};
+use super::merge::{count_name, pairs_name};
 use super::{Dedup, DedupError};
 use crate::filter::Reason;
 
+/// What there is when all is joined.
+pub(super) const REPORT: &str = "gone/report.json";
 const BUFFER: usize = 1 << 20;
 /// A place in the forest and the reason.
 const BYTES_PER_DOCUMENT: u64 = 5;
@@ -46,14 +50,15 @@ impl Dedup {
     /// When a partition has not been merged, memory is too small, or a file cannot be read or
     /// written.
     pub fn reduce(&self) -> Result<Report, DedupError> {
-        let done = self.store.path("gone", "report.json");
-        if self.is_reduced() {
-            return read_json(&done);
+        if self.is_reduced()? {
+            return self.store.read_json(REPORT);
         }
+        let counts = (0..self.n_shards).into_par_iter().map(|shard| self.map_entry(shard));
+        let counts: Vec<_> =
+            counts.map(|entry| Ok(entry?.n_documents)).collect::<Result<_, DedupError>>()?;
         let mut bases = vec![0_u64];
-        for shard in 0..self.n_shards {
-            let n_documents = u64::from(self.map_entry(shard)?.n_documents);
-            bases.push(bases[bases.len() - 1] + n_documents);
+        for n_documents in counts {
+            bases.push(bases[bases.len() - 1] + u64::from(n_documents));
         }
         let n_documents = bases[bases.len() - 1];
         let needed_mib = (n_documents * BYTES_PER_DOCUMENT).div_ceil(1 << 20);
@@ -72,16 +77,15 @@ impl Dedup {
         for shard in 0..self.n_shards {
             self.write_gone(shard, &bases, &mut forest, &mut report)?;
         }
-        write_json(&done, &report)?;
+        self.store.write_json(REPORT, &report)?;
         Ok(report)
     }
 
     /// Reads a partition's pairs into the forest.
     fn join(&self, partition: usize, bases: &[u64], forest: &mut Forest) -> Result<(), DedupError> {
-        let n_pairs = self.store.path("pairs", &format!("{partition:05}.json"));
-        let n_pairs: u64 = read_json(&n_pairs)?;
-        let path = self.store.path("pairs", &format!("{partition:05}.pairs"));
-        let mut reader = Reader::<2>::open(&path, n_pairs, (0, n_pairs), BUFFER)?;
+        let n_pairs = self.store.read_json(&count_name(partition))?;
+        let name = pairs_name(partition);
+        let mut reader = self.store.open::<2>(&Run::whole(name.clone(), n_pairs), BUFFER)?;
         let number = |document: u64| {
             let (shard, idx) = ((document >> 32) as usize, document & u64::from(u32::MAX));
             let (base, end) = (bases.get(shard)?, bases.get(shard + 1)?);
@@ -91,7 +95,7 @@ impl Dedup {
             let bond = (other >> 62) as u8;
             let pair = (number(first), number(other & (u64::MAX >> 2)));
             let ((Some(first), Some(other)), 0..=2) = (pair, bond) else {
-                return Err(damaged(&path, format!("no document has the number {other:#x}")));
+                return Err(damaged(&name, format!("no document has the number {other:#x}")));
             };
             forest.join(first, other, bond);
         }
@@ -106,7 +110,7 @@ impl Dedup {
         forest: &mut Forest,
         report: &mut Report,
     ) -> Result<(), DedupError> {
-        let mut writer = Writer::create(&self.store.path("gone", &format!("{shard:05}.gone")))?;
+        let mut writer = self.store.create(&gone_name(shard))?;
         let (base, end) = (bases[shard as usize] as u32, bases[shard as usize + 1] as u32);
         for number in base..end {
             let (root, bond) = (forest.root(number), forest.bonds[number as usize]);
@@ -129,19 +133,23 @@ impl Dedup {
     /// # Errors
     /// When that has not ended, or the file cannot be read.
     pub fn gone(&self, shard: u32) -> Result<Vec<Gone>, DedupError> {
-        let report: Report = read_json(&self.store.path("gone", "report.json"))?;
-        let path = self.store.path("gone", &format!("{shard:05}.gone"));
+        let report: Report = self.store.read_json(REPORT)?;
+        let name = gone_name(shard);
         let n_gone = report.gone_by_shard.get(shard as usize).copied().unwrap_or_default();
-        let mut reader = Reader::<2>::open(&path, n_gone, (0, n_gone), BUFFER)?;
+        let mut reader = self.store.open::<2>(&Run::whole(name.clone(), n_gone), BUFFER)?;
         let mut all = Vec::new();
         while let Some([gone, kept]) = reader.next()? {
             let Some(&reason) = REASONS.get((gone >> 32) as usize) else {
-                return Err(damaged(&path, format!("no reason has the number {}", gone >> 32)));
+                return Err(damaged(&name, format!("no reason has the number {}", gone >> 32)));
             };
             all.push(Gone { idx: gone as u32, reason, kept: ((kept >> 32) as u32, kept as u32) });
         }
         Ok(all)
     }
+}
+
+fn gone_name(shard: u32) -> String {
+    format!("gone/{shard:05}.gone")
 }
 
 /// Trees of documents taken for the same, the root the first of them: so it depends on no order.

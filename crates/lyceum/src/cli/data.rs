@@ -73,6 +73,7 @@ Examples:
   lyceum data crawl crawl --set 'crawl.inputs=[\"warcs/\"]' --out corpora/web
   lyceum data crawl recipe.toml --out corpora/web --set duplicates.bands=20 --json
   mpirun -n 64 lyceum data crawl recipe.toml --out /shared/web
+  srun lyceum data crawl recipe.toml --out s3://corpora/web
   lyceum pretrain gpt.toml --set 'data.paths=[\"corpora/web/final\"]'
 
 A recipe is TOML, and `inputs` are all it must say: files and folders with WARC, WET or ARC, here,
@@ -98,16 +99,21 @@ A run that is stopped or killed goes on where it was with the same command, and 
 bytes. Processes may share the work and one DIR: each takes every N-th piece, waits where it needs
 what others do, and gives up after `--patience` with the names of the ranks that are late. Rank and
 number come from `--rank` and `--world`, else from the launcher's OMPI_COMM_WORLD_RANK and _SIZE,
-PMI_RANK and _SIZE, or SLURM_PROCID and _NTASKS. No two processes may have the same rank.";
+PMI_RANK and _SIZE, or SLURM_PROCID and _NTASKS. No two processes may have the same rank.
+
+DIR may be on `s3://`, and then machines need no folder in common. The server is `s3_endpoint` in
+`[crawl.servers]`, else Amazon's of `s3_region`; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY say who
+asks. What is needed for a while is in TMPDIR. Other commands read the corpus from a disk.";
 
 /// Options of `data crawl`.
 #[derive(Args, Debug)]
 pub struct Crawl {
     /// The recipe: a TOML file, or `crawl`, which is in the binary
     pub recipe: String,
-    /// The folder that gets the corpus and its report; another try goes on with what is there
+    /// The folder that gets the corpus and its report, here or `s3://BUCKET/FOLDER`; another try
+    /// goes on with what is there
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub out: String,
     /// Set a key of the recipe, such as `language.min_score=0.8`; may be repeated, the last counts
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,

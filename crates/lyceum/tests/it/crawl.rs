@@ -17,7 +17,7 @@ use crate::fixture::{Ran, arg, lyceum, run};
 use crate::kill::{SmallDisk, signal};
 
 /// Archives, a recipe, an evaluation set, and room for corpora.
-struct Web {
+pub struct Web {
     dir: TempDir,
 }
 
@@ -56,7 +56,7 @@ fn page(text: &str) -> String {
 }
 
 impl Web {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let web = Self { dir: TempDir::new().expect("a directory") };
         fs::create_dir(web.path("warcs")).expect("made");
         let texts = paragraphs();
@@ -99,7 +99,7 @@ impl Web {
         web
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -109,7 +109,7 @@ impl Web {
         own.into_iter().chain(more.iter().map(|&it| it.to_owned())).collect()
     }
 
-    fn crawl(&self, out: &str, more: &[&str]) -> Ran {
+    pub fn crawl(&self, out: &str, more: &[&str]) -> Ran {
         run(&self.args(out, more))
     }
 
@@ -119,7 +119,7 @@ impl Web {
     }
 
     /// What is to be the same however it was made.
-    fn corpus(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
+    pub fn corpus(&self, out: &str) -> BTreeMap<String, Vec<u8>> {
         let mut found = BTreeMap::new();
         for folder in ["final", "manifests", "shards"] {
             for entry in fs::read_dir(self.path(out).join(folder)).expect("there").flatten() {
@@ -232,6 +232,19 @@ fn a_rank_that_is_late_is_named() {
     let alone = web.crawl("a", &["--rank", "1", "--world", "3", "--patience", "1", "-q"]).refused();
     assert!(alone.contains("missing is slice 0, 2, 3, 5"), "{alone}");
     assert!(alone.contains("of rank 0, 2\n") && alone.contains("hint: start those"), "{alone}");
+}
+
+#[test]
+fn a_rank_with_another_recipe_is_refused() {
+    let web = Web::new();
+    let args = |rank| ["--rank", rank, "--world", "2", "-q"];
+    let other = ["--set", "language.min_score=0.7"];
+    let child = web.start("a", &[&args("1")[..], &other].concat());
+    let stderr = web.crawl("a", &args("0")).refused();
+    assert!(stderr.contains("is of another recipe") && stderr.contains("hint: give"), "{stderr}");
+    let ended = child.wait_with_output().expect("ends");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(stderr.contains("is of another recipe"), "{stderr}");
 }
 
 #[test]

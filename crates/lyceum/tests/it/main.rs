@@ -20,6 +20,7 @@ mod recipe;
 mod replaced;
 mod run;
 mod runs;
+mod s3;
 mod sources;
 mod tasks;
 mod verify;

@@ -12,12 +12,11 @@ mod report;
 
 use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use curate::crawl::{Corpus, Crawl as Slices, CrawlError, Manifest, Page, Stages};
+use curate::crawl::{Corpus, Crawl as Slices, Manifest, Page, Stages};
 use curate::dedup::{Dedup, DedupConfig};
-use curate::{Document, Notes, Places};
+use curate::{Document, Notes, Places, join};
 use train::report::REPORT_FILE;
 use train::report::format::grouped;
 
@@ -70,26 +69,22 @@ fn work(
     args: &Crawl,
     (env, rank): (&Env, &Rank),
 ) -> Result<Option<Summary>, Halt> {
-    let Some(out) = args.out.to_str() else {
-        let problem = format!("`{}` is no UTF-8", args.out.display());
-        return Err(Failure::new(problem).hint("give another `--out`").into());
-    };
+    let out = &args.out;
     let curator = Curator::new(recipe)?;
     let extract = |page: &Page| curator.extract(page);
     let judge = |document: &mut Document, notes: &mut Notes| curator.judge(document, notes);
     let stages = Stages { extract: &extract, judge: vec![&judge] };
     let places = Places::new(&recipe.crawl.servers, env.s3_keys.clone());
-    let shards = args.out.join("shards");
-    let shards = shards.to_str().unwrap_or(out);
-    let slices = Slices::new(&places, &recipe.crawl, stages, &recipe.of_shards()?, shards)?;
+    let shards = join(out, "shards");
+    let slices = Slices::new(&places, &recipe.crawl, stages, &recipe.of_shards()?, &shards)?;
     let n = slices.slices().len();
     if rank.is_first() {
         env.say(&format!("{} slices, of each of which a shard is made", grouped(n as u64)));
     }
     read(&slices, rank)?;
     let config = &recipe.duplicates;
-    let dir = args.out.join("duplicates");
-    let dedup = if config.is_on() { Some(open(&dir, config, n, rank)?) } else { None };
+    let dir = join(out, "duplicates");
+    let dedup = if config.is_on() { Some(open((&places, &dir), config, n, rank)?) } else { None };
     let of_corpus = recipe.of_corpus()?;
     let corpus = Corpus::new(&slices, (dedup.as_ref(), &curator.sets), &of_corpus, out);
     let mut same = None;
@@ -97,22 +92,24 @@ fn work(
         find(&corpus, dedup, n, rank)?;
         if rank.is_first() {
             // Alone, it may have all the memory.
-            same = Some(Dedup::open(&dir, config, n as u32)?.reduce()?);
+            same = Some(Dedup::open(&places, &dir, config, n as u32)?.reduce()?);
         }
-        rank.wait(("list of duplicates", 1), |_| Ok::<_, CrawlError>(dedup.is_reduced()))?;
+        rank.wait_for("list of duplicates", || dedup.is_reduced())?;
     }
-    let is_done = |i| if rank.is_first() { corpus.is_done(i) } else { Ok(true) };
-    rank.share(("shard of the corpus", n), |i| corpus.write(i).map(drop), is_done)?;
+    let pieces = ("shard of the corpus", n);
+    rank.work(pieces, |i| corpus.write(i).map(drop))?;
     if !rank.is_first() {
         return Ok(None);
     }
+    rank.wait(pieces, || corpus.done())?;
     let summary = Summary::new(slices.report()?, corpus.report()?, same);
-    summary.write(&args.out, recipe)?;
-    let report = args.out.join(REPORT_FILE);
-    env.say(&format!("report: {}", report.display()));
-    let paths = shell_word(&args.out.join("final"));
-    let program = shell_word(&env.program);
-    env.say(&format!("look at it: {program} data sample {paths}"));
+    summary.write((&places, out), recipe)?;
+    env.say(&format!("report: {}", join(out, REPORT_FILE)));
+    if !out.contains("://") {
+        let paths = shell_word(join(out, "final").as_ref());
+        let program = shell_word(&env.program);
+        env.say(&format!("look at it: {program} data sample {paths}"));
+    }
     Ok(Some(summary))
 }
 
@@ -129,22 +126,29 @@ fn read(slices: &Slices, rank: &Rank) -> Result<(), Halt> {
     slices.run(rank.number, rank.world, &each)?;
     finish(&progress);
     rank.go_on()?;
-    rank.wait(("slice", n), |i| slices.is_done(i))
+    rank.wait(("slice", n), || slices.done())?;
+    // Of each process one: whether all have the same recipe.
+    Ok((0..n.min(rank.world)).try_for_each(|i| slices.check(i))?)
 }
 
 /// The folder in which duplicates are looked for, by as many threads at once as there are.
-fn open(dir: &Path, config: &DedupConfig, n: usize, rank: &Rank) -> Result<Dedup, Halt> {
-    if !rank.is_first() {
-        rank.wait(("folder for duplicates", 1), |_| Ok::<_, CrawlError>(Dedup::is_begun(dir)))?;
-    }
+fn open(
+    (places, dir): (&Places, &str),
+    config: &DedupConfig,
+    n: usize,
+    rank: &Rank,
+) -> Result<Dedup, Halt> {
+    rank.wait_for("folder for duplicates", || Dedup::is_begun(places, dir))?;
     let memory_mib = (config.memory_mib / rayon::current_num_threads()).max(1);
-    Ok(Dedup::open(dir, &DedupConfig { memory_mib, ..config.clone() }, n as u32)?)
+    Ok(Dedup::open(places, dir, &DedupConfig { memory_mib, ..config.clone() }, n as u32)?)
 }
 
 /// Looks for duplicates, up to what one process must do alone.
 fn find(corpus: &Corpus, dedup: &Dedup, n: usize, rank: &Rank) -> Result<(), Halt> {
-    let is_mapped = |i| Ok::<_, CrawlError>(dedup.is_mapped(i as u32));
-    rank.share(("compared shard", n), |i| corpus.map(i), is_mapped)?;
-    let is_merged = |i| Ok(dedup.is_merged(i));
-    rank.share(("partition", dedup.n_partitions()), |i| dedup.merge(i), is_merged)
+    let shards = ("compared shard", n);
+    rank.work(shards, |i| corpus.map(i))?;
+    rank.wait(shards, || dedup.mapped())?;
+    let partitions = ("partition", dedup.n_partitions());
+    rank.work(partitions, |i| dedup.merge(i))?;
+    rank.wait(partitions, || dedup.merged())
 }

@@ -1,5 +1,6 @@
 //! Processes that share the work: which pieces are whose, and waiting for those of the others.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -14,6 +15,8 @@ use crate::progress::Progress;
 
 /// How often it is looked for what others do.
 const EVERY: Duration = Duration::from_millis(200);
+/// For as many times as long as it took to look, it is not looked again: a server has other work.
+const SHARE: u32 = 4;
 /// How many pieces are named.
 const NAMED: usize = 8;
 
@@ -93,15 +96,14 @@ impl<'e> Rank<'e> {
         Mutex::new((0, Progress::new(self.env, super::on_terminal(), 0, n_mine)))
     }
 
-    /// Does this one's pieces on all threads, then waits for those of the others.
+    /// Does this one's pieces on all threads.
     ///
     /// # Errors
-    /// What `work` returns, that others are late, or that it is to stop.
-    pub fn share<F: Into<Failure> + Send>(
+    /// What `work` returns, or that it is to stop.
+    pub fn work<F: Into<Failure> + Send>(
         &self,
         (unit, n): Pieces,
         work: impl Fn(usize) -> Result<(), F> + Sync,
-        is_done: impl Fn(usize) -> Result<bool, F>,
     ) -> Result<(), Halt> {
         let progress = self.progress(n);
         let mine: Vec<usize> = (self.number..n).step_by(self.world).collect();
@@ -112,40 +114,50 @@ impl<'e> Rank<'e> {
             Ok::<_, Halt>(())
         })?;
         finish(&progress);
-        self.wait((unit, n), is_done)
+        Ok(())
     }
 
-    /// Waits until the others have done their pieces.
+    /// Waits until the others have done their pieces; `done` lists what is.
     ///
     /// # Errors
     /// Where none of them came to an end for too long.
     pub fn wait<F: Into<Failure>>(
         &self,
         (unit, n): Pieces,
-        is_done: impl Fn(usize) -> Result<bool, F>,
+        done: impl Fn() -> Result<BTreeSet<usize>, F>,
     ) -> Result<(), Halt> {
         let mut missing: Vec<usize> = (0..n).filter(|i| i % self.world != self.number).collect();
         let mut last = Instant::now();
-        loop {
-            let mut left = Vec::new();
-            for &i in &missing {
-                if !is_done(i)? {
-                    left.push(i);
-                }
-            }
-            if left.is_empty() {
-                return Ok(());
-            }
-            if left.len() < missing.len() {
+        while !missing.is_empty() {
+            let asked = Instant::now();
+            let (n_before, done) = (missing.len(), done()?);
+            let pause = EVERY.max(asked.elapsed() * SHARE);
+            missing.retain(|i| !done.contains(i));
+            if missing.len() < n_before {
                 last = Instant::now();
             }
-            missing = left;
             self.go_on()?;
+            if missing.is_empty() {
+                break;
+            }
             if last.elapsed() > self.patience {
                 return Err(self.late(unit, &missing).into());
             }
-            sleep(EVERY);
+            sleep(pause);
         }
+        Ok(())
+    }
+
+    /// Waits for what the first does alone.
+    ///
+    /// # Errors
+    /// Where it does not for too long.
+    pub fn wait_for<F: Into<Failure>>(
+        &self,
+        what: &'static str,
+        is_done: impl Fn() -> Result<bool, F>,
+    ) -> Result<(), Halt> {
+        self.wait((what, 1), || Ok::<_, F>(is_done()?.then_some(0).into_iter().collect()))
     }
 
     fn late(&self, unit: &str, missing: &[usize]) -> Failure {

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ::checkpoint::{OsDisk, atomic};
-use curate::crawl::Report;
-use curate::{Tally, dedup};
+use curate::crawl::{CrawlError, Report};
+use curate::{Places, Tally, dedup, join};
 use serde::Serialize;
 use serde_json::Value;
 use train::report::format::{bytes, compact, escape, grouped, percent};
@@ -58,15 +57,22 @@ impl Summary {
     ///
     /// # Errors
     /// Where they cannot be written.
-    pub fn write(&self, out: &Path, recipe: &CrawlRecipe) -> Result<(), Failure> {
+    pub fn write(
+        &self,
+        (places, out): (&Places, &str),
+        recipe: &CrawlRecipe,
+    ) -> Result<(), Failure> {
         let recipe = recipe.to_toml();
-        atomic::write_file(&OsDisk, &out.join(recipe::FILE_NAME), recipe.as_bytes())?;
-        let mut text = serde_json::to_vec_pretty(self).context("the report is no JSON")?;
-        text.push(b'\n');
-        atomic::write_file(&OsDisk, &out.join(FILE), &text)?;
-        let title = out.file_name().unwrap_or_default().to_string_lossy();
+        let mut text = serde_json::to_string_pretty(self).context("the report is no JSON")?;
+        text.push('\n');
+        let title = Path::new(out).file_name().unwrap_or_default().to_string_lossy();
         let page = self.page(&title, &recipe);
-        Ok(atomic::write_file(&OsDisk, &out.join(REPORT_FILE), page.as_bytes())?)
+        for (name, text) in [(recipe::FILE_NAME, &recipe), (FILE, &text), (REPORT_FILE, &page)] {
+            let address = join(out, name);
+            let written = places.write(&address, text.as_bytes());
+            written.map_err(|source| CrawlError::Write { address, source })?;
+        }
+        Ok(())
     }
 
     /// The commonest first.
