@@ -7,10 +7,9 @@ use std::thread;
 use rayon::prelude::*;
 use tokenize::{Scheme, Tokenizer, safe_cut};
 
-use crate::source::Empty;
 use crate::source::PART_BYTES;
 use crate::split::{Piece, Side, Splitter};
-use crate::{DataError, Document, Documents, Marker, Source, StoreMeta, StoreWriter};
+use crate::{DataError, Document, Documents, Marker, Noted, Source, StoreMeta, StoreWriter};
 
 /// Text that is tokenized at once, in parallel; what bounds memory.
 const BATCH_BYTES: usize = 8 << 20;
@@ -47,10 +46,8 @@ pub struct Built {
     pub n_documents: u64,
     /// Tokens, the ends of documents left out.
     pub n_tokens: u64,
-    /// See [`Documents::n_left_out`].
-    pub n_left_out: u64,
-    /// See [`Documents::empty`].
-    pub empty: Empty,
+    /// See [`Documents::noted`].
+    pub noted: Noted,
 }
 
 /// Encodes `source` (with a tokenizer alone, or an [`Encoder`]) into the store `train`, and a
@@ -102,10 +99,9 @@ pub fn build_watched<'e>(
     thread::scope(|scope| {
         scope.spawn(move || read(documents, fraction, &send));
         batches.iter().try_for_each(|batch| {
-            let (counts, pieces) = batch?;
+            let Batch { pieces, n_file_bytes, noted } = batch?;
             stores.write(&encoder, &pieces, &mut built)?;
-            (built.n_file_bytes, built.n_left_out) = (counts.n_file_bytes, counts.n_left_out);
-            built.empty = counts.empty;
+            (built.n_file_bytes, built.noted) = (n_file_bytes, noted);
             watch(&built);
             Ok::<_, DataError>(())
         })?;
@@ -119,9 +115,18 @@ pub fn build_watched<'e>(
     Ok(built)
 }
 
-/// How many bytes of the files were read and documents left out, and the pieces of text since the
-/// last batch.
-type Batch = (Counts, Vec<Piece>);
+/// The pieces of text since the last one, and what was read and noted until now.
+struct Batch {
+    pieces: Vec<Piece>,
+    n_file_bytes: u64,
+    noted: Noted,
+}
+
+impl Batch {
+    fn new(pieces: Vec<Piece>, documents: &Documents) -> Self {
+        Self { pieces, n_file_bytes: documents.n_file_bytes(), noted: documents.noted() }
+    }
+}
 
 /// Sends all documents in batches, or the first error, until nobody takes them.
 fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch, DataError>>) {
@@ -137,36 +142,24 @@ fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch,
         if n_bytes >= BATCH_BYTES {
             n_bytes = 0;
             let pieces = std::mem::take(&mut pieces);
-            if send.send(Ok((counts(&documents), pieces))).is_err() {
+            if send.send(Ok(Batch::new(pieces, &documents))).is_err() {
                 return;
             }
         }
     }
     splitter.finish(&mut pieces);
     // Where it is not taken, there was an error.
-    let _ = send.send(Ok((counts(&documents), pieces)));
-}
-
-struct Counts {
-    n_file_bytes: u64,
-    n_left_out: u64,
-    empty: Empty,
-}
-
-fn counts(documents: &Documents) -> Counts {
-    let (n_file_bytes, n_left_out) = (documents.n_file_bytes(), documents.n_left_out());
-    Counts { n_file_bytes, n_left_out, empty: documents.empty() }
+    let _ = send.send(Ok(Batch::new(pieces, &documents)));
 }
 
 /// A document from JSONL or Parquet may be of any length, and is cut as text files are.
-fn push_parts(document: Document, splitter: &mut Splitter, pieces: &mut Vec<Piece>) {
-    let Document { mut text, ends } = document;
-    while text.len() > PART_BYTES * 2 {
-        let rest = text.split_off(safe_cut(&text, PART_BYTES));
-        splitter.push(Document { text, ends: false }, pieces);
-        text = rest;
+fn push_parts(mut document: Document, splitter: &mut Splitter, pieces: &mut Vec<Piece>) {
+    while document.text.len() > PART_BYTES * 2 {
+        let rest = document.split_off(safe_cut(&document.text, PART_BYTES));
+        splitter.push(Document { ends: false, ..document }, pieces);
+        document = rest;
     }
-    splitter.push(Document { text, ends }, pieces);
+    splitter.push(document, pieces);
 }
 
 struct Stores {
@@ -181,17 +174,18 @@ impl Stores {
         pieces: &[Piece],
         built: &mut Built,
     ) -> Result<(), DataError> {
-        let texts: Vec<&str> = pieces.iter().map(|piece| piece.text.as_str()).collect();
-        for (piece, (ids, marks)) in pieces.iter().zip(encoder.encode(&texts)?) {
+        let documents: Vec<&Document> = pieces.iter().map(|piece| &piece.document).collect();
+        for (piece, (ids, marks)) in pieces.iter().zip(encoder.encode(&documents)?) {
             let writer = match (piece.side, &mut self.validation) {
                 (Side::Validation, Some(writer)) => writer,
                 _ => &mut self.train,
             };
-            writer.push_marked(&ids, &marks, piece.text.len() as u64)?;
-            built.n_text_bytes += piece.text.len() as u64;
+            let Document { text, ends, .. } = &piece.document;
+            writer.push_marked(&ids, &marks, text.len() as u64)?;
+            built.n_text_bytes += text.len() as u64;
             built.n_tokens += ids.len() as u64;
-            built.n_documents += u64::from(piece.ends);
-            if piece.ends {
+            built.n_documents += u64::from(*ends);
+            if *ends {
                 writer.end_document()?;
             }
         }
@@ -223,21 +217,22 @@ impl Encoder<'_> {
         StoreMeta { has_marks: self.marker.is_some(), ..StoreMeta::of(self.tokenizer) }
     }
 
-    /// Ids of every text, and marks where there are such; in parallel.
+    /// Ids of every document, and marks where there are such; in parallel.
     ///
     /// # Errors
     /// When the vocabulary cannot express a text.
-    pub fn encode(&self, texts: &[&str]) -> Result<Vec<Marked>, DataError> {
+    pub fn encode(&self, documents: &[&Document]) -> Result<Vec<Marked>, DataError> {
         let Some(marker) = self.marker else {
-            let ids = self.tokenizer.encode_batch(texts)?;
+            let texts: Vec<&str> = documents.iter().map(|one| one.text.as_str()).collect();
+            let ids = self.tokenizer.encode_batch(&texts)?;
             return Ok(ids.into_iter().map(|ids| (ids, Vec::new())).collect());
         };
-        let encode = |text: &&str| {
-            let (ids, offsets) = self.tokenizer.encode_with_offsets(text)?;
-            let marks = marker.mark(text, &offsets);
+        let encode = |&document: &&Document| {
+            let (ids, offsets) = self.tokenizer.encode_with_offsets(&document.text)?;
+            let marks = marker.mark(document, &offsets);
             Ok((ids, marks))
         };
-        texts.par_iter().map(encode).collect()
+        documents.par_iter().map(encode).collect()
     }
 }
 

@@ -27,8 +27,8 @@ pub enum DataError {
     NoFiles {
         /// The folder.
         path: PathBuf,
-        /// Files whose format is not known.
-        n_skipped: usize,
+        /// Files and folders that are not read.
+        n_skipped: u64,
     },
     /// No text where some must be.
     #[error("{origin} holds no text")]
@@ -66,7 +66,7 @@ pub enum DataError {
         /// What the decompressor said.
         reason: String,
     },
-    /// A file is not the XML that it should be.
+    /// A file is not the XML, or the book, that it should be.
     #[error("`{file}` cannot be read at byte {byte}: {reason}")]
     Markup {
         /// The file.
@@ -89,6 +89,16 @@ pub enum DataError {
         problem: String,
         /// What to do about it.
         hint: &'static str,
+    },
+    /// What a record says of phrases cannot be read.
+    #[error("{place}: field `{field}` is no list of spans: {problem}")]
+    Spans {
+        /// The file, and the line or row.
+        place: String,
+        /// The field or column.
+        field: String,
+        /// What is wrong.
+        problem: String,
     },
     /// A Parquet file cannot be read.
     #[error("`{file}` is not a readable Parquet file: {reason}")]
@@ -213,7 +223,8 @@ impl DataError {
             }
             Self::NoFiles { .. } => {
                 "a folder is searched for .txt, .text, .md, .jsonl, .ndjson, .parquet, .csv, .tsv \
-                and .xml, also .gz, .zst and .bz2; set `data.read.format` to read every file"
+                and .xml, also .gz, .zst and .bz2; set `data.read.format` to read every file, or \
+                to `code` for source code"
             }
             Self::Empty { .. } => "name a file with text in it",
             Self::Utf8 { utf16, .. } => {
@@ -226,6 +237,10 @@ impl DataError {
             }
             Self::Binary { .. } => "only text is read; extract the text first",
             Self::Compressed { .. } => "the download may be incomplete: fetch it again",
+            Self::Spans { .. } => {
+                "spans are `[[start, end], ..]` or `[{\"start\": .., \"end\": ..}, ..]`, in \
+                characters, the end excluded"
+            }
             Self::Line { hint, .. } | Self::Markup { hint, .. } => hint,
             Self::Column { columns, .. } if columns.is_empty() => {
                 "the file has no column of strings"

@@ -1,7 +1,7 @@
 //! Text to batches of token ids: sources, the token store, shuffled windows. Plain vectors only.
 //!
 //! - [`Corpus`]: the two corpora in the binary. [`Source`]: documents from files, folders, JSONL,
-//!   Parquet, compressed or not, or a stream.
+//!   Parquet, tables, dumps of wikis, books, source code, compressed or not, or a stream.
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
 //! - [`marks`]: where words, phrases and sentences begin, a byte a token.
@@ -35,7 +35,9 @@ pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;
 pub use marks::Marker;
-pub use source::{Document, Documents, Empty, Format, ReadOptions, Source, spool};
+pub use source::{
+    CodeOptions, Document, Documents, Format, Noted, Places, ReadOptions, Source, spool,
+};
 pub use store::{Store, StoreMeta, StoreWriter};
 pub use survey::{Difference, Lengths, Origin, Survey, sample};
 pub use windows::{

@@ -14,13 +14,13 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use jieba_rs::Jieba;
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::DataError;
+use crate::{DataError, Document};
 
 /// A word begins with the token.
 pub const WORD: u8 = 1;
-/// A phrase begins with it: one of the lexicon, or a word outside of those.
+/// A phrase begins with it: an annotated one, one of the lexicon, or a word outside of those.
 pub const PHRASE: u8 = 2;
-/// It is part of a phrase of the lexicon.
+/// It is part of a phrase that is annotated, or of the lexicon.
 pub const ENTITY: u8 = 4;
 /// A sentence begins with it.
 pub const SENTENCE: u8 = 8;
@@ -33,7 +33,8 @@ const MAX_LEXICON_BYTES: u64 = 1 << 30;
 /// Finds words, phrases and sentences in a text.
 ///
 /// Words are those of Unicode (UAX 29); Chinese ones, which no blanks part, those of `jieba`.
-/// Phrases are the lexicon's, the longest from the left, where they begin and end with words.
+/// Phrases are those that a document says it has, wherever they begin, and else the lexicon's, the
+/// longest from the left, where they begin and end with words.
 pub struct Marker {
     /// Loaded when the first Chinese text is seen.
     chinese: OnceLock<Jieba>,
@@ -50,14 +51,22 @@ impl Marker {
         Ok(Self { chinese: OnceLock::new(), lexicon })
     }
 
-    /// The marks of tokens that lie at `offsets` (bytes) of `text`. What no token begins at is the
-    /// mark of the one it lies in.
-    pub fn mark(&self, text: &str, offsets: &[(usize, usize)]) -> Vec<u8> {
+    /// The marks of tokens that lie at `offsets` (bytes) of a document. What no token begins at is
+    /// the mark of the one it lies in.
+    pub fn mark(&self, document: &Document, offsets: &[(usize, usize)]) -> Vec<u8> {
+        let Document { text, spans, .. } = document;
         let mut at = vec![0; text.len()];
         for start in self.words(text) {
             at[start] |= WORD | PHRASE;
         }
-        for phrase in self.phrases(text, &at) {
+        let of_lexicon = self.phrases(text, &at).into_iter().filter(|phrase| {
+            let next = spans.partition_point(|span| span.end <= phrase.start);
+            spans.get(next).is_none_or(|span| span.start >= phrase.end)
+        });
+        for phrase in of_lexicon.chain(spans.iter().cloned()) {
+            // An annotated one may end, and begin, inside of a word.
+            let begins = [Some(phrase.start), follows(text, phrase.end).then_some(phrase.end)];
+            begins.into_iter().flatten().for_each(|start| at[start] |= WORD | PHRASE);
             at[phrase.start + 1..phrase.end].iter_mut().for_each(|marks| *marks &= !PHRASE);
             at[phrase].iter_mut().for_each(|marks| *marks |= ENTITY);
         }
@@ -103,15 +112,15 @@ impl Marker {
     /// The phrases of the lexicon, where they begin and end with words.
     fn phrases(&self, text: &str, at: &[u8]) -> Vec<Range<usize>> {
         let Some(lexicon) = &self.lexicon else { return Vec::new() };
-        let ends = |end: usize| {
-            text[end..]
-                .chars()
-                .next()
-                .is_none_or(|next| at[end] & WORD != 0 || next.is_whitespace())
-        };
+        let ends = |end: usize| !follows(text, end) || at[end] & WORD != 0;
         let found = lexicon.find_iter(text).map(|found| found.range());
         found.filter(|range| at[range.start] & WORD != 0 && ends(range.end)).collect()
     }
+}
+
+/// Whether anything but a blank stands at `at`.
+fn follows(text: &str, at: usize) -> bool {
+    text[at..].chars().next().is_some_and(|next| !next.is_whitespace())
 }
 
 fn read_lexicon(path: &Path) -> Result<AhoCorasick, DataError> {
@@ -174,7 +183,9 @@ mod tests {
     fn show(marker: &Marker, text: &str) -> String {
         let offsets: Vec<_> = text.char_indices().map(|(at, c)| (at, at + c.len_utf8())).collect();
         let mut shown = String::new();
-        for (c, marks) in text.chars().zip(marker.mark(text, &offsets)) {
+        for (c, marks) in
+            text.chars().zip(marker.mark(&Document::new(text.to_owned(), true), &offsets))
+        {
             let signs = [(SENTENCE, '#'), (PHRASE, '<'), (WORD, '|')];
             shown.extend(signs.iter().filter(|(mark, _)| marks & mark != 0).map(|(_, sign)| sign));
             shown.push(c);
@@ -203,12 +214,40 @@ mod tests {
             "#<|the <|New |York |Times<|, <|New <|Yorker"
         );
         assert_eq!(show(&marker, "在北京清华大学"), "#<|在<|北京<|清华大学");
-        let marks = marker.mark("a New York b", &[(0, 1), (1, 5), (5, 10), (10, 12)]);
+        let document = Document::new("a New York b".to_owned(), true);
+        let marks = marker.mark(&document, &[(0, 1), (1, 5), (5, 10), (10, 12)]);
         assert_eq!(
             marks.iter().map(|m| m & ENTITY != 0).collect::<Vec<_>>(),
             [false, true, true, false]
         );
         fs::write(&path, " \n").expect("written");
         assert!(Marker::new(Some(&path)).is_err());
+    }
+
+    #[test]
+    fn annotated_phrases_stand_above_the_lexicon_and_inside_of_words() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lexicon");
+        fs::write(&path, "New York\nold man\n").expect("written");
+        let marker = Marker::new(Some(&path)).expect("read");
+        let text = "New York Times, old man. \u{6e05}\u{534e}\u{5927}\u{5b66}";
+        let show = |spans: Vec<Range<usize>>| {
+            let document = Document { spans, ..Document::new(text.to_owned(), true) };
+            let offsets: Vec<_> = text.char_indices().map(|(i, c)| (i, i + c.len_utf8())).collect();
+            let mut shown = String::new();
+            for (c, marks) in text.chars().zip(marker.mark(&document, &offsets)) {
+                shown.extend((marks & PHRASE != 0).then_some('<'));
+                shown.push(if marks & ENTITY != 0 { c.to_ascii_uppercase() } else { c });
+            }
+            shown
+        };
+        let han = "<\u{6e05}\u{534e}\u{5927}\u{5b66}";
+        assert_eq!(show(vec![]), format!("<NEW YORK <Times<, <OLD MAN<. {han}"));
+        // `York Times` takes `New York` from the lexicon; half a word is a phrase, and the rest.
+        let half = text.len() - 6;
+        assert_eq!(
+            show(vec![4..14, half - 6..half]),
+            "<New <YORK TIMES<, <OLD MAN<. <\u{6e05}\u{534e}<\u{5927}\u{5b66}"
+        );
     }
 }

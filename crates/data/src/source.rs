@@ -1,29 +1,39 @@
 //! Documents from wherever text is kept.
 //!
 //! `list` finds the files, `bytes` opens and decompresses one, and a reader a format (`text`,
-//! `jsonl`, `columns`, `table`, `wiki`) turns its bytes into documents. All of it streams: memory
-//! holds a part of a document, a line, a row or a page, whatever the size of the file.
+//! `jsonl`, `columns`, `table`, `wiki`, `book`, `code`) turns its bytes into documents. All of it
+//! streams: memory holds a part of a document, a line, a row, a page, a book or a file of code,
+//! whatever the size of the file.
 
+mod book;
 mod bounded;
 pub(crate) mod bytes;
+mod code;
 mod columns;
 mod jsonl;
 mod list;
+mod noted;
 mod pages;
+mod spans;
 mod table;
 mod text;
 mod wiki;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Corpus, DataError, atomic};
 use bytes::Bytes;
+pub use code::CodeOptions;
 use list::Entry;
+use noted::Tally;
+pub use noted::{Noted, Places};
 
 /// A text file of more bytes than this is given in parts of about this size.
 pub(crate) const PART_BYTES: usize = 1 << 20;
@@ -56,11 +66,18 @@ pub struct ReadOptions {
     pub field: String,
     /// What stands between two documents of a text file; without it, a file is a document.
     pub separator: Option<String>,
+    /// The JSONL field, or the column with JSON in it, that says where phrases are: a list of
+    /// `[start, end]`, or of objects with `start` and `end`, in characters, the end excluded.
+    /// spaCy's `ents` and the entities of `transformers` are such.
+    pub spans: Option<String>,
+    /// Which files of source code are documents.
+    pub code: CodeOptions,
 }
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { format: None, field: "text".to_owned(), separator: None }
+        let (field, code) = ("text".to_owned(), CodeOptions::default());
+        Self { format: None, field, separator: None, spans: None, code }
     }
 }
 
@@ -81,30 +98,13 @@ pub enum Format {
     Tsv,
     /// A dump of a wiki: `MediaWiki`'s XML, each article a document of plain text.
     Wiki,
-}
-
-/// What is counted while documents are read.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    /// Bytes of files, as they lie on the disk.
-    n_read: AtomicU64,
-    /// Documents that are left out by the rules of their format.
-    n_left_out: AtomicU64,
-    empty: Mutex<Empty>,
-}
-
-/// Records without text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Empty {
-    /// How many.
-    pub n: u64,
-    /// Where the first of them are, in words.
-    pub first: Vec<String>,
-}
-
-impl Empty {
-    /// How many are named.
-    const MAX: usize = 5;
+    /// A plain book: what Project Gutenberg puts around it taken off, its lines joined to
+    /// paragraphs; Latin-1 or another encoding that it declares, if not UTF-8.
+    Book,
+    /// A file of source code. In folders those with the ending of a language are read, but for
+    /// what `.gitignore` and `.ignore` there name and folders of others' code (`node_modules`,
+    /// `vendor` ..). Never said by a name alone.
+    Code,
 }
 
 /// Reads one file.
@@ -113,6 +113,11 @@ trait Records: Send + 'static {
 
     /// Where the last document stands, of a format with records.
     fn place(&self) -> Option<String>;
+
+    /// What it says of phrases, as JSON.
+    fn spans(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// A document, or a part of a long one.
@@ -122,6 +127,28 @@ pub struct Document {
     pub text: String,
     /// Whether the document ends here; `false` for all parts of a long one but the last.
     pub ends: bool,
+    /// Phrases that are annotated: bytes of the text, in order, none inside of another.
+    pub spans: Vec<Range<usize>>,
+}
+
+impl Document {
+    /// One without annotations.
+    pub fn new(text: String, ends: bool) -> Self {
+        Self { text, ends, spans: Vec::new() }
+    }
+
+    /// Takes off what begins at `at`, which ends as this did; a phrase there is cut.
+    pub(crate) fn split_off(&mut self, at: usize) -> Self {
+        let first = self.spans.partition_point(|span| span.end <= at);
+        let mut spans = self.spans.split_off(first);
+        if let Some(span) = spans.first().filter(|span| span.start < at) {
+            self.spans.push(span.start..at);
+        }
+        for span in &mut spans {
+            *span = span.start.saturating_sub(at)..span.end - at;
+        }
+        Self { text: self.text.split_off(at), ends: self.ends, spans }
+    }
 }
 
 type Stream = Box<dyn Iterator<Item = Result<Document, DataError>> + Send>;
@@ -139,7 +166,7 @@ impl Source {
     fn open_in(&self, tally: &Arc<Tally>) -> Result<Documents, DataError> {
         let (name, stream) = match self {
             Self::Embedded(corpus) => {
-                let whole = |text| Ok(Document { text, ends: true });
+                let whole = |text| Ok(Document::new(text, true));
                 let stream: Stream = Box::new(corpus.documents().into_iter().map(whole));
                 (corpus.to_string(), stream)
             }
@@ -184,20 +211,27 @@ impl Source {
             }
             Self::Embedded(_) | Self::Stdin => return Ok(vec![]),
         };
-        let entries = list::list(paths, options.format)?.entries;
+        let entries = list::list(paths, options)?.entries;
         Ok(entries.into_iter().map(|entry| entry.path).collect())
     }
 
-    /// How many files in its folders are not read: of another format, or links that are not
-    /// followed.
+    /// How many files and folders in its folders are not read, by why.
     ///
     /// # Errors
     /// As [`Source::open`].
-    pub fn n_skipped(&self) -> Result<usize, DataError> {
+    pub fn skipped(&self) -> Result<BTreeMap<&'static str, u64>, DataError> {
         match self {
-            Self::Paths { paths, options } => Ok(list::list(paths, options.format)?.n_skipped),
-            Self::Chain(sources) => sources.iter().map(Self::n_skipped).sum(),
-            Self::Embedded(_) | Self::Stdin => Ok(0),
+            Self::Paths { paths, options } => Ok(list::list(paths, options)?.skipped),
+            Self::Chain(sources) => {
+                let mut all = BTreeMap::new();
+                for source in sources {
+                    for (reason, n) in source.skipped()? {
+                        *all.entry(reason).or_default() += n;
+                    }
+                }
+                Ok(all)
+            }
+            Self::Embedded(_) | Self::Stdin => Ok(BTreeMap::new()),
         }
     }
 }
@@ -221,15 +255,9 @@ impl Documents {
         self.tally.n_read.load(Ordering::Relaxed)
     }
 
-    /// Records so far that have no text.
-    pub fn empty(&self) -> Empty {
-        self.tally.empty.lock().expect("nobody panics with it").clone()
-    }
-
-    /// Documents so far that their format's rules leave out: redirects of a wiki, and pages that
-    /// are no articles.
-    pub fn n_left_out(&self) -> u64 {
-        self.tally.n_left_out.load(Ordering::Relaxed)
+    /// What is to be said of the documents so far.
+    pub fn noted(&self) -> Noted {
+        self.tally.note().clone()
     }
 }
 
@@ -273,7 +301,8 @@ fn from_paths(
         let (value, problem) = ("\"\"".to_owned(), "leave it out for a file to be one document");
         return Err(DataError::Config { field: "separator", value, problem });
     }
-    let entries = list::list(paths, options.format)?.entries;
+    options.code.check()?;
+    let entries = list::list(paths, options)?.entries;
     let (options, tally) = (options.clone(), Arc::clone(tally));
     Ok(Box::new(entries.into_iter().flat_map(move |entry| -> Stream {
         match from_entry(&entry, &options, &tally) {
@@ -291,22 +320,34 @@ fn from_entry(
     options: &ReadOptions,
     tally: &Arc<Tally>,
 ) -> Result<Stream, DataError> {
+    let ReadOptions { field, spans, .. } = options;
+    let has_records =
+        matches!(entry.format, Format::Jsonl | Format::Parquet | Format::Csv | Format::Tsv);
+    if let (Some(value), false) = (spans, has_records) {
+        let problem = "only JSONL, Parquet, CSV and TSV have a field with spans";
+        return Err(DataError::Config { field: "spans", value: value.clone(), problem });
+    }
     if entry.format == Format::Parquet {
-        let rows = columns::Rows::open(&entry.path, &options.field)?;
+        let rows = columns::Table::open(&entry.path, field, spans.as_deref())?;
         // Its columns are read here and there: the file counts when it is open.
-        tally
-            .n_read
-            .fetch_add(entry.path.metadata().map_or(0, |file| file.len()), Ordering::Relaxed);
-        return Ok(stream(rows, tally));
+        let n_bytes = entry.path.metadata().map_or(0, |file| file.len());
+        tally.n_read.fetch_add(n_bytes, Ordering::Relaxed);
+        return Ok(stream(rows, options, tally));
+    }
+    if entry.format == Format::Code {
+        let document = code::read(&entry.path, &options.code, tally)?;
+        return Ok(Box::new(document.map(Ok).into_iter()));
     }
     let bytes = Bytes::open(&entry.path, tally)?;
     let rows = |bytes, delimiter| -> Result<Stream, DataError> {
-        Ok(stream(table::Table::open(bytes, &options.field, delimiter)?, tally))
+        let table = table::Table::open(bytes, (field, spans.as_deref()), delimiter)?;
+        Ok(stream(table, options, tally))
     };
     match entry.format {
         Format::Csv => rows(bytes, b','),
         Format::Tsv => rows(bytes, b'\t'),
-        Format::Wiki => Ok(stream(wiki::Pages::new(bytes, tally), tally)),
+        Format::Wiki => Ok(stream(wiki::Pages::new(bytes, tally), options, tally)),
+        Format::Book => Ok(stream(book::Books::new(bytes, tally), options, tally)),
         format => Ok(from_bytes(bytes, (format, options), tally)),
     }
 }
@@ -317,27 +358,32 @@ fn from_bytes(
     tally: &Arc<Tally>,
 ) -> Stream {
     if format == Format::Jsonl {
-        return stream(jsonl::Lines::new(bytes, &options.field), tally);
+        let lines = jsonl::Lines::new(bytes, &options.field, options.spans.as_deref());
+        return stream(lines, options, tally);
     }
-    stream(text::Texts::new(bytes, options.separator.clone()), tally)
+    stream(text::Texts::new(bytes, options.separator.clone()), options, tally)
 }
 
-fn stream(mut reader: impl Records, tally: &Arc<Tally>) -> Stream {
-    let tally = Arc::clone(tally);
-    Box::new(std::iter::from_fn(move || {
-        let next = reader.next_document();
-        if let Ok(Some(document)) = &next
-            && document.text.trim().is_empty()
+/// The documents of a reader, with the phrases it says and what is to be noted of them.
+fn stream(mut reader: impl Records, options: &ReadOptions, tally: &Arc<Tally>) -> Stream {
+    let (tally, field) = (Arc::clone(tally), options.spans.clone());
+    let mut next = move || {
+        let Some(mut document) = reader.next_document()? else { return Ok(None) };
+        if document.text.trim().is_empty()
             && let Some(place) = reader.place()
         {
-            let mut empty = tally.empty.lock().expect("nobody panics with it");
-            empty.n += 1;
-            if empty.first.len() < Empty::MAX {
-                empty.first.push(place);
-            }
+            tally.note().empty.add(1, || place);
         }
-        next.transpose()
-    }))
+        if let Some(field) = &field {
+            let json = reader.spans();
+            let place = || reader.place().unwrap_or_default();
+            spans::annotate(&mut document, json.as_deref(), &tally, &place).map_err(|problem| {
+                DataError::Spans { place: place(), field: field.clone(), problem }
+            })?;
+        }
+        Ok(Some(document))
+    };
+    Box::new(std::iter::from_fn(move || next().transpose()))
 }
 
 fn describe(paths: &[PathBuf]) -> String {

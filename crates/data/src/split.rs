@@ -21,12 +21,11 @@ pub(crate) enum Side {
     Validation,
 }
 
-/// A piece of text, and whether a document ends after it.
+/// A document or a part of one, and where it goes.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Piece {
     pub side: Side,
-    pub text: String,
-    pub ends: bool,
+    pub document: Document,
 }
 
 /// Sends text to training and validation.
@@ -65,45 +64,47 @@ impl Splitter {
     }
 
     fn assign(&mut self, document: Document, must_give: bool, pieces: &mut Vec<Piece>) {
-        let Document { text, ends } = document;
         if self.fraction <= 0.0 {
-            pieces.push(Piece { side: Side::Train, text, ends });
+            pieces.push(Piece { side: Side::Train, document });
             return;
         }
-        let n_bytes = text.len() as f64;
+        let n_bytes = document.text.len() as f64;
         self.n_bytes += n_bytes;
         if must_give {
             let tail = (self.n_bytes * self.fraction).min(n_bytes / 2.0);
-            return self.give_tail(text, tail as usize, pieces);
+            return self.give_tail(document, tail as usize, pieces);
         }
         if n_bytes * self.fraction >= TAIL_BYTES_MIN {
-            return self.give_tail(text, (n_bytes * self.fraction) as usize, pieces);
+            return self.give_tail(document, (n_bytes * self.fraction) as usize, pieces);
         }
-        self.owed += if text.is_empty() { 0.0 } else { self.fraction };
+        self.owed += if document.text.is_empty() { 0.0 } else { self.fraction };
         // Ten times 0.1 is a little below 1.
         if self.owed >= 1.0 - 1e-9 {
             self.owed -= 1.0;
             self.has_validation = true;
             self.close(pieces);
-            pieces.push(Piece { side: Side::Validation, text, ends: true });
+            let document = Document { ends: true, ..document };
+            pieces.push(Piece { side: Side::Validation, document });
         } else {
-            self.is_open = !ends;
-            pieces.push(Piece { side: Side::Train, text, ends });
+            self.is_open = !document.ends;
+            pieces.push(Piece { side: Side::Train, document });
         }
     }
 
-    fn give_tail(&mut self, mut text: String, n_bytes: usize, pieces: &mut Vec<Piece>) {
-        let tail = text.split_off(tail_start(&text, n_bytes));
-        self.has_validation |= !tail.is_empty();
+    fn give_tail(&mut self, mut document: Document, n_bytes: usize, pieces: &mut Vec<Piece>) {
+        document.ends = true;
+        let tail = document.split_off(tail_start(&document.text, n_bytes));
+        self.has_validation |= !tail.text.is_empty();
         self.is_open = false;
-        pieces.push(Piece { side: Side::Train, text, ends: true });
-        pieces.push(Piece { side: Side::Validation, text: tail, ends: true });
+        pieces.push(Piece { side: Side::Train, document });
+        pieces.push(Piece { side: Side::Validation, document: tail });
     }
 
     /// Ends a document whose continuation goes elsewhere.
     fn close(&mut self, pieces: &mut Vec<Piece>) {
         if std::mem::take(&mut self.is_open) {
-            pieces.push(Piece { side: Side::Train, text: String::new(), ends: true });
+            let document = Document::new(String::new(), true);
+            pieces.push(Piece { side: Side::Train, document });
         }
     }
 }
@@ -130,14 +131,18 @@ mod tests {
         let mut splitter = Splitter::new(fraction);
         let mut pieces = Vec::new();
         for &(text, ends) in documents {
-            splitter.push(Document { text: text.to_owned(), ends }, &mut pieces);
+            splitter.push(Document::new(text.to_owned(), ends), &mut pieces);
         }
         splitter.finish(&mut pieces);
         pieces
     }
 
     fn bytes(pieces: &[Piece], side: Side) -> usize {
-        pieces.iter().filter(|piece| piece.side == side).map(|piece| piece.text.len()).sum()
+        pieces
+            .iter()
+            .filter(|piece| piece.side == side)
+            .map(|piece| piece.document.text.len())
+            .sum()
     }
 
     #[test]
@@ -145,8 +150,14 @@ mod tests {
         let text = "one line of text\n".repeat(10_000);
         let pieces = split(0.05, &[(&text, true)]);
         assert_eq!(pieces.len(), 2);
-        assert_eq!(pieces.iter().map(|piece| piece.text.as_str()).collect::<String>(), text);
-        assert!(pieces[1].text.starts_with("one") && pieces.iter().all(|piece| piece.ends));
+        assert_eq!(
+            pieces.iter().map(|piece| piece.document.text.as_str()).collect::<String>(),
+            text
+        );
+        assert!(
+            pieces[1].document.text.starts_with("one")
+                && pieces.iter().all(|piece| piece.document.ends)
+        );
         let n_bytes = bytes(&pieces, Side::Validation);
         assert!(n_bytes.abs_diff(text.len() / 20) < 20, "{n_bytes}");
     }
@@ -176,7 +187,11 @@ mod tests {
     fn the_smallest_corpus_still_validates() {
         for (text, left) in [("ab", "a"), ("\u{6c34}\u{6c34}", "\u{6c34}"), ("a b", "a ")] {
             let pieces = split(0.01, &[(text, true)]);
-            assert_eq!((pieces[0].side, pieces[0].text.as_str()), (Side::Train, left), "{text}");
+            assert_eq!(
+                (pieces[0].side, pieces[0].document.text.as_str()),
+                (Side::Train, left),
+                "{text}"
+            );
             assert_eq!(pieces[1].side, Side::Validation);
         }
         let few = split(0.05, &[("some words here", true), ("and some more there", true)]);
@@ -187,7 +202,10 @@ mod tests {
     fn nothing_is_held_out_of_nothing() {
         assert_eq!(split(0.1, &[]), []);
         let pieces = split(0.0, &[("a", false), ("b", true)]);
-        assert_eq!(pieces.iter().map(|piece| piece.ends).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(
+            pieces.iter().map(|piece| piece.document.ends).collect::<Vec<_>>(),
+            [false, true]
+        );
         assert_eq!(bytes(&pieces, Side::Validation), 0);
     }
 
@@ -200,7 +218,7 @@ mod tests {
         documents.push((&short, true));
         let pieces = split(0.1, &documents);
         for (piece, next) in pieces.iter().zip(&pieces[1..]) {
-            assert!(piece.side == next.side || piece.ends, "{piece:?} then {next:?}");
+            assert!(piece.side == next.side || piece.document.ends, "{piece:?} then {next:?}");
         }
         let all: usize = documents.iter().map(|(text, _)| text.len()).sum();
         assert_eq!(bytes(&pieces, Side::Train) + bytes(&pieces, Side::Validation), all);

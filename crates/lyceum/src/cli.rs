@@ -80,7 +80,7 @@ pub enum Command {
     /// Show what is in a model, run, safetensors file, token store or tokenizer
     #[command(after_long_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
-    /// Make documents of web archives and tokens of text; look at either: counts, samples, differences
+    /// From web archives to documents, from text to tokens: counts, samples, differences
     #[command(subcommand, after_long_help = data::DATA_EXAMPLES)]
     Data(Data),
     /// List runs, newest first, or compare some
@@ -121,8 +121,8 @@ Examples:
 /// A recipe, and what is changed in it.
 #[derive(Args, Debug)]
 pub struct RecipeArgs {
-    /// The recipe: a TOML file, or one in the binary: `austen` (the default), `tang`, `seed`, `bert`,
-    /// `ernie`, `electra`, `t5`, `gpt-crawl`
+    /// The recipe: a TOML file, or one in the binary: `austen` (the default), `tang`, `seed`,
+    /// `bert`, `ernie`, `electra`, `t5`, `gpt-crawl`
     #[arg(value_name = "RECIPE")]
     pub name: Option<String>,
     /// Set a key of the recipe, such as `train.steps=100`; may be repeated, the last counts

@@ -196,7 +196,7 @@ impl Recipe {
             }
         }
         data.check_sources()?;
-        self.task.check(data.mode)?;
+        self.task.check(data)?;
         self.batches()?;
         optim.schedule(train.steps).check().map_err(|error| {
             let hint = error.hint();

@@ -69,8 +69,8 @@ impl<'b> Run<'b> {
 
 impl Pair {
     /// Two texts of `runs[i]`, of at most as many tokens together, and the class: [`OWN`] of two
-    /// that are as they were, else [`OTHER`]. None where it has but one sentence, or the other class
-    /// cannot be had.
+    /// that are as they were, else [`OTHER`]. None where it has but one sentence, or the other
+    /// class cannot be had.
     pub(crate) fn of<'b>(
         self,
         runs: &[Run<'b>],

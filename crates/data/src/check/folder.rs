@@ -21,7 +21,7 @@ pub(super) fn check(path: &Path, checked: &mut Checked) -> Result<(), DataError>
         checked.layout = Layout::Classes;
         walk(path, "", checked, 0)?;
         if checked.n_samples == 0 {
-            let n_skipped = checked.n_files as usize;
+            let n_skipped = checked.n_files;
             return Err(DataError::NoFiles { path: path.to_owned(), n_skipped });
         }
     }

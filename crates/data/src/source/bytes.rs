@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 
-use super::Tally;
+use super::noted::Tally;
 use crate::DataError;
 
 const CHUNK_BYTES: usize = 64 << 10;

@@ -1,4 +1,4 @@
-//! Parquet: one column of strings, read page by page.
+//! Parquet: a column of strings, or two, read page by page.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,7 +22,7 @@ use crate::DataError;
 const BATCH_ROWS: usize = 64;
 
 /// The rows of one column of one file.
-pub(super) struct Rows {
+struct Rows {
     pages: Arc<Pages>,
     index: ParquetMetaData,
     file: String,
@@ -36,7 +36,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub fn open(path: &Path, column: &str) -> Result<Self, DataError> {
+    fn open(path: &Path, column: &str) -> Result<Self, DataError> {
         let file = path.to_string_lossy().into_owned();
         let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
         if ["gz", "zst", "bz2"].into_iter().any(is_compressed) {
@@ -82,10 +82,10 @@ impl Rows {
             self.group += 1;
         }
     }
-}
 
-impl Records for Rows {
-    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+    /// The next value; `None` in it where the row has none.
+    #[expect(clippy::option_option, reason = "no row more, or one that is null")]
+    fn next_value(&mut self) -> Result<Option<Option<String>>, DataError> {
         let value = loop {
             match self.batch.next() {
                 Some(value) => break value,
@@ -94,19 +94,55 @@ impl Records for Rows {
             }
         };
         self.number += 1;
-        let problem = |problem: &str| DataError::Column {
+        let Some(value) = value else { return Ok(Some(None)) };
+        let text = std::str::from_utf8(value.data()).map_err(|_| self.problem("is not UTF-8"))?;
+        Ok(Some(Some(text.to_owned())))
+    }
+
+    fn problem(&self, problem: &str) -> DataError {
+        DataError::Column {
             file: self.file.clone(),
             column: self.column.path().string(),
             problem: format!("{problem} in row {}", self.number),
             columns: vec![self.column.path().string()],
-        };
-        let value = value.ok_or_else(|| problem("is null"))?;
-        let text = std::str::from_utf8(value.data()).map_err(|_| problem("is not UTF-8"))?;
-        Ok(Some(Document { text: text.to_owned(), ends: true }))
+        }
+    }
+}
+
+/// The column with the text, and perhaps one of JSON that says where phrases are.
+pub(super) struct Table {
+    texts: Rows,
+    spans: Option<Rows>,
+    last_spans: Option<String>,
+}
+
+impl Table {
+    pub fn open(path: &Path, text: &str, spans: Option<&str>) -> Result<Self, DataError> {
+        let spans = spans.map(|column| Rows::open(path, column)).transpose()?;
+        Ok(Self { texts: Rows::open(path, text)?, spans, last_spans: None })
+    }
+}
+
+impl Records for Table {
+    fn next_document(&mut self) -> Result<Option<Document>, DataError> {
+        let Some(text) = self.texts.next_value()? else { return Ok(None) };
+        let text = text.ok_or_else(|| self.texts.problem("is null"))?;
+        if let Some(spans) = &mut self.spans {
+            let missing = || DataError::Parquet {
+                file: self.texts.file.clone(),
+                reason: "its columns are not of one length".to_owned(),
+            };
+            self.last_spans = spans.next_value()?.ok_or_else(missing)?;
+        }
+        Ok(Some(Document::new(text, true)))
     }
 
     fn place(&self) -> Option<String> {
-        Some(format!("`{}`, row {}", self.file, self.number))
+        Some(format!("`{}`, row {}", self.texts.file, self.texts.number))
+    }
+
+    fn spans(&mut self) -> Option<String> {
+        self.last_spans.take()
     }
 }
 

@@ -24,6 +24,9 @@ type Problem = (String, &'static str);
 pub(super) struct Lines {
     bytes: Bytes,
     field: String,
+    /// The field that says where phrases are, and what it says of the last line.
+    spans_field: Option<String>,
+    spans: Option<String>,
     line: Vec<u8>,
     number: u64,
     /// Of the first byte of the next line.
@@ -32,10 +35,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub fn new(bytes: Bytes, field: &str) -> Self {
+    pub fn new(bytes: Bytes, field: &str, spans: Option<&str>) -> Self {
         Self {
             bytes,
             field: field.to_owned(),
+            spans_field: spans.map(str::to_owned),
+            spans: None,
             line: Vec::new(),
             number: 0,
             offset: 0,
@@ -79,8 +84,10 @@ impl Records for Lines {
             }
             let line = self.line_text(start)?;
             if !line.trim().is_empty() {
-                let text = text_of(line, &self.field).map_err(|problem| self.failed(problem))?;
-                return Ok(Some(Document { text, ends: true }));
+                let fields = (self.field.as_str(), self.spans_field.as_deref());
+                let (text, spans) = text_of(line, fields).map_err(|p| self.failed(p))?;
+                self.spans = spans;
+                return Ok(Some(Document::new(text, true)));
             }
         }
     }
@@ -88,10 +95,18 @@ impl Records for Lines {
     fn place(&self) -> Option<String> {
         Some(format!("`{}`, line {}", self.bytes.file, self.number))
     }
+
+    fn spans(&mut self) -> Option<String> {
+        self.spans.take()
+    }
 }
 
-/// The string in `field`. The other fields are read over: they take no memory.
-fn text_of(line: &str, field: &str) -> Result<String, Problem> {
+/// The string in `field`, and what `spans` holds. The other fields are read over: they take no
+/// memory.
+fn text_of(
+    line: &str,
+    (field, spans): (&str, Option<&str>),
+) -> Result<(String, Option<String>), Problem> {
     let object: BTreeMap<String, &RawValue> =
         serde_json::from_str(line).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => {
@@ -107,7 +122,9 @@ fn text_of(line: &str, field: &str) -> Result<String, Problem> {
     if !value.starts_with('"') {
         return Err((format!("field `{field}` is {}, not a string", kind(value)), HINT_FIELD));
     }
-    serde_json::from_str(value).map_err(|error| (error.to_string(), HINT_LINES))
+    let text = serde_json::from_str(value).map_err(|error| (error.to_string(), HINT_LINES))?;
+    let spans = spans.and_then(|spans| object.get(spans)).map(|value| value.get().to_owned());
+    Ok((text, spans))
 }
 
 /// What a JSON value is, by its first character.

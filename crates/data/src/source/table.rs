@@ -15,28 +15,34 @@ const HINT_QUOTE: &str = "is there a quote that is not closed?";
 pub(super) struct Table {
     reader: csv::Reader<Bounded>,
     column_idx: usize,
+    spans_idx: Option<usize>,
     row: ByteRecord,
 }
 
 impl Table {
-    pub fn open(bytes: Bytes, column: &str, delimiter: u8) -> Result<Self, DataError> {
+    pub fn open(
+        bytes: Bytes,
+        (text, spans): (&str, Option<&str>),
+        delimiter: u8,
+    ) -> Result<Self, DataError> {
         let bytes = Bounded::new(bytes, PIECE_BYTES_MAX);
         let reader = ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
-        let mut table = Self { reader, column_idx: 0, row: ByteRecord::new() };
+        let mut table = Self { reader, column_idx: 0, spans_idx: None, row: ByteRecord::new() };
         let names = match table.reader.byte_headers() {
             Ok(names) => names.clone(),
             Err(error) => return Err(table.failed(error)),
         };
-        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
-        match names.iter().position(|name| name == column.as_bytes()) {
-            Some(column_idx) => Ok(Self { column_idx, ..table }),
-            None => Err(DataError::Column {
+        let find = |column: &str| {
+            let missing = || DataError::Column {
                 file: table.file(),
                 column: column.to_owned(),
                 problem: "is not there".to_owned(),
-                columns: names.iter().map(text).collect(),
-            }),
-        }
+                columns: names.iter().map(|n| String::from_utf8_lossy(n).into_owned()).collect(),
+            };
+            names.iter().position(|name| name == column.as_bytes()).ok_or_else(missing)
+        };
+        let (column_idx, spans_idx) = (find(text)?, spans.map(find).transpose()?);
+        Ok(Self { column_idx, spans_idx, ..table })
     }
 
     fn file(&self) -> String {
@@ -74,7 +80,7 @@ impl Records for Table {
         let position = self.row.position();
         let (line, start) = position.map_or((0, 0), |at| (at.line(), at.byte()));
         match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Some(Document { text: text.to_owned(), ends: true })),
+            Ok(text) => Ok(Some(Document::new(text.to_owned(), true))),
             Err(_) => Err(DataError::Utf8 {
                 file: self.file(),
                 byte: start,
@@ -86,5 +92,10 @@ impl Records for Table {
 
     fn place(&self) -> Option<String> {
         self.row.position().map(|at| format!("`{}`, line {}", self.file(), at.line()))
+    }
+
+    fn spans(&mut self) -> Option<String> {
+        let bytes = self.row.get(self.spans_idx?)?;
+        Some(String::from_utf8_lossy(bytes).into_owned())
     }
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-fn folder(files: &[(&str, &[u8])]) -> TempDir {
+pub(super) fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, bytes) in files {
         let path = dir.path().join(name);
@@ -23,7 +23,7 @@ fn folder(files: &[(&str, &[u8])]) -> TempDir {
     dir
 }
 
-fn read(path: &Path, options: &ReadOptions) -> Result<Vec<Document>, DataError> {
+pub(super) fn read(path: &Path, options: &ReadOptions) -> Result<Vec<Document>, DataError> {
     Source::Paths { paths: vec![path.to_owned()], options: options.clone() }.open()?.collect()
 }
 
@@ -37,7 +37,7 @@ fn read_file(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DataError> {
     documents
 }
 
-fn texts(documents: &[Document]) -> Vec<&str> {
+pub(super) fn texts(documents: &[Document]) -> Vec<&str> {
     documents.iter().map(|document| document.text.as_str()).collect()
 }
 
@@ -271,7 +271,7 @@ fn bad_lines_are_named() {
 #[test]
 fn an_endless_line_is_refused() {
     let bytes = Bytes::new(io::repeat(b'a').take(1 << 30), "endless").unwrap();
-    let mut lines = jsonl::Lines::new(bytes, "text");
+    let mut lines = jsonl::Lines::new(bytes, "text", None);
     lines.line_bytes_max = 1 << 20;
     let error = lines.next_document().unwrap_err();
     assert_eq!(error.to_string(), "`endless`, line 1: it is longer than 1048576 bytes");
@@ -293,11 +293,12 @@ fn a_folder_is_read_by_name_and_says_what_it_skips() {
     let documents = read(dir.path(), &ReadOptions::default()).unwrap();
     assert_eq!(texts(&documents), ["er", "az", "b", "c"]);
     let paths = vec![dir.path().to_owned()];
-    assert_eq!(list::list(&paths, None).unwrap().n_skipped, 2, "image.png and loop");
+    let expected = BTreeMap::from([("of another format", 1), ("links", 1)]);
+    assert_eq!(list::list(&paths, &ReadOptions::default()).unwrap().skipped, expected);
     // A link to nothing is passed over, and counted.
     std::os::unix::fs::symlink("nowhere.txt", dir.path().join("dangling.txt")).unwrap();
     let source = Source::Paths { paths, options: ReadOptions::default() };
-    assert_eq!((source.files().unwrap().len(), source.n_skipped().unwrap()), (5, 3));
+    assert_eq!((source.files().unwrap().len(), source.skipped().unwrap()["links"]), (5, 2));
 }
 
 #[test]
@@ -328,7 +329,7 @@ fn a_spooled_stream_is_a_file() {
 }
 
 /// A Parquet file of two row groups: `id` numbers, `text` and `other` strings, `tags` a list.
-fn parquet_file(rows: &[Option<&str>]) -> Vec<u8> {
+pub(super) fn parquet_file(rows: &[Option<&str>]) -> Vec<u8> {
     let schema = "message m { required int64 id; optional binary text (UTF8); \
         required binary other; repeated binary tags (UTF8); }";
     let schema = Arc::new(parse_message_type(schema).unwrap());
@@ -441,7 +442,11 @@ fn a_dump_gives_its_articles_as_plain_text() {
         let mut documents = source.open().unwrap();
         let found: Vec<Document> = documents.by_ref().map(Result::unwrap).collect();
         assert_eq!(texts(&found), ["Cat & dog\n\nA cat's end.\n", "\u{6c34}\n\nwater\n"]);
-        assert_eq!(documents.n_left_out(), 4);
+        let noted = documents.noted();
+        assert_eq!(noted.n_left_out(), 4);
+        let counts: Vec<_> = noted.left_out.iter().map(|(why, at)| (*why, at.n)).collect();
+        assert_eq!(counts, [("no articles", 1), ("redirects", 2), ("without text", 1)]);
+        assert!(noted.left_out["redirects"].first[0].starts_with("`Kitty` in `"), "{noted:?}");
         assert_eq!(documents.n_file_bytes(), source.n_file_bytes().unwrap());
     }
 }
@@ -473,7 +478,7 @@ fn what_has_no_end_is_not_read_to_it() {
     let mut pages = wiki::Pages::new(open(b"<mediawiki><page><text>"), &Arc::default());
     let error = pages.next_document().unwrap_err();
     assert!(error.to_string().contains("a page of more than"), "{error}");
-    let mut rows = table::Table::open(open(b"text\n\""), "text", b',').unwrap();
+    let mut rows = table::Table::open(open(b"text\n\""), ("text", None), b',').unwrap();
     let error = rows.next_document().unwrap_err();
     assert!(error.to_string().contains("a row of more than"), "{error}");
     assert!(error.hint().unwrap().contains("quote"));

@@ -62,7 +62,7 @@ impl Texts {
             return None;
         }
         self.is_open = !ends;
-        Some(Document { text, ends })
+        Some(Document::new(text, ends))
     }
 }
 

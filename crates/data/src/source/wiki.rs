@@ -8,14 +8,14 @@ mod markup;
 
 use std::io::BufReader;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::{Error, Reader};
 
 use super::bounded::{Bounded, PIECE_BYTES_MAX};
 use super::bytes::Bytes;
-use super::{Document, Records, Tally};
+use super::noted::Tally;
+use super::{Document, Records};
 use crate::DataError;
 
 const HINT: &str = "the download may be incomplete, or is it no export of MediaWiki?";
@@ -133,16 +133,21 @@ impl Records for Pages {
     fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         while let Some(page) = self.next_page()? {
             let is_article = page.namespace.trim() == "0" || page.namespace.is_empty();
-            let text = if is_article && !page.is_redirect && !markup::is_redirect(&page.text) {
-                markup::plain(&page.text)
+            let reason = if !is_article {
+                "no articles"
+            } else if page.is_redirect || markup::is_redirect(&page.text) {
+                "redirects"
             } else {
-                String::new()
+                let text = markup::plain(&page.text);
+                if !text.is_empty() {
+                    let text = format!("{}\n\n{text}\n", page.title.trim());
+                    return Ok(Some(Document::new(text, true)));
+                }
+                "without text"
             };
-            if !text.is_empty() {
-                let text = format!("{}\n\n{text}\n", page.title.trim());
-                return Ok(Some(Document { text, ends: true }));
-            }
-            self.tally.n_left_out.fetch_add(1, Ordering::Relaxed);
+            let file = self.reader.get_ref().get_ref().file();
+            let place = || format!("`{}` in `{file}`", page.title.trim());
+            self.tally.note().left_out(reason, place);
         }
         Ok(None)
     }

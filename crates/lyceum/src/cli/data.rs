@@ -18,9 +18,10 @@ Examples:
   lyceum data check shard-000.tar
 
 A shard is a token store, or text, JSONL, Parquet, CSV, TSV or a dump of a wiki (MediaWiki's XML),
-compressed or not, or a folder of such. A store
-knows the hash of its tokenizer and not its words: they come from `--tokenizer`, or from a folder
-`tokenizer` beside the store, as runs have it.";
+compressed or not, or a folder of such; with `--format book` plain books, with `--format code`
+source code, of which the files that nobody wrote are left out. A store knows the hash of its
+tokenizer and not its words: they come from `--tokenizer`, or from a folder `tokenizer` beside the
+store, as runs have it.";
 
 /// The examples of these commands.
 #[cfg(test)]
@@ -57,7 +58,8 @@ pub enum Data {
 /// How files are read.
 #[derive(Args, Clone, Debug)]
 pub struct ReadArgs {
-    /// The format of every file: text, jsonl, parquet, csv, tsv or wiki (default: by their names)
+    /// The format of every file: text, book, code, jsonl, parquet, csv, tsv or wiki (default: by
+    /// their names, which say neither book nor code)
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     pub format: Option<Format>,
     /// The field or column with the text
@@ -135,6 +137,7 @@ const TOKENIZE_EXAMPLES: &str = "\
 Examples:
   lyceum data tokenize corpus/ --tokenizer gpt2/ --out corpus.tokens
   lyceum data tokenize a.jsonl.zst b.parquet --field content --tokenizer qwen3/ --out all.tokens
+  lyceum data tokenize repository/ --format code --tokenizer qwen3/ --out code.tokens
 
 The same text and tokenizer give the same bytes, whatever the threads. The store appears under its
 name when it is whole; what was there before is there until then.";

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ::checkpoint::{OsDisk, atomic};
-use ::data::{Built, Difference, Lengths, Origin, ReadOptions, Source, Store, Survey};
+use ::data::{Built, Difference, Lengths, Noted, Origin, ReadOptions, Source, Store, Survey};
 use ::data::{Checked, Layout, Problem, build_watched, check as look_through, sample as draw};
 use serde_json::{Value, json};
 use tokenize::Tokenizer;
 use train::report::format::{bytes, duration, grouped, percent};
 
 use super::load::model_dir;
-use super::pretrain::corpus::warn_of_skipped;
+use super::pretrain::corpus::{warn_of_noted, warn_of_skipped};
 use super::table::{Facts, Table, printable, shell_word};
 use super::{Shown, print, show};
 use crate::cli::{Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize};
@@ -60,12 +60,7 @@ fn tokenize(args: &Tokenize, env: &Env) -> Result<Exit, Failure> {
     });
     progress.finish();
     let built = built?;
-    if built.n_left_out > 0 {
-        env.warn(&format!(
-            "{} documents are left out: redirects, and pages that are no articles or empty",
-            grouped(built.n_left_out)
-        ));
-    }
+    warn_of_noted("", &built.noted, env);
     let seconds = began.elapsed().as_secs_f64();
     env.say(&format!(
         "{} of text in {}: {}/s",
@@ -79,7 +74,15 @@ fn tokenize(args: &Tokenize, env: &Env) -> Result<Exit, Failure> {
         shell_word(&args.tokenizer)
     ));
     let facts = header(&Store::open(&args.out)?, &args.out);
-    show(args.json, facts.more(json!({ "seconds": seconds, "n_left_out": built.n_left_out })).end())
+    let Noted { left_out, done, .. } = &built.noted;
+    let [left_out, done] = [left_out, done].map(|all| -> Value {
+        all.iter().map(|(what, places)| ((*what).to_owned(), Value::from(places.n))).collect()
+    });
+    let n_left_out = built.noted.n_left_out();
+    let more = json!({
+        "seconds": seconds, "n_left_out": n_left_out, "left_out": left_out, "done": done,
+    });
+    show(args.json, facts.more(more).end())
 }
 
 fn source(paths: &[PathBuf], read: &ReadArgs) -> Result<Source, Failure> {
@@ -92,7 +95,8 @@ fn source(paths: &[PathBuf], read: &ReadArgs) -> Result<Source, Failure> {
         };
     }
     let ReadArgs { format, field, separator } = read.clone();
-    Ok(Source::Paths { paths: paths.to_vec(), options: ReadOptions { format, field, separator } })
+    let options = ReadOptions { format, field, separator, ..ReadOptions::default() };
+    Ok(Source::Paths { paths: paths.to_vec(), options })
 }
 
 /// A store by its first bytes, else files.

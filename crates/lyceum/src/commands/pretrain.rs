@@ -87,13 +87,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     }
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
-    let is_said = recipe.train.sample_every != TrainSection::default().sample_every;
-    if recipe.train.sample_every > 0 && !recipe.task.writes() {
-        if is_said {
-            env.warn("`train.sample_every` has no effect: this task makes no model that writes");
-        }
-    } else if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
-        let why = "the tokenizer has no token that ends a text, from which a sample would begin";
+    if let Some(why) = unsampled(&recipe, &corpora.tokenizer) {
         env.warn(&format!("`train.sample_every` has no effect: {why}"));
     }
     observer.intro((&recipe, recipe.batches()?), &estimate, &corpora);
@@ -167,6 +161,17 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Fail
         recompute: recipe.train.recompute,
         seed: recipe.train.seed,
     })
+}
+
+/// Why samples that are asked for cannot be had.
+fn unsampled(recipe: &Recipe, tokenizer: &Tokenizer) -> Option<&'static str> {
+    let (asked, usual) = (recipe.train.sample_every, TrainSection::default().sample_every);
+    match recipe.task.writes() {
+        _ if asked == 0 => None,
+        false => (asked != usual).then_some("this task makes no model that writes"),
+        true => (tokenizer.end_of_text().is_none())
+            .then_some("the tokenizer has no token that ends a text, where a sample would begin"),
+    }
 }
 
 /// The model with the vocabulary that a recipe asks for: a small corpus may give a smaller one.

@@ -14,7 +14,7 @@ use tensor::Pattern;
 use tokenize::{Scheme, Tokenizer};
 
 use super::refused;
-use super::sections::shortest;
+use super::sections::{DataSection, shortest};
 use crate::failure::Failure;
 
 /// Which objective.
@@ -48,7 +48,7 @@ pub enum UnitKind {
     Word,
     /// Runs of up to `max_words` words.
     Span,
-    /// Phrases of `lexicon`, and words outside of them.
+    /// Phrases that records name (`data.read.spans`) or `lexicon` has, and words outside of them.
     Phrase,
 }
 
@@ -96,17 +96,20 @@ impl TaskSection {
     ///
     /// # Errors
     /// With the first field at fault.
-    pub fn check(&self, mode: Mode) -> Result<(), Failure> {
+    pub fn check(&self, data: &DataSection) -> Result<(), Failure> {
         use ObjectiveKind as K;
         let is = |kinds: &[K]| kinds.contains(&self.objective);
         let masks = is(&[K::MaskedTokens, K::ReplacedTokens]);
         let spans = is(&[K::SpanCorruption, K::Denoising]);
         let hides = masks || spans;
+        let phrases = self.unit == Some(UnitKind::Phrase);
+        let annotated = data.all().iter().any(|source| source.read.spans.is_some());
         let given = [
             ("task.mask_rate", self.mask_rate.is_some(), hides),
             ("task.unit", self.unit.is_some(), masks),
             ("task.max_words", self.max_words.is_some(), self.unit == Some(UnitKind::Span)),
-            ("task.lexicon", self.lexicon.is_some(), self.unit == Some(UnitKind::Phrase)),
+            ("task.lexicon", self.lexicon.is_some(), phrases),
+            ("data.read.spans", annotated, phrases),
             ("task.pair", self.pair.is_some(), is(&[K::MaskedTokens])),
             ("task.replaced_weight", self.replaced_weight.is_some(), is(&[K::ReplacedTokens])),
             ("task.mean_span", self.mean_span.is_some(), spans),
@@ -137,7 +140,7 @@ impl TaskSection {
             }
         }
         let one_document = is(&[K::SpanCorruption, K::Denoising, K::PrefixLm]);
-        if mode == Mode::Documents && (one_document || self.pair.is_some()) {
+        if data.mode == Mode::Documents && (one_document || self.pair.is_some()) {
             let problem = "documents side by side are not kept apart by this task";
             return Err(refused("data.mode", problem).hint("set `data.mode=stream`"));
         }

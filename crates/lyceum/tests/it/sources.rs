@@ -103,3 +103,46 @@ fn documents_may_be_packed() {
     lab.pretrain("a", &sets).done();
     assert_eq!(lab.metrics("a").len(), 3);
 }
+
+#[test]
+fn source_code_and_books_become_tokens_and_what_is_left_out_is_said() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.path("tree/vendor")).expect("made");
+    let files: [(&str, &[u8]); 5] = [
+        ("a.py", b"def f(x):\n    return x + 1\n"),
+        ("b.py", b"x = '\xFF'\n"),
+        ("c.py", b"ignored = 1\n"),
+        ("vendor/d.py", b"theirs = 1\n"),
+        (".gitignore", b"c.*\n"),
+    ];
+    for (name, bytes) in files {
+        fs::write(lab.path("tree").join(name), bytes).expect("written");
+    }
+    lab.pretrain("plain", &["--set", STEPS]).done();
+    let tokenizer = arg(lab.path("plain/data/tokenizer"));
+    let tokenize = |input: &str, format: &str| {
+        let (input, out) = (arg(lab.path(input)), arg(lab.path("a.tokens")));
+        let args = ["data", "tokenize", &input, "--format", format, "--tokenizer", &tokenizer];
+        crate::fixture::run(&[&args[..], &["--out", &out, "--json"]].concat())
+    };
+    let ran = tokenize("tree", "code");
+    let said = ran.stderr.clone();
+    let found = ran.json();
+    assert_eq!((&found["n_documents"], &found["n_text_bytes"]), (&1.into(), &27.into()), "{found}");
+    assert_eq!(found["left_out"], serde_json::json!({ "not in UTF-8": 1 }));
+    let skipped = "1 folders of others' code, 1 named by .gitignore or .ignore";
+    assert!(said.contains(skipped) && said.contains("b.py`"), "{said}");
+    let book = "*** START OF THE PROJECT GUTENBERG EBOOK A ***\r\ncaf\u{e9}\r\n\
+                *** END OF THE PROJECT GUTENBERG EBOOK A ***\r\nlicence\r\n";
+    let latin: Vec<u8> = book.chars().map(|c| c as u8).collect();
+    fs::write(lab.path("book.txt"), latin).expect("written");
+    let found = tokenize("book.txt", "book").json();
+    assert_eq!((&found["n_documents"], &found["n_text_bytes"]), (&1.into(), &5.into()), "{found}");
+    assert_eq!(found["done"].as_object().map(serde_json::Map::len), Some(1), "{found}");
+    // The same by a recipe, with a threshold of its own.
+    let paths = format!("data.paths=[{:?}]", lab.path("tree"));
+    let sets =
+        ["--set", &paths, "--set", "data.read.format=code", "--set", "data.read.code.max_line=9"];
+    let stderr = refusal(lab.pretrain("b", &sets));
+    assert!(stderr.contains("holds no text"), "{stderr}");
+}

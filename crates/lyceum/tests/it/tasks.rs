@@ -1,6 +1,11 @@
 //! Every objective, from a recipe to a model that is there again.
 
 use std::fs;
+use std::sync::Arc;
+
+use data::{BatchConfig, Batches, Cursors, IGNORED, Mixture, Mode, Store};
+use tasks::{Masked, Objective, Replacement, Unit, Vocabulary};
+use tokenize::Tokenizer;
 
 use crate::fixture::{arg, run};
 use crate::recipe::{Lab, refusal};
@@ -110,6 +115,70 @@ fn a_phrase_of_a_lexicon_is_a_unit_and_a_missing_one_is_named() {
     fs::remove_file(lab.path("lexicon.txt")).expect("there");
     let stderr = refusal(lab.pretrain("b", &sets));
     assert!(stderr.contains("lexicon.txt"), "{stderr}");
+}
+
+#[test]
+fn annotated_phrases_are_hidden_whole_and_bad_ones_are_counted() {
+    let lab = Lab::new();
+    let text = "It was the year of Ada Lovelace and of Charles Babbage. She left.";
+    let line = |spans: &str| format!("{{\"text\": \"{text}\", \"ents\": {spans}}}\n");
+    let good = "[{\"start\": 19, \"end\": 31, \"label\": \"PER\"}, [39, 54]]";
+    let lines = line(good).repeat(60) + &line("[[20, 30], [25, 40], [60, 99]]");
+    fs::write(lab.path("lines.jsonl"), &lines).expect("written");
+    let paths = format!("data.paths=[\"{}\"]", arg(lab.path("lines.jsonl")));
+    let more =
+        ["task.unit=phrase", "task.mask_rate=0.4", "data.read.spans=ents", "train.steps=1", &paths];
+    let sets = sets("masked_tokens", "ernie", &more);
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let ran = lab.pretrain("a", &sets);
+    let said = ran.stderr.clone();
+    ran.done();
+    assert!(said.contains("1 annotated spans that are empty, or not in their text"), "{said}");
+    assert!(said.contains("1 annotated spans that begin inside of another; the first"), "{said}");
+    assert!(said.contains("lines.jsonl`, line 61"), "{said}");
+    // What the objective is given: each name is one unit, of all its tokens.
+    let tokenizer = Tokenizer::load(&lab.path("a/data/tokenizer")).expect("a tokenizer");
+    let path = lab.path("a/data/train.tokens");
+    let store = Store::open_for(&path, &tokenizer).expect("a store");
+    let mut batches = Batches::new(
+        Mixture::from(Arc::new(store)),
+        BatchConfig { batch: 4, seq_len: 96, around: 2, seed: 1, mode: Mode::Stream },
+        Cursors::default(),
+    )
+    .expect("batches");
+    let batch = batches.next_batch().expect("one");
+    let masked = Masked {
+        vocabulary: Vocabulary::of(&tokenizer),
+        rate: 0.4,
+        unit: Unit::Phrase,
+        replacement: Replacement { mask: 1.0, random: 0.0 },
+        mask: Vocabulary::of(&tokenizer).mask.expect("a mask"),
+        begin: Vocabulary::of(&tokenizer).begin.expect("a beginning"),
+        end: Vocabulary::of(&tokenizer).end.expect("an end"),
+        pair: None,
+    };
+    let name = tokenizer.encode("Ada Lovelace").expect("known");
+    let mut seen = [0, 0];
+    for example in masked.examples(&batch, 7) {
+        let (ids, targets) = (&example.input.ids, &example.targets);
+        for at in 0..ids.len().saturating_sub(name.len()) {
+            let whole: Vec<u32> = (at..at + name.len())
+                .map(|i| if targets[i] == IGNORED { ids[i] } else { targets[i] })
+                .collect();
+            if whole == name {
+                let n = (at..at + name.len()).filter(|&i| targets[i] != IGNORED).count();
+                assert!(n == 0 || n == name.len(), "{n} of {}", name.len());
+                seen[usize::from(n > 0)] += 1;
+            }
+        }
+    }
+    assert!(name.len() > 1 && seen[0] > 0 && seen[1] > 0, "{seen:?}");
+    // A field that is no list is refused with its line; spans nobody asks for are refused too.
+    fs::write(lab.path("lines.jsonl"), line(good) + &line("\"Ada\"")).expect("written");
+    let stderr = refusal(lab.pretrain("b", &sets));
+    assert!(stderr.contains("lines.jsonl`, line 2: field `ents`"), "{stderr}");
+    let stderr = refusal(lab.pretrain("c", &["--set", "data.read.spans=ents"]));
+    assert!(stderr.contains("`data.read.spans`: has no part in `next_token`"), "{stderr}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use checkpoint::{OsDisk, atomic};
 use data::{
     BatchConfig, Batches, Cursors, DataError, Document, Encoder, EvalBatches, Format, Marker,
-    Shares, Source, Store, build_watched, spool, train_tokenizer,
+    Noted, Places, Shares, Source, Store, build_watched, spool, train_tokenizer,
 };
 use tasks::{INFILLING, Vocabulary};
 use tokenize::{Tokenizer, safe_cut};
@@ -16,6 +16,7 @@ use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::recipe::{DataSection, ObjectiveKind, Recipe, SourceSection, refused};
 use train::RunSource;
+use train::report::format::grouped;
 
 /// Tokenizer and stores.
 pub struct Corpora {
@@ -83,6 +84,7 @@ impl Corpora {
             }
             let source = source_of(&section, &dir)?;
             let built = build_watched(&source, encoder, &train, validation, |_| {})?;
+            warn_of_noted(&section.name, &built.noted, env);
             let checked = preflight::check_empty(&section.name, &built, recipe, env);
             checked.inspect_err(|_| drop(std::fs::remove_file(&train)))?;
         }
@@ -184,16 +186,30 @@ pub fn origin(data: &DataSection) -> String {
     data.all().into_iter().map(origin).collect::<Vec<_>>().join("; ")
 }
 
-/// Says how many files in the folders of `source` are not read.
+/// Says how many files and folders in the folders of `source` are not read, and why.
 ///
 /// # Errors
 /// Where a path cannot be read.
 pub fn warn_of_skipped(source: &Source, env: &Env) -> Result<(), DataError> {
-    let n = source.n_skipped()?;
-    if n > 0 {
-        env.warn(&format!("{n} files in the folders are not read: of another format, or links"));
+    let skipped = source.skipped()?;
+    if !skipped.is_empty() {
+        let of: Vec<String> = skipped.iter().map(|(why, n)| format!("{n} {why}")).collect();
+        let (n, of) = (skipped.values().sum::<u64>(), of.join(", "));
+        env.warn(&format!("{n} files in the folders are not read: {of}"));
     }
     Ok(())
+}
+
+/// Says which documents of a source are left out, and what was done to others.
+pub fn warn_of_noted(name: &str, noted: &Noted, env: &Env) {
+    let of = if name.is_empty() { String::new() } else { format!("`{name}`: ") };
+    for (what, Places { n, first }) in &noted.left_out {
+        let (n, first) = (grouped(*n), first.join("; "));
+        env.warn(&format!("{of}{n} documents are left out, {what}; the first: {first}"));
+    }
+    for (what, Places { n, first }) in &noted.done {
+        env.say(&format!("{of}{} {what}; the first: {}", grouped(*n), first.join("; ")));
+    }
 }
 
 /// Says where a text has not as many tokens as a vocabulary was to have.
@@ -239,7 +255,7 @@ fn source_of(section: &SourceSection, dir: &Path) -> Result<Source, Failure> {
 }
 
 /// Bytes of text a recipe names, by the sizes of its files; `None` where that cannot be told
-/// without reading them (compressed, columns, standard input).
+/// without reading them (compressed, columns, markup, standard input).
 ///
 /// # Errors
 /// Where a file is not there, or a folder has none to read.
@@ -252,14 +268,13 @@ pub fn text_bytes(recipe: &Recipe) -> Result<Option<u64>, Failure> {
     let embedded = embedded.map(|source| source.corpus.unwrap_or_default().text().len() as u64);
     let mut total = embedded.sum();
     let source = source(recipe, Path::new(""))?;
+    let unlike = [Some(Format::Parquet), Some(Format::Wiki)];
+    let is_unlike = data.all().iter().any(|source| unlike.contains(&source.read.format));
     for path in source.files()? {
         let metadata = std::fs::metadata(&path).reading(&path)?;
         let name = path.to_string_lossy().to_lowercase();
-        let packed = [".gz", ".zst", ".parquet"].iter().any(|end| name.ends_with(end));
-        if packed
-            || !metadata.is_file()
-            || data.all().iter().any(|s| s.read.format == Some(Format::Parquet))
-        {
+        let ends = [".gz", ".zst", ".bz2", ".parquet", ".xml"];
+        if is_unlike || !metadata.is_file() || ends.iter().any(|end| name.ends_with(end)) {
             return Ok(None);
         }
         total += metadata.len();

@@ -18,13 +18,14 @@ const WINDOWS: usize = 64;
 /// # Errors
 /// With the first of them, by file and line.
 pub fn check_empty(name: &str, built: &Built, recipe: &Recipe, env: &Env) -> Result<(), Failure> {
-    let (n_empty, n) = (built.empty.n, built.n_documents);
+    let (empty, n) = (&built.noted.empty, built.n_documents);
+    let n_empty = empty.n;
     if n_empty == 0 {
         return Ok(());
     }
     let share = n_empty as f64 / n.max(1) as f64;
     let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
-    let first = built.empty.first.join("; ");
+    let first = empty.first.join("; ");
     let what = format!("{n_empty} of {n} records{of} have no text ({:.1} %)", 100.0 * share);
     if share > recipe.data.max_empty {
         let most = 100.0 * recipe.data.max_empty;

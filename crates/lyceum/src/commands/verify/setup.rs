@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use checkpoint::RunDir;
-use data::{Batch, BatchConfig, Batches, Cursors, Encoder, Shares, Store, StoreMeta};
+use data::{Batch, BatchConfig, Batches, Cursors, Document, Encoder, Shares, Store, StoreMeta};
 use models::{Model, ModelConfig};
 use tasks::Objective;
 use train::metrics::StepRow;
@@ -172,9 +172,9 @@ fn store(recipe: &Recipe, dir: &Path, env: &Env) -> Result<(Store, StoreMeta, To
     let tokenizer = corpus::tokenizer_of(recipe, &texts)?;
     let marker = corpus::marker(recipe)?;
     let encoder = Encoder { tokenizer: &tokenizer, marker: marker.as_ref() };
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let (documents, meta) = (encoder.encode(&texts)?, encoder.meta());
-    Ok((Store::in_memory_marked(&documents, &meta), meta, tokenizer))
+    let texts: Vec<_> = texts.into_iter().map(|text| Document::new(text, true)).collect();
+    let (encoded, meta) = (encoder.encode(&texts.iter().collect::<Vec<_>>())?, encoder.meta());
+    Ok((Store::in_memory_marked(&encoded, &meta), meta, tokenizer))
 }
 
 /// Notes every step of a run.
