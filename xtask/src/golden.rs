@@ -41,7 +41,16 @@ const WRITTEN: &[(&str, &[&str])] = &[
     ("default", &[]),
     ("seed", &["recipes/seed.toml"]),
     ("electra", &["--set=model.family=electra", "--set=task.objective=replaced_tokens"]),
+    ("llama", &["--set=model.family=llama"]),
+    ("bert", &["--set=model.family=bert", MASKED, "--set=task.pair=next_sentence"]),
+    ("ernie", &["--set=model.family=ernie", MASKED]),
+    ("distilbert", &["--set=model.family=distilbert", MASKED]),
+    ("roberta", &["--set=model.family=roberta", MASKED]),
+    ("t5", &["--set=model.family=t5", "--set=task.objective=span_corruption"]),
+    ("bart", &["--set=model.family=bart", "--set=task.objective=denoising"]),
 ];
+
+const MASKED: &str = "--set=task.objective=masked_tokens";
 
 /// Makes the committed fixtures anew.
 ///

@@ -29,7 +29,7 @@ pub use http::{BodyDecoder, BodyLimits, BodyProblem, Http};
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tally;
+use crate::{Notes, Tally};
 use header::{
     ArcLine, HEAD_MAX, LINE_MAX, arc_line, head_len, is_head, number, split_head, unfold,
 };
@@ -89,6 +89,21 @@ impl Kind {
         ];
         let found = NAMES.iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()));
         found.map_or(Self::Other, |(_, kind)| *kind)
+    }
+
+    /// What notes call one that is passed over.
+    fn note(self) -> &'static str {
+        match self {
+            Self::Warcinfo => "kind.warcinfo",
+            Self::Response => "kind.response",
+            Self::Request => "kind.request",
+            Self::Resource => "kind.resource",
+            Self::Metadata => "kind.metadata",
+            Self::Revisit => "kind.revisit",
+            Self::Conversion => "kind.conversion",
+            Self::Continuation => "kind.continuation",
+            Self::Other => "kind.other",
+        }
     }
 }
 
@@ -215,6 +230,7 @@ pub struct Reader<'a, R> {
     /// The length of the record that was lent out.
     lent: usize,
     is_arc: bool,
+    passed: Notes,
 }
 
 /// The head of a record.
@@ -232,12 +248,17 @@ impl<'a, R: Read> Reader<'a, R> {
     /// Those of the source.
     pub fn new(source: R, options: Options<'a>) -> io::Result<Self> {
         let members = Members::new(source, options.range.clone())?;
-        Ok(Self { members, options, lent: 0, is_arc: false })
+        Ok(Self { members, options, lent: 0, is_arc: false, passed: Notes::default() })
     }
 
     /// What could not be read so far, by the names of [`Skip`].
     pub fn tally(&self) -> &Tally {
         &self.members.tally
+    }
+
+    /// How many records were of a kind that is not wanted: `kind.request`.
+    pub fn passed(&self) -> &Notes {
+        &self.passed
     }
 
     /// The next record of those that are wanted.
@@ -268,7 +289,10 @@ impl<'a, R: Read> Reader<'a, R> {
             }
             let offset = self.members.offset();
             let skip = match self.head()? {
-                Ok(head) if !self.is_wanted(head.kind) => self.pass(&head)?,
+                Ok(head) if !self.is_wanted(head.kind) => {
+                    self.passed.add(head.kind.note(), 1);
+                    self.pass(&head)?
+                }
                 Ok(head) if head.length > self.options.record_max as u64 => {
                     self.pass(&head)?;
                     Some(Skip::Large)

@@ -33,13 +33,15 @@ use crate::failure::Failure;
 pub const FILE_NAME: &str = "recipe.toml";
 
 /// The recipes in the binary, by name.
-const EMBEDDED: [(&str, &str); 6] = [
+const EMBEDDED: [(&str, &str); 8] = [
     ("austen", include_str!("../../../recipes/austen.toml")),
     ("tang", include_str!("../../../recipes/tang.toml")),
     ("seed", include_str!("../../../recipes/seed.toml")),
     ("bert", include_str!("../../../recipes/bert.toml")),
     ("ernie", include_str!("../../../recipes/ernie.toml")),
+    ("electra", include_str!("../../../recipes/electra.toml")),
     ("t5", include_str!("../../../recipes/t5.toml")),
+    ("gpt-crawl", include_str!("../../../recipes/gpt-crawl.toml")),
 ];
 
 /// Recipes of training.

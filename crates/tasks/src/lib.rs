@@ -12,6 +12,7 @@ mod draws;
 mod example;
 mod losses;
 mod masked;
+pub mod matching;
 mod micro_batch;
 mod next_token;
 mod objective;

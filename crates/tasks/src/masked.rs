@@ -11,6 +11,7 @@ use tensor::{CrossEntropyArgs, LogitsWatch, Loss, Tape, Var};
 use crate::draws::Draws;
 use crate::example::{Example, Row, pieces};
 use crate::losses::{Losses, Part};
+use crate::matching;
 use crate::micro_batch::MicroBatch;
 use crate::next_token::NextToken;
 use crate::objective::Objective;
@@ -164,7 +165,8 @@ impl Objective for Masked {
         let masked = tape.scope("head", None, || find_hidden(tape, stack, asked, &hidden, None));
         let mut losses = Losses::one("masked", masked);
         if self.pair.is_some() {
-            let loss = tape.scope("pair_head", None, || find_class(tape, stack, batch, &hidden));
+            let head = stack.class_head().expect("a head over classes");
+            let loss = tape.scope("pair_head", None, || matching::loss(tape, head, batch, &hidden));
             losses.0.push(Part { name: "pair", weight: 1.0, loss });
         }
         losses
@@ -207,21 +209,4 @@ pub(crate) fn find_hidden<'a>(
     let hidden = head.hidden(tape, &tape.select_rows(hidden, &rows.into()));
     let args = head.cross_entropy(targets);
     tape.linear_cross_entropy(&hidden, CrossEntropyArgs { watch, ..args })
-}
-
-/// The cross entropy of classes of rows, each worth as many targets as the batch has for one.
-fn find_class<'a>(tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch, hidden: &Var) -> Loss {
-    let counts = batch.counts;
-    if counts.n_labels == 0 {
-        return Loss::default();
-    }
-    let head = stack.class_head().expect("a head over classes");
-    let hidden = head.hidden(tape, hidden);
-    let weight = counts.n_targets.max(1) as f32 / counts.n_labels as f32;
-    let weights = vec![weight; batch.labels.len()];
-    let args = head.cross_entropy(&batch.labels).expect("a head over classes");
-    let args = CrossEntropyArgs { row_weights: Some(&weights), ..args };
-    let mut loss = tape.linear_cross_entropy(&hidden, args);
-    loss.sum /= f64::from(weight);
-    loss
 }

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{BatchConfig, EvalBatches, IGNORED, Store};
-use tasks::{Masked, Objective, Replacement, Unit, Vocabulary};
+use tasks::{Example, Masked, Objective, Replacement, Unit, Vocabulary};
 use tokenize::Tokenizer;
 
 /// How often each token was seen in a context.
@@ -32,6 +32,36 @@ fn best<C: std::hash::Hash + Eq>(seen: Seen<C>) -> HashMap<C, u32> {
     seen.into_iter().filter_map(|(context, tokens)| Some((context, most(tokens)?))).collect()
 }
 
+/// The likeliest token in each context of a text.
+struct Grams {
+    one: HashMap<(), u32>,
+    two: HashMap<u32, u32>,
+    three: HashMap<[u32; 2], u32>,
+    between: HashMap<[u32; 2], u32>,
+}
+
+impl Grams {
+    fn of(ids: &[u32]) -> Self {
+        let (mut one, mut two, mut three, mut between) =
+            (Seen::new(), Seen::new(), Seen::new(), Seen::new());
+        for w in ids.windows(4) {
+            *one.entry(()).or_default().entry(w[2]).or_default() += 1;
+            *two.entry(w[1]).or_default().entry(w[2]).or_default() += 1;
+            *three.entry([w[0], w[1]]).or_default().entry(w[2]).or_default() += 1;
+            *between.entry([w[1], w[3]]).or_default().entry(w[2]).or_default() += 1;
+        }
+        Self { one: best(one), two: best(two), three: best(three), between: best(between) }
+    }
+
+    /// After two tokens, or the last of them, or nothing known.
+    fn after(&self, before: Option<u32>, last: Option<u32>) -> Option<u32> {
+        let pair = before.zip(last).map(|(a, b)| [a, b]);
+        let three = pair.and_then(|pair| self.three.get(&pair));
+        let two = || last.and_then(|last| self.two.get(&last));
+        three.or_else(two).or_else(|| self.one.get(&())).copied()
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run = std::env::args().nth(1).ok_or("give the directory of a run")?;
     let data = Path::new(&run).join("data");
@@ -41,15 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (train, validation) = (train?, Arc::new(validation?));
     let mut ids = vec![0; train.n_tokens() as usize];
     train.read(0, &mut ids)?;
-    let (mut one, mut two, mut three, mut between) =
-        (Seen::new(), Seen::new(), Seen::new(), Seen::new());
-    for w in ids.windows(4) {
-        *one.entry(()).or_default().entry(w[2]).or_default() += 1;
-        *two.entry(w[1]).or_default().entry(w[2]).or_default() += 1;
-        *three.entry([w[0], w[1]]).or_default().entry(w[2]).or_default() += 1;
-        *between.entry([w[1], w[3]]).or_default().entry(w[2]).or_default() += 1;
-    }
-    let (one, two, three, between) = (best(one), best(two), best(three), best(between));
+    let seen = Grams::of(&ids);
 
     let recipe: toml::Table =
         std::fs::read_to_string(Path::new(&run).join("recipe.toml"))?.parse()?;
@@ -61,9 +83,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some("span") => Unit::Span { max_words: 3 },
         _ => Unit::Token,
     };
-    let vocabulary = Vocabulary::of(&tokenizer);
+    let batches = BatchConfig { batch: 8, seq_len, around: Masked::AROUND, ..Default::default() };
+    let objective = masked(&tokenizer, rate, unit)?;
+    let mut tally = Tally::default();
+    for rows in EvalBatches::new(validation, batches)? {
+        // As an evaluation draws them.
+        for example in objective.examples(&rows?, 0) {
+            tally.add(&seen, &example);
+        }
+    }
+    let n = tally.n;
+    let names = ["unigram", "trigram", "between", "trigram of the bare text"];
+    for (name, right) in names.iter().zip(tally.right) {
+        println!("{name}: {:.2} % of {n} hidden tokens", 100.0 * f64::from(right) / f64::from(n));
+    }
+    Ok(())
+}
+
+/// What a run of masked language modelling asks.
+fn masked(tokenizer: &Tokenizer, rate: f64, unit: Unit) -> Result<Masked, &'static str> {
+    let vocabulary = Vocabulary::of(tokenizer);
     let special = |id: Option<u32>| id.ok_or("the tokenizer is not one of masked tokens");
-    let objective = Masked {
+    Ok(Masked {
         mask: special(vocabulary.mask)?,
         begin: special(vocabulary.begin)?,
         end: special(vocabulary.end)?,
@@ -72,42 +113,37 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         replacement: Replacement::default(),
         pair: None,
         vocabulary,
-    };
-    let batches = BatchConfig { batch: 8, seq_len, around: Masked::AROUND, ..Default::default() };
-    let (mut n, mut right) = (0_u32, [0_u32; 4]);
-    for rows in EvalBatches::new(validation, batches)? {
-        // As an evaluation draws them.
-        for example in objective.examples(&rows?, 0) {
-            let (ids, targets) = (&example.input.ids, &example.targets);
-            // What nobody can know of a neighbour is whether it was replaced.
-            let seen = |at: usize| Some(*ids.get(at)?).filter(|_| targets[at] == IGNORED);
-            let bare = |at: usize| match targets[at] {
-                IGNORED => Some(ids[at]),
-                target => Some(target),
-            };
-            for at in (0..ids.len()).filter(|&at| targets[at] != IGNORED) {
-                let back = |of: &dyn Fn(usize) -> Option<u32>, n| at.checked_sub(n).and_then(of);
-                let unigram = one.get(&());
-                let from = |before: Option<u32>, last: Option<u32>| {
-                    let bigram = last.and_then(|last| two.get(&last)).or(unigram);
-                    let pair = before.zip(last).map(|(a, b)| [a, b]);
-                    pair.and_then(|pair| three.get(&pair)).or(bigram)
-                };
-                let (last, next) = (back(&seen, 1), seen(at + 1));
-                let trigram = from(back(&seen, 2), last);
-                let bare = from(back(&bare, 2), back(&bare, 1));
-                let around = last.zip(next).map(|(a, b)| [a, b]);
-                let between = around.and_then(|pair| between.get(&pair)).or(trigram);
-                n += 1;
-                for (right, guess) in right.iter_mut().zip([unigram, trigram, between, bare]) {
-                    *right += u32::from(guess == Some(&targets[at]));
-                }
+    })
+}
+
+/// What was right of how many.
+#[derive(Default)]
+struct Tally {
+    n: u32,
+    right: [u32; 4],
+}
+
+impl Tally {
+    fn add(&mut self, grams: &Grams, example: &Example) {
+        let (ids, targets) = (&example.input.ids, &example.targets);
+        // What nobody can know of a neighbour is whether it was replaced.
+        let seen = |at: usize| Some(*ids.get(at)?).filter(|_| targets[at] == IGNORED);
+        let bare = |at: usize| match targets[at] {
+            IGNORED => Some(ids[at]),
+            target => Some(target),
+        };
+        for at in (0..ids.len()).filter(|&at| targets[at] != IGNORED) {
+            let back = |of: &dyn Fn(usize) -> Option<u32>, n| at.checked_sub(n).and_then(of);
+            let (last, next) = (back(&seen, 1), seen(at + 1));
+            let trigram = grams.after(back(&seen, 2), last);
+            let around = last.zip(next).map(|(a, b)| [a, b]);
+            let between = around.and_then(|pair| grams.between.get(&pair).copied()).or(trigram);
+            let bare = grams.after(back(&bare, 2), back(&bare, 1));
+            self.n += 1;
+            let guesses = [grams.one.get(&()).copied(), trigram, between, bare];
+            for (right, guess) in self.right.iter_mut().zip(guesses) {
+                *right += u32::from(guess == Some(targets[at]));
             }
         }
     }
-    let names = ["unigram", "trigram", "between", "trigram of the bare text"];
-    for (name, right) in names.iter().zip(right) {
-        println!("{name}: {:.2} % of {n} hidden tokens", 100.0 * f64::from(right) / f64::from(n));
-    }
-    Ok(())
 }

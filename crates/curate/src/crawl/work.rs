@@ -153,6 +153,7 @@ impl Worker<'_> {
             }
         }
         counts.skipped = reader.tally().clone();
+        counts.notes.merge(reader.passed());
         Ok(())
     }
 

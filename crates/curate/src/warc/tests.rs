@@ -238,6 +238,10 @@ fn what_is_not_wanted_or_too_large_is_passed() {
         let (found, tally) = rows(&file, options);
         assert_eq!((uris(&found), reasons(&tally)), (vec!["a", "c"], vec![("too large", 1)]));
         assert_eq!(all(&file).0.len(), 4);
+        let options = Options { kinds: &[Kind::Response], ..Options::default() };
+        let mut reader = Reader::new(&file[..], options).expect("reads");
+        while reader.next().expect("reads").is_some() {}
+        assert_eq!(reader.passed().iter().collect::<Vec<_>>(), [("kind.request", 1)]);
     }
 }
 

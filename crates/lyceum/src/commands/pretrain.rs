@@ -24,7 +24,7 @@ use crate::environment::Env;
 use crate::estimate::Estimate;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Recipe, TrainSection};
 use crate::stop;
 
 const STOPPING: &str = "stopping after this step; again to stop at once";
@@ -87,8 +87,11 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     }
     let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
+    let is_said = recipe.train.sample_every != TrainSection::default().sample_every;
     if recipe.train.sample_every > 0 && !recipe.task.writes() {
-        env.warn("`train.sample_every` has no effect: this task makes no model that writes");
+        if is_said {
+            env.warn("`train.sample_every` has no effect: this task makes no model that writes");
+        }
     } else if recipe.train.sample_every > 0 && corpora.tokenizer.end_of_text().is_none() {
         let why = "the tokenizer has no token that ends a text, from which a sample would begin";
         env.warn(&format!("`train.sample_every` has no effect: {why}"));

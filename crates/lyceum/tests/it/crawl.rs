@@ -38,8 +38,9 @@ fn record(i: usize, answer: &str, page: &str) -> Vec<u8> {
 }
 
 const HTML: &str = "200 OK\r\nContent-Type: text/html; charset=utf-8";
-const GERMAN: &str = "Alle Menschen sind frei und gleich an W\u{fc}rde und Rechten geboren. Sie sind \
-    mit Vernunft und Gewissen begabt und sollen einander im Geist der Br\u{fc}derlichkeit begegnen.";
+const GERMAN: &str = "Alle Menschen sind frei und gleich an W\u{fc}rde und Rechten geboren. Sie \
+    sind mit Vernunft und Gewissen begabt und sollen einander im Geist der Br\u{fc}derlichkeit \
+    begegnen.";
 
 /// Paragraphs of novels, one after the other.
 fn paragraphs() -> Vec<String> {

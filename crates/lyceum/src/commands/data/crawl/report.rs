@@ -119,6 +119,15 @@ impl Summary {
         if counts.skipped.total() > 0 {
             text = text + "\ncould not be read, and is no record\n" + &skipped.text();
         }
+        let passed: Vec<_> = counts
+            .notes
+            .iter()
+            .filter_map(|(name, n)| Some((name.strip_prefix("kind.")?, grouped(n))))
+            .map(|(kind, n)| format!("{kind} {n}"))
+            .collect();
+        if !passed.is_empty() {
+            let _ = writeln!(text, "\npassed over, not in `crawl.kinds`: {}", passed.join(", "));
+        }
         let _ = writeln!(text, "\n{} of text; bytes a document", bytes(self.text_bytes));
         let most = self.sizes().map(|(_, n)| n).max().unwrap_or(0).max(1) as f64;
         let mut table = Table::default();
@@ -179,7 +188,7 @@ impl Summary {
             bars("Length", "documents by the size of their text", &sizes),
             bars("Languages of the corpus", "documents", &languages),
             bars("Languages that were read", "texts, before filters", &read),
-            bars("On the way", "lines taken out, pieces of personal data", &notes),
+            bars("On the way", "lines taken out, pieces of personal data, records passed over", &notes),
         ];
         let charts = format!("<div class=\"charts\">\n{}</div>\n", charts.concat());
         let body = [
