@@ -230,6 +230,8 @@ fn a_folder_of_something_else_is_refused() {
         }
     };
     assert_eq!(error(&config, "recipe"), "");
+    let servers = ServerConfig { n_retries: 9, ..ServerConfig::default() };
+    assert_eq!(error(&CrawlConfig { servers, ..config.clone() }, "recipe"), "");
     assert!(error(&config, "other").contains("is of another recipe; hint: give another folder"));
     let other = CrawlConfig { record_max: 1000, ..config.clone() };
     assert!(error(&other, "recipe").contains("is of another recipe"));
@@ -295,14 +297,19 @@ fn configs_are_read_and_checked() {
         let crawl = Crawl::new(&places, &config, stages(), "", "/nowhere");
         crawl.err().map(|error| error.to_string()).unwrap_or_default()
     };
-    assert!(error(CrawlConfig::default()).starts_with("`inputs` is empty"));
+    assert!(error(CrawlConfig::default()).starts_with("`crawl.inputs` is empty"));
     let inputs = vec!["/nowhere/a.warc".to_owned()];
     assert_eq!(
         error(CrawlConfig { inputs: inputs.clone(), ..CrawlConfig::default() }),
         "failed to read `/nowhere/a.warc`"
     );
     let config = CrawlConfig { inputs, level: 0, ..CrawlConfig::default() };
-    assert_eq!(error(config), "`level` is 0, expected 1 to 22");
+    assert_eq!(error(config.clone()), "`crawl.level` is 0, expected 1 to 22");
+    let config = CrawlConfig { level: 1, ..config };
+    let other = CrawlConfig { record_max: 0, ..config.clone() };
+    assert_eq!(error(other), "`crawl.record_max` is 0, expected 1 byte to 4 GiB");
+    let other = CrawlConfig { statuses: vec![], ..config };
+    assert!(error(other).starts_with("`crawl.statuses` is empty, expected "));
     let empty = tempfile::tempdir().expect("a folder");
     let config = self::config(empty.path());
     assert!(error(config).contains("there is no web archive in"));

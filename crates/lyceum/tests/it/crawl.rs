@@ -284,7 +284,7 @@ fn what_cannot_be_followed_is_refused() {
         ("contamination.sets.quiz=['no/such']", "failed to read the evaluation set `no/such`"),
         ("blocklist.domains=['no/such']", "failed to read the list `no/such`"),
         ("duplicates.rows=0", "`duplicates.rows`: 0 is not in [1, 1000]"),
-        ("crawl.slice_bytes=1", "`slice_bytes` is 1, expected 1 KiB or more"),
+        ("crawl.slice_bytes=1", "`crawl.slice_bytes` is 1, expected 1 KiB or more"),
     ];
     for (set, expected) in cases {
         let stderr = web.crawl("a", &["--set", set]).refused();
