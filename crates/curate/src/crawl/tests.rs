@@ -87,6 +87,7 @@ fn places() -> Places {
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).expect("there").map(|entry| entry.expect("there").path());
     let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let entries = entries.filter(|path| path.is_file());
     entries.map(|path| (name(&path), fs::read(&path).expect("read"))).collect()
 }
 
@@ -422,6 +423,38 @@ fn servers_are_read_and_written_as_folders_are() {
     let places = Places::new(&ServerConfig { allow_private: false, ..servers }, None);
     let error = places.open(&endpoint, ALL, None).err().expect("it is private");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_waited_for_by_nobody() {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+    let inputs = inputs();
+    let error = |input: &str| {
+        let config = CrawlConfig { inputs: vec![input.to_owned()], ..CrawlConfig::default() };
+        plan::plan(&places(), &config).map_err(|error| {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            source.unwrap_or_default()
+        })
+    };
+    let folder = inputs.path().to_str().expect("UTF-8");
+    let path = inputs.path().join("b/x.warc.gz");
+    let address = path.to_str().expect("UTF-8");
+    symlink("/nowhere", inputs.path().join("b/other")).expect("made");
+    assert!(error(folder).is_ok());
+    symlink("/nowhere", &path).expect("made");
+    let found = error(folder).expect_err("it leads nowhere");
+    assert!(found.starts_with(&format!("`{address}`: ")), "{found}");
+    fs::remove_file(&path).expect("removed");
+    let _socket = UnixListener::bind(&path).expect("made");
+    let found = error(folder).expect_err("it is no file");
+    assert_eq!(found, format!("`{address}`: it is not a regular file"));
+    assert_eq!(error(address).expect_err("it is no file"), "it is not a regular file");
+    assert!(places().open("/dev/zero", ALL, None).is_err());
+    for input in ["ftp://example.org/a.warc", "file:///a.warc"] {
+        let found = error(input).expect_err("it is no such server");
+        assert!(found.starts_with("servers are asked at `http://`"), "{found}");
+    }
 }
 
 /// Runs the second half over a finished crawl in `dir/shards`.
