@@ -197,7 +197,7 @@ impl<'a> Crawl<'a> {
         let mine: Vec<_> = mine.collect();
         // One at a time, in their order: so a run that is cut off leaves no holes.
         let result = mine.into_par_iter().with_max_len(1).try_for_each(|(i, slice)| {
-            let manifest = match worker.target.load(i, slice).map_err(Some)? {
+            let manifest = match worker.target.finished(i, slice).map_err(Some)? {
                 Some(manifest) => manifest,
                 None => worker.run(i, slice).map_err(Some)?,
             };
@@ -227,7 +227,14 @@ impl<'a> Crawl<'a> {
 
     fn target(&self) -> Target<'_> {
         let Self { places, config, output, recipe, .. } = self;
-        Target { places, config, output, shards: "", recipe }
+        Target { places, config, output, shards: "", recipe, before: None }
+    }
+
+    /// BLAKE3 of shard `i`, which is finished.
+    fn shard_hash(&self, i: usize) -> Result<String, CrawlError> {
+        let manifest = self.target().load(i, &self.slices[i])?;
+        let address = || join(self.output, &format!("{}.json", manifest::name(i)));
+        Ok(manifest.ok_or_else(|| CrawlError::Unfinished { address: address() })?.shard_hash)
     }
 
     /// Refuses a folder with manifests of slices that there are not.

@@ -178,6 +178,16 @@ impl Places {
         Ok((found, n_others))
     }
 
+    /// BLAKE3 of a file here; `None` where it is on a server, which looks after its own.
+    pub(crate) fn hash(&self, address: &str) -> io::Result<Option<String>> {
+        if is_remote(address) {
+            return Ok(None);
+        }
+        let mut hasher = blake3::Hasher::new();
+        io::copy(&mut open_file(address)?, &mut hasher)?;
+        Ok(Some(hasher.finalize().to_hex().to_string()))
+    }
+
     /// The numbers of the pieces of work whose description is in a folder; see [`number`].
     pub(crate) fn numbers(&self, folder: &str) -> io::Result<BTreeSet<usize>> {
         let names = if is_remote(folder) {

@@ -457,6 +457,48 @@ fn what_is_no_file_is_named_and_waited_for_by_nobody() {
     }
 }
 
+#[test]
+fn what_was_made_of_other_shards_is_not_taken() {
+    let inputs = inputs();
+    let config = config(inputs.path());
+    let (dir, _) = crawl(&config, 1);
+    let output = dir.path().to_str().expect("UTF-8");
+    let (places, sets) = (places(), Contamination::load(&ContaminationConfig::default()));
+    let sets = sets.expect("loads");
+    let out = join(output, "out");
+    let open = || Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
+    let before = open();
+    let dedup_config = DedupConfig { memory_mib: 1, ..DedupConfig::default() };
+    let n_shards = before.slices().len() as u32;
+    let dedup = Dedup::open(&places, &join(&out, "duplicates"), &dedup_config, n_shards);
+    let dedup = dedup.expect("begins");
+    Corpus::new(&before, (Some(&dedup), &sets), "", &out).map(0).expect("maps");
+    let alone = |crawl| Corpus::new(crawl, (None, &sets), "", &out);
+    let manifest = alone(&before).write(0).expect("writes");
+    let shard = Path::new(&out).join("final/part-000000.jsonl.zst");
+    let bytes = fs::read(&shard).expect("there");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 1;
+    fs::write(&shard, damaged).expect("written");
+    assert_eq!(alone(&before).write(0).expect("is made again"), manifest);
+    assert_eq!(fs::read(&shard).expect("there"), bytes);
+    // The input changes, its size does not, and the shards are made anew.
+    let input = inputs.path().join("a.warc.gz");
+    let mut changed = fs::read(&input).expect("there");
+    changed[200] ^= 1;
+    fs::write(&input, changed).expect("written");
+    for (name, _) in files(dir.path()).into_iter().filter(|(name, _)| name.ends_with(".json")) {
+        fs::remove_file(dir.path().join(name)).expect("removed");
+    }
+    let after = open();
+    after.run(0, 1, &go_on).expect("runs");
+    let error = Corpus::new(&after, (Some(&dedup), &sets), "", &out).map(0).expect_err("stale");
+    assert!(error.to_string().contains("when shard 0 was another one"), "{error}");
+    let error = alone(&after).write(0).expect_err("stale");
+    assert!(error.to_string().ends_with("is of another recipe"), "{error}");
+    assert!(alone(&after).report().is_err());
+}
+
 /// Runs the second half over a finished crawl in `dir/shards`.
 fn corpus(crawl: &Crawl, dir: &str, sets: &Contamination) -> Report {
     let config = DedupConfig { memory_mib: 1, partitions: 2, ..DedupConfig::default() };
