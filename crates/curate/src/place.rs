@@ -178,16 +178,6 @@ impl Places {
         Ok((found, n_others))
     }
 
-    /// BLAKE3 of a file here; `None` where it is on a server, which looks after its own.
-    pub(crate) fn hash(&self, address: &str) -> io::Result<Option<String>> {
-        if is_remote(address) {
-            return Ok(None);
-        }
-        let mut hasher = blake3::Hasher::new();
-        io::copy(&mut open_file(address)?, &mut hasher)?;
-        Ok(Some(hasher.finalize().to_hex().to_string()))
-    }
-
     /// The numbers of the pieces of work whose description is in a folder; see [`number`].
     pub(crate) fn numbers(&self, folder: &str) -> io::Result<BTreeSet<usize>> {
         let names = if is_remote(folder) {
@@ -308,6 +298,16 @@ fn open_file(address: &str) -> io::Result<File> {
     let path = local(address)?;
     file_size(&fs::metadata(path)?)?;
     File::open(path)
+}
+
+/// BLAKE3 of a file here; `None` where it is on a server, which looks after its own.
+pub(crate) fn hash(address: &str) -> io::Result<Option<String>> {
+    if is_remote(address) {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut open_file(address)?, &mut hasher)?;
+    Ok(Some(hasher.finalize().to_hex().to_string()))
 }
 
 fn file_size(metadata: &fs::Metadata) -> io::Result<u64> {

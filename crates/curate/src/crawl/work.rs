@@ -10,7 +10,7 @@ use super::manifest::{self, Counts, Manifest, Report};
 use super::shard::Shard;
 use super::{Crawl, CrawlConfig, CrawlError, Reason, Slice, Stages};
 use crate::Document;
-use crate::place::{ALL, Places, join};
+use crate::place::{self, ALL, Places, join};
 use crate::warc::{BodyDecoder, BodyProblem, Kind, Options, Reader, Record};
 
 /// Manifests that are read at once.
@@ -97,7 +97,7 @@ impl Target<'_> {
     pub fn finished(&self, i: usize, slice: &Slice) -> Result<Option<Manifest>, CrawlError> {
         let Some(manifest) = self.load(i, slice)? else { return Ok(None) };
         let address = self.shard(i);
-        let hash = self.places.hash(&address);
+        let hash = place::hash(&address);
         let hash = hash.map_err(|source| CrawlError::Read { address, source })?;
         let is_whole = hash.is_none_or(|hash| hash == manifest.shard_hash);
         Ok(is_whole.then_some(manifest))
