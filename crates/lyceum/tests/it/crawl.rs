@@ -307,6 +307,23 @@ fn what_cannot_be_followed_is_refused() {
 }
 
 #[test]
+fn a_corpus_with_nothing_in_it_is_warned_of() {
+    let web = Web::new();
+    let head = "WARC/1.0\r\nWARC-Type: metadata\r\nContent-Length: 2\r\n\r\n{}\r\n\r\n";
+    for (name, text, expected) in [
+        ("a.warc.wat", head, "hint: WAT has metadata and no text"),
+        ("b.warc", "", "are they web archives?"),
+        ("c.warc", "junk", "are they web archives?"),
+    ] {
+        fs::write(web.path(name), text).expect("written");
+        let set = format!("crawl.inputs=['{}']", arg(web.path(name)));
+        let stderr = web.crawl(&format!("out-{name}"), &["-q", "--set", &set]).stderr;
+        assert!(stderr.starts_with("warning: the inputs have no record"), "{name}: {stderr}");
+        assert!(stderr.contains(expected), "{name}: {stderr}");
+    }
+}
+
+#[test]
 fn ctrl_c_says_how_to_go_on() {
     let web = Web::new();
     // Alone of two, it waits.

@@ -104,6 +104,9 @@ fn work(
     rank.wait(pieces, || corpus.done())?;
     let summary = Summary::new(slices.report()?, corpus.report()?, same);
     summary.write((&places, out), recipe)?;
+    if let Some(warning) = summary.warning() {
+        env.warn(warning);
+    }
     env.say(&format!("report: {}", join(out, REPORT_FILE)));
     if !out.contains("://") {
         let paths = shell_word(join(out, "final").as_ref());
