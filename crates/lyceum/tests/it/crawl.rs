@@ -333,6 +333,10 @@ fn ctrl_c_says_how_to_go_on() {
         assert!(began.elapsed() < Duration::from_mins(1), "no shard within a minute");
         sleep(Duration::from_millis(5));
     }
+    for more in [&["--rank", "0", "--world", "2"][..], &[]] {
+        let second = web.crawl("a", more).refused();
+        assert!(second.contains("another process works in `"), "{second}");
+    }
     signal(&child, "INT");
     let ended = child.wait_with_output().expect("ends");
     let stderr = String::from_utf8_lossy(&ended.stderr);

@@ -81,6 +81,7 @@ fn work(
     if rank.is_first() {
         env.say(&format!("{} slices, of each of which a shard is made", grouped(n as u64)));
     }
+    let _lock = rank.lock(out)?;
     read(&slices, rank)?;
     let config = &recipe.duplicates;
     let dir = join(out, "duplicates");
