@@ -45,7 +45,7 @@ fn main() {
     let path = dir.path().to_str().expect("UTF-8");
     let start = Instant::now();
     let dedup = Dedup::open(&places, path, &config, 1).expect("opens");
-    let mut map = dedup.map(0).expect("maps").expect("is new");
+    let mut map = dedup.map(0, "").expect("maps").expect("is new");
     for text in &texts {
         map.push(text, "").expect("is added");
     }

@@ -22,6 +22,7 @@ mod tests;
 mod work;
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
@@ -112,6 +113,31 @@ impl Default for CrawlConfig {
     }
 }
 
+impl CrawlConfig {
+    /// Refuses what makes no sense.
+    ///
+    /// # Errors
+    /// [`CrawlError::Config`] with the first such field.
+    pub fn check(&self) -> Result<(), CrawlError> {
+        const RECORD_MAX: usize = 4 << 30;
+        let Self { slice_bytes, record_max, level, .. } = self;
+        let is_empty = self.inputs.is_empty() && self.path_lists.is_empty();
+        let fields: [(_, &dyn Display, _, _); 5] = [
+            ("inputs", &"empty", !is_empty, "files, folders or lists"),
+            ("slice_bytes", slice_bytes, *slice_bytes >= 1 << 10, "1 KiB or more"),
+            ("record_max", record_max, (1..=RECORD_MAX).contains(record_max), "1 byte to 4 GiB"),
+            ("statuses", &"empty", !self.statuses.is_empty(), "answers of HTTP, such as 200"),
+            ("level", level, (1..=22).contains(level), "1 to 22"),
+        ];
+        match fields.into_iter().find(|(_, _, fits, _)| !fits) {
+            None => Ok(()),
+            Some((name, value, _, expected)) => {
+                Err(CrawlError::Config { name, value: value.to_string(), expected })
+            }
+        }
+    }
+}
+
 /// A crawl that can be worked on.
 pub struct Crawl<'a> {
     places: &'a Places,
@@ -136,19 +162,12 @@ impl<'a> Crawl<'a> {
         recipe: &str,
         output: &'a str,
     ) -> Result<Self, CrawlError> {
-        let bad = |name, value: String, expected| Err(CrawlError::Config { name, value, expected });
-        if config.inputs.is_empty() && config.path_lists.is_empty() {
-            return bad("inputs", "empty".to_owned(), "files, folders or lists");
-        }
-        if config.slice_bytes < 1 << 10 {
-            return bad("slice_bytes", config.slice_bytes.to_string(), "1 KiB or more");
-        }
-        if !(1..=22).contains(&config.level) {
-            return bad("level", config.level.to_string(), "1 to 22");
-        }
+        config.check()?;
         let slices = plan::plan(places, config)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&serde_json::to_vec(config).unwrap_or_default());
+        // How servers are asked changes no byte.
+        let fixed = CrawlConfig { servers: ServerConfig::default(), ..config.clone() };
+        hasher.update(&serde_json::to_vec(&fixed).unwrap_or_default());
         hasher.update(recipe.as_bytes());
         let recipe = hasher.finalize().to_hex().to_string();
         let crawl = Self { places, config, stages, output, recipe, slices };
@@ -178,7 +197,7 @@ impl<'a> Crawl<'a> {
         let mine: Vec<_> = mine.collect();
         // One at a time, in their order: so a run that is cut off leaves no holes.
         let result = mine.into_par_iter().with_max_len(1).try_for_each(|(i, slice)| {
-            let manifest = match worker.target.load(i, slice).map_err(Some)? {
+            let manifest = match worker.target.finished(i, slice).map_err(Some)? {
                 Some(manifest) => manifest,
                 None => worker.run(i, slice).map_err(Some)?,
             };
@@ -216,7 +235,14 @@ impl<'a> Crawl<'a> {
 
     fn target(&self) -> Target<'_> {
         let Self { places, config, output, recipe, .. } = self;
-        Target { places, config, output, shards: "", recipe }
+        Target { places, config, output, shards: "", recipe, before: None }
+    }
+
+    /// BLAKE3 of shard `i`, which is finished.
+    fn shard_hash(&self, i: usize) -> Result<String, CrawlError> {
+        let manifest = self.target().load(i, &self.slices[i])?;
+        let address = || join(self.output, &format!("{}.json", manifest::name(i)));
+        Ok(manifest.ok_or_else(|| CrawlError::Unfinished { address: address() })?.shard_hash)
     }
 
     /// Refuses a folder with manifests of slices that there are not.

@@ -146,6 +146,17 @@ pub enum DedupError {
         /// The folder.
         path: String,
     },
+    /// A shard is not what it was when the folder was filled.
+    #[error(
+        "`{path}` was made when shard {shard} was another one\n\nhint: remove the folder, and those \
+         of what was made with it (`manifests`, `final`): all are made again"
+    )]
+    OtherShard {
+        /// The folder.
+        path: String,
+        /// Its number.
+        shard: u32,
+    },
     /// The system refused.
     #[error("failed to {action} `{path}`")]
     Io {
@@ -224,7 +235,7 @@ impl Dedup {
         config.check()?;
         let store = Store { places: places.clone(), dir: dir.to_owned() };
         let fixed = DedupConfig { memory_mib: 0, ..config.clone() };
-        let settings = Settings { version: 1, n_shards, config: fixed };
+        let settings = Settings { version: 2, n_shards, config: fixed };
         if !store.exists(SETTINGS)? {
             store.write_json(SETTINGS, &settings)?;
         } else if store.read_json::<Settings>(SETTINGS)? != settings {

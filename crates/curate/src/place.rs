@@ -80,7 +80,7 @@ impl Places {
         if is_remote(address) {
             return Ok(Box::new(self.client.open(address, range, tag)?));
         }
-        let mut file = File::open(address)?;
+        let mut file = open_file(address)?;
         file.seek(SeekFrom::Start(range.start))?;
         Ok(Box::new(file.take(range.end - range.start)))
     }
@@ -89,7 +89,7 @@ impl Places {
     /// behind the range, or a copy, which goes when it is closed. And how large the whole is.
     pub(crate) fn fetch(&self, address: &str, range: Range<u64>) -> io::Result<(File, u64)> {
         if !is_remote(address) {
-            let mut file = File::open(address)?;
+            let mut file = open_file(address)?;
             file.seek(SeekFrom::Start(range.start))?;
             let size = file.metadata()?.len();
             return Ok((file, size));
@@ -104,9 +104,12 @@ impl Places {
     /// What is known of a file; `None` where it is a folder.
     pub(crate) fn find(&self, address: &str) -> io::Result<Option<Found>> {
         if !is_remote(address) {
-            let metadata = fs::metadata(address)?;
-            let found = Found { url: address.to_owned(), size: metadata.len(), tag: None };
-            return Ok(metadata.is_file().then_some(found));
+            let metadata = fs::metadata(local(address)?)?;
+            if metadata.is_dir() {
+                return Ok(None);
+            }
+            let size = file_size(&metadata)?;
+            return Ok(Some(Found { url: address.to_owned(), size, tag: None }));
         }
         if address.ends_with('/') {
             return Ok(None);
@@ -126,22 +129,35 @@ impl Places {
         }
     }
 
-    /// All files below a folder, by name. A store of S3 has a folder where it has a file in it: one
-    /// that it has not is empty there, and not found here.
-    pub(crate) fn list(&self, address: &str) -> io::Result<Vec<Found>> {
+    /// All files below a folder whose names are wanted, in their order, and how many others there
+    /// are. What has such a name and is no file is an error, which says its name. A store of S3 has
+    /// a folder where it has a file in it: one that it has not is empty there, and not found here.
+    pub(crate) fn list(
+        &self,
+        address: &str,
+        is_wanted: fn(&str) -> bool,
+    ) -> io::Result<(Vec<Found>, usize)> {
         if is_remote(address) {
-            return Ok(self.client.list(&join(address, ""))?);
+            let mut found = self.client.list(&join(address, ""))?;
+            let n_all = found.len();
+            found.retain(|found| is_wanted(&found.url));
+            let n_others = n_all - found.len();
+            return Ok((found, n_others));
         }
-        let mut found = Vec::new();
+        let (mut found, mut n_others) = (Vec::new(), 0);
         let mut folders = vec![PathBuf::from(address)];
         while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(folder)? {
+            for entry in fs::read_dir(&folder).map_err(|error| named(&folder, &error))? {
                 let path = entry?.path();
-                let metadata = fs::metadata(&path)?;
-                if metadata.is_dir() {
+                let metadata = fs::metadata(&path);
+                if metadata.as_ref().is_ok_and(fs::Metadata::is_dir) {
                     folders.push(path);
+                } else if !is_wanted(&path.to_string_lossy()) {
+                    n_others += 1;
                 } else if let Some(url) = path.to_str().map(str::to_owned) {
-                    found.push(Found { url, size: metadata.len(), tag: None });
+                    let size = metadata.and_then(|metadata| file_size(&metadata));
+                    let size = size.map_err(|error| named(&path, &error))?;
+                    found.push(Found { url, size, tag: None });
                 } else {
                     let problem = format!("`{}` is no UTF-8", path.display());
                     return Err(io::Error::new(ErrorKind::InvalidInput, problem));
@@ -149,7 +165,7 @@ impl Places {
             }
         }
         found.sort();
-        Ok(found)
+        Ok((found, n_others))
     }
 
     /// The numbers of the pieces of work whose description is in a folder; see [`number`].
@@ -203,7 +219,7 @@ impl Places {
                 way: Way::Put(self.client.clone()),
             });
         }
-        let path = Path::new(address);
+        let path = local(address)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let partial = format!(".{name}.partial");
         fs::create_dir_all(parent(path))?;
@@ -266,6 +282,45 @@ pub fn join(folder: &str, name: &str) -> String {
 pub(crate) fn number(address: &str) -> Option<usize> {
     let name = address.rsplit('/').next()?.strip_suffix(".json")?;
     name.strip_prefix("part-").unwrap_or(name).parse().ok()
+}
+
+/// The path that an address is which is none of a server.
+fn local(address: &str) -> io::Result<&Path> {
+    if address.contains("://") {
+        let problem = "servers are asked at `http://`, `https://` and `s3://` alone";
+        return Err(io::Error::new(ErrorKind::Unsupported, problem));
+    }
+    Ok(Path::new(address))
+}
+
+/// Opens a file, and nothing that may keep its reader waiting, such as a pipe.
+fn open_file(address: &str) -> io::Result<File> {
+    let path = local(address)?;
+    file_size(&fs::metadata(path)?)?;
+    File::open(path)
+}
+
+/// BLAKE3 of a file here; `None` where it is on a server, which looks after its own.
+pub(crate) fn hash(address: &str) -> io::Result<Option<String>> {
+    if is_remote(address) {
+        return Ok(None);
+    }
+    let mut hasher = blake3::Hasher::new();
+    io::copy(&mut open_file(address)?, &mut hasher)?;
+    Ok(Some(hasher.finalize().to_hex().to_string()))
+}
+
+fn file_size(metadata: &fs::Metadata) -> io::Result<u64> {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Ok(metadata.len()),
+        (_, true) => Err(ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
+    }
+}
+
+/// An error that says of what it is.
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("`{}`: {error}", path.display()))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -35,6 +35,9 @@ use header::{
 };
 use members::Members;
 
+/// As much may be between a record and the next one, in bytes.
+const BLANK_MAX: usize = 64;
+
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -289,13 +292,18 @@ impl<'a, R: Read> Reader<'a, R> {
             }
             let offset = self.members.offset();
             let skip = match self.head()? {
+                Ok(head) if head.length > self.options.record_max as u64 => {
+                    let skip = self.look_through(&head)?;
+                    if self.is_wanted(head.kind) {
+                        Some(skip)
+                    } else {
+                        self.passed.add(head.kind.note(), 1);
+                        Some(skip).filter(|skip| *skip != Skip::Large)
+                    }
+                }
                 Ok(head) if !self.is_wanted(head.kind) => {
                     self.passed.add(head.kind.note(), 1);
                     self.pass(&head)?
-                }
-                Ok(head) if head.length > self.options.record_max as u64 => {
-                    self.pass(&head)?;
-                    Some(Skip::Large)
                 }
                 Ok(head) => match self.check(&head)? {
                     None => return Ok(Some((offset, head))),
@@ -385,9 +393,19 @@ impl<'a, R: Read> Reader<'a, R> {
         Ok(None)
     }
 
+    /// Goes past a record that is too large to be kept, up to the next one, wherever it says that
+    /// it ends: so a length that lies costs no other record. An archive that is inside of one,
+    /// uncompressed, gives its records.
+    fn look_through(&mut self, head: &Head) -> io::Result<Skip> {
+        self.members.consume(head.len);
+        let n_passed = self.resync()?;
+        let is_right =
+            (head.length..=head.length.saturating_add(BLANK_MAX as u64)).contains(&n_passed);
+        Ok(if is_right { Skip::Large } else { self.short(Skip::Length) })
+    }
+
     /// Reads a whole record, and says what is wrong with it.
     fn check(&mut self, head: &Head) -> io::Result<Option<Skip>> {
-        const BLANK_MAX: usize = 64;
         let total = head.len + head.length as usize;
         if self.members.want(total)? < total {
             return Ok(Some(self.short(Skip::Length)));
@@ -417,8 +435,10 @@ impl<'a, R: Read> Reader<'a, R> {
         Ok(None)
     }
 
-    /// Goes to the next line that looks like a record's first, or to the end of the run.
-    fn resync(&mut self) -> io::Result<()> {
+    /// Goes to the next line that looks like a record's first, or to the end of the run; gives how
+    /// many bytes that is.
+    fn resync(&mut self) -> io::Result<u64> {
+        let mut n_passed = 0;
         loop {
             let len = self.members.want(HEAD_MAX)?;
             let is_over = len < HEAD_MAX;
@@ -429,9 +449,11 @@ impl<'a, R: Read> Reader<'a, R> {
                 rest.starts_with(b"WARC/") || self.is_arc && arc_line(rest).is_some()
             };
             let found = memchr::memchr_iter(b'\n', &bytes[..limit]).find(is_start);
-            self.members.consume(found.map_or(limit, |at| at + 1));
+            let n = found.map_or(limit, |at| at + 1);
+            self.members.consume(n);
+            n_passed += n as u64;
             if found.is_some() || is_over {
-                return Ok(());
+                return Ok(n_passed);
             }
         }
     }

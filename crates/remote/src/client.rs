@@ -317,7 +317,7 @@ fn failed(url: &str, error: ureq::Error) -> RemoteError {
             RemoteError::Address { url, problem: "it is none" }
         }
         ureq::Error::TooManyRedirects => {
-            RemoteError::Answer { url, problem: "redirects without end" }
+            RemoteError::Answer { url, problem: "its redirects end nowhere" }
         }
         error => match Private::behind(&error) {
             Some(address) => RemoteError::Private { url, address: address.to_string() },

@@ -43,7 +43,9 @@ impl RemoteError {
     /// What the user can do about it, where there is something.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Private { .. } => "private addresses are asked only where the recipe allows it",
+            Self::Private { .. } => {
+                "private addresses are asked only with `crawl.servers.allow_private = true`"
+            }
             Self::Status { status: 401 | 403, .. } => {
                 "check the keys (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`) and the region"
             }

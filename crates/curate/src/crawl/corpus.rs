@@ -39,7 +39,8 @@ impl<'a> Corpus<'a> {
     /// # Errors
     /// [`CrawlError`], where the shard cannot be read, or what is known not be written.
     pub fn map(&self, i: usize) -> Result<(), CrawlError> {
-        let Some(mut map) = self.dedup.map_or(Ok(None), |dedup| dedup.map(i as u32))? else {
+        let Some(dedup) = self.dedup else { return Ok(()) };
+        let Some(mut map) = dedup.map(i as u32, &self.crawl.shard_hash(i)?)? else {
             return Ok(());
         };
         self.documents(i, |document| Ok(map.push(&document.text, &document.url)?))?;
@@ -53,7 +54,7 @@ impl<'a> Corpus<'a> {
     /// [`CrawlError`], where a shard cannot be read or written.
     pub fn write(&self, i: usize) -> Result<Manifest, CrawlError> {
         let (target, slice) = (self.target(), &self.crawl.slices[i]);
-        if let Some(manifest) = target.load(i, slice)? {
+        if let Some(manifest) = target.finished(i, slice)? {
             return Ok(manifest);
         }
         let gone = self.dedup.map_or(Ok(Vec::new()), |dedup| dedup.gone(i as u32))?;
@@ -115,6 +116,6 @@ impl<'a> Corpus<'a> {
 
     fn target(&self) -> Target<'_> {
         let Self { crawl, output, recipe, .. } = self;
-        Target { output, shards: "../final/", recipe, ..crawl.target() }
+        Target { output, shards: "../final/", recipe, before: Some(crawl), ..crawl.target() }
     }
 }

@@ -20,7 +20,7 @@ pub enum CrawlError {
     NoArchives { address: String, n_others: usize },
     #[error("`{address}` is no list of paths: {problem}")]
     List { address: String, problem: String },
-    #[error("`{name}` is {value}, expected {expected}")]
+    #[error("`crawl.{name}` is {value}, expected {expected}")]
     Config { name: &'static str, value: String, expected: &'static str },
     #[error("`{address}` is of another recipe")]
     OtherRecipe { address: String },
@@ -50,9 +50,12 @@ impl CrawlError {
                 _ => return None,
             },
             Self::NoArchives { .. } => {
-                "names of web archives have `.warc`, `.wet`, `.wat` or `.arc` in them"
+                "names of web archives have `.warc`, `.wet` or `.arc` in them; a WAT has no text"
             }
-            Self::OtherRecipe { .. } => "give another folder, or the recipe that it was begun with",
+            Self::Config { .. } => "change it in the recipe, or with `--set`",
+            Self::OtherRecipe { .. } => {
+                "give another folder, or the recipe and the shards that it was begun with"
+            }
             Self::OtherSlice { .. } | Self::LeftOver { .. } => {
                 "the inputs have changed since the folder was begun: give another one"
             }

@@ -48,12 +48,9 @@ pub(super) fn plan(places: &Places, config: &CrawlConfig) -> Result<Vec<Slice>, 
     for address in &config.inputs {
         let read = |source| CrawlError::Read { address: address.clone(), source };
         let Some(found) = places.find(address).map_err(read)? else {
-            let files = places.list(address).map_err(read)?;
-            let n_files = files.len();
-            let archives: Vec<_> =
-                files.into_iter().filter(|found| is_archive(&found.url)).collect();
+            let (archives, n_others) = places.list(address, is_archive).map_err(read)?;
             if archives.is_empty() {
-                return Err(CrawlError::NoArchives { address: address.clone(), n_others: n_files });
+                return Err(CrawlError::NoArchives { address: address.clone(), n_others });
             }
             for found in archives {
                 cut(places, config, &found, &mut slices)?;

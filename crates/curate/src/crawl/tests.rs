@@ -87,6 +87,7 @@ fn places() -> Places {
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir).expect("there").map(|entry| entry.expect("there").path());
     let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let entries = entries.filter(|path| path.is_file());
     entries.map(|path| (name(&path), fs::read(&path).expect("read"))).collect()
 }
 
@@ -230,6 +231,8 @@ fn a_folder_of_something_else_is_refused() {
         }
     };
     assert_eq!(error(&config, "recipe"), "");
+    let servers = ServerConfig { n_retries: 9, ..ServerConfig::default() };
+    assert_eq!(error(&CrawlConfig { servers, ..config.clone() }, "recipe"), "");
     assert!(error(&config, "other").contains("is of another recipe; hint: give another folder"));
     let other = CrawlConfig { record_max: 1000, ..config.clone() };
     assert!(error(&other, "recipe").contains("is of another recipe"));
@@ -295,14 +298,19 @@ fn configs_are_read_and_checked() {
         let crawl = Crawl::new(&places, &config, stages(), "", "/nowhere");
         crawl.err().map(|error| error.to_string()).unwrap_or_default()
     };
-    assert!(error(CrawlConfig::default()).starts_with("`inputs` is empty"));
+    assert!(error(CrawlConfig::default()).starts_with("`crawl.inputs` is empty"));
     let inputs = vec!["/nowhere/a.warc".to_owned()];
     assert_eq!(
         error(CrawlConfig { inputs: inputs.clone(), ..CrawlConfig::default() }),
         "failed to read `/nowhere/a.warc`"
     );
     let config = CrawlConfig { inputs, level: 0, ..CrawlConfig::default() };
-    assert_eq!(error(config), "`level` is 0, expected 1 to 22");
+    assert_eq!(error(config.clone()), "`crawl.level` is 0, expected 1 to 22");
+    let config = CrawlConfig { level: 1, ..config };
+    let other = CrawlConfig { record_max: 0, ..config.clone() };
+    assert_eq!(error(other), "`crawl.record_max` is 0, expected 1 byte to 4 GiB");
+    let other = CrawlConfig { statuses: vec![], ..config };
+    assert!(error(other).starts_with("`crawl.statuses` is empty, expected "));
     let empty = tempfile::tempdir().expect("a folder");
     let config = self::config(empty.path());
     assert!(error(config).contains("there is no web archive in"));
@@ -415,6 +423,80 @@ fn servers_are_read_and_written_as_folders_are() {
     let places = Places::new(&ServerConfig { allow_private: false, ..servers }, None);
     let error = places.open(&endpoint, ALL, None).err().expect("it is private");
     assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_named_and_waited_for_by_nobody() {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+    let inputs = inputs();
+    let error = |input: &str| {
+        let config = CrawlConfig { inputs: vec![input.to_owned()], ..CrawlConfig::default() };
+        plan::plan(&places(), &config).map_err(|error| {
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            source.unwrap_or_default()
+        })
+    };
+    let folder = inputs.path().to_str().expect("UTF-8");
+    let path = inputs.path().join("b/x.warc.gz");
+    let address = path.to_str().expect("UTF-8");
+    symlink("/nowhere", inputs.path().join("b/other")).expect("made");
+    assert!(error(folder).is_ok());
+    symlink("/nowhere", &path).expect("made");
+    let found = error(folder).expect_err("it leads nowhere");
+    assert!(found.starts_with(&format!("`{address}`: ")), "{found}");
+    fs::remove_file(&path).expect("removed");
+    let _socket = UnixListener::bind(&path).expect("made");
+    let found = error(folder).expect_err("it is no file");
+    assert_eq!(found, format!("`{address}`: it is not a regular file"));
+    assert_eq!(error(address).expect_err("it is no file"), "it is not a regular file");
+    assert!(places().open("/dev/zero", ALL, None).is_err());
+    for input in ["ftp://example.org/a.warc", "file:///a.warc"] {
+        let found = error(input).expect_err("it is no such server");
+        assert!(found.starts_with("servers are asked at `http://`"), "{found}");
+    }
+}
+
+#[test]
+fn what_was_made_of_other_shards_is_not_taken() {
+    let inputs = inputs();
+    let config = config(inputs.path());
+    let (dir, _) = crawl(&config, 1);
+    let output = dir.path().to_str().expect("UTF-8");
+    let (places, sets) = (places(), Contamination::load(&ContaminationConfig::default()));
+    let sets = sets.expect("loads");
+    let out = join(output, "out");
+    let open = || Crawl::new(&places, &config, stages(), "recipe", output).expect("a crawl");
+    let before = open();
+    let dedup_config = DedupConfig { memory_mib: 1, ..DedupConfig::default() };
+    let n_shards = before.slices().len() as u32;
+    let dedup = Dedup::open(&places, &join(&out, "duplicates"), &dedup_config, n_shards);
+    let dedup = dedup.expect("begins");
+    Corpus::new(&before, (Some(&dedup), &sets), "", &out).map(0).expect("maps");
+    let alone = |crawl| Corpus::new(crawl, (None, &sets), "", &out);
+    let manifest = alone(&before).write(0).expect("writes");
+    let shard = Path::new(&out).join("final/part-000000.jsonl.zst");
+    let bytes = fs::read(&shard).expect("there");
+    let mut damaged = bytes.clone();
+    damaged[bytes.len() / 2] ^= 1;
+    fs::write(&shard, damaged).expect("written");
+    assert_eq!(alone(&before).write(0).expect("is made again"), manifest);
+    assert_eq!(fs::read(&shard).expect("there"), bytes);
+    // The input changes, its size does not, and the shards are made anew.
+    let input = inputs.path().join("a.warc.gz");
+    let mut changed = fs::read(&input).expect("there");
+    changed[200] ^= 1;
+    fs::write(&input, changed).expect("written");
+    for i in 0..n_shards as usize {
+        fs::remove_file(dir.path().join(format!("{}.json", manifest::name(i)))).expect("removed");
+    }
+    let after = open();
+    after.run(0, 1, &go_on).expect("runs");
+    let error = Corpus::new(&after, (Some(&dedup), &sets), "", &out).map(0).expect_err("stale");
+    assert!(error.to_string().contains("when shard 0 was another one"), "{error}");
+    let error = alone(&after).write(0).expect_err("stale");
+    assert!(error.to_string().ends_with("is of another recipe"), "{error}");
+    assert!(alone(&after).report().is_err());
 }
 
 /// Runs the second half over a finished crawl in `dir/shards`.

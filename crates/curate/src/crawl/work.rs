@@ -8,9 +8,9 @@ use rayon::prelude::*;
 
 use super::manifest::{self, Counts, Manifest, Report};
 use super::shard::Shard;
-use super::{CrawlConfig, CrawlError, Reason, Slice, Stages};
+use super::{Crawl, CrawlConfig, CrawlError, Reason, Slice, Stages};
 use crate::Document;
-use crate::place::{ALL, Places, join};
+use crate::place::{self, ALL, Places, join};
 use crate::warc::{BodyDecoder, BodyProblem, Kind, Options, Reader, Record};
 
 /// Manifests that are read at once.
@@ -39,6 +39,8 @@ pub(super) struct Target<'a> {
     /// What leads from there to the shards.
     pub shards: &'a str,
     pub recipe: &'a str,
+    /// What made the shards that are read here, where they are: what they are decides too.
+    pub before: Option<&'a Crawl<'a>>,
 }
 
 /// Takes the documents of a shard, one after the other.
@@ -63,7 +65,7 @@ impl Target<'_> {
         let draft = out.into_inner().map_err(|error| write(error.into_error()))?;
         draft.finish().map_err(write)?;
         let manifest = Manifest {
-            recipe: self.recipe.to_owned(),
+            recipe: self.recipe(i)?,
             slice: slice.clone(),
             shard: self.shard_name(i),
             shard_bytes: n_bytes,
@@ -88,7 +90,24 @@ impl Target<'_> {
 
     /// The manifest of slice `i`, if it is there; see [`manifest::load`].
     pub fn load(&self, i: usize, slice: &Slice) -> Result<Option<Manifest>, CrawlError> {
-        manifest::load(self.places, self.output, (i, slice), self.recipe)
+        manifest::load(self.places, self.output, (i, slice), &self.recipe(i)?)
+    }
+
+    /// The same, where the shard is still what was written. One that is not is made again.
+    pub fn finished(&self, i: usize, slice: &Slice) -> Result<Option<Manifest>, CrawlError> {
+        let Some(manifest) = self.load(i, slice)? else { return Ok(None) };
+        let address = self.shard(i);
+        let hash = place::hash(&address);
+        let hash = hash.map_err(|source| CrawlError::Read { address, source })?;
+        let is_whole = hash.is_none_or(|hash| hash == manifest.shard_hash);
+        Ok(is_whole.then_some(manifest))
+    }
+
+    /// What decides what is written for slice `i`.
+    fn recipe(&self, i: usize) -> Result<String, CrawlError> {
+        let Some(crawl) = self.before else { return Ok(self.recipe.to_owned()) };
+        let both = format!("{}\n{}", self.recipe, crawl.shard_hash(i)?);
+        Ok(blake3::hash(both.as_bytes()).to_hex().to_string())
     }
 
     /// The slices that have a manifest.

@@ -9,6 +9,8 @@ use super::{Dedup, DedupConfig, DedupError, Sketcher};
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MapEntry {
+    /// BLAKE3 of the shard's file.
+    pub shard_hash: String,
     pub n_documents: u32,
     /// For each run, how many records it has up to the end of each partition.
     pub runs: Vec<Vec<u64>>,
@@ -31,18 +33,21 @@ fn partition(config: &DedupConfig, upper: u64) -> usize {
 }
 
 impl Dedup {
-    /// Begins a shard; `None` where it is done already.
+    /// Begins a shard; `None` where it is done already. `hash` is that of its file.
     ///
     /// # Errors
-    /// When there is no such shard.
-    pub fn map(&self, shard: u32) -> Result<Option<ShardMap<'_>>, DedupError> {
+    /// When there is no such shard, or what is done is of another file.
+    pub fn map(&self, shard: u32, hash: &str) -> Result<Option<ShardMap<'_>>, DedupError> {
         if shard >= self.n_shards {
             return Err(DedupError::Missing { piece: format!("shard {shard}") });
         }
-        if self.store.exists(&entry_name(shard))? {
-            return Ok(None);
+        match self.map_entry(shard) {
+            Ok(entry) if entry.shard_hash == hash => return Ok(None),
+            Ok(_) => return Err(DedupError::OtherShard { path: self.store.dir.clone(), shard }),
+            Err(DedupError::Missing { .. }) => {}
+            Err(error) => return Err(error),
         }
-        let entry = MapEntry { n_documents: 0, runs: Vec::new() };
+        let entry = MapEntry { shard_hash: hash.to_owned(), n_documents: 0, runs: Vec::new() };
         let sketcher = Sketcher::new(&self.config);
         let max_records = self.memory_bytes() / size_of::<Record<3>>();
         Ok(Some(ShardMap { dedup: self, shard, sketcher, records: Vec::new(), max_records, entry }))

@@ -45,7 +45,7 @@ fn run(
     let mut bases = vec![0];
     for (shard, &size) in sizes.iter().enumerate() {
         let (texts, after) = rest.split_at(size);
-        if let Some(mut map) = dedup.map(shard as u32).unwrap() {
+        if let Some(mut map) = dedup.map(shard as u32, "").unwrap() {
             for text in texts {
                 map.push(text, "").unwrap();
             }
@@ -165,7 +165,7 @@ fn memory_and_addresses() {
     let dir = tempfile::tempdir().unwrap();
     let config = DedupConfig { url: true, bands: 0, ..config() };
     let dedup = open(dir.path(), &config, 1).unwrap();
-    let mut map = dedup.map(0).unwrap().unwrap();
+    let mut map = dedup.map(0, "").unwrap().unwrap();
     let documents =
         [("one", "http://a.example/x"), ("two", "https://www.A.example/x/#y"), ("ONE!", "")];
     for (text, url) in documents {
@@ -191,9 +191,9 @@ fn what_is_wrong_is_named() {
     let message = "dedup: `rows` is 0, and must be from 1 to 1000";
     assert_eq!(open(&config, 2).unwrap_err().to_string(), message);
     assert!(matches!(dedup.merge(0), Err(DedupError::Missing { .. })));
-    assert!(matches!(dedup.map(2), Err(DedupError::Missing { .. })));
+    assert!(matches!(dedup.map(2, ""), Err(DedupError::Missing { .. })));
     for shard in 0..2 {
-        let mut map = dedup.map(shard).unwrap().unwrap();
+        let mut map = dedup.map(shard, "").unwrap().unwrap();
         for text in &texts {
             map.push(text, "").unwrap();
         }

@@ -193,7 +193,11 @@ fn a_length_that_lies_costs_its_record_alone() {
     let cases = [
         (with_length("a", b"0123456789", 4), "wrong length"),
         (with_length("a", b"0123456789", 60), "wrong length"),
-        (with_length("a", b"0123456789", 1 << 40), "too large"),
+        (with_length("a", b"0123456789", 1 << 40), "wrong length"),
+        (
+            b"http://a/ 192.0.2.1 20240506070809 text/html 1000000000\n0123456789\n\n".to_vec(),
+            "wrong length",
+        ),
         (b"WARC/1.0\r\nWARC-Type: response\r\n\r\n\r\n\r\n".to_vec(), "unreadable head"),
         (b"WARC/1.0\r\nContent-Length: 0\r\n\r\n\r\n\r\n".to_vec(), "unreadable head"),
         (
@@ -214,8 +218,7 @@ fn a_length_that_lies_costs_its_record_alone() {
         assert_eq!((n_bad, tally.total()), (1, 1), "{tally:?}");
         for text in [parts.concat(), gunzipped(&gzip(&parts.concat()))] {
             let (found, tally) = all(&text);
-            let n_expected = if reason == "too large" { 1 } else { 2 };
-            assert_eq!(found.len(), n_expected, "{reason}: {tally:?}");
+            assert_eq!(found.len(), 2, "{reason}: {tally:?}");
             assert!(tally.n(reason) >= 1 && tally.total() <= 2, "{reason}: {tally:?}");
         }
     }
@@ -242,6 +245,28 @@ fn what_is_not_wanted_or_too_large_is_passed() {
         let mut reader = Reader::new(&file[..], options).expect("reads");
         while reader.next().expect("reads").is_some() {}
         assert_eq!(reader.passed().iter().collect::<Vec<_>>(), [("kind.request", 1)]);
+    }
+}
+
+#[test]
+fn a_length_above_the_limit_hides_no_record() {
+    // Past the end, and at the end or in the middle of another record.
+    let good: Vec<Vec<u8>> =
+        (0..20).map(|i| warc(&format!("http://example.org/{i}"), &noise(9000))).collect();
+    let expected: Vec<String> = (0..20).filter(|i| *i != 5).map(|i| i.to_string()).collect();
+    let three = good[5].len() + good[6].len() + good[7].len();
+    for (length, kind) in [(1_000_000_000, "response"), (three, "response"), (three, "request")] {
+        let mut parts = good.clone();
+        parts[5] = with_length("http://example.org/5", &noise(9000), length);
+        let head = String::from_utf8_lossy(&parts[5][..60]).replace("response", kind);
+        parts[5].splice(..60, head.into_bytes());
+        for file in [parts.concat(), gzip(&parts.concat())] {
+            let kinds = &[Kind::Response];
+            let options = Options { kinds, record_max: 20_000, range: 0..u64::MAX };
+            let (found, tally) = rows(&file, options);
+            assert_eq!(uris(&found), expected, "{length}");
+            assert_eq!(reasons(&tally), [("wrong length", 1)], "{length}");
+        }
     }
 }
 

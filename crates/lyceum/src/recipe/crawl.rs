@@ -128,6 +128,7 @@ impl CrawlRecipe {
             return Err(refused("crawl.inputs", "there is nothing to read")
                 .hint("give files or folders: `--set 'crawl.inputs=[\"warcs/\"]'`"));
         }
+        crawl.check()?;
         if let Some(code) = language.keep.iter().find(|code| !language::is_known(code)) {
             let problem = format!("no language has the code `{code}` here");
             return Err(refused("language.keep", problem)

@@ -297,7 +297,7 @@ fn what_cannot_be_followed_is_refused() {
         ("contamination.sets.quiz=['no/such']", "failed to read the evaluation set `no/such`"),
         ("blocklist.domains=['no/such']", "failed to read the list `no/such`"),
         ("duplicates.rows=0", "`duplicates.rows`: 0 is not in [1, 1000]"),
-        ("crawl.slice_bytes=1", "`slice_bytes` is 1, expected 1 KiB or more"),
+        ("crawl.slice_bytes=1", "`crawl.slice_bytes` is 1, expected 1 KiB or more"),
     ];
     for (set, expected) in cases {
         let stderr = web.crawl("a", &["--set", set]).refused();
@@ -320,6 +320,23 @@ fn what_cannot_be_followed_is_refused() {
 }
 
 #[test]
+fn a_corpus_with_nothing_in_it_is_warned_of() {
+    let web = Web::new();
+    let head = "WARC/1.0\r\nWARC-Type: metadata\r\nContent-Length: 2\r\n\r\n{}\r\n\r\n";
+    for (name, text, expected) in [
+        ("a.warc.wat", head, "hint: WAT has metadata and no text"),
+        ("b.warc", "", "are they web archives?"),
+        ("c.warc", "junk", "are they web archives?"),
+    ] {
+        fs::write(web.path(name), text).expect("written");
+        let set = format!("crawl.inputs=['{}']", arg(web.path(name)));
+        let stderr = web.crawl(&format!("out-{name}"), &["-q", "--set", &set]).stderr;
+        assert!(stderr.starts_with("warning: the inputs have no record"), "{name}: {stderr}");
+        assert!(stderr.contains(expected), "{name}: {stderr}");
+    }
+}
+
+#[test]
 fn ctrl_c_says_how_to_go_on() {
     let web = Web::new();
     // Alone of two, it waits.
@@ -328,6 +345,10 @@ fn ctrl_c_says_how_to_go_on() {
     while !web.path("a/shards/part-000000.json").exists() {
         assert!(began.elapsed() < Duration::from_mins(1), "no shard within a minute");
         sleep(Duration::from_millis(5));
+    }
+    for more in [&["--rank", "0", "--world", "2"][..], &[]] {
+        let second = web.crawl("a", more).refused();
+        assert!(second.contains("another process works in `"), "{second}");
     }
     signal(&child, "INT");
     let ended = child.wait_with_output().expect("ends");

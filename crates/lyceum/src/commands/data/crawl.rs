@@ -81,6 +81,7 @@ fn work(
     if rank.is_first() {
         env.say(&format!("{} slices, of each of which a shard is made", grouped(n as u64)));
     }
+    let _lock = rank.lock(out)?;
     read(&slices, rank)?;
     let config = &recipe.duplicates;
     let dir = join(out, "duplicates");
@@ -104,6 +105,9 @@ fn work(
     rank.wait(pieces, || corpus.done())?;
     let summary = Summary::new(slices.report()?, corpus.report()?, same);
     summary.write((&places, out), recipe)?;
+    if let Some(warning) = summary.warning() {
+        env.warn(warning);
+    }
     env.say(&format!("report: {}", join(out, REPORT_FILE)));
     if !out.contains("://") {
         let paths = shell_word(join(out, "final").as_ref());

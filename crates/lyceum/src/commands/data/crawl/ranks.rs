@@ -1,11 +1,14 @@
 //! Processes that share the work: which pieces are whose, and waiting for those of the others.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use curate::crawl::CrawlError;
+use curate::join;
 use rayon::prelude::*;
 
 use crate::cli::Crawl;
@@ -45,6 +48,9 @@ pub struct Rank<'e> {
     stop: &'e AtomicBool,
 }
 
+/// A way to lock a file.
+type Lock = fn(&File) -> Result<(), TryLockError>;
+
 /// What a piece of a stage is called, and how many there are.
 pub type Pieces = (&'static str, usize);
 
@@ -80,6 +86,36 @@ impl<'e> Rank<'e> {
     /// Whether this one does what only one may do.
     pub fn is_first(&self) -> bool {
         self.number == 0
+    }
+
+    /// Keeps others of this rank out of a folder here, until what is returned is dropped; and one
+    /// that works alone all others.
+    ///
+    /// # Errors
+    /// Where another process is there, or the folder cannot be written to.
+    pub fn lock(&self, out: &str) -> Result<Vec<File>, Failure> {
+        let own = format!(".lock-{}", self.number);
+        let names: &[_] = match self.world {
+            _ if out.contains("://") => &[],
+            1 => &[(".lock", File::try_lock as Lock)],
+            _ => &[(".lock", File::try_lock_shared), (&own, File::try_lock)],
+        };
+        let lock = |&(name, lock): &(&str, Lock)| {
+            let address = join(out, name);
+            let opened = fs::create_dir_all(out).and_then(|()| File::create(&address));
+            let file = opened.map_err(|source| CrawlError::Write { address, source })?;
+            match lock(&file) {
+                Err(TryLockError::WouldBlock) => {
+                    Err(Failure::new(format!("another process works in `{out}`")).hint(
+                        "wait until it ends; those that share a crawl have each a `--rank` of \
+                         one `--world`",
+                    ))
+                }
+                // Some network file systems have no locks: better unguarded than unusable.
+                Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+            }
+        };
+        names.iter().map(lock).collect()
     }
 
     /// Ends where somebody asked for it.

@@ -75,6 +75,23 @@ impl Summary {
         Ok(())
     }
 
+    /// What to say of a corpus with nothing in it.
+    pub fn warning(&self) -> Option<&'static str> {
+        let n_metadata = self.crawl.counts.notes.n("kind.metadata");
+        match (self.records, self.documents) {
+            (_, 1..) => None,
+            (1.., 0) => Some("no document is left\n\nhint: the report says why each record went"),
+            (0, 0) if n_metadata > 0 => Some(
+                "the inputs have no record of `crawl.kinds`\n\nhint: WAT has metadata and no text: \
+                 give WARC or WET",
+            ),
+            (0, 0) => Some(
+                "the inputs have no record of `crawl.kinds`\n\nhint: the report says what was passed \
+                 over and could not be read: are they web archives?",
+            ),
+        }
+    }
+
     /// The commonest first.
     fn reasons(&self) -> Vec<Reason<'_>> {
         let stages = [("crawl", &self.crawl), ("corpus", &self.corpus)];
