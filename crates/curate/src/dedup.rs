@@ -148,8 +148,8 @@ pub enum DedupError {
     },
     /// A shard is not what it was when the folder was filled.
     #[error(
-        "`{path}` was made when shard {shard} was another one\n\nhint: remove the folder, and those \
-         of what was made with it (`manifests`, `final`): all are made again"
+        "`{path}` was made when shard {shard} was another one\n\nhint: remove the folder, and \
+         those of what was made with it (`manifests`, `final`): all are made again"
     )]
     OtherShard {
         /// The folder.

@@ -78,10 +78,10 @@ fn work(
     let shards = join(out, "shards");
     let slices = Slices::new(&places, &recipe.crawl, stages, &recipe.of_shards()?, &shards)?;
     let n = slices.slices().len();
+    let _lock = rank.lock(out)?;
     if rank.is_first() {
         env.say(&format!("{} slices, of each of which a shard is made", grouped(n as u64)));
     }
-    let _lock = rank.lock(out)?;
     read(&slices, rank)?;
     let config = &recipe.duplicates;
     let dir = join(out, "duplicates");

@@ -86,8 +86,8 @@ impl Summary {
                  give WARC or WET",
             ),
             (0, 0) => Some(
-                "the inputs have no record of `crawl.kinds`\n\nhint: the report says what was passed \
-                 over and could not be read: are they web archives?",
+                "the inputs have no record of `crawl.kinds`\n\nhint: the report says what was \
+                 passed over and could not be read: are they web archives?",
             ),
         }
     }
