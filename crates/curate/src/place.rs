@@ -159,8 +159,8 @@ impl Places {
                     let size = size.map_err(|error| named(&path, &error))?;
                     found.push(Found { url, size, tag: None });
                 } else {
-                    let problem = format!("`{}` is no UTF-8", path.display());
-                    return Err(io::Error::new(ErrorKind::InvalidInput, problem));
+                    let error = io::Error::new(ErrorKind::InvalidFilename, "it is no UTF-8");
+                    return Err(named(&path, &error));
                 }
             }
         }

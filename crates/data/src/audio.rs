@@ -6,7 +6,6 @@
 mod mel;
 mod resample;
 
-use std::fs::File;
 use std::io::{Cursor, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -100,12 +99,7 @@ pub struct Recording {
 /// longer than `seconds_max`.
 pub fn read_sound(path: &Path, rate: u32, seconds_max: f64) -> Result<Recording, DataError> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(DataError::io("open", path))?;
-    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-    if !is_file {
-        let error = std::io::Error::new(ErrorKind::InvalidInput, "not a regular file");
-        return Err(DataError::io("read", path)(error));
-    }
+    let file = mapped::open_regular(path).map_err(DataError::io("open", path))?;
     let mut hint = Hint::new();
     if let Some(extension) = path.extension().and_then(|e| e.to_str()) {
         hint.with_extension(extension);

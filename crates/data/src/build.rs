@@ -42,9 +42,10 @@ pub struct Built {
     pub n_file_bytes: u64,
     /// Bytes of text that are tokens now.
     pub n_text_bytes: u64,
-    /// Documents that are whole.
+    /// Documents, those without text included. The stores may have more: where validation text is
+    /// taken out of a document, it ends.
     pub n_documents: u64,
-    /// Tokens, the ends of documents left out.
+    /// Tokens in the stores.
     pub n_tokens: u64,
     /// See [`Documents::noted`].
     pub noted: Noted,
@@ -99,9 +100,10 @@ pub fn build_watched<'e>(
     thread::scope(|scope| {
         scope.spawn(move || read(documents, fraction, &send));
         batches.iter().try_for_each(|batch| {
-            let Batch { pieces, n_file_bytes, noted } = batch?;
-            stores.write(&encoder, &pieces, &mut built)?;
-            (built.n_file_bytes, built.noted) = (n_file_bytes, noted);
+            let batch = batch?;
+            stores.write(&encoder, &batch.pieces, &mut built)?;
+            built.n_documents += batch.n_documents;
+            (built.n_file_bytes, built.noted) = (batch.n_file_bytes, batch.noted);
             watch(&built);
             Ok::<_, DataError>(())
         })?;
@@ -115,41 +117,51 @@ pub fn build_watched<'e>(
     Ok(built)
 }
 
-/// The pieces of text since the last one, and what was read and noted until now.
+/// The pieces of text and the documents since the last one, and what was read and noted until now.
 struct Batch {
     pieces: Vec<Piece>,
+    n_documents: u64,
     n_file_bytes: u64,
     noted: Noted,
 }
 
 impl Batch {
-    fn new(pieces: Vec<Piece>, documents: &Documents) -> Self {
-        Self { pieces, n_file_bytes: documents.n_file_bytes(), noted: documents.noted() }
+    fn new(pieces: Vec<Piece>, n_documents: u64, documents: &Documents) -> Self {
+        let (n_file_bytes, noted) = (documents.n_file_bytes(), documents.noted());
+        Self { pieces, n_documents, n_file_bytes, noted }
     }
 }
 
 /// Sends all documents in batches, or the first error, until nobody takes them.
 fn read(mut documents: Documents, fraction: f64, send: &SyncSender<Result<Batch, DataError>>) {
     let mut splitter = Splitter::new(fraction);
-    let (mut pieces, mut n_bytes) = (Vec::new(), 0);
+    let (mut pieces, mut n_bytes, mut n_documents) = (Vec::new(), 0, 0);
+    let mut is_open = false;
     while let Some(document) = documents.next() {
         let document = match document {
             Ok(document) => document,
             Err(error) => return drop(send.send(Err(error))),
         };
         n_bytes += document.text.len();
+        n_documents += u64::from(document.ends);
+        let is_whole = document.ends && !is_open;
+        is_open = !document.ends;
+        if is_whole && document.text.trim().is_empty() {
+            continue; // Counted in `Documents::empty`.
+        }
         push_parts(document, &mut splitter, &mut pieces);
         if n_bytes >= BATCH_BYTES {
             n_bytes = 0;
             let pieces = std::mem::take(&mut pieces);
-            if send.send(Ok(Batch::new(pieces, &documents))).is_err() {
+            let n_documents = std::mem::take(&mut n_documents);
+            if send.send(Ok(Batch::new(pieces, n_documents, &documents))).is_err() {
                 return;
             }
         }
     }
     splitter.finish(&mut pieces);
     // Where it is not taken, there was an error.
-    let _ = send.send(Ok(Batch::new(pieces, &documents)));
+    let _ = send.send(Ok(Batch::new(pieces, n_documents, &documents)));
 }
 
 /// A document from JSONL or Parquet may be of any length, and is cut as text files are.
@@ -183,12 +195,12 @@ impl Stores {
             let Document { text, ends, .. } = &piece.document;
             writer.push_marked(&ids, &marks, text.len() as u64)?;
             built.n_text_bytes += text.len() as u64;
-            built.n_tokens += ids.len() as u64;
-            built.n_documents += u64::from(*ends);
             if *ends {
                 writer.end_document()?;
             }
         }
+        let n_judged = self.validation.as_ref().map_or(0, StoreWriter::n_tokens);
+        built.n_tokens = self.train.n_tokens() + n_judged;
         Ok(())
     }
 }

@@ -69,10 +69,10 @@ pub struct Checked {
 pub fn check(path: &Path) -> Result<Checked, DataError> {
     let metadata = path.metadata().map_err(DataError::io("open", path))?;
     let mut checked = Checked::default();
-    if metadata.is_file() {
-        archive::check(path, "", &mut checked)?;
-    } else {
+    if metadata.is_dir() {
         folder::check(path, &mut checked)?;
+    } else {
+        archive::check(path, "", &mut checked)?;
     }
     Ok(checked)
 }

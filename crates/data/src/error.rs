@@ -66,7 +66,8 @@ pub enum DataError {
         /// What the decompressor said.
         reason: String,
     },
-    /// A file is not the XML, or the book, that it should be.
+    /// A file is not the XML, or the book, that it should be, or unpacks to far more than text
+    /// does.
     #[error("`{file}` cannot be read at byte {byte}: {reason}")]
     Markup {
         /// The file.
@@ -221,10 +222,14 @@ impl DataError {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                 "the disk is full: free some space and run the command again"
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => {
+                "what a pipe gives is read on standard input, where a command takes `-`; else save \
+                it as a file"
+            }
             Self::NoFiles { .. } => {
                 "a folder is searched for .txt, .text, .md, .jsonl, .ndjson, .parquet, .csv, .tsv \
-                and .xml, also .gz, .zst and .bz2; set `data.read.format` to read every file, or \
-                to `code` for source code"
+                and .xml, also .gz, .zst and .bz2; to read every file set its format, `code` for \
+                 source code: `--format`, or in a recipe `data.read.format`"
             }
             Self::Empty { .. } => "name a file with text in it",
             Self::Utf8 { utf16, .. } => {
@@ -235,6 +240,10 @@ impl DataError {
                 };
                 return Some(format!("{what} `iconv -f {from} -t UTF-8 FILE > utf8.txt`"));
             }
+            Self::Binary { file, .. } if file.ends_with(".tokens") => {
+                "a run makes its own token stores, with validation text apart: name the text that \
+                this one was made of"
+            }
             Self::Binary { .. } => "only text is read; extract the text first",
             Self::Compressed { .. } => "the download may be incomplete: fetch it again",
             Self::Spans { .. } => {
@@ -244,6 +253,9 @@ impl DataError {
             Self::Line { hint, .. } | Self::Markup { hint, .. } => hint,
             Self::Column { columns, .. } if columns.is_empty() => {
                 "the file has no column of strings"
+            }
+            Self::Column { columns, column, .. } if columns == std::slice::from_ref(column) => {
+                "write the column again, as UTF-8"
             }
             Self::Column { columns, .. } => {
                 return Some(format!("columns of strings are: {}", quoted(columns)));

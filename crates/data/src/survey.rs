@@ -33,7 +33,8 @@ pub struct Survey {
     pub n_documents: u64,
     /// Their lengths in bytes of text, where that is known.
     pub n_bytes: Option<Lengths>,
-    /// Their lengths in tokens, where that is known; a token that ends a document is left out.
+    /// Their lengths in tokens, where that is known; as a store has them, so the token that ends a
+    /// document is one of its own.
     pub n_tokens: Option<Lengths>,
     /// How often each token comes, by id; empty where there are none.
     pub counts: Vec<u64>,
@@ -277,7 +278,6 @@ impl Part {
 
 fn survey_store(store: &Store, tokenizer: Option<&Tokenizer>) -> Result<Survey, DataError> {
     let lengths = tokenizer.and_then(Tokenizer::byte_lengths);
-    let end = store.end_of_text();
     let part = |first: u64| {
         let mut part = Part { counts: vec![0; store.vocab_size()], ..Part::default() };
         for i in first..store.n_documents().min(first + DOCUMENTS_AT_ONCE) {
@@ -285,7 +285,7 @@ fn survey_store(store: &Store, tokenizer: Option<&Tokenizer>) -> Result<Survey, 
             each_chunk(store, i, |ids| {
                 for &id in ids {
                     part.counts[id as usize] += 1;
-                    n_tokens += u64::from(Some(id) != end);
+                    n_tokens += 1;
                     n_bytes += lengths
                         .as_ref()
                         .map_or(0, |n| n.get(id as usize).map_or(0, |&n| u64::from(n)));
@@ -311,6 +311,7 @@ fn survey_text(source: &Source, tokenizer: Option<&Tokenizer>) -> Result<Survey,
     let (mut n_bytes, mut n_tokens) = (vec![], vec![]);
     let mut counts = vec![0_u64; tokenizer.map_or(0, Tokenizer::vocab_size)];
     let (mut bytes, mut tokens) = (0, 0);
+    let end = tokenizer.and_then(Tokenizer::end_of_text);
     for document in source.open()? {
         let document = document?;
         bytes += document.text.len() as u64;
@@ -322,6 +323,10 @@ fn survey_text(source: &Source, tokenizer: Option<&Tokenizer>) -> Result<Survey,
             }
         }
         if document.ends {
+            if let Some(end) = end.filter(|_| tokens > 0) {
+                tokens += 1;
+                counts[end as usize] += 1;
+            }
             n_bytes.push(std::mem::take(&mut bytes));
             n_tokens.push(std::mem::take(&mut tokens));
         }

@@ -123,7 +123,7 @@ impl<T, E: Error + 'static> Context<T> for Result<T, E> {
 /// What to do about what the system said, where that is known.
 fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
     use io::ErrorKind::{FileTooLarge, NotFound, PermissionDenied};
-    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory};
+    use io::ErrorKind::{InvalidData, InvalidFilename, InvalidInput, IsADirectory, NotADirectory};
     let Some(system) = error.downcast_ref::<io::Error>() else {
         return hint_of_system(error.source()?);
     };
@@ -136,6 +136,7 @@ fn hint_of_system(error: &(dyn Error + 'static)) -> Option<&'static str> {
         IsADirectory => "name a file: this is a directory",
         NotADirectory => "a file is where a directory is needed: give another path",
         InvalidInput => "name an ordinary file: this is a device, a pipe or the like",
+        InvalidFilename => "give it another name: a shorter one, in UTF-8",
         FileTooLarge => "it is far larger than a file of its kind: is it the right one?",
         InvalidData => "it is not UTF-8 text: is it the right file?",
         _ => return None,

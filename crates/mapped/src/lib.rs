@@ -68,7 +68,10 @@ impl AsRef<[u8]> for MappedFile {
 }
 
 /// Opens a file that is one: a pipe would be waited for, a device may have no end.
-fn open_regular(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// The file cannot be opened, or is not a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
     let metadata = fs::metadata(path)?;
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());

@@ -87,6 +87,26 @@ fn bad_text_leaves_no_store() {
 }
 
 #[test]
+fn records_are_counted_as_they_were_read_and_those_without_text_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = "some words\n".repeat(300_000);
+    let lines = format!("{{\"text\": {long:?}}}\n{{\"text\": \" \\n\"}}\n{{\"text\": null}}\n");
+    let source = source(dir.path(), "a.jsonl", &lines);
+    let tokenizer = train_tokenizer(&source, Scheme::Gpt, 300).unwrap();
+    let (train, validation) = (dir.path().join("train"), dir.path().join("validation"));
+    for validation in [None, Some((validation.as_path(), 0.1))] {
+        let built = build_watched(&source, &tokenizer, &train, validation, |_| {}).unwrap();
+        assert_eq!((built.n_documents, built.noted.empty.n), (3, 2));
+        assert!(
+            built.noted.empty.first[1].ends_with("a.jsonl`, line 3"),
+            "{:?}",
+            built.noted.empty
+        );
+        assert_eq!(built.n_text_bytes, long.len() as u64);
+    }
+}
+
+#[test]
 fn impossible_fractions_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let source = source(dir.path(), "a.txt", "text");

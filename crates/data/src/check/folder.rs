@@ -15,7 +15,11 @@ pub(super) fn check(path: &Path, checked: &mut Checked) -> Result<(), DataError>
     let archives: Vec<PathBuf> = entries(path)?.into_iter().filter(|path| is_tar(path)).collect();
     for path in &archives {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        archive::check(path, &format!("{name}/"), checked)?;
+        if path.is_file() {
+            archive::check(path, &format!("{name}/"), checked)?;
+        } else {
+            checked.problem(name, "is no file");
+        }
     }
     if archives.is_empty() {
         checked.layout = Layout::Classes;

@@ -4,7 +4,6 @@
 //! arXiv:2107.03374, section 3.1; Kocetkov et al., arXiv:2211.15533; Li et al., arXiv:2305.06161,
 //! section 3. Names of folders with the code of others are among those of GitHub's `linguist`.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -177,7 +176,7 @@ pub(super) fn read(
     options: &CodeOptions,
     tally: &Tally,
 ) -> Result<Option<Document>, DataError> {
-    let file = File::open(path).map_err(DataError::io("open", path))?;
+    let file = mapped::open_regular(path).map_err(DataError::io("open", path))?;
     let n_bytes = file.metadata().map_err(DataError::io("open", path))?.len();
     tally.n_read.fetch_add(n_bytes, Ordering::Relaxed);
     let mut bytes = Vec::new();

@@ -1,6 +1,5 @@
 //! Parquet: a column of strings, or two, read page by page.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,7 +41,7 @@ impl Rows {
         if ["gz", "zst", "bz2"].into_iter().any(is_compressed) {
             return Err(DataError::CompressedParquet { file });
         }
-        let handle = File::open(path).map_err(DataError::io("open", path))?;
+        let handle = mapped::open_regular(path).map_err(DataError::io("open", path))?;
         let damaged = |reason| DataError::Parquet { file: file.clone(), reason };
         let index = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&handle));
         let index = index.map_err(damaged)?;
@@ -126,13 +125,15 @@ impl Table {
 impl Records for Table {
     fn next_document(&mut self) -> Result<Option<Document>, DataError> {
         let Some(text) = self.texts.next_value()? else { return Ok(None) };
-        let text = text.ok_or_else(|| self.texts.problem("is null"))?;
+        // Null is a record without text.
+        let text = text.unwrap_or_default();
         if let Some(spans) = &mut self.spans {
             let missing = || DataError::Parquet {
                 file: self.texts.file.clone(),
                 reason: "its columns are not of one length".to_owned(),
             };
-            self.last_spans = spans.next_value()?.ok_or_else(missing)?;
+            let found = spans.next_value()?.ok_or_else(missing)?;
+            self.last_spans = found.filter(|_| !text.is_empty());
         }
         Ok(Some(Document::new(text, true)))
     }

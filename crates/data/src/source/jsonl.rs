@@ -12,9 +12,10 @@ use crate::error::quoted;
 /// A line is held whole; a longer one is no line of text.
 const LINE_BYTES_MAX: usize = 64 << 20;
 
-const HINT_LINES: &str =
-    "JSONL is one JSON object a line; a text file is `data.read.format = \"text\"`";
-const HINT_FIELD: &str = "name the field that holds the text with `data.read.field`";
+const HINT_LINES: &str = "JSONL is one JSON object a line; a text file is `--format text`, or in a \
+    recipe `data.read.format = \"text\"`";
+const HINT_FIELD: &str =
+    "name the field that holds the text: `--field NAME`, or in a recipe `data.read.field`";
 const HINT_LENGTH: &str = "is it one JSON object a line?";
 
 /// What is wrong with a line, and what to do about it.
@@ -101,8 +102,8 @@ impl Records for Lines {
     }
 }
 
-/// The string in `field`, and what `spans` holds. The other fields are read over: they take no
-/// memory.
+/// The string in `field`, null being none, and what `spans` holds. The other fields are read over:
+/// they take no memory.
 fn text_of(
     line: &str,
     (field, spans): (&str, Option<&str>),
@@ -119,6 +120,9 @@ fn text_of(
         let has = if names.is_empty() { "none".to_owned() } else { quoted(&names) };
         return Err((format!("field `{field}` is missing (it has {has})"), HINT_FIELD));
     };
+    if value == "null" {
+        return Ok((String::new(), None));
+    }
     if !value.starts_with('"') {
         return Err((format!("field `{field}` is {}, not a string", kind(value)), HINT_FIELD));
     }

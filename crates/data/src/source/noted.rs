@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What is to be said of documents, beside what is in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Places {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Bytes of files, as they lie on the disk.
-    pub n_read: AtomicU64,
+    pub n_read: Arc<AtomicU64>,
     noted: Mutex<Noted>,
 }
 

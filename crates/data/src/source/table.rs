@@ -1,5 +1,6 @@
-//! CSV and TSV: rows below a row of names, the text in one of their columns. RFC 4180; a quoted
-//! field may have line breaks.
+//! CSV and TSV: rows below a row of names, the text in one of their columns. CSV is RFC 4180's: a
+//! quoted field may have line breaks. TSV is IANA's `text/tab-separated-values`, where a quote is a
+//! character like any other, and a line a row.
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder};
 
@@ -26,7 +27,8 @@ impl Table {
         delimiter: u8,
     ) -> Result<Self, DataError> {
         let bytes = Bounded::new(bytes, PIECE_BYTES_MAX);
-        let reader = ReaderBuilder::new().delimiter(delimiter).from_reader(bytes);
+        let reader =
+            ReaderBuilder::new().delimiter(delimiter).quoting(delimiter == b',').from_reader(bytes);
         let mut table = Self { reader, column_idx: 0, spans_idx: None, row: ByteRecord::new() };
         let names = match table.reader.byte_headers() {
             Ok(names) => names.clone(),

@@ -178,6 +178,8 @@ fn binary_files_are_refused() {
         let error = read_file(name, b"\x7FELF\x02\x01\0\0").unwrap_err();
         assert!(matches!(error, DataError::Binary { byte: 6, .. }), "{error}");
     }
+    let store = read_file("a.tokens", b"LYCTOKEN\x02\0\0\0").unwrap_err();
+    assert!(store.hint().unwrap().contains("token stores"), "{store}");
 }
 
 #[test]
@@ -234,10 +236,19 @@ fn a_decompression_bomb_is_streamed() {
 }
 
 #[test]
+fn what_unpacks_out_of_all_proportion_is_refused() {
+    let error = read_file("a.txt.zst", &zstd(&vec![b'a'; 80 << 20])).unwrap_err();
+    assert!(error.to_string().contains("more than 1040 times as many"), "{error}");
+    assert!(matches!(error, DataError::Markup { byte, .. } if byte < 65 << 20), "{error}");
+}
+
+#[test]
 fn jsonl_gives_its_field() {
     let lines = b"{\"text\": \"one\", \"id\": 1}\n\n{\"id\": 2, \"text\": \"t\\u6c34o\"}\r\n";
     let documents = read_file("a.jsonl", lines).unwrap();
     assert_eq!(texts(&documents), ["one", "t\u{6c34}o"]);
+    let null = b"{\"text\": null }\n{\"text\": \"one\"}";
+    assert_eq!(texts(&read_file("a.jsonl", null).unwrap()), ["", "one"]);
     assert_eq!(texts(&read_file("a.ndjson.gz", &gzip(lines)).unwrap()).len(), 2);
     let options = ReadOptions {
         format: Some(Format::Jsonl),
@@ -257,7 +268,6 @@ fn bad_lines_are_named() {
         ("[1]", "line 1: it is a list, not an object"),
         ("{\"body\": \"a\", \"id\": 1}", "field `text` is missing (it has `body`, `id`)"),
         ("{}", "it has none"),
-        ("{\"text\": null}", "field `text` is null, not a string"),
         ("plain text", "line 1: expected value"),
     ];
     for (lines, expected) in cases {
@@ -373,13 +383,14 @@ fn parquet_gives_its_column() {
     let bytes = parquet_file(&rows.iter().map(|row| Some(row.as_str())).collect::<Vec<_>>());
     let documents = read_column(&bytes, "text").unwrap();
     assert_eq!(texts(&documents), rows);
+    let bytes = parquet_file(&[Some("a"), Some("b"), None, Some("c")]);
+    assert_eq!(texts(&read_column(&bytes, "text").unwrap()), ["a", "b", "", "c"]);
 }
 
 #[test]
 fn parquet_columns_that_cannot_be_read_are_named() {
     let bytes = parquet_file(&[Some("a"), Some("b"), None, Some("c")]);
     let cases = [
-        ("text", "column `text` is null in row 3"),
         ("other", "column `other` is not UTF-8 in row 1"),
         ("id", "column `id` is INT64, not a string"),
         ("tags", "column `tags` is a list"),
@@ -388,7 +399,8 @@ fn parquet_columns_that_cannot_be_read_are_named() {
     for (column, expected) in cases {
         let error = read_column(&bytes, column).unwrap_err();
         assert!(error.to_string().contains(expected), "{expected} in {error}");
-        assert!(error.hint().unwrap().contains("columns of strings are: `"));
+        let expected = if column == "other" { "as UTF-8" } else { "columns of strings are: `" };
+        assert!(error.hint().unwrap().contains(expected), "{error}");
     }
 }
 
@@ -491,6 +503,9 @@ fn a_table_gives_one_column() {
     assert_eq!(texts(&found), ["a \"b\"\nc, d", "\u{6c34}", ""]);
     let tsv = "\u{feff}text\tid\r\nx,y\t1\r\n";
     assert_eq!(texts(&read_file("a.tsv.gz", &gzip(tsv.as_bytes())).unwrap()), ["x,y"]);
+    let quotes = "text\tid\n\"Yes,\" she said\t1\n\"And then\t2\n\"\"\t3\n";
+    let expected = ["\"Yes,\" she said", "\"And then", "\"\""];
+    assert_eq!(texts(&read_file("a.tsv", quotes.as_bytes()).unwrap()), expected);
     for (bytes, expected) in [
         (&b"id,body\n1,2\n"[..], "column `text` is not there"),
         (b"id,text\n1,2\n3\n", "line 3: 1 fields, the first row has 2"),

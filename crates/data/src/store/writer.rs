@@ -165,6 +165,11 @@ impl<W: Write + Seek> StoreWriter<W> {
         Ok(())
     }
 
+    /// Tokens so far.
+    pub fn n_tokens(&self) -> u64 {
+        self.n_tokens
+    }
+
     fn complete(&mut self) -> Result<(), DataError> {
         self.end_document()?;
         let n_bytes = self.n_tokens as usize * self.width;

@@ -33,7 +33,7 @@ pub enum Data {
     /// Make a clean corpus of web archives, by a recipe
     #[command(after_long_help = CRAWL_EXAMPLES)]
     Crawl(Crawl),
-    /// Turn text into a token store, which training maps into memory
+    /// Turn text into a token store, to be counted and compared; `pretrain` makes its own
     #[command(after_long_help = TOKENIZE_EXAMPLES)]
     Tokenize(Tokenize),
     /// Show what a store or shard says of itself, and its first documents

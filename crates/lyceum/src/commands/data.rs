@@ -17,6 +17,7 @@ use train::report::format::{bytes, duration, grouped, percent};
 
 use super::load::model_dir;
 use super::pretrain::corpus::{warn_of_noted, warn_of_skipped};
+use super::pretrain::preflight::check_empty;
 use super::table::{Facts, Table, printable, shell_word};
 use super::{Shown, print, show};
 use crate::cli::{Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize};
@@ -61,6 +62,7 @@ fn tokenize(args: &Tokenize, env: &Env) -> Result<Exit, Failure> {
     progress.finish();
     let built = built?;
     warn_of_noted("", &built.noted, env);
+    check_empty("", &built, 1.0, env)?;
     let seconds = began.elapsed().as_secs_f64();
     env.say(&format!(
         "{} of text in {}: {}/s",
@@ -80,7 +82,8 @@ fn tokenize(args: &Tokenize, env: &Env) -> Result<Exit, Failure> {
     });
     let n_left_out = built.noted.n_left_out();
     let more = json!({
-        "seconds": seconds, "n_left_out": n_left_out, "left_out": left_out, "done": done,
+        "seconds": seconds, "n_empty": built.noted.empty.n, "n_left_out": n_left_out,
+        "left_out": left_out, "done": done,
     });
     show(args.json, facts.more(more).end())
 }

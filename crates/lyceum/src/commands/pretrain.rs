@@ -3,7 +3,7 @@
 pub mod corpus;
 mod fresh;
 mod observer;
-mod preflight;
+pub mod preflight;
 mod summary;
 
 use std::path::{Path, PathBuf};

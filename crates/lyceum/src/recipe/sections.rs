@@ -243,7 +243,8 @@ pub struct DataSection {
     pub seq_len: usize,
     /// Windows over the stream of all documents, or documents packed whole.
     pub mode: Mode,
-    /// Share of every document that is kept for evaluation; 0 for none.
+    /// Share of the text that is kept for evaluation: the tail of long documents, and some short
+    /// ones whole; 0 for none.
     pub validation_fraction: f64,
     /// How files are read.
     pub read: ReadOptions,

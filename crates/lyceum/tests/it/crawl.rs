@@ -1,8 +1,10 @@
 //! `lyceum data crawl`: archives to a corpus, alone and by several, to its end and killed.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::thread::sleep;
@@ -288,9 +290,17 @@ fn what_cannot_be_followed_is_refused() {
     let web = Web::new();
     fs::create_dir(web.path("empty")).expect("made");
     let inputs = |name| format!("crawl.inputs=['{}']", arg(web.path(name)));
+    for name in ["dangling", "odd"] {
+        fs::create_dir(web.path(name)).expect("made");
+    }
+    std::os::unix::fs::symlink("nowhere", web.path("dangling/link.warc")).expect("made");
+    fs::write(web.path("odd").join(OsStr::from_bytes(b"\xff.warc")), "").expect("written");
     let (empty, gone) = (inputs("empty"), inputs("gone"));
+    let (dangling, odd) = (inputs("dangling"), inputs("odd"));
     let cases = [
-        (empty.as_str(), "there is no web archive in"),
+        (dangling.as_str(), "dangling/link.warc`: "),
+        (&odd, "hint: give it another name"),
+        (&empty, "there is no web archive in"),
         (&gone, "failed to read"),
         ("language.min_score=65", "`language.min_score`: 65 is not in [0, 1]"),
         ("filter.gopher.min_wrods=3", "did you mean `min_words`?"),

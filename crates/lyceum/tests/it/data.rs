@@ -61,6 +61,20 @@ fn zstd_of(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn records_without_text_are_told_when_they_become_no_tokens() {
+    let dir = tokenized();
+    let (mixed, out) = (path(&dir, "mixed.jsonl"), path(&dir, "mixed.tokens"));
+    fs::write(&mixed, jsonl(&[TEXTS[0], " \n"]) + "{\"text\": null}\n").expect("written");
+    let tokenizer = arg(model());
+    let ran =
+        run(&["data", "tokenize", &mixed, "--tokenizer", &tokenizer, "--out", &out, "--json"]);
+    assert!(ran.stderr.contains("2 of 3 records have no text (66.7 %)"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("mixed.jsonl`, line 2; "), "{}", ran.stderr);
+    let shown = ran.json();
+    assert_eq!((&shown["n_documents"], &shown["n_empty"]), (&json!(1), &json!(2)));
+}
+
+#[test]
 fn a_shard_is_counted_and_shown() {
     let dir = tokenized();
     let (store, text, tokenizer) = (path(&dir, "a.tokens"), path(&dir, "a.jsonl"), arg(model()));
@@ -145,6 +159,44 @@ fn what_is_damaged_or_not_there_is_refused() {
     assert_eq!(fs::read_to_string(Path::new(&out)).expect("text"), "before");
     assert_eq!(run(&["data", "sample", &store, "0"]).code, Some(2));
     assert_eq!(run(&["data", "stats", &store, "--format", "xls"]).code, Some(2));
+}
+
+#[test]
+fn a_named_pipe_is_refused_and_not_waited_for() {
+    let dir = TempDir::new().expect("a directory");
+    for name in ["y.jsonl", "y.tar"] {
+        let made = std::process::Command::new("mkfifo").arg(dir.path().join(name)).status();
+        assert!(made.expect("runs").success());
+    }
+    let pipe = path(&dir, "y.jsonl");
+    let (tokenizer, out) = (arg(model()), path(&dir, "y.tokens"));
+    for args in [
+        &["data", "stats", &pipe][..],
+        &["data", "inspect", &pipe],
+        &["data", "check", &pipe],
+        &["data", "tokenize", &pipe, "--tokenizer", &tokenizer, "--out", &out],
+    ] {
+        let refused = run(args).refused();
+        assert!(refused.contains("not a regular file") && refused.contains("a pipe"), "{refused}");
+    }
+    let checked = run(&["data", "check", &arg(dir.path())]);
+    assert!(checked.stdout.contains("y.tar  is no file"), "{}", checked.stdout);
+}
+
+#[test]
+fn hints_name_the_option_and_the_key() {
+    let dir = TempDir::new().expect("a directory");
+    let file = |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).expect("written");
+        path(&dir, name)
+    };
+    let (body, plain) = (file("a.jsonl", "{\"body\": \"a\"}"), file("b.jsonl", "plain text"));
+    for (path, option, key) in
+        [(body, "--field NAME", "data.read.field"), (plain, "--format text", "data.read.format")]
+    {
+        let refused = run(&["data", "stats", &path]).refused();
+        assert!(refused.contains(option) && refused.contains(key), "{refused}");
+    }
 }
 
 #[test]

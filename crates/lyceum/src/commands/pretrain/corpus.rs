@@ -85,7 +85,7 @@ impl Corpora {
             let source = source_of(&section, &dir)?;
             let built = build_watched(&source, encoder, &train, validation, |_| {})?;
             warn_of_noted(&section.name, &built.noted, env);
-            let checked = preflight::check_empty(&section.name, &built, recipe, env);
+            let checked = preflight::check_empty(&section.name, &built, recipe.data.max_empty, env);
             checked.inspect_err(|_| drop(std::fs::remove_file(&train)))?;
         }
         // Everything is in the store now.

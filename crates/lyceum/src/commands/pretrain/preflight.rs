@@ -13,11 +13,11 @@ use crate::recipe::{Recipe, refused};
 /// Windows that are looked at for what is asked.
 const WINDOWS: usize = 64;
 
-/// Refuses a source of which too many records have no text.
+/// Says which records of a source have no text, and refuses more than the share `max_empty`.
 ///
 /// # Errors
 /// With the first of them, by file and line.
-pub fn check_empty(name: &str, built: &Built, recipe: &Recipe, env: &Env) -> Result<(), Failure> {
+pub fn check_empty(name: &str, built: &Built, max_empty: f64, env: &Env) -> Result<(), Failure> {
     let (empty, n) = (&built.noted.empty, built.n_documents);
     let n_empty = empty.n;
     if n_empty == 0 {
@@ -27,8 +27,8 @@ pub fn check_empty(name: &str, built: &Built, recipe: &Recipe, env: &Env) -> Res
     let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
     let first = empty.first.join("; ");
     let what = format!("{n_empty} of {n} records{of} have no text ({:.1} %)", 100.0 * share);
-    if share > recipe.data.max_empty {
-        let most = 100.0 * recipe.data.max_empty;
+    if share > max_empty {
+        let most = 100.0 * max_empty;
         let problem = format!("{what}, more than {most:.1} %; the first: {first}");
         return Err(refused("data.max_empty", problem)
             .hint("is `data.read.field` the field with the text? or raise `data.max_empty`"));
