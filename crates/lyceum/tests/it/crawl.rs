@@ -249,6 +249,16 @@ fn a_rank_with_another_recipe_is_refused() {
     assert!(stderr.contains("is of another recipe"), "{stderr}");
 }
 
+/// Kills what is started after `time`, and again, when it went on, after half of it.
+pub fn kill_twice(time: Duration, start: impl Fn() -> Child) {
+    for time in [time, time / 2] {
+        let mut child = start();
+        sleep(time);
+        child.kill().expect("killed");
+        child.wait().expect("ends");
+    }
+}
+
 #[test]
 fn killed_at_any_moment_it_goes_on_to_the_same_bytes() {
     let slow = std::env::var_os("SLOW").is_some_and(|value| value == "1");
@@ -259,12 +269,7 @@ fn killed_at_any_moment_it_goes_on_to_the_same_bytes() {
     for i in 0..if slow { 25 } else { 4 } {
         let out = format!("killed-{i}");
         let share = (f64::from(i) * 0.618_034 + 0.05).fract();
-        for part in [share, share / 2.0] {
-            let mut child = web.start(&out, &[]);
-            sleep(whole.mul_f64(part));
-            child.kill().expect("killed");
-            child.wait().expect("ends");
-        }
+        kill_twice(whole.mul_f64(share), || web.start(&out, &[]));
         web.crawl(&out, &[]).done();
         assert_eq!(web.corpus(&out), expected, "killed at {share} of {whole:?}");
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use curate::crawl::{Crawl, CrawlConfig, CrawlError, Stages};
 use curate::{Document, Keys, Places, Secret, ServerConfig};
 
-use crate::crawl::Web;
+use crate::crawl::{Web, kill_twice};
 use crate::fixture::{Ran, arg, lyceum};
 
 const ACCESS: &str = "AKIDEXAMPLE";
@@ -168,12 +168,7 @@ fn killed_at_any_moment_it_goes_on_in_a_store_to_the_same_bytes() {
     for i in 0..if slow { 10 } else { 2 } {
         let out = format!("s3://bucket/killed-{i}");
         let share = (f64::from(i) * 0.618_034 + 0.3).fract();
-        for part in [share, share / 2.0] {
-            let mut child = store.start_rank(&out, &[]);
-            sleep(whole.mul_f64(part));
-            child.kill().expect("killed");
-            child.wait().expect("ends");
-        }
+        kill_twice(whole.mul_f64(share), || store.start_rank(&out, &[]));
         store.crawl(&out, &[]).done();
         let found = store.web.corpus(&format!("store/bucket/killed-{i}"));
         assert_eq!(found, expected, "killed at {share} of {whole:?}");

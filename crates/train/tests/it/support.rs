@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpoint::{Origin, RunDir};
-use data::{BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
+use data::{Batch, BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
 use tasks::{NextToken, Objective};
 use tensor::{Device, Isa, Precision};
-use testing::Numbers;
+use testing::{Numbers, assert_same_bits};
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
 use train::{
     Ended, Observer, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TrainError, Trainer,
@@ -35,6 +35,23 @@ pub fn step_config() -> StepConfig {
         recompute: false,
         seed: 17,
     }
+}
+
+/// Three steps end at the same bits with recomputation or without, on one thread or three.
+pub fn same_weights_however<'o>(name: &str, batch: &Batch, trainer: impl Fn(bool) -> Trainer<'o>) {
+    let run = |recompute, n_threads| {
+        let mut trainer = trainer(recompute);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| {
+            for _ in 0..3 {
+                trainer.step(batch).unwrap();
+            }
+        });
+        trainer.model.params.values().to_vec()
+    };
+    let expected = run(false, 1);
+    assert_same_bits(name, &run(true, 1), &expected);
+    assert_same_bits(name, &run(false, 3), &expected);
 }
 
 /// One layer with dropout everywhere; the vocabulary is that of [`store`].
