@@ -12,7 +12,7 @@ use crate::draws::Draws;
 use crate::example::{Example, Row, pieces};
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
-use crate::objective::Objective;
+use crate::objective::{Objective, TextObjective};
 
 /// Spans of a text are replaced by sentinels, and asked for after them.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +88,12 @@ pub(crate) fn shifted(start: u32, targets: &[u32]) -> Vec<u32> {
 }
 
 impl Objective for SpanCorruption {
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        Losses::one("spans", read_and_write(tape, model.pair(), batch, 0.0))
+    }
+}
+
+impl TextObjective for SpanCorruption {
     fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
         let rows = 0..batch.n_rows();
         rows.flat_map(|row| {
@@ -95,10 +101,6 @@ impl Objective for SpanCorruption {
             pieces(batch, row).into_iter().map(move |piece| self.example(piece.ids, seed, id))
         })
         .collect()
-    }
-
-    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
-        Losses::one("spans", read_and_write(tape, model.pair(), batch, 0.0))
     }
 }
 

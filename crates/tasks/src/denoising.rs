@@ -13,7 +13,7 @@ use crate::draws::Draws;
 use crate::example::{Example, Piece, Row, pieces};
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
-use crate::objective::Objective;
+use crate::objective::{Objective, TextObjective};
 
 /// Text infilling and sentence permutation.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +113,12 @@ impl Denoising {
 }
 
 impl Objective for Denoising {
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        Losses::one("text", read_and_write(tape, model.pair(), batch, 0.0))
+    }
+}
+
+impl TextObjective for Denoising {
     fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
         let rows = 0..batch.n_rows();
         rows.flat_map(|row| {
@@ -120,10 +126,6 @@ impl Objective for Denoising {
             pieces(batch, row).into_iter().map(move |piece| self.example(&piece, seed, id))
         })
         .collect()
-    }
-
-    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
-        Losses::one("text", read_and_write(tape, model.pair(), batch, 0.0))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Objectives: what a model is asked, and a loss that adds up.
 //!
-//! The map: an [`Objective`] makes [`Example`]s of the rows of a batch (plain ids, a function of
+//! The map: a [`TextObjective`] makes [`Example`]s of the rows of a batch (plain ids, a function of
 //! row and seed alone) and a [`Losses`] of a [`MicroBatch`] of them. [`NextToken`], [`Masked`],
 //! [`ReplacedTokens`], [`SpanCorruption`], [`Denoising`] are the objectives; a [`Vocabulary`] names
 //! the tokens they put between those of the text. [`bits_per_byte`] makes losses of different
@@ -28,7 +28,7 @@ pub use losses::{Losses, Part, bits_per_byte};
 pub use masked::{Masked, Pair};
 pub use micro_batch::{Counts, MicroBatch, Shown};
 pub use next_token::{Infilling, NextToken, Prefix};
-pub use objective::Objective;
+pub use objective::{Objective, TextObjective};
 pub use replaced::ReplacedTokens;
 pub use select::{Replacement, Unit};
 pub use vocabulary::{INFILLING, Vocabulary};

@@ -14,7 +14,7 @@ use crate::losses::{Losses, Part};
 use crate::matching;
 use crate::micro_batch::MicroBatch;
 use crate::next_token::NextToken;
-use crate::objective::Objective;
+use crate::objective::{Objective, TextObjective};
 pub use crate::pairs::Pair;
 use crate::pairs::Run;
 use crate::select::{Replacement, Unit};
@@ -137,6 +137,25 @@ impl Masked {
 }
 
 impl Objective for Masked {
+    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
+        let stack = model.stack();
+        let mut ctx = Context { call: batch.input.call.clone(), cache: None };
+        ctx.call.balance = NextToken::balance(stack, batch).filter(|_| tape.is_recording());
+        let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
+        let (rows, targets) = hidden_rows(batch);
+        let asked = (&rows[..], &targets[..]);
+        let masked = tape.scope("head", None, || find_hidden(tape, stack, asked, &hidden, None));
+        let mut losses = Losses::one("masked", masked);
+        if self.pair.is_some() {
+            let head = stack.class_head().expect("a head over classes");
+            let loss = tape.scope("pair_head", None, || matching::loss(tape, head, batch, &hidden));
+            losses.0.push(Part { name: "pair", weight: 1.0, loss });
+        }
+        losses
+    }
+}
+
+impl TextObjective for Masked {
     fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
         let rows = 0..batch.n_rows();
         let runs: Vec<Run> = match self.pair {
@@ -153,23 +172,6 @@ impl Objective for Masked {
             self.hide(draft, sample_id, draws)
         })
         .collect()
-    }
-
-    fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
-        let stack = model.stack();
-        let mut ctx = Context { call: batch.input.call.clone(), cache: None };
-        ctx.call.balance = NextToken::balance(stack, batch).filter(|_| tape.is_recording());
-        let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
-        let (rows, targets) = hidden_rows(batch);
-        let asked = (&rows[..], &targets[..]);
-        let masked = tape.scope("head", None, || find_hidden(tape, stack, asked, &hidden, None));
-        let mut losses = Losses::one("masked", masked);
-        if self.pair.is_some() {
-            let head = stack.class_head().expect("a head over classes");
-            let loss = tape.scope("pair_head", None, || matching::loss(tape, head, batch, &hidden));
-            losses.0.push(Part { name: "pair", weight: 1.0, loss });
-        }
-        losses
     }
 }
 

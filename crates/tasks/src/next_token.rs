@@ -10,7 +10,7 @@ use crate::draws::Draws;
 use crate::example::{Example, Row, pieces};
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
-use crate::objective::Objective;
+use crate::objective::{Objective, TextObjective};
 
 /// Cross entropy of the next token, in nats.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -165,24 +165,6 @@ impl NextToken {
 }
 
 impl Objective for NextToken {
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        let rows = 0..batch.n_rows();
-        let mut examples: Vec<Example> = match self.infilling {
-            Some(infilling) => rows.map(|row| infilling.example(batch, row, seed)).collect(),
-            None => rows.map(|row| Self::plain(batch, row)).collect(),
-        };
-        // What a row is padded with is not read.
-        let text = |targets: &[u32]| targets.iter().take_while(|&&id| id != IGNORED).count();
-        let shortest = examples.iter().map(|example| text(&example.targets)).min().unwrap_or(0);
-        if let Some(prefix) = self.prefix.filter(|_| batch.seq_len > 1) {
-            let n = 1 + Draws::new(seed, batch.sample_ids[0]).below(shortest.max(2) - 1);
-            for example in &mut examples {
-                prefix.cut(example, n);
-            }
-        }
-        examples
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         let smoothing = if tape.is_recording() { self.smoothing } else { 0.0 };
         let stack = match &model.architecture {
@@ -201,6 +183,26 @@ impl Objective for NextToken {
             tape.linear_cross_entropy(&hidden, CrossEntropyArgs { smoothing, ..args })
         });
         Losses::one("next", loss)
+    }
+}
+
+impl TextObjective for NextToken {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        let rows = 0..batch.n_rows();
+        let mut examples: Vec<Example> = match self.infilling {
+            Some(infilling) => rows.map(|row| infilling.example(batch, row, seed)).collect(),
+            None => rows.map(|row| Self::plain(batch, row)).collect(),
+        };
+        // What a row is padded with is not read.
+        let text = |targets: &[u32]| targets.iter().take_while(|&&id| id != IGNORED).count();
+        let shortest = examples.iter().map(|example| text(&example.targets)).min().unwrap_or(0);
+        if let Some(prefix) = self.prefix.filter(|_| batch.seq_len > 1) {
+            let n = 1 + Draws::new(seed, batch.sample_ids[0]).below(shortest.max(2) - 1);
+            for example in &mut examples {
+                prefix.cut(example, n);
+            }
+        }
+        examples
     }
 
     fn counts_text(&self) -> bool {

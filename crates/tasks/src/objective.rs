@@ -8,12 +8,8 @@ use crate::example::Example;
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
 
-/// What a model is asked, and how wrong it is.
+/// How wrong a model is.
 pub trait Objective: Sync {
-    /// What a model is shown of the rows of `batch`: what each is depends on it, its sample id and
-    /// `seed` alone, unless an objective says otherwise.
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example>;
-
     /// The summed losses of one micro-batch.
     ///
     /// Runs `model` on the tape and ends in losses; where the tape records, it starts the backward
@@ -22,6 +18,13 @@ pub trait Objective: Sync {
     /// part's targets in the whole batch: sums, never means, as micro-batches and ranks must add
     /// up. What is seeded by hand is multiplied with [`Tape::loss_scale`] first.
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses;
+}
+
+/// One that makes its questions of plain text.
+pub trait TextObjective: Objective {
+    /// What a model is shown of the rows of `batch`: what each is depends on it, its sample id and
+    /// `seed` alone, unless an objective says otherwise.
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example>;
 
     /// Whether every token of a text is a target, once: its loss is then one of the text's bytes.
     fn counts_text(&self) -> bool {

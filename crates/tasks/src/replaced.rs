@@ -18,7 +18,7 @@ use crate::example::Example;
 use crate::losses::{Losses, Part};
 use crate::masked::{Masked, find_hidden, hidden_rows};
 use crate::micro_batch::{MicroBatch, Shown};
-use crate::objective::Objective;
+use crate::objective::{Objective, TextObjective};
 use crate::select::Replacement;
 
 /// A generator that is asked for hidden tokens, and a discriminator that is asked which tokens are
@@ -39,10 +39,6 @@ impl ReplacedTokens {
 }
 
 impl Objective for ReplacedTokens {
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        self.masked.examples(batch, seed)
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         let Architecture::Detector(pair) = &model.architecture else {
             panic!("replaced tokens: refused at the edge")
@@ -79,6 +75,12 @@ impl Objective for ReplacedTokens {
         });
         let part = |name, weight, loss| Part { name, weight, loss };
         Losses(vec![part("generator", 1.0, generator), part("replaced", self.weight, found)])
+    }
+}
+
+impl TextObjective for ReplacedTokens {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        self.masked.examples(batch, seed)
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use data::{BatchConfig, EvalBatches, IGNORED, Store};
-use tasks::{Example, Masked, Objective, Replacement, Unit, Vocabulary};
+use tasks::{Example, Masked, Replacement, TextObjective, Unit, Vocabulary};
 use tokenize::Tokenizer;
 
 /// How often each token was seen in a context.

@@ -18,7 +18,7 @@ use data::{
 };
 use models::{Gpt2Config, HfConfig, Model, ModelConfig, Sizes};
 use optim::{AdamWConfig, Schedule};
-use tasks::{Masked, NextToken, Objective, Replacement, Unit, Vocabulary};
+use tasks::{Masked, NextToken, Replacement, TextObjective, Unit, Vocabulary};
 use tensor::{Device, Isa, Precision};
 use tokenize::{Scheme, Tokenizer};
 use train::{StepConfig, Trainer};
@@ -92,7 +92,7 @@ fn measure(
     store: Arc<Store>,
     rows: BatchConfig,
     model: Model,
-    objective: &dyn Objective,
+    objective: &dyn TextObjective,
 ) -> Result<String> {
     let mut batches = Batches::new(store, rows, Cursors::default())?;
     let (mut reads, mut makes) = (Vec::new(), Vec::new());
@@ -118,7 +118,7 @@ fn measure(
     for _ in 0..=STEPS {
         let batch = batches.next_batch()?;
         let began = Instant::now();
-        trainer.step(&batch)?;
+        trainer.step(&objective.examples(&batch, 1))?;
         steps.push(began.elapsed().as_secs_f64() * 1e3);
     }
     // The first one finds its memory.

@@ -9,7 +9,7 @@ use data::{Batch, BatchConfig, Batches, Cursor, Store, StoreMeta};
 use models::{Gpt2Config, Model, ModelConfig};
 use nn::Context;
 use optim::{AdamWConfig, Schedule};
-use tasks::{Example, Losses, MicroBatch, NextToken, Objective};
+use tasks::{Example, Losses, MicroBatch, NextToken, Objective, TextObjective};
 use tensor::{Device, Isa, NO_TARGET, Precision, Tape};
 use train::{StepConfig, Trainer};
 
@@ -18,10 +18,6 @@ use train::{StepConfig, Trainer};
 struct SecondToken;
 
 impl Objective for SecondToken {
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        NextToken::default().examples(batch, seed)
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         let (stack, input) = (model.stack(), &batch.input);
         let mut ctx = Context { call: input.call.clone(), cache: None };
@@ -31,6 +27,12 @@ impl Objective for SecondToken {
         let head = stack.token_head().expect("a head over the vocabulary");
         let loss = tape.linear_cross_entropy(&hidden, head.cross_entropy(&targets));
         Losses::one("second", loss)
+    }
+}
+
+impl TextObjective for SecondToken {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
     }
 }
 
@@ -61,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut trainer = Trainer::new(model, &SecondToken, Device::cpu(Isa::detect()), config);
     for step in 1..=300 {
-        let report = trainer.step(&batches.next_batch()?)?;
+        let report = trainer.step(&SecondToken.examples(&batches.next_batch()?, 1))?;
         if step % 50 == 0 {
             println!("step {step}: {:.3} nats a target", report.losses.mean().unwrap_or_default());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use data::{BatchConfig, DataError, EvalBatches, Store};
 use models::Model;
-use tasks::{Losses, MicroBatch, Objective, bits_per_byte};
+use tasks::{Losses, MicroBatch, TextObjective, bits_per_byte};
 use tensor::{Device, Precision, Tape};
 
 /// What an evaluation found.
@@ -50,7 +50,7 @@ const SEED: u64 = 0;
 /// Where the store cannot be read.
 pub fn evaluate(
     (model, device, precision): (&Model, &Device, Precision),
-    objective: &dyn Objective,
+    objective: &dyn TextObjective,
     store: &Arc<Store>,
     batches: BatchConfig,
 ) -> Result<Evaluation, DataError> {

@@ -8,16 +8,20 @@
 
 mod error;
 mod evaluate;
+mod feed;
 pub mod metrics;
 mod replay;
 pub mod report;
 mod run;
 mod state;
 pub mod tensorboard;
+mod text;
 mod trainer;
 
 pub use error::{StepError, TrainError};
 pub use evaluate::{Evaluation, evaluate};
-pub use run::{Ended, Observer, Run, RunConfig, RunParts, RunSource, Started};
+pub use feed::Feed;
+pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started};
 pub use state::{DataHashes, TrainerState};
+pub use text::{RunSource, TextFeed};
 pub use trainer::{StepConfig, StepReport, Trainer};

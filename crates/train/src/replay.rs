@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use checkpoint::{CheckpointError, RunDir};
-use data::Batch;
-use serde_json::json;
+use serde_json::{Value, json};
+use tasks::{Example, Row};
 
 use crate::error::StepError;
 
@@ -13,7 +13,7 @@ pub(crate) fn write(
     run: &RunDir,
     step: u64,
     error: &StepError,
-    batch: &Batch,
+    examples: &[Example],
 ) -> Result<PathBuf, CheckpointError> {
     let found = match error {
         StepError::NotFinite { at, sample_ids, .. } => json!({
@@ -28,14 +28,28 @@ pub(crate) fn write(
         "step": step,
         "problem": error.to_string(),
         "found": found,
-        "seq_len": batch.seq_len,
-        "sample_ids": batch.sample_ids,
-        "inputs": batch.inputs,
-        "targets": batch.targets,
-        "segments": batch.segments,
-        "positions": batch.positions,
+        "examples": examples.iter().map(shown).collect::<Vec<_>>(),
     });
     let name = format!("replay-step-{step}.json");
     run.write_file(&name, format!("{json}\n").as_bytes())?;
     Ok(run.path().join(name))
+}
+
+fn shown(example: &Example) -> Value {
+    let row = |row: &Row| {
+        json!({
+            "ids": row.ids,
+            "types": row.types,
+            "segments": row.segments,
+            "positions": row.positions,
+        })
+    };
+    json!({
+        "sample_id": example.sample_id,
+        "input": row(&example.input),
+        "output": example.output.as_ref().map(row),
+        "targets": example.targets,
+        "label": example.label,
+        "prefix": example.prefix,
+    })
 }

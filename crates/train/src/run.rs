@@ -1,23 +1,22 @@
 //! A run: the step over and over, with everything around it, in a directory.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
-use data::{BatchConfig, Batches, Ingredient, Mixture, Shares, Store};
 use models::Model;
 use tensor::Param;
 
 use crate::error::{StepError, TrainError};
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::Evaluation;
+use crate::feed::Feed;
 use crate::metrics::{
     self, EvalRow, Log, LogError, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog,
     SampleRow, Scores, StepRow,
 };
 use crate::replay;
-use crate::state::{self, DataHashes, TrainerState};
+use crate::state::{DataHashes, TrainerState};
 use crate::tensorboard::EventWriter;
 use crate::trainer::Trainer;
 
@@ -34,8 +33,6 @@ pub struct RunConfig {
     pub sample_every: u64,
     /// Checkpoints that are kept, beside the best one.
     pub keep_last: usize,
-    /// Rows an evaluation shows the model at once.
-    pub eval_batch: usize,
     /// Saves and ends after so long.
     pub max_time: Option<Duration>,
     /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share
@@ -50,47 +47,13 @@ pub struct RunParts<'o> {
     /// Where it is written.
     pub dir: RunDir,
     /// What it learns from, and is judged by.
-    pub sources: Vec<RunSource>,
-    /// How much is read of each, by the step it holds from.
-    pub shares: Vec<Shares>,
-    /// How the data comes.
-    pub batches: BatchConfig,
+    pub feed: Box<dyn Feed + 'o>,
     /// What happens when.
     pub config: RunConfig,
     /// Files that every checkpoint carries beside weights and config: the tokenizer's, a card.
     pub files: Vec<(String, Vec<u8>)>,
     /// Who writes the checkpoints.
     pub origin: Origin,
-}
-
-/// A source of a run.
-#[derive(Clone, Debug)]
-pub struct RunSource {
-    /// What it is called; nothing where it is the only one.
-    pub name: String,
-    /// What is learned from.
-    pub store: Arc<Store>,
-    /// What is judged by.
-    pub validation: Option<Arc<Store>>,
-    /// How often it is read, at most.
-    pub max_epochs: Option<f64>,
-}
-
-impl RunSource {
-    /// The only one.
-    pub fn only(store: Arc<Store>, validation: Option<Arc<Store>>) -> Self {
-        Self { name: String::new(), store, validation, max_epochs: None }
-    }
-
-    /// What is learned from of all of them.
-    pub fn mixture(sources: &[Self], shares: &[Shares]) -> Mixture {
-        let ingredient = |source: &Self| Ingredient {
-            store: Arc::clone(&source.store),
-            max_epochs: source.max_epochs,
-        };
-        let ingredients = sources.iter().map(ingredient).collect();
-        Mixture { ingredients, shares: shares.to_vec() }
-    }
 }
 
 /// Sees what a run does; what it does not care for, it need not name.
@@ -138,7 +101,6 @@ pub enum Ended {
 /// A run under way.
 pub struct Run<'o> {
     parts: RunParts<'o>,
-    batches: Batches,
     metrics: MetricsLog,
     samples: SampleLog,
     events: EventWriter,
@@ -159,15 +121,14 @@ impl<'o> Run<'o> {
             let newest = parts.dir.newest_valid()?;
             (started.from, started.skipped) = (newest.checkpoint, newest.skipped);
         }
-        let data = state::hashes(&parts.sources);
+        let data = parts.feed.hashes();
         if let Some(from) = &started.from {
             load(&mut parts.trainer, &from.dir)?;
             refuse_others(&parts, &data, &from.dir)?;
         }
         parts.trainer.state.data = data;
         let state = parts.trainer.state.clone();
-        let mixture = RunSource::mixture(&parts.sources, &parts.shares);
-        let batches = Batches::new(mixture, parts.batches, state.cursors)?;
+        parts.feed.seek(&state.cursors)?;
         let (mut metrics, mut samples, events) = logs(parts.dir.path(), resume, state.step)?;
         started.dropped.append(&mut metrics.dropped);
         started.dropped.append(&mut samples.dropped);
@@ -176,8 +137,7 @@ impl<'o> Run<'o> {
         }
         let saved = started.from.as_ref().map(|from| from.step);
         let (began, seconds_before, judged) = (Instant::now(), state.seconds, None);
-        let run =
-            Self { parts, batches, metrics, samples, events, began, seconds_before, saved, judged };
+        let run = Self { parts, metrics, samples, events, began, seconds_before, saved, judged };
         Ok((run, started))
     }
 
@@ -228,20 +188,20 @@ impl<'o> Run<'o> {
 
     fn step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let began = Instant::now();
-        let batch = self.batches.next_batch()?;
+        let examples = self.parts.feed.next()?;
         let trainer = &mut self.parts.trainer;
-        let report = match trainer.step(&batch) {
+        let report = match trainer.step(&examples) {
             Ok(report) => report,
             Err(error @ StepError::NotFinite { .. }) => {
                 let step = trainer.state.step;
                 self.save(observer)?;
-                let replay = replay::write(&self.parts.dir, step + 1, &error, &batch)?;
+                let replay = replay::write(&self.parts.dir, step + 1, &error, &examples)?;
                 let checkpoint = self.parts.dir.checkpoint_dir(step);
                 return Err(TrainError::Refused { step: error, replay, checkpoint });
             }
             Err(error) => return Err(error.into()),
         };
-        trainer.state.cursors = self.batches.cursors();
+        trainer.state.cursors = self.parts.feed.cursors();
         trainer.state.seconds = self.seconds_before + self.began.elapsed().as_secs_f64();
         let tokens_per_s = report.counts.n_tokens as f64 / began.elapsed().as_secs_f64();
         let row = StepRow {
@@ -277,32 +237,17 @@ impl<'o> Run<'o> {
         Ok(())
     }
 
-    /// Windows that were read of each source, and how many an epoch of it has.
-    pub fn read(&self) -> Vec<(&str, u64, u64)> {
-        let counts = self.batches.n_read().into_iter().zip(self.batches.n_windows());
-        let named = self.parts.sources.iter().zip(counts);
-        named.map(|(source, (n_read, n))| (source.name.as_str(), n_read, n)).collect()
+    /// What it learns from.
+    pub fn feed(&self) -> &dyn Feed {
+        &*self.parts.feed
     }
 
-    /// The model on the validation stores; none where there are none.
+    /// The model on what it is judged by; none where there is nothing.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where that cannot be read.
     pub fn judge(&self) -> Result<Option<Evaluation>, TrainError> {
-        let RunParts { trainer, sources, batches, config, .. } = &self.parts;
-        let model = (&trainer.model, &trainer.device, trainer.config.precision);
-        let batches = BatchConfig { batch: config.eval_batch.max(1), ..*batches };
-        let mut found: Option<Evaluation> = None;
-        for source in sources {
-            let Some(store) = &source.validation else { continue };
-            let judged = evaluate(model, trainer.objective(), store, batches)?;
-            let judged = judged.of_source(&source.name);
-            found = Some(match found {
-                None => judged,
-                Some(found) => found.and(judged),
-            });
-        }
-        Ok(found)
+        self.parts.feed.judge(&self.parts.trainer)
     }
 
     fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {

@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use data::Cursors;
 use serde::{Deserialize, Serialize};
 
-use crate::run::RunSource;
-
 /// Everything a resumed run goes on from, apart from weights and moments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TrainerState {
@@ -31,20 +29,6 @@ pub struct TrainerState {
 
 /// Hashes of a run's data by its name: the run goes on from the same alone.
 pub type DataHashes = BTreeMap<String, String>;
-
-/// The hashes of a run's tokenizer and stores.
-pub(crate) fn hashes(sources: &[RunSource]) -> DataHashes {
-    let mut hashes = DataHashes::new();
-    for RunSource { name, store, validation, .. } in sources {
-        let of = if name.is_empty() { String::new() } else { format!(" of `{name}`") };
-        hashes.insert("tokenizer".into(), store.tokenizer_hash());
-        hashes.insert(format!("training tokens{of}"), store.content_hash());
-        if let Some(store) = validation {
-            hashes.insert(format!("validation tokens{of}"), store.content_hash());
-        }
-    }
-    hashes
-}
 
 impl TrainerState {
     /// Before the first step.

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 
-use data::Batch;
 use kernels::reduce::sum_squares;
 use models::Model;
 use optim::{AdamW, AdamWConfig, Schedule, clip_scale};
@@ -104,16 +103,15 @@ impl<'o> Trainer<'o> {
         self.optimizer.moments()
     }
 
-    /// One optimizer step over `batch`.
+    /// One optimizer step over a batch of `examples`.
     ///
     /// # Errors
     /// Where nothing would be learned, or numbers are not finite. The weights are untouched then.
-    pub fn step(&mut self, batch: &Batch) -> Result<StepReport, StepError> {
+    pub fn step(&mut self, examples: &[Example]) -> Result<StepReport, StepError> {
         let step = self.state.step + 1;
         self.grads.get_mut().reset();
-        let examples = self.objective.examples(batch, self.config.seed);
         let mut losses = Losses::default();
-        for micro in self.micro_batches(&examples) {
+        for micro in self.micro_batches(examples) {
             losses += self.accumulate(&micro);
         }
         self.audit(step)?;
@@ -127,7 +125,7 @@ impl<'o> Trainer<'o> {
         let overflow = !grad_norm.is_finite() && self.state.loss_scale > 1.0 && mean.is_finite();
         if !overflow {
             if !mean.is_finite() || !grad_norm.is_finite() {
-                return Err(self.find_not_finite(&examples, mean, grad_norm));
+                return Err(self.find_not_finite(examples, mean, grad_norm));
             }
             let clip = f64::from(clip_scale(grad_norm, self.config.max_grad_norm));
             let scale = (to_mean * clip) as f32;
@@ -137,7 +135,7 @@ impl<'o> Trainer<'o> {
         }
         self.adapt_loss_scale(overflow);
         self.state.step = step;
-        let counts = Counts::of(&examples);
+        let counts = Counts::of(examples);
         self.state.tokens += counts.n_tokens;
         Ok(StepReport { losses, counts, grad_norm, lr, skipped: overflow })
     }

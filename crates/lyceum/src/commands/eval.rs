@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use ::data::{Batch, IGNORED, ReadOptions, Source};
 use serde_json::{Value, json};
-use tasks::{MicroBatch, NextToken, Objective, bits_per_byte};
+use tasks::{MicroBatch, NextToken, Objective, TextObjective, bits_per_byte};
 use tensor::{Loss, Tape};
 use tokenize::Tokenizer;
 use train::report::format::grouped;

@@ -14,7 +14,7 @@ use kernels::roof;
 use models::{Model, ModelConfig};
 use tensor::{DType, Precision};
 use tokenize::Tokenizer;
-use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, Trainer};
+use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TextFeed, Trainer};
 
 use self::corpus::Corpora;
 use self::fresh::Fresh;
@@ -70,15 +70,16 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let files = files(tokenizer, &recipe, &model)?;
     let trainer = Trainer::new(model, &*objective, env.device(), step);
     let peak = peak_gflops(env, step.precision);
+    let data = (corpora.sources.clone(), corpora.shares.clone());
+    let windows = (recipe.batches()?, recipe.eval.batch_size);
+    let feed = TextFeed::new(&*objective, data, windows, step.seed);
     let parts = RunParts {
         trainer,
         dir,
         config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
-        batches: recipe.batches()?,
         files,
         origin: origin(env),
-        sources: corpora.sources.clone(),
-        shares: corpora.shares.clone(),
+        feed: Box::new(feed),
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
     if args.resume {
@@ -229,7 +230,6 @@ fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
         eval_every: train.eval_every,
         sample_every: if recipe.task.writes() { train.sample_every } else { 0 },
         keep_last: train.keep_last,
-        eval_batch: recipe.eval.batch_size,
         max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
         gflop: Some(gflop),
     }

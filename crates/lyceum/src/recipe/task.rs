@@ -7,8 +7,8 @@ use models::{Architecture, ArchitectureConfig, ModelConfig, StackConfig};
 use nn::HeadConfig;
 use serde::{Deserialize, Serialize};
 use tasks::{
-    Denoising, Infilling, Masked, NextToken, Objective, Pair, Prefix, ReplacedTokens, Replacement,
-    SpanCorruption, Unit, Vocabulary,
+    Denoising, Infilling, Masked, NextToken, Pair, Prefix, ReplacedTokens, Replacement,
+    SpanCorruption, TextObjective, Unit, Vocabulary,
 };
 use tensor::Pattern;
 use tokenize::{Scheme, Tokenizer};
@@ -322,7 +322,7 @@ impl TaskSection {
         &self,
         tokenizer: &Tokenizer,
         config: &ModelConfig,
-    ) -> Result<Box<dyn Objective>, Failure> {
+    ) -> Result<Box<dyn TextObjective>, Failure> {
         let v = Vocabulary::of(tokenizer);
         let need =
             |id: Option<u32>, what: &str| id.ok_or_else(|| lacks(&format!("no token that {what}")));

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use data::{BatchConfig, Batches, Cursors, IGNORED, Mixture, Mode, Store};
-use tasks::{Masked, Objective, Replacement, Unit, Vocabulary};
+use tasks::{Masked, Replacement, TextObjective, Unit, Vocabulary};
 use tokenize::Tokenizer;
 
 use crate::fixture::{arg, run};

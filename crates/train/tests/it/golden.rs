@@ -7,6 +7,7 @@ use checkpoint::Weights;
 use data::{Batch, IGNORED};
 use models::Model;
 use optim::{AdamWConfig, Schedule};
+use tasks::TextObjective as _;
 use tensor::{Device, Isa, Precision};
 use testing::{Tolerance, assert_close};
 use train::{StepConfig, Trainer};
@@ -47,7 +48,8 @@ fn fifty_steps_are_those_of_torch() {
             seed: 0,
         };
         let mut trainer = Trainer::new(model, &NEXT, Device::cpu(isa), config);
-        let reports = ids.chunks(2 * LEN).map(|ids| trainer.step(&batch(ids)).unwrap());
+        let reports =
+            ids.chunks(2 * LEN).map(|ids| trainer.step(&NEXT.examples(&batch(ids), 0)).unwrap());
         let (losses, norms): (Vec<f64>, Vec<f64>) =
             reports.map(|report| (report.losses.mean().unwrap(), report.grad_norm)).unzip();
         let expected = |name: &str| io.to_f32(name).unwrap();

@@ -1,6 +1,7 @@
 //! Training in sixteen bits.
 
 use optim::Schedule;
+use tasks::TextObjective as _;
 use tensor::{DType, Device, Isa, Precision};
 use testing::assert_same_bits;
 use train::{StepConfig, Trainer};
@@ -24,7 +25,8 @@ fn sixteen_bits_learn_as_f32_does() {
         let losses = |precision| {
             let mut trainer = trainer(&case, precision);
             // Steps that an overflow skips learn nothing, and are not counted.
-            let reports = std::iter::repeat_with(|| trainer.step(&batch).unwrap());
+            let reports =
+                std::iter::repeat_with(|| trainer.step(&NEXT.examples(&batch, 0)).unwrap());
             let done = reports.filter(|report| !report.skipped).take(12);
             done.map(|report| report.losses.mean().unwrap()).collect::<Vec<_>>()
         };
@@ -43,11 +45,11 @@ fn an_overflow_skips_the_step_and_halves_the_scale() {
     let case = &cases()[0];
     let batch = batch(case, 4);
     let mut trainer = trainer(case, Precision::F16);
-    while trainer.step(&batch).unwrap().skipped {}
+    while trainer.step(&NEXT.examples(&batch, 0)).unwrap().skipped {}
     let (state, weights) = (trainer.state.clone(), trainer.model.params.values().to_vec());
     let moments = trainer.moments().map(<[f32]>::to_vec);
     trainer.state.loss_scale = 1e30;
-    let report = trainer.step(&batch).unwrap();
+    let report = trainer.step(&NEXT.examples(&batch, 0)).unwrap();
     assert!(report.skipped && report.losses.mean().unwrap().is_finite());
     assert!(!report.grad_norm.is_finite());
     assert_eq!((trainer.state.loss_scale, trainer.state.steps_at_scale), (5e29, 0));
@@ -57,7 +59,7 @@ fn an_overflow_skips_the_step_and_halves_the_scale() {
         assert_same_bits("moments", now, before);
     }
     // And it finds its way back.
-    while trainer.step(&batch).unwrap().skipped {}
+    while trainer.step(&NEXT.examples(&batch, 0)).unwrap().skipped {}
     assert_eq!(trainer.state.updates, state.updates + 1);
     assert!(trainer.state.loss_scale < 1e6, "{}", trainer.state.loss_scale);
 }
@@ -69,7 +71,7 @@ fn the_scale_doubles_when_all_is_well() {
     let mut trainer = trainer(case, Precision::F16);
     trainer.state.loss_scale = 64.0;
     trainer.state.steps_at_scale = 1999;
-    assert!(!trainer.step(&batch).unwrap().skipped);
+    assert!(!trainer.step(&NEXT.examples(&batch, 0)).unwrap().skipped);
     assert_eq!((trainer.state.loss_scale, trainer.state.steps_at_scale), (128.0, 0));
 }
 

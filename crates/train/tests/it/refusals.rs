@@ -8,10 +8,10 @@ use checkpoint::RunDir;
 use data::Batch;
 use models::Model;
 use nn::{Context, Input};
-use tasks::{Example, Losses, MicroBatch, NextToken, Objective};
+use tasks::{Example, Losses, MicroBatch, NextToken, Objective, TextObjective};
 use tensor::{NotFinite, Tape};
 use testing::assert_same_bits;
-use train::{Run, RunParts, StepError, TrainError};
+use train::{Run, RunParts, RunSource, StepError, TrainError};
 
 use crate::families::cases;
 use crate::steps::batch;
@@ -41,7 +41,7 @@ fn a_weight_that_is_no_number_is_found_by_op_and_module() {
             let before = model.params.values().to_vec();
             let config = train::StepConfig { recompute, ..step_config() };
             let mut trainer = Trainer::new(model, &NEXT, Device::cpu(Isa::detect()), config);
-            let error = trainer.step(&batch(case, 4)).err().unwrap();
+            let error = trainer.step(&NEXT.examples(&batch(case, 4), 0)).err().unwrap();
             let StepError::NotFinite { step: 1, at: Some(found), sample_ids, .. } = &error else {
                 panic!("{}, `{name}`: {error:?}", case.name)
             };
@@ -66,7 +66,7 @@ fn a_head_that_is_at_fault_is_named() {
     let mut model = case.model();
     poison(&mut model, &head);
     let mut trainer = Trainer::new(model, &NEXT, Device::cpu(Isa::detect()), step_config());
-    let error = trainer.step(&batch(case, 4)).err().unwrap();
+    let error = trainer.step(&NEXT.examples(&batch(case, 4), 0)).err().unwrap();
     let StepError::NotFinite { at: Some(found), .. } = &error else { panic!("{error:?}") };
     let (op, path) = ("linear_cross_entropy", "head".into());
     assert_eq!(*found, NotFinite { op, path, backward: false });
@@ -78,14 +78,6 @@ struct Poisoned {
 }
 
 impl Objective for Poisoned {
-    fn counts_text(&self) -> bool {
-        true
-    }
-
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        NextToken::default().examples(batch, seed)
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         if tape.is_recording() && batch.sample_ids.contains(&self.bad) {
             let (input, stack) = (&batch.input, model.stack());
@@ -96,6 +88,16 @@ impl Objective for Poisoned {
             tape.seed(&hidden, tape.device().tensor(&shape, &nan));
         }
         NextToken::default().loss(tape, model, batch)
+    }
+}
+
+impl TextObjective for Poisoned {
+    fn counts_text(&self) -> bool {
+        true
+    }
+
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
     }
 }
 
@@ -120,8 +122,10 @@ fn a_refused_step_leaves_the_run_as_it_was() {
 
     let json: serde_json::Value = serde_json::from_slice(&fs::read(replay).unwrap()).unwrap();
     assert_eq!(json["found"]["samples"], serde_json::json!([10, 11]));
-    assert_eq!(json["sample_ids"], serde_json::json!([8, 9, 10, 11]));
-    assert_eq!(json["inputs"].as_array().unwrap().len(), 4 * 8);
+    let examples = json["examples"].as_array().unwrap();
+    let sample_ids: Vec<_> = examples.iter().map(|e| e["sample_id"].as_u64().unwrap()).collect();
+    assert_eq!(sample_ids, [8, 9, 10, 11]);
+    assert!(examples.iter().all(|e| e["input"]["ids"].as_array().unwrap().len() == 8));
 
     Plan::default().go(&other, 2).unwrap();
     Left::by(&run, 2).assert_same(&Left::by(&other, 2), "two steps");
@@ -135,10 +139,6 @@ fn a_refused_step_leaves_the_run_as_it_was() {
 struct Shallow;
 
 impl Objective for Shallow {
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        NextToken::default().examples(batch, seed)
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         let (stack, shown) = (model.stack(), &batch.input);
         let input = Input::Tokens(&shown.ids, shown.shape);
@@ -146,6 +146,12 @@ impl Objective for Shallow {
         let head = stack.token_head().expect("a head over the vocabulary");
         let loss = tape.linear_cross_entropy(&x, head.cross_entropy(&batch.targets));
         Losses::one("next", loss)
+    }
+}
+
+impl TextObjective for Shallow {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
     }
 }
 
@@ -169,13 +175,15 @@ fn a_parameter_without_a_gradient_fails_the_run_before_the_first_update() {
 struct Fickle;
 
 impl Objective for Fickle {
-    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
-        NextToken::default().examples(batch, seed)
-    }
-
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
         let first = batch.input.call.rng.is_none_or(|rng| rng.step == 0);
         if first { NEXT.loss(tape, model, batch) } else { Shallow.loss(tape, model, batch) }
+    }
+}
+
+impl TextObjective for Fickle {
+    fn examples(&self, batch: &Batch, seed: u64) -> Vec<Example> {
+        NextToken::default().examples(batch, seed)
     }
 }
 
@@ -186,8 +194,8 @@ fn a_gradient_of_the_step_before_does_not_count() {
     let norm = |objective: &dyn Objective| {
         let device = Device::cpu(Isa::detect());
         let mut trainer = Trainer::new(case.model(), objective, device, step_config());
-        trainer.step(&batch).unwrap();
-        trainer.step(&batch).unwrap();
+        trainer.step(&NEXT.examples(&batch, 0)).unwrap();
+        trainer.step(&NEXT.examples(&batch, 0)).unwrap();
         let grads = trainer.grads().borrow();
         let norm = trainer.model.params.find("final_norm.weight").unwrap();
         grads.get(&norm.param).unwrap().iter().map(|g| g.abs()).sum::<f32>()
@@ -203,7 +211,10 @@ fn a_batch_without_targets_is_refused() {
     batch.targets.fill(data::IGNORED);
     let mut trainer = Trainer::new(case.model(), &NEXT, Device::cpu(Isa::detect()), step_config());
     let before = trainer.model.params.values().to_vec();
-    assert_eq!(trainer.step(&batch).err(), Some(StepError::NoTargets { step: 1 }));
+    assert_eq!(
+        trainer.step(&NEXT.examples(&batch, 0)).err(),
+        Some(StepError::NoTargets { step: 1 })
+    );
     assert_same_bits("weights", trainer.model.params.values(), &before);
 }
 
@@ -234,9 +245,16 @@ fn other_data_or_fewer_steps_are_refused_before_any_log_is_touched() {
         assert!(fs::read(run.join("metrics.jsonl")).unwrap() == log, "{error}: the log differs");
         error.to_string()
     };
-    let message = refused(&|parts| parts.sources[0].store = store(24, 7));
+    let other = |change: &dyn Fn(&mut RunSource)| {
+        refused(&|parts| {
+            let mut sources = Plan::default().sources();
+            change(&mut sources[0]);
+            parts.feed = Box::new(Plan::default().feed(sources));
+        })
+    };
+    let message = other(&|source| source.store = store(24, 7));
     assert!(message.ends_with("is of other data: the hash of the training tokens differs"));
-    let message = refused(&|parts| parts.sources[0].validation = Some(store(5, 7)));
+    let message = other(&|source| source.validation = Some(store(5, 7)));
     assert!(message.contains("the hash of the validation tokens"), "{message}");
     let message = refused(&|parts| parts.config.steps = 4);
     assert!(message.ends_with("is at step 5, beyond the 4 that are asked for"), "{message}");

@@ -8,7 +8,9 @@ use checkpoint::Weights;
 use data::{Batch, IGNORED, Mode};
 use models::{HfConfig, Model, ModelConfig, Sizes};
 use optim::Schedule;
-use tasks::{Example, Masked, MicroBatch, Objective, ReplacedTokens, Row, Unit, Vocabulary};
+use tasks::{
+    Example, Masked, MicroBatch, Objective, ReplacedTokens, Row, TextObjective, Unit, Vocabulary,
+};
 use tensor::{Device, Grads, Isa, Precision, Tape};
 use testing::{Numbers, Tolerance, assert_close};
 use train::{Ended, StepConfig, Trainer};
@@ -136,7 +138,7 @@ fn one_batch_is_learned_by_heart() {
         ..step_config()
     };
     let mut trainer = trainer(model_with(0.0), &objective, config);
-    let mut step = || trainer.step(&batch).unwrap().losses;
+    let mut step = || trainer.step(&objective.examples(&batch, step_config().seed)).unwrap().losses;
     let first = step();
     let last = (0..200).map(|_| step()).last().unwrap();
     let means = |losses: &tasks::Losses| losses.0.iter().map(|p| p.loss.mean().unwrap()).collect();
@@ -151,7 +153,7 @@ fn micro_batches_change_rounding_alone() {
     let run = |micro_batch| {
         let config = StepConfig { micro_batch, ..step_config() };
         let mut trainer = trainer(model(), &objective, config);
-        [(); 3].map(|()| trainer.step(&batch).unwrap())
+        [(); 3].map(|()| trainer.step(&objective.examples(&batch, step_config().seed)).unwrap())
     };
     let whole = run(8);
     for micro_batch in [4, 3, 1] {
@@ -169,7 +171,8 @@ fn micro_batches_change_rounding_alone() {
 
 #[test]
 fn recomputation_and_threads_change_no_weight() {
-    let (objective, batch) = (objective(), batch(4));
+    let objective = objective();
+    let batch = objective.examples(&batch(4), step_config().seed);
     same_weights_however("electra", &batch, |recompute| {
         trainer(model(), &objective, StepConfig { recompute, ..step_config() })
     });

@@ -67,7 +67,9 @@ fn a_mixture_that_is_used_up_ends_in_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let plan = Plan { mixed: true, steps: 2000, checkpoint_every: 0, ..Plan::default() };
     let mut parts = plan.parts(RunDir::create(&folder.path().join("run")).unwrap());
-    parts.sources[0].max_epochs = Some(1.5);
+    let mut sources = plan.sources();
+    sources[0].max_epochs = Some(1.5);
+    parts.feed = Box::new(plan.feed(sources));
     let (mut run, _) = Run::start(parts, false).unwrap();
     let error = run.go(&AtomicBool::new(false), &mut Silent).err().unwrap();
     assert!(error.to_string().contains("as often as it may be"), "{error}");

@@ -4,7 +4,7 @@ use data::{Batch, IGNORED};
 use models::{Gpt2Config, ModelConfig};
 use optim::Schedule;
 use tasks::NextToken;
-use tasks::Objective as _;
+use tasks::{Objective as _, TextObjective as _};
 use tensor::{Device, Isa, Precision};
 use testing::Numbers;
 use train::{StepConfig, Trainer};
@@ -48,7 +48,7 @@ fn every_family_learns_one_batch_by_heart() {
         };
         let mut trainer = trainer(&case, config);
         let batch = batch(&case, 2);
-        let mut mean = || trainer.step(&batch).unwrap().losses.mean().unwrap();
+        let mut mean = || trainer.step(&NEXT.examples(&batch, 0)).unwrap().losses.mean().unwrap();
         let first = mean();
         let last = (0..150).map(|_| mean()).last().unwrap();
         assert!(last < 0.05 && first > 3.0, "{}: from {first} to {last}", case.name);
@@ -62,7 +62,7 @@ fn micro_batches_change_rounding_alone() {
         let batch = batch(&case, 8);
         let run = |micro_batch| {
             let mut trainer = trainer(&case, StepConfig { micro_batch, ..step_config() });
-            let reports = [(); 3].map(|()| trainer.step(&batch).unwrap());
+            let reports = [(); 3].map(|()| trainer.step(&NEXT.examples(&batch, 0)).unwrap());
             (reports, trainer)
         };
         let (whole, _) = run(8);
@@ -84,7 +84,7 @@ fn micro_batches_change_rounding_alone() {
 #[test]
 fn recomputation_and_threads_change_no_weight() {
     for case in cases() {
-        let batch = batch(&case, 4);
+        let batch = NEXT.examples(&batch(&case, 4), 0);
         same_weights_however(case.name, &batch, |recompute| {
             trainer(&case, StepConfig { recompute, ..step_config() })
         });
@@ -99,7 +99,7 @@ fn smoothing_is_for_training_alone() {
     let step = |objective| {
         let device = Device::cpu(Isa::detect());
         let mut trainer = Trainer::new(case.model(), objective, device, step_config());
-        let loss = trainer.step(&batch).unwrap().losses.first().sum;
+        let loss = trainer.step(&NEXT.examples(&batch, 0)).unwrap().losses.first().sum;
         (loss, trainer.model.params.values().to_vec())
     };
     let (plain, smoothed) = (step(&NEXT), step(&smooth));
@@ -125,11 +125,11 @@ fn the_steady_state_asks_for_no_memory_and_recomputation_for_less() {
         let device = Device::cpu(Isa::detect());
         let config = StepConfig { recompute, micro_batch: 4, ..step_config() };
         let mut trainer = Trainer::new(case.model(), &NEXT, device.clone(), config);
-        trainer.step(&batch).unwrap();
+        trainer.step(&NEXT.examples(&batch, 0)).unwrap();
         let before = device.pool().stats();
         assert_eq!(before.live_bytes, 0, "a step keeps what it needed");
-        trainer.step(&batch).unwrap();
-        trainer.step(&batch).unwrap();
+        trainer.step(&NEXT.examples(&batch, 0)).unwrap();
+        trainer.step(&NEXT.examples(&batch, 0)).unwrap();
         assert_eq!(device.pool().stats(), before);
         before.peak_live_bytes
     };

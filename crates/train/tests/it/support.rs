@@ -10,12 +10,13 @@ use checkpoint::{Origin, RunDir};
 use data::{Batch, BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
-use tasks::{NextToken, Objective};
+use tasks::{Example, NextToken, Objective, TextObjective};
 use tensor::{Device, Isa, Precision};
 use testing::{Numbers, assert_same_bits};
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
 use train::{
-    Ended, Observer, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TrainError, Trainer,
+    Ended, Observer, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TextFeed,
+    TrainError, Trainer,
 };
 
 pub const NEXT: NextToken = NextToken { smoothing: 0.0, infilling: None, prefix: None };
@@ -38,7 +39,11 @@ pub fn step_config() -> StepConfig {
 }
 
 /// Three steps end at the same bits with recomputation or without, on one thread or three.
-pub fn same_weights_however<'o>(name: &str, batch: &Batch, trainer: impl Fn(bool) -> Trainer<'o>) {
+pub fn same_weights_however<'o>(
+    name: &str,
+    batch: &[Example],
+    trainer: impl Fn(bool) -> Trainer<'o>,
+) {
     let run = |recompute, n_threads| {
         let mut trainer = trainer(recompute);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
@@ -100,7 +105,7 @@ pub fn store(n_documents: usize, seed: u64) -> Arc<Store> {
 /// What a run is told.
 #[derive(Clone, Copy)]
 pub struct Plan<'o> {
-    pub objective: &'o dyn Objective,
+    pub objective: &'o dyn TextObjective,
     pub model: fn() -> Model,
     pub steps: u64,
     pub checkpoint_every: u64,
@@ -127,7 +132,7 @@ impl Default for Plan<'_> {
 }
 
 impl<'o> Plan<'o> {
-    fn sources(&self) -> Vec<RunSource> {
+    pub fn sources(&self) -> Vec<RunSource> {
         if !self.mixed {
             return vec![RunSource::only(store(24, 1), Some(store(5, 2)))];
         }
@@ -149,21 +154,25 @@ impl<'o> Plan<'o> {
         }
     }
 
+    /// What it learns from.
+    pub fn feed(&self, sources: Vec<RunSource>) -> TextFeed<'o> {
+        let batches = BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode, around: 0 };
+        let (data, seed) = ((sources, self.shares()), step_config().seed);
+        TextFeed::new(self.objective, data, (batches, 3), seed)
+    }
+
     /// Everything but where it is written.
     pub fn parts(&self, dir: RunDir) -> RunParts<'o> {
         RunParts {
             trainer: trainer(self.objective, (self.model)()),
             dir,
-            sources: self.sources(),
-            shares: self.shares(),
-            batches: BatchConfig { batch: 4, seq_len: 8, seed: 9, mode: self.mode, around: 0 },
+            feed: Box::new(self.feed(self.sources())),
             config: RunConfig {
                 steps: self.steps,
                 checkpoint_every: self.checkpoint_every,
                 eval_every: self.eval_every,
                 sample_every: 4,
                 keep_last: self.keep_last,
-                eval_batch: 3,
                 max_time: None,
                 gflop: None,
             },

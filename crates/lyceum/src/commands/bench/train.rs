@@ -7,7 +7,7 @@ use kernels::philox::philox4x32;
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
 use serde_json::{Value, json};
-use tasks::NextToken;
+use tasks::{NextToken, TextObjective};
 use train::{StepConfig, TrainError, Trainer};
 
 use super::{engine, median, round};
@@ -67,7 +67,7 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Value, Failure> {
     let model = Model::new(config, 0)?;
     let objective = NextToken::default();
     let mut trainer = Trainer::new(model, &objective, env.device(), step);
-    let tokens = random_batch(vocab_size as u32, batch, seq_len);
+    let tokens = objective.examples(&random_batch(vocab_size as u32, batch, seq_len), 0);
     let (mut times, mut loss) = (vec![], 0.0);
     for _ in 0..args.steps + WARMUP {
         let began = Instant::now();

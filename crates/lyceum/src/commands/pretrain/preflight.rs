@@ -1,7 +1,7 @@
 //! What a run will be given, said and held against the recipe before its first step.
 
 use data::{Batches, Built, Cursors, DataError, Mode, Store};
-use tasks::{Counts, Objective};
+use tasks::{Counts, TextObjective};
 use train::RunSource;
 use train::report::format::{compact, grouped};
 
@@ -44,7 +44,7 @@ pub fn check_empty(name: &str, built: &Built, max_empty: f64, env: &Env) -> Resu
 pub fn say(
     recipe: &Recipe,
     corpora: &Corpora,
-    objective: &dyn Objective,
+    objective: &dyn TextObjective,
     say: &mut dyn FnMut(&str),
 ) -> Result<(), Failure> {
     let mixture = RunSource::mixture(&corpora.sources, &corpora.shares);

@@ -85,7 +85,7 @@ pub fn write(
 
 /// How much was read of each source.
 fn sources<'r>(run: &'r Run) -> Vec<Named<'r>> {
-    let read = run.read();
+    let read = run.feed().read();
     let total: u64 = read.iter().map(|(_, n_read, _)| n_read).sum();
     let said = |(name, n_read, n_windows): (&'r str, u64, u64)| {
         let name = if name.is_empty() { "text" } else { name };

@@ -1,6 +1,6 @@
 //! The laws: each trains in two ways that must not differ, or differ by rounding alone.
 
-use data::Batch;
+use tasks::Example;
 use tensor::DType;
 use train::{StepConfig, StepError, TrainError, Trainer};
 
@@ -57,7 +57,7 @@ impl Law {
 /// Backward writes every parameter; the step itself refuses to go on otherwise.
 fn audit(setup: &mut Setup) -> Result<Found, Failure> {
     let batch = setup.first_batch()?;
-    match setup.trainer(&setup.config, setup.step)?.step(&batch) {
+    match setup.trainer(&setup.config, setup.step)?.step(&setup.examples(&batch)) {
         Err(StepError::Unwritten { names, .. }) => {
             Ok((names.len() as f64, Some(format!("none reaches {}", names.join(", ")))))
         }
@@ -87,7 +87,7 @@ fn recompute(setup: &mut Setup) -> Result<Found, Failure> {
 }
 
 fn micro_batches(setup: &mut Setup) -> Result<Found, Failure> {
-    let (batch, n) = (setup.first_batch()?, setup.batches.batch);
+    let (batch, n) = (setup.examples(&setup.first_batch()?), setup.batches.batch);
     let gradient = |micro_batch| {
         gradient(setup.trainer(&setup.config, StepConfig { micro_batch, ..setup.step })?, &batch)
     };
@@ -99,8 +99,8 @@ fn micro_batches(setup: &mut Setup) -> Result<Found, Failure> {
 ///
 /// # Errors
 /// Where it is refused.
-pub fn gradient(mut trainer: Trainer, batch: &Batch) -> Result<Vec<f32>, Failure> {
-    trainer.step(batch).map_err(TrainError::from)?;
+pub fn gradient(mut trainer: Trainer, examples: &[Example]) -> Result<Vec<f32>, Failure> {
+    trainer.step(examples).map_err(TrainError::from)?;
     Ok(trainer.grads().borrow().values().to_vec())
 }
 

@@ -28,7 +28,8 @@ pub fn hold(setup: &mut Setup) -> Result<Found, Failure> {
     let store = documents(setup)?;
     let (packed, alone) = (packed(&store, seq_len)?, one_a_row(&store)?);
     let step = StepConfig { micro_batch: setup.batches.batch, ..setup.step };
-    let gradient = |batch| gradient(setup.trainer(&setup.without_dropout, step)?, batch);
+    let gradient =
+        |batch| gradient(setup.trainer(&setup.without_dropout, step)?, &setup.examples(batch));
     let (n, rows) = (alone.n_rows(), packed.n_rows());
     let note = format!("gradients of {n} documents in {rows} windows and in {n}");
     Ok((relative(&gradient(&packed)?, &gradient(&alone)?), Some(note)))

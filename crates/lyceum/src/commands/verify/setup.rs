@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicBool;
 use checkpoint::RunDir;
 use data::{Batch, BatchConfig, Batches, Cursors, Document, Encoder, Shares, Store, StoreMeta};
 use models::{Model, ModelConfig};
-use tasks::Objective;
+use tasks::{Example, TextObjective};
 use train::metrics::StepRow;
-use train::{Observer, Run, RunConfig, RunParts, RunSource, StepConfig, TrainError, Trainer};
+use train::{
+    Observer, Run, RunConfig, RunParts, RunSource, StepConfig, TextFeed, TrainError, Trainer,
+};
 
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
@@ -47,7 +49,7 @@ pub struct Setup<'a> {
     pub without_dropout: ModelConfig,
     /// Whether what is asked is the next token and nothing else.
     pub is_plain: bool,
-    objective: Box<dyn Objective>,
+    objective: Box<dyn TextObjective>,
     dir: &'a Path,
 }
 
@@ -115,6 +117,11 @@ impl<'a> Setup<'a> {
         Ok(self.shuffled()?.next_batch()?)
     }
 
+    /// What is asked of a batch.
+    pub fn examples(&self, batch: &Batch) -> Vec<Example> {
+        self.objective.examples(batch, self.step.seed)
+    }
+
     fn shuffled(&self) -> Result<Batches, Failure> {
         Ok(Batches::new(Arc::clone(&self.store), self.batches, Cursors::default())?)
     }
@@ -127,7 +134,8 @@ impl<'a> Setup<'a> {
         let (mut trainer, mut batches) = (self.trainer(&self.config, step)?, self.shuffled()?);
         let mut trace = Trace::default();
         for _ in 0..self.n_steps {
-            let report = trainer.step(&batches.next_batch()?).map_err(TrainError::from)?;
+            let report =
+                trainer.step(&self.examples(&batches.next_batch()?)).map_err(TrainError::from)?;
             trace.steps.push([report.losses.mean().unwrap_or(f64::NAN), report.grad_norm]);
         }
         trace.weights = trainer.model.params.values().to_vec();
@@ -143,12 +151,14 @@ impl<'a> Setup<'a> {
         let mut trace = Trace::default();
         for (steps, resume) in [(self.n_steps / 2, false), (self.n_steps, true)] {
             let dir = if resume { RunDir::resume(&path)? } else { RunDir::create(&path)? };
+            let sources = vec![RunSource::only(Arc::clone(&self.store), None)];
+            let shares = vec![Shares { from_step: 0, weights: vec![1.0] }];
+            let (data, windows) = ((sources, shares), (self.batches, 1));
+            let feed = TextFeed::new(&*self.objective, data, windows, self.step.seed);
             let parts = RunParts {
                 trainer: self.trainer(&self.config, self.step)?,
                 dir,
-                sources: vec![RunSource::only(Arc::clone(&self.store), None)],
-                shares: vec![Shares { from_step: 0, weights: vec![1.0] }],
-                batches: self.batches,
+                feed: Box::new(feed),
                 config: RunConfig { steps, keep_last: 1, ..RunConfig::default() },
                 files: vec![],
                 origin: pretrain::origin(self.env),
