@@ -187,11 +187,14 @@ impl ModelConfig {
     /// The id that fills up a batch, where the config says one.
     pub fn padding(&self) -> Option<u32> {
         let said = self.said()?;
-        match self.family().model_type() {
-            "gemma" | "gemma3_text" => said.id("pad_token_id", 0),
-            "smollm3" => said.id("pad_token_id", 128_004),
-            _ => said.id("pad_token_id", None),
-        }
+        let usual = match self.family().model_type() {
+            "roberta" | "bart" => Some(1),
+            "gemma" | "gemma3_text" | "t5" | "bert" | "ernie" | "distilbert" | "albert"
+            | "electra" => Some(0),
+            "smollm3" => Some(128_004),
+            _ => None,
+        };
+        said.id("pad_token_id", usual)
     }
 
     /// The id that the decoder of an encoder-decoder reads before anything else.
@@ -329,5 +332,9 @@ const KEYS: [&str; 7] = [
 pub(super) fn read<'de, D: serde::Deserializer<'de>>(rest: D) -> Result<Fields, D::Error> {
     let mut all: Map<String, Value> = serde::Deserialize::deserialize(rest)?;
     all.retain(|key, _| KEYS.contains(&key.as_str()));
-    Ok(Fields(all))
+    let mut fields = Fields(all);
+    if fields.task().is_empty() {
+        fields.0.remove("architectures");
+    }
+    Ok(fields)
 }
