@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kernels::reduce::all_finite;
-use models::{Architecture, Model, Stack};
+use models::{Model, Stack};
 use nn::{Context, KvCache, Memory};
 use tensor::{Device, Precision, Tape};
 
@@ -27,7 +27,7 @@ impl<'m> Decoder<'m> {
         precision: Precision,
         shape: [usize; 2],
     ) -> Self {
-        let cache = stack_of(model).cache(device, precision.compute, shape);
+        let cache = model.head_stack().cache(device, precision.compute, shape);
         Self { model, device, precision, cache, memory: None }
     }
 
@@ -101,7 +101,7 @@ impl<'m> Decoder<'m> {
         let mut ctx = Context::at(batch, self.cache.len(), len);
         ctx.cache = Some(&mut self.cache);
         ctx.call.memory.clone_from(&self.memory);
-        let stack = stack_of(self.model);
+        let stack = self.model.head_stack();
         let hidden = stack.forward(&tape, &tokens.into(), [batch, len], &mut ctx);
         let last: Arc<[u32]> = (1..=batch).map(|b| (b * len - 1) as u32).collect();
         let head = stack.token_head().expect("a head over the vocabulary");
@@ -114,17 +114,6 @@ impl<'m> Decoder<'m> {
     }
 
     fn stack(&self) -> &Stack {
-        stack_of(self.model)
-    }
-}
-
-/// What writes: the stack, or the decoder of a pair.
-///
-/// # Panics
-/// For a model of two encoders.
-pub fn stack_of(model: &Model) -> &Stack {
-    match &model.architecture {
-        Architecture::EncoderDecoder(pair) => &pair.decoder,
-        _ => model.stack(),
+        self.model.head_stack()
     }
 }

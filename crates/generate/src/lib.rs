@@ -18,7 +18,7 @@ mod settings;
 mod speech;
 
 pub use beam::{Beams, Found, Stopping, beam};
-pub use decoder::{Decoder, stack_of};
+pub use decoder::Decoder;
 pub use encode::{Source, encode};
 pub use error::GenerateError;
 pub use rules::{Rules, Timestamps};

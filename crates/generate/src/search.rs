@@ -8,7 +8,7 @@ use nn::Memory;
 use tensor::{Device, Precision};
 
 use crate::beam::{Beams, Found, beam};
-use crate::decoder::{Decoder, stack_of};
+use crate::decoder::Decoder;
 use crate::error::GenerateError;
 use crate::rules::{Place, Rules};
 use crate::sampling::Sampling;
@@ -179,7 +179,7 @@ pub fn find(
         Choice::Draw(how) => how.n_samples,
         Choice::Beams(beams) => beams.n,
     };
-    let max_len = stack_of(model).config().tokens().max_len;
+    let max_len = model.head_stack().config().tokens().max_len;
     let room = if n == 1 { search.room(max_len, prompt.len()).saturating_sub(1) } else { 0 };
     let mut decoder = Decoder::new(model, device, precision, [batch, prompt.len() + room]);
     if let Some(memory) = memory {

@@ -160,6 +160,10 @@ pub(crate) fn metadata(
             return Err(ConfigError::new("model_type", problem));
         }
     };
+    if stack.heads.iter().any(|(_, head)| !matches!(head, HeadConfig::Token(_))) {
+        let problem = "GGUF has no words for a head that scores no tokens";
+        return Err(ConfigError::new("architectures", problem));
+    }
     let trunk = &stack.trunk;
     let size = |n: usize| Meta::U32(n as u32);
     let mut all = vec![

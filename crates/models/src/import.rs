@@ -213,6 +213,16 @@ fn transpose_rows<T: Copy>(x: &[T], [rows, cols]: [usize; 2], width: usize) -> V
     (0..cols).flat_map(|c| (0..rows).flat_map(move |r| row(c, r).iter().copied())).collect()
 }
 
+/// Takes `prefix` from the names that have it.
+pub(crate) fn strip(table: &mut [Import], prefix: Option<&str>) {
+    let Some(prefix) = prefix else { return };
+    for import in table {
+        if let Some(bare) = import.name.strip_prefix(prefix) {
+            import.name = bare.into();
+        }
+    }
+}
+
 /// Holds every shape of `table` against what is stored, before any memory is taken for it.
 pub(crate) fn check(
     table: &[Import],

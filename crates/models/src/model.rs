@@ -1,12 +1,12 @@
 //! A model: its config, its architecture, its weights.
 
-use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use checkpoint::{Dtype, Entry, Stored, Weights};
-use nn::ConfigError;
+use nn::{ConfigError, Context, Input};
 use serde_json::Value;
-use tensor::{Params, ParamsBuilder};
+use tensor::{Params, ParamsBuilder, Tape, Var};
 
 use crate::architecture::Architecture;
 use crate::encoder_decoder::EncoderDecoder;
@@ -14,6 +14,7 @@ use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
 use crate::gguf;
 use crate::import::{self, Import};
+use crate::opened::{Opened, unused};
 use crate::stack::Stack;
 
 /// Stored tensors that nothing here is made of: worth a warning.
@@ -63,6 +64,56 @@ impl Model {
         }
     }
 
+    /// The stack that has the heads: of an encoder-decoder, its decoder.
+    ///
+    /// # Panics
+    /// For a model of two encoders: what knows texts alone refuses it first.
+    #[track_caller]
+    pub fn head_stack(&self) -> &Stack {
+        match &self.architecture {
+            Architecture::EncoderDecoder(pair) => &pair.decoder,
+            _ => self.stack(),
+        }
+    }
+
+    /// `[B, T]` tokens to what heads over texts read, `[B, T, D]`.
+    ///
+    /// The decoder of an encoder-decoder reads the same text, one position later and as if there
+    /// were no padding, as in `transformers`: there, padding belongs at the end. Lewis et al.,
+    /// "BART", arXiv:1910.13461, section 3.1.
+    ///
+    /// # Panics
+    /// For what does not read tokens.
+    #[track_caller]
+    pub fn hidden<'a>(
+        &'a self,
+        tape: &Tape<'a>,
+        ids: &Arc<[u32]>,
+        shape: [usize; 2],
+        ctx: &mut Context,
+    ) -> Var {
+        let Architecture::EncoderDecoder(pair) = &self.architecture else {
+            return self.stack().forward(tape, ids, shape, ctx);
+        };
+        let memory = pair.encode(tape, Input::Tokens(ids, shape), ctx.call.clone());
+        let plain = Stack::plain_call(shape);
+        let (mask, positions) = (plain.mask, plain.positions);
+        let call = nn::Call { mask, positions, memory: Some(memory), ..ctx.call.clone() };
+        let ids = self.shifted(ids, shape[1]);
+        pair.decode(tape, &ids, shape, &mut Context { call, cache: None })
+    }
+
+    /// What a decoder reads of rows of `len` tokens: the token that it starts from, and all but the
+    /// last.
+    ///
+    /// # Panics
+    /// For what is no encoder-decoder.
+    pub fn shifted(&self, ids: &[u32], len: usize) -> Arc<[u32]> {
+        let start = self.config.start().expect("a head over texts has been checked for it");
+        let row = |row: &[u32]| [&[start], &row[..len - 1]].concat();
+        ids.chunks_exact(len).flat_map(row).collect()
+    }
+
     /// The architecture, and its parameters before any memory is taken: enough to count them.
     ///
     /// # Errors
@@ -71,7 +122,7 @@ impl Model {
         Self::register_in(config, ParamsBuilder::default())
     }
 
-    fn register_in(
+    pub(crate) fn register_in(
         config: &ModelConfig,
         mut builder: ParamsBuilder,
     ) -> Result<(Architecture, ParamsBuilder), ConfigError> {
@@ -91,7 +142,10 @@ impl Model {
     }
 
     /// The config, and whether the weights have the names of GGUF, whose files say it themselves.
-    fn config_of(path: &Path, weights: &Weights) -> Result<(ModelConfig, bool), ModelError> {
+    pub(crate) fn config_of(
+        path: &Path,
+        weights: &Weights,
+    ) -> Result<(ModelConfig, bool), ModelError> {
         let config_error = |source| ModelError::Config { path: path.to_owned(), source };
         match gguf::read(weights) {
             Some(config) => Ok((config.map_err(config_error)?, true)),
@@ -139,39 +193,24 @@ impl Model {
     }
 
     fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
-        // What is wrong with the config is said before what is wrong with the weights.
-        if dir.join("config.json").exists() {
-            Self::read_config(dir)?;
-        }
-        let weights = Weights::open(dir)?;
-        let (config, is_gguf) = Self::config_of(dir, &weights)?;
-        let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
-        let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
-        let family = config.family();
-        let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
-        let mut table = family.imports();
-        if is_gguf {
-            table = gguf::table(table, &config, &family.stack().map_err(config_error)?);
-        } else {
-            strip(&mut table, prefix);
-        }
+        let Opened { config, weights, table, architecture, builder } = Opened::open(dir, builder)?;
         import::check(&table, &weights, builder.entries())?;
         let mut model = Self { config, architecture, params: builder.build_zeroed() };
-        let mut waves = model.architecture.waves_mut();
-        import::read(&table, &weights, &mut model.params, |stored| match &mut waves {
+        model.fill(&table, &weights)?;
+        let unused = unused(&model.config, &weights, |name| table.iter().any(|i| i.name == name));
+        Ok((model, unused))
+    }
+
+    /// Reads what `table` says is stored.
+    pub(crate) fn fill(&mut self, table: &[Import], weights: &Weights) -> Result<(), ModelError> {
+        let mut waves = self.architecture.waves_mut();
+        import::read(table, weights, &mut self.params, |stored| match &mut waves {
             Some(waves) if import::close_waves(&stored, waves.values()) => {
                 waves.set(stored);
                 Ok(())
             }
             _ => Err(stored),
-        })?;
-        let known: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
-        let unused = weights
-            .names()
-            .filter(|n| !known.contains(n) && !model.config.family().ignores(n))
-            .map(Into::into)
-            .collect();
-        Ok((model, unused))
+        })
     }
 
     /// Every tensor under its external name, to be written.
@@ -184,7 +223,7 @@ impl Model {
         let waves = self.architecture.waves().map(nn::Waves::values);
         let family = self.config.family();
         let mut table = family.imports();
-        strip(&mut table, family.prefix().filter(|_| family.is_base()));
+        import::strip(&mut table, family.prefix().filter(|_| family.is_base()));
         import::entries(&table, &self.params, waves, dtype)
     }
 
@@ -208,15 +247,5 @@ impl Model {
     /// The text of `config.json`.
     pub fn config_json(&self) -> String {
         format!("{:#}\n", self.config.family().to_json())
-    }
-}
-
-/// Takes `prefix` from the names that have it.
-fn strip(table: &mut [Import], prefix: Option<&str>) {
-    let Some(prefix) = prefix else { return };
-    for import in table {
-        if let Some(bare) = import.name.strip_prefix(prefix) {
-            import.name = bare.into();
-        }
     }
 }

@@ -34,10 +34,8 @@ impl StackConfig {
         }
         for (_, head) in &self.heads {
             match head {
-                HeadConfig::Pooled(head) => {
-                    nn::check_size("num_labels", head.n_classes.unwrap_or(1))?;
-                }
-                HeadConfig::Tag(head) => nn::check_size("num_labels", head.n_classes)?,
+                HeadConfig::Pooled(head) => head.check()?,
+                HeadConfig::Tag(head) => head.check()?,
                 HeadConfig::Embedding(head) => head.check(self.trunk.d_model)?,
                 HeadConfig::Token(_) if self.embed.tokens().is_none() => {
                     return Err(ConfigError::new("heads", "there is no vocabulary to score"));

@@ -1,5 +1,7 @@
 //! Where something is dropped, and how often.
 
+use std::sync::Arc;
+
 use tensor::{DropSite, ParamsBuilder, Tape, Var};
 
 use crate::context::Call;
@@ -36,6 +38,20 @@ impl Dropout {
     pub fn forward(&self, tape: &Tape, x: Var, call: &Call) -> Var {
         match self.site(call) {
             Some(site) => tape.dropout(&x, site),
+            None => x,
+        }
+    }
+
+    /// Drops from rows `[n, D]` of `[B, T, D]`, each by its number and T.
+    pub fn forward_rows(
+        &self,
+        tape: &Tape,
+        x: Var,
+        rows: (&Arc<[u32]>, usize),
+        call: &Call,
+    ) -> Var {
+        match self.site(call) {
+            Some(site) => tape.dropout_rows(&x, rows, site),
             None => x,
         }
     }

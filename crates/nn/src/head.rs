@@ -6,9 +6,12 @@ use tensor::{
     Activation, CrossEntropyArgs, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var,
 };
 
+use crate::config::{ConfigError, check_probability, check_size};
+use crate::context::Call;
+use crate::dropout::Dropout;
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
-use crate::pool::{EmbeddingHead, EmbeddingHeadConfig};
+use crate::pool::{EmbeddingHead, EmbeddingHeadConfig, Pool};
 
 /// Which head.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,22 +39,66 @@ pub struct TokenHeadConfig {
     pub scale: Option<f32>,
 }
 
-/// What a head that tags every position is made of.
+/// What a head that scores classes of every position is made of: tags, or the first and the last
+/// position of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TagHeadConfig {
     /// A linear map and an activation before the scores.
     pub dense: Option<Activation>,
     /// Classes to score; one is yes or no.
     pub n_classes: usize,
+    /// Probability of dropping from what is scored.
+    pub dropout: f32,
 }
 
 /// What a head over a sequence is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PooledHeadConfig {
-    /// A linear map of the first position, and an activation.
+    /// Which position is read: the first or the last.
+    pub at: Pool,
+    /// A linear map of it, and an activation.
     pub dense: Option<Activation>,
     /// Classes to score; none is the pooled vector itself.
     pub n_classes: Option<usize>,
+    /// Whether classes have a bias.
+    pub bias: bool,
+    /// Probability of dropping before the linear map, and before the classes.
+    pub dropout: [f32; 2],
+}
+
+impl TagHeadConfig {
+    /// A plain projection.
+    pub fn plain(n_classes: usize) -> Self {
+        Self { dense: None, n_classes, dropout: 0.0 }
+    }
+
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        check_size("num_labels", self.n_classes)?;
+        check_probability("classifier_dropout", self.dropout)
+    }
+}
+
+impl PooledHeadConfig {
+    /// The first position, as it is.
+    pub fn first() -> Self {
+        Self { at: Pool::First, dense: None, n_classes: None, bias: true, dropout: [0.0; 2] }
+    }
+
+    /// Everything that can be wrong with it.
+    ///
+    /// # Errors
+    /// With the first field that is wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !matches!(self.at, Pool::First | Pool::Last) {
+            return Err(ConfigError::new("heads", "classes are of the first or the last position"));
+        }
+        check_size("num_labels", self.n_classes.unwrap_or(1))?;
+        self.dropout.iter().try_for_each(|&p| check_probability("classifier_dropout", p))
+    }
 }
 
 impl TokenHeadConfig {
@@ -86,12 +133,15 @@ pub struct TokenHead {
 pub struct TagHead {
     dense: Option<(Linear, Activation)>,
     classes: Linear,
+    dropout: Dropout,
 }
 
 /// Something of the whole sequence.
 pub struct PooledHead {
+    at: Pool,
     dense: Option<(Linear, Activation)>,
     classes: Option<Linear>,
+    dropout: [Dropout; 2],
 }
 
 impl Head {
@@ -107,9 +157,8 @@ impl Head {
         (table, init): (Option<&Param>, Init),
     ) -> Self {
         let start = LinearInit { weight: init, bias: Init::Zeros };
-        let layer = |b: &mut _, leaf, n| Linear::new(b, leaf, [d_model, n], true, start);
-        let square = |b: &mut _| layer(b, "dense", d_model);
-        let classes = |b: &mut _, n| layer(b, "classes", n);
+        let square = |b: &mut _| Linear::new(b, "dense", [d_model; 2], true, start);
+        let classes = |b: &mut _, n, bias| Linear::new(b, "classes", [d_model, n], bias, start);
         match config {
             HeadConfig::Token(config) => {
                 let table = table.expect("a head over the vocabulary: there is no vocabulary");
@@ -128,11 +177,15 @@ impl Head {
             }
             HeadConfig::Tag(config) => Self::Tag(TagHead {
                 dense: config.dense.map(|f| (square(builder), f)),
-                classes: classes(builder, config.n_classes),
+                classes: classes(builder, config.n_classes, true),
+                dropout: Dropout::new(builder, "classes_dropout", config.dropout),
             }),
             HeadConfig::Pooled(config) => Self::Pooled(PooledHead {
+                at: config.at,
                 dense: config.dense.map(|f| (square(builder), f)),
-                classes: config.n_classes.map(|n| classes(builder, n)),
+                classes: config.n_classes.map(|n| classes(builder, n, config.bias)),
+                dropout: [("dense_dropout", 0), ("classes_dropout", 1)]
+                    .map(|(leaf, i)| Dropout::new(builder, leaf, config.dropout[i])),
             }),
             HeadConfig::Embedding(config) => {
                 Self::Embedding(Box::new(EmbeddingHead::new(builder, config, d_model, init)))
@@ -169,9 +222,20 @@ impl TokenHead {
 }
 
 impl TagHead {
-    /// `[.., D]` to `[.., classes]` in f32.
-    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
-        tape.linear(&dense(self.dense.as_ref(), tape, x), self.classes.args(DType::F32))
+    /// `[B, T, D]` to `[B, T, classes]` in f32.
+    pub fn forward(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
+        tape.linear(&self.hidden(tape, x, call), self.classes.args(DType::F32))
+    }
+
+    /// What is scored: `[B, T, D]` to as much.
+    pub fn hidden(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
+        self.dropout.forward(tape, dense(self.dense.as_ref(), tape, x), call)
+    }
+
+    /// The scores' own projection, for a loss on what [`TagHead::hidden`] gives, against `[B, T]`
+    /// classes.
+    pub fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> CrossEntropyArgs<'v> {
+        self.classes.cross_entropy(targets)
     }
 }
 
@@ -186,13 +250,22 @@ fn dense(layer: Option<&(Linear, Activation)>, tape: &Tape, x: &Var) -> Var {
 }
 
 impl PooledHead {
-    /// `[B, T, D]` to `[B, classes]` in f32, or to `[B, D]` where nothing is scored.
-    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
-        let y = self.hidden(tape, x);
+    /// `[B, T, D]` to `[n, classes]` in f32, or to `[n, D]` where nothing is scored: a row for each
+    /// of `rows`, which number the rows of `[B * T, D]`, as [`PooledHead::rows`] does.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn forward(&self, tape: &Tape, x: &Var, rows: &Arc<[u32]>, call: &Call) -> Var {
+        let y = self.hidden(tape, x, rows, call);
         match &self.classes {
             None => y,
             Some(classes) => tape.linear(&y, classes.args(DType::F32)),
         }
+    }
+
+    /// The rows that it reads of `[B, T, D]`, one a text: see [`Pool::rows`].
+    pub fn rows(&self, segments: Option<&[u32]>, shape: [usize; 2]) -> Arc<[u32]> {
+        self.at.rows(segments, shape)
     }
 
     /// Whether it scores classes.
@@ -200,18 +273,23 @@ impl PooledHead {
         self.classes.is_some()
     }
 
-    /// The scores' own projection, for a loss on what [`PooledHead::hidden`] gives, against `[B]`
-    /// classes; none where nothing is scored.
-    pub fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> Option<CrossEntropyArgs<'v>> {
-        let classes = self.classes.as_ref()?;
-        let plain = CrossEntropyArgs::new(&classes.weight, targets);
-        Some(CrossEntropyArgs { bias: classes.bias.as_ref(), ..plain })
+    /// Which position it reads.
+    pub fn at(&self) -> Pool {
+        self.at
     }
 
-    /// What is scored: `[B, T, D] -> [B, D]` in f32.
-    pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
-        let &[batch, len, _] = x.value().shape() else { panic!("pooled: {:?}", x.value().shape()) };
-        let first: Arc<[u32]> = (0..batch).map(|b| (b * len) as u32).collect();
-        dense(self.dense.as_ref(), tape, &tape.select_rows(x, &first))
+    /// The scores' own projection, for a loss on what [`PooledHead::hidden`] gives, against `[n]`
+    /// classes; none where nothing is scored.
+    pub fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> Option<CrossEntropyArgs<'v>> {
+        Some(self.classes.as_ref()?.cross_entropy(targets))
+    }
+
+    /// What is scored: rows of `[B, T, D]` as `[n, D]` in f32.
+    pub fn hidden(&self, tape: &Tape, x: &Var, rows: &Arc<[u32]>, call: &Call) -> Var {
+        let &[_, len, _] = x.value().shape() else { panic!("pooled: {:?}", x.value().shape()) };
+        let [first, second] = &self.dropout;
+        let y = first.forward_rows(tape, tape.select_rows(x, rows), (rows, len), call);
+        let y = dense(self.dense.as_ref(), tape, &y);
+        second.forward_rows(tape, y, (rows, len), call)
     }
 }

@@ -1,6 +1,6 @@
 //! A linear layer: a weight `[out, in]` and perhaps a bias.
 
-use tensor::{DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
+use tensor::{CrossEntropyArgs, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
 
 use crate::context::Call;
 use crate::dropout::Dropout;
@@ -50,6 +50,12 @@ impl Linear {
     /// The op's arguments, stored as `out`.
     pub(crate) fn args(&self, out: DType) -> LinearArgs<'_> {
         LinearArgs::new(&self.weight, self.bias.as_ref(), out)
+    }
+
+    /// The arguments of a loss on what is projected, against a class a row.
+    pub(crate) fn cross_entropy<'v>(&'v self, targets: &'v [u32]) -> CrossEntropyArgs<'v> {
+        let plain = CrossEntropyArgs::new(&self.weight, targets);
+        CrossEntropyArgs { bias: self.bias.as_ref(), ..plain }
     }
 
     /// `[.., I] -> [.., O]`, stored as activations are.

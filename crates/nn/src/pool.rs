@@ -27,6 +27,37 @@ pub enum Pool {
     Probe(ProbeConfig),
 }
 
+impl Pool {
+    /// The first or the last position of every text of a batch, numbered as rows of `[B * T]`.
+    ///
+    /// A text is a run of one segment that is not 0, in one row of the batch, so that padding on
+    /// either side and several texts a row are one mechanism; without segments it is a whole row.
+    ///
+    /// # Panics
+    /// Where another place is meant, or there are other than `B * T` segments.
+    #[track_caller]
+    pub fn rows(self, segments: Option<&[u32]>, [batch, len]: [usize; 2]) -> Arc<[u32]> {
+        let is_last = match self {
+            Self::First => false,
+            Self::Last => true,
+            Self::End(_) | Self::Probe(_) => panic!("pool: {self:?} is no first or last"),
+        };
+        let Some(segments) = segments else {
+            let at = if is_last { len - 1 } else { 0 };
+            return (0..batch).map(|row| (row * len + at) as u32).collect();
+        };
+        assert_eq!(segments.len(), batch * len, "pool: segments of {batch} x {len}");
+        let ends = |(number, row): (usize, &[u32])| {
+            let is_end = |at: &usize| {
+                let beside = if is_last { at.checked_add(1) } else { at.checked_sub(1) };
+                row[*at] != 0 && beside.and_then(|at| row.get(at)) != Some(&row[*at])
+            };
+            (0..len).filter(is_end).map(|at| (number * len + at) as u32).collect::<Vec<_>>()
+        };
+        segments.chunks_exact(len.max(1)).enumerate().flat_map(ends).collect()
+    }
+}
+
 /// A learned query that attends to all positions, and a feed-forward network behind it. Zhai et
 /// al., "Scaling Vision Transformers", arXiv:2106.04560, section 3.2.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,7 +229,19 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
-    use super::end_of;
+    use super::{Pool, end_of};
+
+    #[test]
+    fn every_text_has_a_first_and_a_last_position() {
+        let rows = |at: Pool, segments: &[u32]| at.rows(Some(segments), [2, 5]).to_vec();
+        let packed = [1, 1, 2, 0, 0, 0, 7, 7, 7, 8];
+        assert_eq!(rows(Pool::First, &packed), [0, 2, 6, 9]);
+        assert_eq!(rows(Pool::Last, &packed), [1, 2, 8, 9]);
+        // A text ends with its row.
+        assert_eq!(rows(Pool::Last, &[1; 10]), [4, 9]);
+        assert_eq!(Pool::Last.rows(None, [2, 5]).to_vec(), [4, 9]);
+        assert_eq!(Pool::First.rows(None, [2, 5]).to_vec(), [0, 5]);
+    }
 
     #[test]
     fn a_text_ends_at_its_first_end() {

@@ -35,7 +35,8 @@ pub fn loss<'a>(tape: &Tape<'a>, head: &'a PooledHead, batch: &MicroBatch, hidde
     if counts.n_labels == 0 {
         return Loss::default();
     }
-    let hidden = head.hidden(tape, hidden);
+    let &[n, len, _] = hidden.value().shape() else { panic!("{:?}", hidden.value().shape()) };
+    let hidden = head.hidden(tape, hidden, &head.rows(None, [n, len]), &batch.input.call);
     let weight = counts.n_targets.max(1) as f32 / counts.n_labels as f32;
     let weights = vec![weight; batch.labels.len()];
     let args = head.cross_entropy(&batch.labels).expect("a head over classes");

@@ -70,8 +70,9 @@ impl Objective for ReplacedTokens {
         // Of the mean over the whole batch, as the first part's is of a sum.
         let (n_targets, n_tokens) = (batch.counts.n_targets, batch.counts.n_tokens.max(1));
         let weight = self.weight * n_targets as f64 / n_tokens as f64;
+        let call = &batch.input.call;
         let found = tape.scope("head", None, || {
-            tape.binary_cross_entropy(&head.forward(tape, &hidden), &replaced, weight as f32)
+            tape.binary_cross_entropy(&head.forward(tape, &hidden, call), &replaced, weight as f32)
         });
         let part = |name, weight, loss| Part { name, weight, loss };
         Losses(vec![part("generator", 1.0, generator), part("replaced", self.weight, found)])

@@ -11,6 +11,10 @@ pub struct Encoded {
     pub ids: Vec<u32>,
     /// Which text a token is of, as the model counts them (BERT: 0 and 1).
     pub type_ids: Vec<u32>,
+    /// Which text a token is of; none where `special`.
+    pub texts: Vec<Option<usize>>,
+    /// Which word of its text a token is of, as the tokenizer cuts a text before anything else.
+    pub words: Vec<Option<u32>>,
     /// Whether a token was put around the texts.
     pub special: Vec<bool>,
     /// The bytes of its own text that a token stands for; `(0, 0)` where `special`.
@@ -88,6 +92,8 @@ fn around(
         Ok(Encoded {
             ids: encoding.get_ids().to_vec(),
             type_ids: encoding.get_type_ids().to_vec(),
+            texts: encoding.get_sequence_ids(),
+            words: encoding.get_word_ids().to_vec(),
             special: encoding.get_special_tokens_mask().iter().map(|&mask| mask == 1).collect(),
             offsets: encoding.get_offsets().to_vec(),
         })

@@ -6,7 +6,7 @@ use std::time::Instant;
 use checkpoint::gguf::{Metadata, Value as Meta};
 use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
-use generate::{Settings, stack_of};
+use generate::Settings;
 use kernels::Isa;
 use models::{Architecture, Model};
 use serde_json::{Map, Value};
@@ -180,7 +180,7 @@ impl Loaded {
 
     /// What a row of a search holds that goes so far.
     pub fn row_bytes(&self, positions: usize) -> u64 {
-        let config = stack_of(&self.model).config();
+        let config = self.model.head_stack().config();
         let trunk = &config.trunk;
         let cache = [trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions];
         let width = self.precision.compute.bytes();
@@ -192,7 +192,7 @@ impl Loaded {
     /// # Errors
     /// With the first of them.
     pub fn writes(&self, tokens: impl IntoIterator<Item = u32>) -> Result<(), Failure> {
-        let vocab_size = stack_of(&self.model).config().tokens().vocab_size;
+        let vocab_size = self.model.head_stack().config().tokens().vocab_size;
         match tokens.into_iter().find(|id| *id as usize >= vocab_size) {
             None => Ok(()),
             Some(token) => {
@@ -230,13 +230,18 @@ impl Loaded {
         Err(Failure::new(format!("`{dir}` is a `{family}` {why}")).hint(hint))
     }
 
-    /// Refuses a model that is no stack on tokens.
+    /// Refuses a model that does not read tokens alone.
     ///
     /// # Errors
     /// With what it is.
     pub fn reads_text(&self) -> Result<(), Failure> {
-        let stack = self.model.architecture.stack();
-        if stack.is_ok_and(|stack| matches!(stack.embed, nn::Embed::Token(_))) {
+        let embed = match &self.model.architecture {
+            Architecture::Stack(stack) => Some(&stack.embed),
+            Architecture::Detector(pair) => Some(&pair.discriminator.embed),
+            Architecture::EncoderDecoder(pair) => Some(&pair.encoder.embed),
+            Architecture::DualEncoder(_) => None,
+        };
+        if embed.is_some_and(|embed| matches!(embed, nn::Embed::Token(_))) {
             return Ok(());
         }
         let (dir, family) = (self.dir.display(), self.model.config.family().model_type());
@@ -281,12 +286,12 @@ impl Loaded {
 
     /// Tokens the model knows.
     pub fn vocab_size(&self) -> usize {
-        self.model.stack().config().tokens().vocab_size
+        self.model.head_stack().config().tokens().vocab_size
     }
 
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
-        self.model.stack().config().tokens().max_len
+        self.model.head_stack().config().tokens().max_len
     }
 }
 

@@ -1,5 +1,6 @@
 //! `lyceum run`: what a model does, on texts or on sounds.
 
+mod answers;
 mod inputs;
 mod npy;
 mod pooling;
@@ -24,14 +25,18 @@ use crate::failure::{Exit, Failure};
 pub fn run(args: &Run, env: &Env) -> Result<Exit, Failure> {
     let loaded = Loaded::open(&args.model, args.precision, env)?;
     match &loaded.model.architecture {
-        Architecture::EncoderDecoder(pair) if pair.decoder.token_head().is_none() => {
-            let problem = format!("`{}` has no head that scores tokens", loaded.dir.display());
+        Architecture::EncoderDecoder(pair) if pair.decoder.heads.is_empty() => {
+            let problem = format!("`{}` has no head", loaded.dir.display());
             Err(Failure::new(problem).hint("`lyceum forward` gives what it computes"))
         }
         Architecture::EncoderDecoder(pair) => match &pair.config().encoder.embed {
             EmbedConfig::Audio(audio) => {
                 check_options(args, env, Reads::Sound)?;
                 transcribe::run(args, env, (&loaded, pair, audio))
+            }
+            EmbedConfig::Token(_) if pair.decoder.token_head().is_none() => {
+                check_options(args, env, Reads::Text)?;
+                text::run(args, env, &loaded)
             }
             EmbedConfig::Token(_) | EmbedConfig::Patch(_) => {
                 check_options(args, env, Reads::TextToWrite)?;

@@ -1,5 +1,8 @@
 //! The real binary, from the outside.
 
+#[allow(dead_code)] // Shared; what is of no use here is of use there.
+#[path = "../../../models/tests/it/assembled.rs"]
+mod assembled;
 mod assets;
 mod cli;
 mod crawl;

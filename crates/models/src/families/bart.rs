@@ -11,6 +11,7 @@ use nn::{
 use tensor::{Init, Pattern};
 
 use super::fields::Fields;
+use super::heads;
 use super::hf::{Parts, Spec};
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::Table;
@@ -116,11 +117,15 @@ pub(super) fn trunk(f: &Fields, side: &Side) -> Result<TransformerConfig, Config
 fn heads(f: &Fields) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
     let tied = f.flag_or("tie_word_embeddings", true)?;
     let head = HeadConfig::Token(TokenHeadConfig { bias: true, ..TokenHeadConfig::plain(tied) });
+    if let (Some(head), "bart") = (heads::of_pair(f)?, f.text_or("model_type", "bart")?) {
+        return Ok(vec![head]);
+    }
     match f.class() {
         Some(class) if BASES.contains(&class) => Ok(Vec::new()),
         None | Some("BartForConditionalGeneration" | "MarianMTModel") => Ok(vec![("logits", head)]),
         Some(other) => {
-            let known = "BartForConditionalGeneration, MarianMTModel";
+            let known = "BartForConditionalGeneration, BartForSequenceClassification, \
+                BartForQuestionAnswering, MarianMTModel";
             let problem = format!("`{other}` is not one of {}, {known}", BASES.join(", "));
             Err(ConfigError::new("architectures", problem))
         }
@@ -148,6 +153,7 @@ fn table(_: &Fields, pair: &EncoderDecoderConfig, table: &mut Table) {
             block(names, &stack.trunk, true, table);
         }
     }
+    heads::pair_names(&pair.decoder.heads, table);
     if let Some((_, HeadConfig::Token(head))) = pair.decoder.heads.first() {
         let shape = [1, pair.decoder.tokens().vocab_size];
         table.shaped("final_logits_bias", "decoder.heads.logits.bias", &shape);

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tensor::Init;
 
 use super::fields::{FULL, Fields, SLIDING};
+use super::heads;
 use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
@@ -32,10 +33,21 @@ pub(super) const SPEC: Spec = Spec {
         "gemma3_text",
     ],
     parts: Parts::Stack(stack, table),
-    prefix: |_| "model.",
+    prefix,
     bases: &["Model"],
     fit: None,
 };
+
+/// Some answer questions by another name.
+fn prefix(f: &Fields) -> &'static str {
+    const OTHERS: [&str; 5] = ["llama", "qwen2", "qwen3", "qwen3_moe", "smollm3"];
+    let is_other = |model_type| OTHERS.contains(&model_type);
+    if f.task() == "QuestionAnswering" && f.text_or("model_type", "llama").is_ok_and(is_other) {
+        "transformer."
+    } else {
+        "model."
+    }
+}
 
 /// What a config of `transformers` takes where it is silent, and others would not: a key that is
 /// null is not silent.
@@ -111,11 +123,15 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
 /// The head of the class that was saved.
 fn heads(f: &Fields) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
     let head = TokenHeadConfig::plain(f.flag_or("tie_word_embeddings", false)?);
+    if let Some(head) = heads::of_decoder(f)? {
+        return Ok(vec![head]);
+    }
     match f.class() {
         Some(class) if class.ends_with("Model") => Ok(Vec::new()),
         Some(class) if !class.ends_with("ForCausalLM") => {
             let (_, head) = class.split_once("For").unwrap_or(("", class));
-            let problem = format!("a head for `{head}` is not one of CausalLM");
+            let known = "CausalLM, SequenceClassification, TokenClassification, QuestionAnswering";
+            let problem = format!("a head for `{head}` is not one of {known}");
             Err(ConfigError::new("architectures", problem))
         }
         _ => Ok(vec![("logits", HeadConfig::Token(head))]),
@@ -239,11 +255,11 @@ fn layers(f: &Fields, n_layers: usize, d_head: usize) -> Result<Vec<LayerConfig>
 }
 
 fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
-    let trunk = &stack.trunk;
+    let (trunk, base) = (&stack.trunk, prefix(f));
     let [q, kv] = [trunk.n_heads, trunk.n_kv_heads].map(|n| n * trunk.d_head);
-    table.param("model.embed_tokens.weight", "embed.tokens");
+    table.param(format!("{base}embed_tokens.weight"), "embed.tokens");
     for i in 0..trunk.n_layers {
-        let (theirs, ours) = (format!("model.layers.{i}"), format!("blocks.{i}"));
+        let (theirs, ours) = (format!("{base}layers.{i}"), format!("blocks.{i}"));
         let projection = |name: &str| format!("{theirs}.self_attn.{name}_proj");
         table.stacked(
             [(projection("q"), q), (projection("k"), kv), (projection("v"), kv)],
@@ -289,7 +305,8 @@ fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
             table.layer(&format!("{theirs}.{name}"), &format!("{ours}.{own}"), false);
         }
     }
-    table.layer("model.norm", "final_norm", false);
+    table.layer(&format!("{base}norm"), "final_norm", false);
+    heads::decoder_names(&stack.heads, "score", table);
     if let Some((_, HeadConfig::Token(TokenHeadConfig { tied: false, .. }))) = stack.heads.first() {
         table.param("lm_head.weight", "heads.logits.weight");
     }

@@ -12,6 +12,7 @@ use nn::{
 use tensor::{Activation, Init, Pattern};
 
 use super::fields::Fields;
+use super::heads;
 use super::hf::{Parts, Spec};
 use crate::import::Table;
 use crate::stack::StackConfig;
@@ -48,6 +49,8 @@ struct Words {
     pooler: &'static str,
     /// The dense layer of a classifier, and the classifier.
     classifier: [&'static str; 2],
+    /// The same where choices are scored.
+    choice: [&'static str; 2],
 }
 
 const BERT: Words = Words {
@@ -79,12 +82,14 @@ const BERT: Words = Words {
     project: "",
     pooler: "bert.pooler.dense",
     classifier: ["bert.pooler.dense", "classifier"],
+    choice: ["bert.pooler.dense", "classifier"],
 };
 
 const ERNIE: Words = Words {
     prefix: "ernie.",
     pooler: "ernie.pooler.dense",
     classifier: ["ernie.pooler.dense", "classifier"],
+    choice: ["ernie.pooler.dense", "classifier"],
     ..BERT
 };
 
@@ -93,6 +98,7 @@ const ROBERTA: Words = Words {
     token_head: ["lm_head.dense", "lm_head.layer_norm", "lm_head.bias"],
     projection: "lm_head.decoder",
     pooler: "roberta.pooler.dense",
+    choice: ["roberta.pooler.dense", "classifier"],
     classifier: ["classifier.dense", "classifier.out_proj"],
     ..BERT
 };
@@ -122,6 +128,7 @@ const DISTILBERT: Words = Words {
     project: "",
     pooler: "",
     classifier: ["pre_classifier", "classifier"],
+    choice: ["pre_classifier", "classifier"],
 };
 
 const ALBERT: Words = Words {
@@ -144,6 +151,7 @@ const ALBERT: Words = Words {
     project: "encoder.embedding_hidden_mapping_in",
     pooler: "albert.pooler",
     classifier: ["albert.pooler", "classifier"],
+    choice: ["albert.pooler", "classifier"],
     ..BERT
 };
 
@@ -157,6 +165,7 @@ const ELECTRA: Words = Words {
     projection: "generator_lm_head",
     project: "embeddings_project",
     pooler: "",
+    choice: ["sequence_summary.summary", "classifier"],
     classifier: ["classifier.dense", "classifier.out_proj"],
     ..BERT
 };
@@ -241,7 +250,7 @@ fn heads(
     activation: Activation,
     norm: NormConfig,
 ) -> Result<Vec<(&'static str, HeadConfig)>, ConfigError> {
-    let (class, model_type) = (f.class().unwrap_or("Model"), f.text_or("model_type", "bert")?);
+    let model_type = f.text_or("model_type", "bert")?;
     let tied = f.flag_or("tie_word_embeddings", true)?;
     let token_activation = match model_type {
         "roberta" | "distilbert" | "electra" => Activation::GeluErf,
@@ -253,30 +262,79 @@ fn heads(
         ..TokenHeadConfig::plain(tied)
     };
     let token = HeadConfig::Token(token);
-    let pooled = |dense, n_classes| HeadConfig::Pooled(PooledHeadConfig { dense, n_classes });
     let dense = Some(match model_type {
         "distilbert" => Activation::Relu,
         "electra" => Activation::GeluErf,
         _ => Activation::Tanh,
     });
-    let tags = |dense, n_classes| HeadConfig::Tag(TagHeadConfig { dense, n_classes });
-    let (_, class) = class.split_once("For").unwrap_or(("", ""));
-    Ok(match class {
+    let pooled = |n_classes, dropout: [f64; 2]| {
+        let dropout = dropout.map(|p| p as f32);
+        let base = PooledHeadConfig::first();
+        HeadConfig::Pooled(PooledHeadConfig { dense, n_classes, dropout, ..base })
+    };
+    Ok(match f.task() {
         "MaskedLM" => vec![("logits", token)],
-        "PreTraining" if model_type == "electra" => vec![("logits", tags(Some(activation), 1))],
-        "PreTraining" => {
-            vec![("prediction_logits", token), ("seq_relationship_logits", pooled(dense, Some(2)))]
+        "PreTraining" if model_type == "electra" => {
+            let tags = TagHeadConfig { dense: Some(activation), ..TagHeadConfig::plain(1) };
+            vec![("logits", HeadConfig::Tag(tags))]
         }
-        "SequenceClassification" => vec![("logits", pooled(dense, Some(f.n_labels())))],
-        "TokenClassification" => vec![("logits", tags(None, f.n_labels()))],
+        "PreTraining" => {
+            let pair = pooled(Some(2), [0.0; 2]);
+            vec![("prediction_logits", token), ("seq_relationship_logits", pair)]
+        }
+        "SequenceClassification" => {
+            let p = dropout(f, "seq_classif_dropout", 0.2)?;
+            // Before the dense layer, too, where that is the head's own.
+            let first = if matches!(model_type, "roberta" | "electra") { p } else { 0.0 };
+            vec![("logits", pooled(Some(f.n_labels()), [first, p]))]
+        }
+        "TokenClassification" => vec![heads::tags(f.n_labels(), dropout(f, "dropout", 0.1)?)],
+        "QuestionAnswering" => vec![heads::spans(match model_type {
+            "distilbert" => f.real_or("qa_dropout", 0.1)?,
+            _ => 0.0,
+        })],
+        "MultipleChoice" => {
+            let dropout = match model_type {
+                "electra" => summary_dropout(f)?,
+                "roberta" => [0.0, f.real_or("hidden_dropout_prob", 0.1)?],
+                _ => [0.0, dropout(f, "seq_classif_dropout", 0.2)?],
+            };
+            vec![(heads::CHOICES, pooled(Some(1), dropout))]
+        }
         "" if matches!(model_type, "distilbert" | "electra") => Vec::new(),
-        "" => vec![("pooler_output", pooled(dense, None))],
+        "" => vec![("pooler_output", pooled(None, [0.0; 2]))],
         other => {
-            let known = "MaskedLM, PreTraining, SequenceClassification, TokenClassification";
+            let known = "MaskedLM, PreTraining, SequenceClassification, TokenClassification, \
+                QuestionAnswering, MultipleChoice";
             let problem = format!("a head for `{other}` is not one of {known}");
             return Err(ConfigError::new("architectures", problem));
         }
     })
+}
+
+/// Probability of dropping before classes; `DistilBERT` has a field of its own for each head.
+fn dropout(f: &Fields, own: &'static str, usual: f64) -> Result<f64, ConfigError> {
+    let hidden = || f.real_or("hidden_dropout_prob", 0.1);
+    Ok(match f.text_or("model_type", "bert")? {
+        "distilbert" => f.real_or(own, usual)?,
+        "albert" => f.real_or("classifier_dropout_prob", 0.1)?,
+        _ => f.maybe_real("classifier_dropout")?.map_or_else(hidden, Ok)?,
+    })
+}
+
+/// The same around ELECTRA's summary of a sequence, which is built in one way alone.
+fn summary_dropout(f: &Fields) -> Result<[f64; 2], ConfigError> {
+    for (key, built) in [("summary_type", "first"), ("summary_activation", "gelu")] {
+        let said = f.text_or(key, built)?;
+        if said != built {
+            let problem = format!("`{said}` is not supported, only `{built}`");
+            return Err(ConfigError::new(key, problem));
+        }
+    }
+    if !f.flag_or("summary_use_proj", true)? {
+        return Err(ConfigError::new("summary_use_proj", "false is not supported, only true"));
+    }
+    Ok([f.real_or("summary_first_dropout", 0.0)?, f.real_or("summary_last_dropout", 0.1)?])
 }
 
 pub(super) fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
@@ -327,6 +385,8 @@ pub(super) fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
                 let classes = if head.dense.is_some() {
                     table.layer("discriminator_predictions.dense", &ours("dense"), true);
                     "discriminator_predictions.dense_prediction"
+                } else if *name == heads::SPANS {
+                    "qa_outputs"
                 } else {
                     "classifier"
                 };
@@ -336,6 +396,7 @@ pub(super) fn table(f: &Fields, stack: &StackConfig, table: &mut Table) {
             HeadConfig::Pooled(head) => {
                 let [dense, classes] = match *name {
                     "logits" => w.classifier,
+                    heads::CHOICES => w.choice,
                     _ => [w.pooler, "cls.seq_relationship"],
                 };
                 table.layer(dense, &ours("dense"), true);

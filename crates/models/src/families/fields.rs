@@ -2,11 +2,12 @@
 
 use nn::AttnPositions;
 use nn::{ConfigError, LayerConfig, RopeConfig, RopeScaling};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use tensor::{Activation, Pattern};
 
 /// A `config.json` as it was read; it is written again as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Fields(pub Map<String, Value>);
 
 type Result<T> = std::result::Result<T, ConfigError>;
@@ -105,6 +106,28 @@ impl Fields {
     /// The class that was saved: the first of `architectures`.
     pub fn class(&self) -> Option<&str> {
         self.get("architectures")?.get(0)?.as_str()
+    }
+
+    /// The id of a token; what is usual where nothing is said: null is none.
+    pub fn id(&self, key: &str, usual: impl Into<Option<u32>>) -> Option<u32> {
+        match self.0.get(key) {
+            None => usual.into(),
+            Some(id) => id.as_u64().and_then(|id| id.try_into().ok()),
+        }
+    }
+
+    /// What follows `For` in that class; nothing for a base model.
+    pub fn task(&self) -> &str {
+        self.class().and_then(|class| class.split_once("For")).map_or("", |(_, task)| task)
+    }
+
+    /// Labels of a classifier, by number.
+    pub fn labels(&self) -> Vec<String> {
+        let label = |i: usize| {
+            let said = self.get("id2label").and_then(|labels| labels.get(i.to_string()));
+            said.and_then(Value::as_str).map_or_else(|| format!("LABEL_{i}"), str::to_owned)
+        };
+        (0..self.n_labels().min(MAX_LABELS)).map(label).collect()
     }
 
     /// Labels of a classifier.
@@ -236,6 +259,9 @@ impl Fields {
         Ok(types)
     }
 }
+
+/// A config that says more is refused when it is built.
+const MAX_LABELS: usize = 1 << 20;
 
 /// Layers that see everything before them.
 pub const FULL: &str = "full_attention";

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tensor::Init;
 
-use super::fields::activation;
-use super::{Family, fields};
+use super::fields::{Fields, activation};
+use super::{Family, fields, heads};
 use crate::architecture::ArchitectureConfig;
-use crate::import::Import;
+use crate::import::{Import, Table};
 use crate::stack::StackConfig;
 
 pub(super) const MODEL_TYPE: &str = "gpt2";
@@ -65,6 +65,9 @@ pub struct Gpt2Config {
     pub eos_token_id: Option<u32>,
     /// The token that begins one.
     pub bos_token_id: Option<u32>,
+    /// What is said of the head, and of padding.
+    #[serde(flatten, deserialize_with = "heads::read")]
+    pub head: Fields,
 }
 
 impl Default for Gpt2Config {
@@ -88,6 +91,7 @@ impl Default for Gpt2Config {
             tie_word_embeddings: true,
             eos_token_id: Some(50_256),
             bos_token_id: Some(50_256),
+            head: Fields::default(),
         }
     }
 }
@@ -185,8 +189,8 @@ impl Family for Gpt2Config {
             init: WeightInit::Gpt2 { std: self.initializer_range },
             ..TransformerConfig::base(self.n_layers, self.d_model, self.n_heads, d_ff)
         };
-        let head = HeadConfig::Token(TokenHeadConfig::plain(self.tie_word_embeddings));
-        let heads = vec![("logits", head)];
+        let tokens = HeadConfig::Token(TokenHeadConfig::plain(self.tie_word_embeddings));
+        let heads = vec![heads::of_decoder(&self.head)?.unwrap_or(("logits", tokens))];
         Ok(ArchitectureConfig::Stack(Box::new(StackConfig { embed: embed.into(), trunk, heads })))
     }
 
@@ -220,8 +224,14 @@ impl Family for Gpt2Config {
             let name = format!("transformer.ln_f.{leaf}");
             table.push(Import::param(name, format!("final_norm.{leaf}")));
         }
-        if !self.tie_word_embeddings {
-            table.push(Import::param("lm_head.weight", "heads.logits.weight"));
+        match heads::of_decoder(&self.head) {
+            Ok(Some(head)) => {
+                let mut own = Table::default();
+                heads::decoder_names(&[head], "classifier", &mut own);
+                table.extend(own.0);
+            }
+            _ if self.tie_word_embeddings => {}
+            _ => table.push(Import::param("lm_head.weight", "heads.logits.weight")),
         }
         table
     }
@@ -243,13 +253,10 @@ impl Family for Gpt2Config {
 
     fn to_json(&self) -> Value {
         let mut json = fields(self);
-        let facts = [
-            ("model_type", json!(MODEL_TYPE)),
-            ("architectures", json!(["GPT2LMHeadModel"])),
-            ("dtype", json!("float32")),
-        ];
-        for (key, value) in facts {
-            json[key] = value;
+        json["model_type"] = json!(MODEL_TYPE);
+        json["dtype"] = json!("float32");
+        if self.head.task().is_empty() {
+            json["architectures"] = json!(["GPT2LMHeadModel"]);
         }
         json
     }

@@ -7,6 +7,7 @@ mod electra;
 mod encoder;
 mod fields;
 pub mod gpt2;
+pub mod heads;
 pub mod hf;
 pub mod preset;
 pub(crate) mod refused;

@@ -13,6 +13,15 @@ const ONLY: &[(&[&str], &str, &str)] = &[
     (&["bert", "roberta", "ernie", "electra", "gpt2"], "add_cross_attention", "false"),
 ];
 
+/// Classes of GPT-2.
+const GPT2: [&str; 5] = [
+    "GPT2Model",
+    "GPT2LMHeadModel",
+    "GPT2ForSequenceClassification",
+    "GPT2ForTokenClassification",
+    "GPT2ForQuestionAnswering",
+];
+
 /// Refuses what [`ONLY`] does not allow.
 ///
 /// # Errors
@@ -34,10 +43,8 @@ pub fn check(model_type: &str, config: &Value) -> Result<(), ConfigError> {
     }
     let class = config["architectures"][0].as_str();
     match class {
-        Some(class)
-            if model_type == "gpt2" && !["GPT2LMHeadModel", "GPT2Model"].contains(&class) =>
-        {
-            let problem = format!("`{class}` is not one of GPT2Model, GPT2LMHeadModel");
+        Some(class) if model_type == "gpt2" && !GPT2.contains(&class) => {
+            let problem = format!("`{class}` is not one of {}", GPT2.join(", "));
             Err(ConfigError::new("architectures", problem))
         }
         _ => Ok(()),

@@ -12,6 +12,7 @@ use serde_json::json;
 use tensor::{Init, Pattern};
 
 use super::fields::{Fields, activation};
+use super::heads;
 use super::hf::{Parts, Spec};
 use crate::encoder_decoder::EncoderDecoderConfig;
 use crate::import::Table;
@@ -20,10 +21,15 @@ use crate::stack::StackConfig;
 pub(super) const SPEC: Spec = Spec {
     model_types: &["t5"],
     parts: Parts::EncoderDecoder(pair, table),
-    prefix: |_| "",
+    prefix,
     bases: &["T5Model"],
     fit: Some(fit),
 };
+
+/// One class has its base model inside, the others are one.
+fn prefix(f: &Fields) -> &'static str {
+    if f.task() == "SequenceClassification" { "transformer." } else { "" }
+}
 
 /// Positions are distances, of which any are known: a bound that no memory reaches.
 const MAX_LEN: usize = 1 << 20;
@@ -71,10 +77,12 @@ fn pair(f: &Fields) -> Result<EncoderDecoderConfig, ConfigError> {
     let heads = match f.class().unwrap_or("T5ForConditionalGeneration") {
         "T5Model" => Vec::new(),
         "T5ForConditionalGeneration" | "T5WithLMHeadModel" => vec![("logits", head)],
-        other => {
-            let problem = format!("`{other}` is not one of T5Model, T5ForConditionalGeneration");
-            return Err(ConfigError::new("architectures", problem));
-        }
+        other => vec![heads::of_pair(f)?.ok_or_else(|| {
+            let known = "T5Model, T5ForConditionalGeneration, T5ForSequenceClassification, \
+                T5ForQuestionAnswering";
+            let problem = format!("`{other}` is not one of {known}");
+            ConfigError::new("architectures", problem)
+        })?],
     };
     let encoder = StackConfig {
         embed: embed.clone(),
@@ -98,16 +106,24 @@ fn ffn(f: &Fields) -> Result<FfnKind, ConfigError> {
     })
 }
 
-fn table(_: &Fields, pair: &EncoderDecoderConfig, table: &mut Table) {
-    table.param("shared.weight", "encoder.embed.tokens");
+fn table(f: &Fields, pair: &EncoderDecoderConfig, table: &mut Table) {
+    let base = prefix(f);
+    table.param(format!("{base}shared.weight"), "encoder.embed.tokens");
     for (side, stack) in [("encoder", &pair.encoder), ("decoder", &pair.decoder)] {
         let bias = "SelfAttention.relative_attention_bias.weight";
-        table.param(format!("{side}.block.0.layer.0.{bias}"), format!("{side}.relative_bias"));
+        table
+            .param(format!("{base}{side}.block.0.layer.0.{bias}"), format!("{side}.relative_bias"));
         for i in 0..stack.trunk.n_layers {
-            block(&format!("{side}.block.{i}"), &format!("{side}.blocks.{i}"), &stack.trunk, table);
+            let theirs = format!("{base}{side}.block.{i}");
+            block(&theirs, &format!("{side}.blocks.{i}"), &stack.trunk, table);
         }
-        table.layer(&format!("{side}.final_layer_norm"), &format!("{side}.final_norm"), false);
+        table.layer(
+            &format!("{base}{side}.final_layer_norm"),
+            &format!("{side}.final_norm"),
+            false,
+        );
     }
+    heads::pair_names(&pair.decoder.heads, table);
     if let Some((_, HeadConfig::Token(TokenHeadConfig { tied: false, .. }))) =
         pair.decoder.heads.first()
     {

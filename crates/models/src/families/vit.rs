@@ -68,9 +68,10 @@ fn stack(f: &Fields) -> Result<StackConfig, ConfigError> {
 }
 
 fn head(f: &Fields, d_model: usize) -> Result<(&'static str, HeadConfig), ConfigError> {
-    let pooled = |dense, n_classes| HeadConfig::Pooled(PooledHeadConfig { dense, n_classes });
-    let (_, class) = f.class().and_then(|class| class.split_once("For")).unwrap_or_default();
-    match class {
+    let pooled = |dense, n_classes| {
+        HeadConfig::Pooled(PooledHeadConfig { dense, n_classes, ..PooledHeadConfig::first() })
+    };
+    match f.task() {
         "" if f.size_or("pooler_output_size", d_model)? != d_model => {
             let problem = format!("is not supported where it is not the width of {d_model}");
             Err(ConfigError::new("pooler_output_size", problem))

@@ -264,14 +264,15 @@ fn a_field_that_would_change_the_result_is_refused() {
         ),
         (
             "gpt2-tiny",
-            |json| json["architectures"] = json!(["GPT2ForSequenceClassification"]),
-            "`architectures`: `GPT2ForSequenceClassification` is not one of GPT2Model, \
-             GPT2LMHeadModel",
+            |json| json["architectures"] = json!(["GPT2DoubleHeadsModel"]),
+            "`architectures`: `GPT2DoubleHeadsModel` is not one of GPT2Model, GPT2LMHeadModel, \
+             GPT2ForSequenceClassification, GPT2ForTokenClassification, GPT2ForQuestionAnswering",
         ),
         (
             "qwen3-tied",
-            |json| json["architectures"] = json!(["Qwen3ForSequenceClassification"]),
-            "`architectures`: a head for `SequenceClassification` is not one of CausalLM",
+            |json| json["architectures"] = json!(["Qwen3ForAudio"]),
+            "`architectures`: a head for `Audio` is not one of CausalLM, SequenceClassification, \
+             TokenClassification, QuestionAnswering",
         ),
         (
             "llama-linear",

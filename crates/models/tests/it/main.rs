@@ -1,5 +1,6 @@
 //! Laws over all families, and the numbers of other implementations.
 
+mod assembled;
 mod bounds;
 mod encoder_decoder;
 mod experts;
@@ -10,6 +11,7 @@ mod foreign;
 mod fresh;
 mod golden;
 mod gradients;
+mod heads;
 mod masks;
 mod mutations;
 mod others;

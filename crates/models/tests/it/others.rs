@@ -72,7 +72,10 @@ fn given<'a>(model: &'a Model, tape: &Tape<'a>, shown: &Shown) -> Vec<Var> {
         Architecture::Stack(stack) => {
             let hidden = stack.read(tape, Input::Pixels(&pixels()), &mut shown.context(16));
             let heads = stack.heads.iter().map(|(_, head)| match head {
-                Head::Pooled(head) => head.forward(tape, &hidden),
+                Head::Pooled(head) => {
+                    let rows = head.rows(None, [batch, 16]);
+                    head.forward(tape, &hidden, &rows, &shown.call(16))
+                }
                 _ => panic!("a head of a model of images"),
             });
             heads.collect()
@@ -90,7 +93,10 @@ fn given<'a>(model: &'a Model, tape: &Tape<'a>, shown: &Shown) -> Vec<Var> {
             let read = |stack: &'a Stack| stack.forward(tape, &ids, shape, &mut shown.context(11));
             let (said, found) = (read(&pair.generator), read(&pair.discriminator));
             let tokens = pair.generator.token_head().unwrap().logits(tape, &said);
-            vec![tokens, pair.discriminator.tag_head().unwrap().forward(tape, &found)]
+            vec![
+                tokens,
+                pair.discriminator.tag_head().unwrap().forward(tape, &found, &shown.call(11)),
+            ]
         }
         Architecture::EncoderDecoder(pair) => {
             let mut ctx = shown.context(6);

@@ -8,6 +8,8 @@
 //! same mask. Srivastava et al., "Dropout" (JMLR 15, 2014), section 4, with the scale moved to
 //! training.
 
+use std::sync::Arc;
+
 use kernels::dropout::{self, DropKey, Dropout};
 
 use crate::dtype::by_dtype;
@@ -57,6 +59,26 @@ fn drop_from(device: &Device, x: &Tensor, site: DropSite) -> Tensor {
     y
 }
 
+/// The same for rows of a tensor with `len` rows a sample, each by its own place.
+fn drop_from_rows(
+    device: &Device,
+    x: &Tensor,
+    (rows, len): (&[u32], usize),
+    site: DropSite,
+) -> Tensor {
+    let (mut y, d) = (device.empty(x.shape(), x.dtype()), x.rows().1);
+    let first = site.rng.first_sample * len as u64;
+    by_dtype!(x.dtype(), T => {
+        let both = y.as_mut_slice::<T>().chunks_exact_mut(d).zip(x.as_slice::<T>().chunks_exact(d));
+        for ((y, x), &row) in both.zip(rows) {
+            let offset = (first + u64::from(row)) * d as u64;
+            let args = Dropout { p: site.p, key: site.key(), offset };
+            dropout::forward(device.isa, y, x, args);
+        }
+    });
+    y
+}
+
 impl Tape<'_> {
     /// Drops from `x` `[B, ..]`.
     pub fn dropout(&self, x: &Var, site: DropSite) -> Var {
@@ -64,6 +86,22 @@ impl Tape<'_> {
         let slot = x.slot;
         self.finish("dropout", y, move |sweep, dy| {
             let dx = drop_from(sweep.device(), &dy, site);
+            sweep.give(slot, dx);
+        })
+    }
+
+    /// Drops from `x` `[n, D]`, which are the rows `rows` of a `[B, T, D]`, what would be dropped
+    /// from those: wherever its text lies in a batch, a row is known by its place.
+    ///
+    /// # Panics
+    /// When there are more rows than numbers of them.
+    #[track_caller]
+    pub fn dropout_rows(&self, x: &Var, (rows, len): (&Arc<[u32]>, usize), site: DropSite) -> Var {
+        assert_eq!(x.value.rows().0, rows.len(), "dropout_rows: x {:?}", x.value.shape());
+        let y = drop_from_rows(self.device(), &x.value, (rows, len), site);
+        let (slot, rows) = (x.slot, rows.clone());
+        self.finish("dropout", y, move |sweep, dy| {
+            let dx = drop_from_rows(sweep.device(), &dy, (&rows, len), site);
             sweep.give(slot, dx);
         })
     }
@@ -93,6 +131,23 @@ mod tests {
         check(&Fixture::new(&[], &[&[3, 5]]), |tape, _, x| tape.dropout(&x[0], site(0)));
         check(&Fixture::new(&[], &[&[3, 5], &[3, 5]]), |tape, _, x| {
             tape.dropout_add(&x[0], &x[1], site(0))
+        });
+    }
+
+    #[test]
+    fn a_row_is_dropped_from_as_where_it_was() {
+        let fixture = Fixture::new(&[], &[&[6, 50]]);
+        let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        // Two samples of three rows.
+        let x = Var::constant(fixture.inputs[0].clone());
+        let whole = tape.dropout(&x.reshape(&[2, 3, 50]), site(1)).value().to_vec();
+        let rows: Arc<[u32]> = [4, 0].into();
+        let found = tape.dropout_rows(&tape.select_rows(&x, &rows), (&rows, 3), site(1));
+        let expected = [&whole[4 * 50..5 * 50], &whole[..50]].concat();
+        assert_eq!(found.value().to_vec(), expected);
+        let rows: Arc<[u32]> = [1, 5, 7].into();
+        check(&Fixture::new(&[], &[&[3, 5]]), |tape, _, x| {
+            tape.dropout_rows(&x[0], (&rows, 4), site(0))
         });
     }
 

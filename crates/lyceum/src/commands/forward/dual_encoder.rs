@@ -6,7 +6,7 @@ use tensor::Tape;
 
 use super::encoder_decoder::call;
 use super::images::{PIXELS, Pixels};
-use super::inputs::{Inputs, TOKENS};
+use super::inputs::{Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture};
 use super::{Pass, refuse_beyond_memory};
 use crate::estimate::forward_bytes;
@@ -19,7 +19,7 @@ use crate::failure::Failure;
 pub fn forward(pair: &DualEncoder, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, pair.config());
     let known = &TOKENS[..3];
-    let texts = Inputs::read(pass.weights, known, config.text.tokens())?;
+    let texts = Inputs::read(pass.weights, known, config.text.tokens(), ROWS)?;
     let patches = config.vision.embed.patches().expect("a tower that sees");
     let pixels = Pixels::read(pass.weights, patches)?;
     pass.warn_of_others(&[known, &[PIXELS]].concat());

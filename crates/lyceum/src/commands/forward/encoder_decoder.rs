@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use models::EncoderDecoder;
-use nn::{AudioStem, Call, Context, EmbedConfig, Input, Mask};
+use nn::{AudioStem, Call, Context, EmbedConfig, Input, Mask, TokenEmbedConfig};
 use tensor::Tape;
 
 use super::frames::{FRAMES, Frames};
-use super::inputs::{DECODER_TOKENS, Inputs, TOKENS};
+use super::inputs::{DECODER_TOKENS, Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
 use crate::estimate::forward_bytes;
@@ -22,7 +22,7 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
     let written = &DECODER_TOKENS[..];
     let (read, source) = match &config.encoder.embed {
         EmbedConfig::Token(tokens) => {
-            let inputs = Inputs::read(pass.weights, &TOKENS[..2], tokens)?;
+            let inputs = Inputs::read(pass.weights, &TOKENS[..2], tokens, ROWS)?;
             (&TOKENS[..2], Source::Tokens(inputs))
         }
         EmbedConfig::Audio(audio) => {
@@ -30,7 +30,7 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
         }
         EmbedConfig::Patch(_) => unreachable!("no family has a decoder behind images"),
     };
-    let target = Inputs::read(pass.weights, written, config.decoder.tokens())?;
+    let (target, rows) = target(&source, pass, config.decoder.tokens())?;
     pass.warn_of_others(&[read, written].concat());
     let shape = source.shape();
     if shape[0] != target.shape[0] {
@@ -63,7 +63,7 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
     let mut ctx = Context { call: call(target.shape, target.mask), cache: None };
     ctx.call.memory = Some(memory.clone());
     let hidden = pair.decode(&tape, &target.ids, target.shape, &mut ctx);
-    let mut outputs = heads(&pair.decoder, &tape, &hidden);
+    let mut outputs = heads(&pair.decoder, &tape, &hidden, (&rows, 1));
     drop(tape);
     let (memory, hidden) = (memory.hidden.value(), hidden.value());
     outputs.push(as_is("encoder_last_hidden_state".into(), memory));
@@ -80,6 +80,40 @@ pub fn forward(pair: &EncoderDecoder, pass: &Pass) -> Result<Vec<Output>, Failur
         outputs.extend(decoder.attentions("cross_attentions", "cross"));
     }
     Ok(outputs)
+}
+
+/// What the decoder reads, and the rows that a class is read from. A model of classes or spans
+/// reads the same text in both, where nothing else is given.
+fn target(
+    source: &Source,
+    pass: &Pass,
+    embed: &TokenEmbedConfig,
+) -> Result<(Inputs, Arc<[u32]>), Failure> {
+    let model = &pass.loaded.model;
+    let (Source::Tokens(tokens), None) = (source, model.head_stack().token_head()) else {
+        let target = Inputs::read(pass.weights, &DECODER_TOKENS, embed, ROWS)?;
+        return Ok((target, [].into()));
+    };
+    let is_base = model.head_stack().heads.is_empty();
+    let target = if is_base || pass.weights.contains(DECODER_TOKENS[0]) {
+        Inputs::read(pass.weights, &DECODER_TOKENS, embed, ROWS)?
+    } else {
+        Inputs::plain(model.shifted(&tokens.ids, tokens.shape[1]), tokens.shape)
+    };
+    if model.head_stack().class_head().is_none() {
+        return Ok((target, [].into()));
+    }
+    if target.shape != tokens.shape {
+        let (source, target) = (tokens.shape, target.shape);
+        let problem = format!("`input_ids` has shape {source:?}, `decoder_input_ids` {target:?}");
+        let hint = "a class is read where the text ends: leave out `decoder_input_ids`";
+        return Err(Failure::new(problem).hint(hint));
+    }
+    let rows = match model.config.end_of_source() {
+        Some(end) => tokens.end_rows(end)?,
+        None => tokens.last_rows(model.config.padding()),
+    };
+    Ok((target, rows))
 }
 
 /// What the encoder reads.

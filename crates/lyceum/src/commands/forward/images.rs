@@ -2,7 +2,7 @@
 
 use ::checkpoint::{CheckpointError, Weights};
 use models::Stack;
-use nn::{Context, Input, PatchConfig};
+use nn::{Context, Input, PatchConfig, Pool};
 use tensor::{Tape, Tensor};
 
 use super::outputs::{Layers, Output, as_is, capture, heads};
@@ -72,7 +72,8 @@ pub fn forward(stack: &Stack, patches: &PatchConfig, pass: &Pass) -> Result<Vec<
     let tape = Tape::new(&device, &loaded.model.params, loaded.precision).with_capture(&capture);
     let mut ctx = Context::plain(shape[0], shape[1]);
     let hidden = stack.read(&tape, Input::Pixels(&pixels.tensor(&tape)), &mut ctx);
-    let mut outputs = heads(stack, &tape, &hidden);
+    let rows = Pool::First.rows(None, shape);
+    let mut outputs = heads(stack, &tape, &hidden, (&rows, 1));
     drop(tape);
     let found = capture.into_found();
     let layers = Layers { found: &found, path: "", n: trunk.n_layers };

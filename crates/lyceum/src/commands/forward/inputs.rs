@@ -14,12 +14,19 @@ pub const TOKENS: [&str; 5] =
 /// What decoders that follow an encoder read.
 pub const DECODER_TOKENS: [&str; 2] = ["decoder_input_ids", "decoder_attention_mask"];
 
+/// The axes of tokens.
+pub const ROWS: &str = "[B, T]";
+/// Those of tokens of some choices for each row.
+pub const ALL: &str = "[B, C, T]";
+
 /// What a model is shown.
 pub struct Inputs {
     /// `[B, T]`.
     pub ids: Arc<[u32]>,
     /// `[B, T]`'s sizes.
     pub shape: [usize; 2],
+    /// How many rows are choices for one.
+    pub n_choices: usize,
     /// `[B, T]`: 1 where there is a token, 0 for padding.
     pub mask: Option<Arc<[u32]>>,
     /// `[B, T]`; none is `0..T`.
@@ -32,11 +39,13 @@ pub struct Inputs {
 struct Matrix {
     name: &'static str,
     shape: [usize; 2],
+    n_choices: usize,
     values: Vec<i64>,
 }
 
 impl Inputs {
-    /// Reads what a model of tokens takes, under the names `known`, in the order of [`TOKENS`].
+    /// Reads what a model of tokens takes, under the names `known`, in the order of [`TOKENS`]; of
+    /// [`ALL`] axes, the first two become one.
     ///
     /// # Errors
     /// Where one is missing, of another type or shape, or out of range.
@@ -44,14 +53,16 @@ impl Inputs {
         weights: &Weights,
         known: &[&'static str],
         embed: &TokenEmbedConfig,
+        axes: &str,
     ) -> Result<Self, Failure> {
-        let ids = Matrix::tokens(weights, known[0], "[B, T]")?;
-        let (shape, ids) = (ids.shape, ids.known_to(embed, ids.shape[1])?);
+        let ids = Matrix::tokens(weights, known[0], axes)?;
+        let (shape, n_choices) = (ids.shape, ids.n_choices);
+        let ids = ids.known_to(embed, shape[1])?;
         let optional = |at: usize, limit, what: &str| -> Result<Option<Arc<[u32]>>, Failure> {
             let Some(name) = known.get(at).filter(|name| weights.contains(name)) else {
                 return Ok(None);
             };
-            let found = Matrix::beside(weights, name, (known[0], shape))?;
+            let found = Matrix::beside(weights, name, (known[0], shape), axes)?;
             Ok(Some(found.below(limit, what)?.into()))
         };
         let types = embed.types.iter().enumerate();
@@ -67,6 +78,7 @@ impl Inputs {
             types: types?,
             ids: ids.into(),
             shape,
+            n_choices,
             mask: optional(1, 2, "a mask is of 0 and 1")?,
             positions,
         })
@@ -86,7 +98,40 @@ impl Inputs {
         let ids = ids.known_to(embed, len)?;
         let row = |b: usize| ids.iter().skip(b).step_by(batch).copied();
         let ids = (0..batch).flat_map(row).collect();
-        Ok(Self { ids, shape: [batch, len], mask: None, positions: None, types: Vec::new() })
+        Ok(Self::plain(ids, [batch, len]))
+    }
+
+    /// Tokens alone.
+    pub fn plain(ids: Arc<[u32]>, shape: [usize; 2]) -> Self {
+        Self { ids, shape, n_choices: 1, mask: None, positions: None, types: Vec::new() }
+    }
+
+    /// The last token of every row that is not `padding`, numbered as rows of `[B * T]`, as
+    /// `transformers` finds it; without such an id, the last that is not masked.
+    pub fn last_rows(&self, padding: Option<u32>) -> Arc<[u32]> {
+        let is_text = |at: usize| match (padding, &self.mask) {
+            (Some(padding), _) => self.ids[at] != padding,
+            (None, Some(mask)) => mask[at] != 0,
+            (None, None) => true,
+        };
+        let [batch, len] = self.shape;
+        let last = |row: usize| (row * len..(row + 1) * len).rfind(|&at| is_text(at));
+        (0..batch).map(|row| last(row).unwrap_or(row * len) as u32).collect()
+    }
+
+    /// Where each row has its last `end`.
+    ///
+    /// # Errors
+    /// Where one has none.
+    pub fn end_rows(&self, end: u32) -> Result<Arc<[u32]>, Failure> {
+        let [batch, len] = self.shape;
+        let row = |row: usize| {
+            let found = (row * len..(row + 1) * len).rfind(|&at| self.ids[at] == end);
+            let problem = || Failure::new(format!("`input_ids`[{row}] has no token {end}"));
+            let hint = "a class is read where a text ends: put `eos_token_id` there";
+            found.map(|at| at as u32).ok_or_else(|| problem().hint(hint))
+        };
+        (0..batch).map(row).collect()
     }
 }
 
@@ -110,12 +155,16 @@ impl Matrix {
             }
             _ => error.into(),
         })?;
-        let &[rows, cols] = view.shape else {
-            let problem = format!("`{name}` has shape {:?}, expected {axes}", view.shape);
-            return Err(Failure::new(problem).hint("a single sequence has a batch of 1"));
+        let (rows, n_choices, cols) = match *view.shape {
+            [rows, cols] if axes != ALL => (rows, 1, cols),
+            [rows, n_choices, cols] if axes == ALL => (rows * n_choices, n_choices, cols),
+            _ => {
+                let problem = format!("`{name}` has shape {:?}, expected {axes}", view.shape);
+                return Err(Failure::new(problem).hint("a single sequence has a batch of 1"));
+            }
         };
         let values = weights.to_i64(name)?;
-        Ok(Self { name, shape: [rows, cols], values })
+        Ok(Self { name, shape: [rows, cols], n_choices, values })
     }
 
     /// Ids of tokens, of which there is one.
@@ -144,8 +193,9 @@ impl Matrix {
         weights: &Weights,
         name: &'static str,
         (ids, shape): (&str, [usize; 2]),
+        axes: &str,
     ) -> Result<Self, Failure> {
-        let mut found = Self::read(weights, name, "[B, T]")?;
+        let mut found = Self::read(weights, name, axes)?;
         if found.shape == [1, shape[1]] {
             found.values = found.values.repeat(shape[0]);
             found.shape = shape;

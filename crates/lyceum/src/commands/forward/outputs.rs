@@ -1,9 +1,10 @@
 //! What a pass gives out.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use models::Stack;
-use nn::Head;
+use models::{CHOICES, SPANS, Stack};
+use nn::{Context, Head};
 use tensor::{Capture, Tape, Tensor, Var};
 
 /// A tensor to be written: name, shape, values.
@@ -15,20 +16,43 @@ pub fn capture((hidden_states, attentions): (bool, bool)) -> Capture {
     Capture::new(wanted.iter().filter(|(_, is)| *is).map(|(name, _)| *name))
 }
 
-/// What every head gives, and the last hidden state where none scores anything.
-pub fn heads<'a>(stack: &'a Stack, tape: &Tape<'a>, hidden: &Var) -> Vec<Output> {
+/// What every head gives, and the last hidden state where none scores anything; `rows` are what
+/// heads over a whole text read, and that many texts are choices for one.
+pub fn heads<'a>(
+    stack: &'a Stack,
+    tape: &Tape<'a>,
+    hidden: &Var,
+    (rows, n_choices): (&Arc<[u32]>, usize),
+) -> Vec<Output> {
+    let call = &Context::plain(0, 0).call;
     let head = |(name, head): &'a (&'static str, Head)| {
         let out = match head {
             Head::Token(head) => head.logits(tape, hidden),
-            Head::Tag(head) => one_or_more(head.forward(tape, hidden)),
-            Head::Pooled(head) => head.forward(tape, hidden),
+            Head::Tag(head) if *name == SPANS => {
+                return spans(head.forward(tape, hidden, call).value());
+            }
+            Head::Tag(head) => one_or_more(head.forward(tape, hidden, call)),
+            Head::Pooled(head) if *name == CHOICES => {
+                let scores = head.forward(tape, hidden, rows, call);
+                let scores = scores.reshape(&[rows.len() / n_choices, n_choices]);
+                return vec![as_is("logits".into(), scores.value())];
+            }
+            Head::Pooled(head) => head.forward(tape, hidden, rows, call),
             Head::Embedding(_) => unreachable!("a head of a dual encoder"),
         };
-        as_is((*name).into(), out.value())
+        vec![as_is((*name).into(), out.value())]
     };
     let is_base = stack.heads.iter().all(|(name, _)| *name == "pooler_output");
     let last = is_base.then(|| as_is("last_hidden_state".into(), hidden.value()));
-    last.into_iter().chain(stack.heads.iter().map(head)).collect()
+    last.into_iter().chain(stack.heads.iter().flat_map(head)).collect()
+}
+
+/// `[B, T, 2]` as two of `[B, T]`.
+fn spans(scores: &Tensor) -> Vec<Output> {
+    let (shape, values) = (&scores.shape()[..2], scores.to_vec());
+    let part = |at| values.iter().skip(at).step_by(2).copied().collect();
+    let named = |(at, name): (usize, &str)| (name.to_owned(), shape.to_vec(), part(at));
+    ["start_logits", "end_logits"].into_iter().enumerate().map(named).collect()
 }
 
 /// Scores `[B, T, classes]`; `[B, T]` of one class.

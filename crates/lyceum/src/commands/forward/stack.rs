@@ -1,10 +1,10 @@
 //! The pass of a single trunk.
 
-use models::{ModelConfig, Stack};
-use nn::{Context, Mask};
+use models::{CHOICES, ModelConfig, Stack};
+use nn::{Context, Mask, Pool};
 use tensor::{Balance, Tape, Tensor};
 
-use super::inputs::{Inputs, TOKENS};
+use super::inputs::{ALL, Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
 use crate::estimate::forward_bytes;
@@ -18,8 +18,19 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let (loaded, config) = (pass.loaded, stack.config());
     let is_seed = matches!(loaded.model.config, ModelConfig::Seed(_));
     let known = if is_seed { &["src"] } else { &TOKENS[..3 + config.tokens().types.len()] };
-    let read = if is_seed { Inputs::time_first } else { Inputs::read };
-    let inputs = read(pass.weights, known, config.tokens())?;
+    let inputs = if is_seed {
+        Inputs::time_first(pass.weights, known, config.tokens())?
+    } else {
+        let axes = if stack.heads.iter().any(|(name, _)| *name == CHOICES) { ALL } else { ROWS };
+        Inputs::read(pass.weights, known, config.tokens(), axes)?
+    };
+    let reads_last = stack.class_head().is_some_and(|head| head.at() == Pool::Last);
+    let rows = if reads_last {
+        inputs.last_rows(loaded.model.config.padding())
+    } else {
+        Pool::First.rows(None, inputs.shape)
+    };
+    let n_choices = inputs.n_choices;
     pass.warn_of_others(known);
     let width = match stack.token_head() {
         Some(_) if !is_seed => config.tokens().vocab_size,
@@ -45,7 +56,7 @@ pub fn forward(stack: &Stack, pass: &Pass) -> Result<Vec<Output>, Failure> {
     let mut outputs = if is_seed {
         vec![time_first("output".into(), hidden.value())]
     } else {
-        heads(stack, &tape, &hidden)
+        heads(stack, &tape, &hidden, (&rows, n_choices))
     };
     drop(tape);
     let found = capture.into_found();

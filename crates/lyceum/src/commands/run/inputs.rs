@@ -11,14 +11,27 @@ use crate::failure::Failure;
 /// What is given for standard input.
 pub const STDIN: &str = "-";
 
-/// A text, or two.
+/// A text, or two, or one with some to choose from.
+#[derive(Clone)]
 pub struct Input {
     pub text: String,
     /// What the text is held against.
     pub pair: Option<String>,
+    /// What may go with the text.
+    pub choices: Vec<String>,
 }
 
 impl Input {
+    /// The text alone.
+    fn plain(text: String) -> Self {
+        Self { text, pair: None, choices: Vec::new() }
+    }
+
+    /// The text held against another.
+    pub fn with_pair(&self, pair: &str) -> Self {
+        Self { pair: Some(pair.to_owned()), ..Self::plain(self.text.clone()) }
+    }
+
     /// How the text begins, to name it by.
     pub fn start(&self) -> String {
         self.text.chars().take(40).collect()
@@ -34,7 +47,8 @@ impl Input {
         format!("{{\"text\":{}{pair},{name}:{more}}}\n", text(&self.text))
     }
 
-    /// An object with `text` and perhaps `text_pair`, as `transformers`' pipelines take them.
+    /// An object with `text` and perhaps `text_pair`, as `transformers`' pipelines take them, or
+    /// `choices`; a question and its context have names of their own, too.
     fn parse(line: &str, number: u64) -> Result<Self, Failure> {
         let refuse = |why: &str| {
             let hint = "a line is an object, such as {\"text\": \"..\", \"text_pair\": \"..\"}; \
@@ -42,13 +56,26 @@ impl Input {
             Failure::new(format!("line {number} of standard input {why}")).hint(hint)
         };
         let object: Value = serde_json::from_str(line).map_err(|_| refuse("is no JSON"))?;
-        let text = object["text"].as_str().ok_or_else(|| refuse("has no text `text`"))?;
-        let pair = match &object["text_pair"] {
+        let either = |key: &str, other: &str| {
+            let said = object.get(key).or_else(|| object.get(other));
+            said.cloned().unwrap_or_default()
+        };
+        let Value::String(text) = either("text", "question") else {
+            return Err(refuse("has no text `text`"));
+        };
+        let pair = match either("text_pair", "context") {
             Value::Null => None,
-            Value::String(pair) => Some(pair.clone()),
+            Value::String(pair) => Some(pair),
             _ => return Err(refuse("has a `text_pair` that is no text")),
         };
-        Ok(Self { text: text.to_owned(), pair })
+        let choices = match &object["choices"] {
+            Value::Null => Some(Vec::new()),
+            choices => choices.as_array().and_then(|all| {
+                all.iter().map(|choice| choice.as_str().map(str::to_owned)).collect()
+            }),
+        };
+        let choices = choices.ok_or_else(|| refuse("has `choices` that are no list of texts"))?;
+        Ok(Self { text, pair, choices })
     }
 }
 
@@ -75,7 +102,7 @@ pub fn in_batches(
     };
     for given in &args.inputs {
         if given != STDIN {
-            take(Some(Input { text: given.clone(), pair: None }))?;
+            take(Some(Input::plain(given.clone())))?;
             continue;
         }
         for (line, number) in io::stdin().lock().lines().zip(1..) {
@@ -84,11 +111,7 @@ pub fn in_batches(
                 Failure::new(problem).hint("it has to be UTF-8 text, a text a line")
             });
             let input = line.and_then(|line| {
-                if args.jsonl {
-                    Input::parse(&line, number)
-                } else {
-                    Ok(Input { text: line, pair: None })
-                }
+                if args.jsonl { Input::parse(&line, number) } else { Ok(Input::plain(line)) }
             });
             if input.is_err() {
                 take(None)?; // What came before it is told.

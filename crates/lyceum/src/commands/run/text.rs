@@ -1,14 +1,15 @@
-//! What the head of a model of texts does: embed, fill in masks, classify texts or their tokens.
+//! Texts through a model, some at a time: what becomes of each is in `answers`.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use models::{Architecture, CHOICES, SPANS, Stack};
 use nn::{Context, Head, Mask};
 use rayon::prelude::*;
-use serde_json::{Value, json};
-use tensor::{Device, Tape, Var};
+use tensor::{Device, Tape};
 use tokenize::{Encoded, Tokenizer};
 
+use super::answers::Seen;
 use super::inputs::{Input, in_batches};
 use super::npy::Npy;
 use super::pooling::Pool;
@@ -16,7 +17,6 @@ use super::workers::Workers;
 use crate::cli::Run;
 use crate::commands::load::Loaded;
 use crate::commands::print;
-use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::estimate::forward_bytes;
 use crate::failure::{Exit, Failure};
@@ -37,7 +37,7 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
             return Err(Failure::new("`--out` is for embeddings, and the model makes none")
                 .hint("leave it out: what the model says is written to standard output"));
         }
-        out = Some(Npy::create(path, loaded.model.stack().config().trunk.d_model)?);
+        out = Some(Npy::create(path, loaded.model.head_stack().config().trunk.d_model)?);
     }
     let mut model = Runner { args, env, device: env.device(), loaded, tokenizer, what, pool, out };
     // Texts of about one length go through the model together, so that little of it is padding.
@@ -54,20 +54,28 @@ const WINDOW: usize = 32;
 
 /// What the head does.
 #[derive(Clone, Copy)]
-enum What {
+pub(super) enum What {
     Embed,
-    Fill { mask: u32 },
+    Fill {
+        mask: u32,
+    },
     Classify,
     Tag,
+    /// The place of an answer.
+    Answer,
+    /// One of some choices.
+    Choose,
 }
 
 impl What {
     fn of(loaded: &Loaded, tokenizer: &Tokenizer) -> Result<Self, Failure> {
-        let stack = loaded.model.stack();
+        let stack = loaded.model.head_stack();
         let sees_all = stack.config().trunk.layer(0).pattern == tensor::Pattern::Full;
         match stack.heads.first() {
             None => Ok(Self::Embed),
             Some((name, _)) if *name == "pooler_output" => Ok(Self::Embed),
+            Some((name, _)) if *name == SPANS => Ok(Self::Answer),
+            Some((name, _)) if *name == CHOICES => Ok(Self::Choose),
             Some((_, Head::Pooled(_) | Head::Embedding(_))) => Ok(Self::Classify),
             Some((_, Head::Tag(_))) => Ok(Self::Tag),
             Some((_, Head::Token(_))) if sees_all => {
@@ -84,25 +92,27 @@ impl What {
     }
 }
 
-struct Runner<'r> {
-    args: &'r Run,
+pub(super) struct Runner<'r> {
+    pub(super) args: &'r Run,
     env: &'r Env,
     /// One for all batches: what one gives back, the next one takes.
     device: Device,
-    loaded: &'r Loaded,
-    tokenizer: &'r Tokenizer,
-    what: What,
-    pool: Pool,
+    pub(super) loaded: &'r Loaded,
+    pub(super) tokenizer: &'r Tokenizer,
+    pub(super) what: What,
+    pub(super) pool: Pool,
     /// Where embeddings go instead of standard output.
-    out: Option<Npy>,
+    pub(super) out: Option<Npy>,
 }
 
 /// What comes of a text.
-enum Answer {
+pub(super) enum Answer {
     /// What goes to a file.
     Vector(Vec<f32>),
     /// Lines of text or JSON.
     Said(String),
+    /// How well a choice fits.
+    Score(f32),
 }
 
 impl Runner<'_> {
@@ -111,43 +121,66 @@ impl Runner<'_> {
     ///
     /// Those before one that is refused are told before it is.
     fn texts(&mut self, first: usize, inputs: &[Input]) -> Result<(), Failure> {
-        let encode = |(i, input)| self.encode(first + i + 1, input);
-        let encoded: Vec<_> = inputs.par_iter().enumerate().map(encode).collect();
-        let n = encoded.iter().position(Result::is_err).unwrap_or(inputs.len());
+        // Each choice is a text of its own; of others there is one.
+        let chooses = matches!(self.what, What::Choose);
+        let parts = |(i, input): (usize, &Input)| -> Vec<(usize, Input)> {
+            let choice = |choice: &String| (i, input.with_pair(choice));
+            if chooses && !input.choices.is_empty() {
+                return input.choices.iter().map(choice).collect();
+            }
+            vec![(i, input.clone())]
+        };
+        let parts: Vec<_> = inputs.iter().enumerate().flat_map(parts).collect();
+        let encode = |(i, input): &(usize, Input)| self.encode(first + i + 1, input);
+        let encoded: Vec<_> = parts.par_iter().map(encode).collect();
+        let refused = encoded.iter().position(Result::is_err);
+        let n_inputs = refused.map_or(inputs.len(), |at| parts[at].0);
+        let n = parts.partition_point(|(i, _)| *i < n_inputs);
         let mut encoded = encoded.into_iter();
         let good: Vec<Encoded> = encoded.by_ref().take(n).flatten().collect();
-        self.run(&inputs[..n], &good)?;
-        encoded.next().map_or(Ok(()), |refused| refused.map(|_| ()))
+        let shown: Vec<&Input> = parts[..n].iter().map(|(_, input)| input).collect();
+        let mut answers = self.run(&shown, &good)?.into_iter();
+        let mut text = String::new();
+        for input in &inputs[..n_inputs] {
+            let n = if chooses { input.choices.len() } else { 1 };
+            match &answers.by_ref().take(n).collect::<Vec<_>>()[..] {
+                [Answer::Vector(vector)] => self.out.as_mut().expect("its place").push(vector)?,
+                [Answer::Said(lines)] => text += lines,
+                scores => text += &self.choose(input, scores),
+            }
+        }
+        print(&text)?;
+        encoded.find_map(Result::err).map_or(Ok(()), Err)
     }
 
-    fn run(&mut self, inputs: &[Input], encoded: &[Encoded]) -> Result<(), Failure> {
+    fn run(&self, inputs: &[&Input], encoded: &[Encoded]) -> Result<Vec<Answer>, Failure> {
         let mut order: Vec<usize> = (0..inputs.len()).collect();
         // The longest first: what does not fit into memory is refused before anything ran.
         order.sort_by_key(|&i| Reverse(encoded[i].ids.len()));
-        let Some(longest) = order.first().map(|&i| encoded[i].ids.len()) else { return Ok(()) };
+        let Some(longest) = order.first().map(|&i| encoded[i].ids.len()) else {
+            return Ok(Vec::new());
+        };
         let needed = self.needed_bytes([self.args.batch.min(inputs.len()), longest])?;
         let batches: Vec<&[usize]> = order.chunks(self.args.batch).collect();
         let answers = Workers::new(self.env, batches.len(), needed)?.run(|i| {
-            let batch: Vec<_> = batches[i].iter().map(|&i| (&inputs[i], &encoded[i])).collect();
+            let batch: Vec<_> = batches[i].iter().map(|&i| (inputs[i], &encoded[i])).collect();
             self.batch(&batch)
         })?;
         let mut answers: Vec<_> = order.iter().zip(answers.into_iter().flatten()).collect();
         answers.sort_by_key(|(i, _)| **i);
-        let mut text = String::new();
-        for (_, answer) in answers {
-            match answer {
-                Answer::Vector(vector) => self.out.as_mut().expect("its place").push(&vector)?,
-                Answer::Said(lines) => text += &lines,
-            }
-        }
-        print(&text).map(|_| ())
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
     /// What a forward pass takes.
     fn needed_bytes(&self, shape: [usize; 2]) -> Result<u64, Failure> {
-        let (stack, precision) = (self.loaded.model.stack(), self.loaded.precision);
-        let width = stack.config().trunk.d_model;
-        let needed = forward_bytes(stack, precision, shape, width, (false, false));
+        let bytes = |stack: &Stack| {
+            let width = stack.config().trunk.d_model;
+            forward_bytes(stack, self.loaded.precision, shape, width, (false, false))
+        };
+        let mut needed = bytes(self.loaded.model.head_stack());
+        if let Architecture::EncoderDecoder(pair) = &self.loaded.model.architecture {
+            needed = needed.saturating_add(bytes(&pair.encoder));
+        }
         let hint = "give fewer lines at once with `--batch`, or shorter ones";
         machine::refuse_beyond_memory("the forward pass", needed, hint)?;
         Ok(needed)
@@ -174,22 +207,34 @@ impl Runner<'_> {
         ctx.call.mask = Mask { segments: Some(segments), keys_only: true, prefix: 0 };
         ctx.call.types = vec![Some(padded(|e| &e.type_ids))];
         let ids = padded(|e| &e.ids);
-        let hidden = model.stack().forward(&tape, &ids, shape, &mut ctx);
+        let hidden = model.hidden(&tape, &ids, shape, &mut ctx);
+        let seen = Seen { tape: &tape, hidden: &hidden, call: &ctx.call, batch };
         match self.what {
-            What::Embed => self.embed(&hidden, batch),
-            What::Classify => self.classify(&tape, &hidden, batch),
-            What::Tag => self.tag(&tape, &hidden, batch),
-            What::Fill { mask } => self.fill((&tape, &hidden), mask, batch),
+            What::Embed => self.embed(&seen),
+            What::Classify | What::Choose => self.classify(&seen),
+            What::Tag => self.tag(&seen),
+            What::Answer => self.answer(&seen),
+            What::Fill { mask } => self.fill(&seen, mask),
         }
     }
 
     fn encode(&self, number: usize, input: &Input) -> Result<Encoded, Failure> {
         let (text, pair) = (&*input.text, input.pair.as_deref());
+        let missing = match self.what {
+            What::Answer if pair.is_none() => Some(("answers questions", "`text_pair`")),
+            What::Choose if pair.is_none() => Some(("chooses", "`choices`")),
+            _ => None,
+        };
+        if let Some((does, key)) = missing {
+            let start = input.start();
+            let problem = format!("text {number}, `{start}..`, has no {key}: the model {does}");
+            let hint = "give lines as `--jsonl`: {\"text\": \"..\", \"text_pair\": \"..\"}, a question \
+                with the text that has the answer, or {\"text\": \"..\", \"choices\": [\"..\", \"..\"]}";
+            return Err(Failure::new(problem).hint(hint));
+        }
         let encoded = match self.what {
             What::Fill { .. } => self.tokenizer.encode_for_model_with_specials(text, pair)?,
-            What::Embed | What::Classify | What::Tag => {
-                self.tokenizer.encode_for_model(text, pair)?
-            }
+            _ => self.tokenizer.encode_for_model(text, pair)?,
         };
         let (n, max_len) = (encoded.ids.len(), self.loaded.max_len());
         if n > max_len {
@@ -201,135 +246,4 @@ impl Runner<'_> {
         }
         Ok(encoded)
     }
-
-    /// A vector a text.
-    fn embed(&self, hidden: &Var, batch: &[(&Input, &Encoded)]) -> Result<Vec<Answer>, Failure> {
-        let &[_, len, d] = hidden.value().shape() else { panic!("{:?}", hidden.value().shape()) };
-        let values = hidden.value().to_vec();
-        let pool = |(row, (input, encoded)): (&[f32], &(&Input, &Encoded))| {
-            let vector = self.pool.vector(&row[..encoded.ids.len() * d], d);
-            finite(&vector, input)?;
-            Ok(match &self.out {
-                Some(_) => Answer::Vector(vector),
-                None => Answer::Said(input.line("embedding", &vector)),
-            })
-        };
-        values.chunks_exact(len * d).zip(batch).map(pool).collect()
-    }
-
-    fn classify<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        hidden: &Var,
-        batch: &[(&Input, &Encoded)],
-    ) -> Result<Vec<Answer>, Failure> {
-        let stack = self.loaded.model.stack();
-        let Some((_, Head::Pooled(head))) = stack.heads.first() else { panic!("no classifier") };
-        let scores = head.forward(tape, hidden).value().to_vec();
-        let n = scores.len() / batch.len();
-        let label = self.labels();
-        let answer = |(scores, (input, _)): (&[f32], &(&Input, _))| {
-            let likely = likeliest(finite(scores, input)?, self.args.top);
-            let named: Vec<_> = likely.into_iter().map(|(i, p)| (label(i), p)).collect();
-            Ok(Answer::Said(self.line(input, &named)))
-        };
-        scores.chunks_exact(n).zip(batch).map(answer).collect()
-    }
-
-    /// What classes are called.
-    fn labels(&self) -> impl Fn(usize) -> String {
-        let config = self.loaded.model.config.family().to_json();
-        move |i| {
-            let said = config["id2label"][i.to_string()].as_str();
-            said.map_or_else(|| format!("LABEL_{i}"), str::to_owned)
-        }
-    }
-
-    /// Each token with how likely its class is, or that it was put in.
-    fn tag<'a>(
-        &'a self,
-        tape: &Tape<'a>,
-        hidden: &Var,
-        batch: &[(&Input, &Encoded)],
-    ) -> Result<Vec<Answer>, Failure> {
-        let len = hidden.value().shape()[1];
-        let head = self.loaded.model.stack().tag_head().expect("it tags");
-        let (scores, label) = (head.forward(tape, hidden).value().to_vec(), self.labels());
-        let n = scores.len() / batch.len() / len;
-        let answer = |(scores, (input, encoded)): (&[f32], &(&Input, &Encoded))| {
-            let scores = finite(&scores[..encoded.ids.len() * n], input)?;
-            let tag = |(&id, scores): (&u32, &[f32])| {
-                let token = self.tokenizer.token(id).unwrap_or_default();
-                if let [score] = scores {
-                    return (token, 1.0 / (1.0 + (-score).exp()));
-                }
-                let (class, p) = likeliest(scores, 1)[0];
-                (format!("{token}: {}", label(class)), p)
-            };
-            let tagged: Vec<_> = encoded.ids.iter().zip(scores.chunks_exact(n)).map(tag).collect();
-            Ok(Answer::Said(self.line(input, &tagged)))
-        };
-        scores.chunks_exact(len * n).zip(batch).map(answer).collect()
-    }
-
-    fn fill<'a>(
-        &'a self,
-        (tape, hidden): (&Tape<'a>, &Var),
-        mask: u32,
-        batch: &[(&Input, &Encoded)],
-    ) -> Result<Vec<Answer>, Failure> {
-        let len = hidden.value().shape()[1];
-        let head = self.loaded.model.stack().token_head().expect("it fills in masks");
-        let answer = |(row, (input, encoded)): (usize, &(&Input, &Encoded))| {
-            let masks = encoded.ids.iter().enumerate().filter(|(_, id)| **id == mask);
-            let at: Arc<[u32]> = masks.map(|(i, _)| (row * len + i) as u32).collect();
-            if at.is_empty() {
-                let token = self.tokenizer.token(mask).unwrap_or_default();
-                let start = input.start();
-                let problem = format!("`{start}` has no `{token}`, and the model fills in that");
-                return Err(Failure::new(problem).hint("put it where a word is missing"));
-            }
-            let logits = head.logits(tape, &tape.select_rows(hidden, &at)).value().to_vec();
-            let lines = logits.chunks_exact(logits.len() / at.len()).map(|scores| {
-                let token = |i: usize| self.tokenizer.decode(&[i as u32]).unwrap_or_default();
-                let likely = likeliest(finite(scores, input)?, self.args.top);
-                let named: Vec<_> = likely.into_iter().map(|(i, p)| (token(i), p)).collect();
-                Ok(self.line(input, &named))
-            });
-            lines.collect::<Result<_, Failure>>().map(Answer::Said)
-        };
-        batch.iter().enumerate().map(answer).collect()
-    }
-
-    /// One line of what is likely.
-    fn line(&self, input: &Input, named: &[(String, f32)]) -> String {
-        if self.args.json {
-            let named: Vec<Value> =
-                named.iter().map(|(name, p)| json!({ "name": name, "p": p })).collect();
-            return input.line("likely", &named);
-        }
-        let word = |(name, p): &(String, f32)| {
-            format!("{} {:.1} %", printable(name.trim(), false), 100.0 * p)
-        };
-        named.iter().map(word).collect::<Vec<_>>().join(", ") + "\n"
-    }
-}
-
-/// Numbers that are some.
-fn finite<'v>(values: &'v [f32], input: &Input) -> Result<&'v [f32], Failure> {
-    if values.iter().all(|x| x.is_finite()) {
-        return Ok(values);
-    }
-    let problem = format!("what the model makes of `{}..` is not finite", input.start());
-    Err(Failure::new(problem).hint("a weight is not, or overflows: try `--precision f32`"))
-}
-
-/// The largest scores with their probabilities.
-fn likeliest(scores: &[f32], top: usize) -> Vec<(usize, f32)> {
-    let max = scores.iter().copied().fold(f32::MIN, f32::max);
-    let sum: f32 = scores.iter().map(|x| (x - max).exp()).sum();
-    let mut all: Vec<_> = scores.iter().map(|x| (x - max).exp() / sum).enumerate().collect();
-    all.sort_by(|a, b| b.1.total_cmp(&a.1));
-    all.truncate(top);
-    all
 }
