@@ -62,7 +62,7 @@ impl Tape<'_> {
     pub fn dropout(&self, x: &Var, site: DropSite) -> Var {
         let y = drop_from(self.device(), &x.value, site);
         let slot = x.slot;
-        self.finish("dropout", y, move |sweep, dy| {
+        self.finish("dropout", slot.is_some(), y, move |sweep, dy| {
             let dx = drop_from(sweep.device(), &dy, site);
             sweep.give(slot, dx);
         })
