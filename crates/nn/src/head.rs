@@ -109,7 +109,7 @@ impl Head {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         let layer = |b: &mut _, leaf, n| Linear::new(b, leaf, [d_model, n], true, start);
         let square = |b: &mut _| layer(b, "dense", d_model);
-        let classes = |b: &mut _, n| layer(b, "classes", n);
+        let classes = |b: &mut _, n| Linear::plain(b, "classes", [d_model, n], start);
         match config {
             HeadConfig::Token(config) => {
                 let table = table.expect("a head over the vocabulary: there is no vocabulary");
@@ -155,7 +155,7 @@ impl TokenHead {
             None => x.clone(),
             Some((dense, f, norm)) => {
                 let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
-                norm.forward(tape, &tape.linear(x, args), tape.compute())
+                norm.forward(tape, &dense.apply(tape, x, args, None), tape.compute())
             }
         };
         self.scale.map_or_else(|| x.clone(), |by| tape.scale(&x, by))
@@ -180,7 +180,8 @@ fn dense(layer: Option<&(Linear, Activation)>, tape: &Tape, x: &Var) -> Var {
     match layer {
         None => x.clone(),
         Some((dense, f)) => {
-            tape.linear(x, LinearArgs { activation: Some(*f), ..dense.args(DType::F32) })
+            let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
+            dense.apply(tape, x, args, None)
         }
     }
 }

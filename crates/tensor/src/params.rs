@@ -2,6 +2,7 @@
 //! trained is not among them: vectors lie in an arena of their own, for matrices see
 //! [`crate::Frozen`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -123,6 +124,30 @@ pub struct Entry {
     pub init: Init,
 }
 
+/// A change of low rank that a linear map gets beside its weight: see [`crate::LowRankArgs`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowRankSpec {
+    /// Whose it is: a model may have several.
+    pub adapter: String,
+    /// Probability of dropping from its input.
+    pub dropout: f32,
+    /// Of some rows of the weight each.
+    pub parts: Vec<PartSpec>,
+}
+
+/// A part of such a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartSpec {
+    /// Which rows of the weight; none is all.
+    pub rows: Option<Range<usize>>,
+    /// Rows of its `A`.
+    pub rank: usize,
+    /// What it is multiplied with.
+    pub scale: f32,
+    /// Whether lengths and directions learn apart.
+    pub magnitude: bool,
+}
+
 /// Collects the parameters of a model, before any memory is taken.
 #[derive(Default)]
 pub struct ParamsBuilder {
@@ -133,6 +158,8 @@ pub struct ParamsBuilder {
     fixed_len: usize,
     /// Whether a parameter of that name learns; none is all.
     trains: Option<Box<dyn Fn(&str) -> bool>>,
+    low_rank: BTreeMap<String, Vec<LowRankSpec>>,
+    maps: Vec<String>,
 }
 
 impl ParamsBuilder {
@@ -204,6 +231,38 @@ impl ParamsBuilder {
         let param = Param { index: self.entries.len(), place, shape: shape.into() };
         self.entries.push(Entry { name, param: param.clone(), init });
         param
+    }
+
+    /// Registers a vector that never learns.
+    ///
+    /// # Panics
+    /// When the name is taken.
+    #[track_caller]
+    pub fn constant(&mut self, leaf: &str, shape: &[usize], init: Init) -> Param {
+        let trains = self.trains.replace(Box::new(|_| false));
+        let param = self.register(leaf, shape, init, false);
+        self.trains = trains;
+        param
+    }
+
+    /// Changes that linear maps will get, by the names of their weights.
+    #[must_use]
+    pub fn with_low_rank(mut self, specs: BTreeMap<String, Vec<LowRankSpec>>) -> Self {
+        self.low_rank = specs;
+        self
+    }
+
+    /// Notes that the current scope is a linear map which can be changed, and takes its changes.
+    pub fn take_low_rank(&mut self) -> Vec<LowRankSpec> {
+        let name = self.path("weight");
+        let specs = self.low_rank.remove(&name).unwrap_or_default();
+        self.maps.push(name);
+        specs
+    }
+
+    /// Weights of the linear maps that can be changed, in order.
+    pub fn maps(&self) -> &[String] {
+        &self.maps
     }
 
     /// What was registered so far, in order.
