@@ -127,7 +127,7 @@ impl Attention {
         (layer, call): (&Layer, &Call),
         cache: Option<(&mut cache::Layer, usize)>,
     ) -> Var {
-        let mut packed = self.query_key_value.forward(tape, x);
+        let mut packed = self.query_key_value.forward(tape, x, call);
         if let Some(QkNorm { query, key, args }) = &self.qk_norm {
             let runs = [(self.n_heads, query), (self.n_kv_heads, key)];
             packed = tape.head_norm(&packed, runs, *args);

@@ -60,7 +60,7 @@ impl AudioStem {
         let AudioConfig { n_channels, d_model, max_len, init, dropout } = *config;
         let start = LinearInit { weight: init, bias: Init::Zeros };
         let convolution = |b: &mut ParamsBuilder, name, n| {
-            Linear::new(b, name, [n * WIDTH, d_model], true, start)
+            Linear::plain(b, name, [n * WIDTH, d_model], true, start)
         };
         builder.scope("embed", |b| Self {
             convolutions: [

@@ -64,8 +64,8 @@ impl Cross {
         cache: Option<&mut cache::Layer>,
     ) -> Var {
         let memory = call.memory.as_ref().expect("cross-attention: a call without a memory");
-        let query = self.query.forward(tape, x);
-        let project = || self.key_value.forward(tape, &memory.hidden);
+        let query = self.query.forward(tape, x, call);
+        let project = || self.key_value.forward(tape, &memory.hidden, call);
         let key_value = match cache {
             None => project(),
             Some(cache) => {

@@ -348,7 +348,7 @@ impl TokenEmbedding {
             x = self.dropout.forward(tape, x, call);
             match &self.project {
                 None => x,
-                Some(project) => tape.linear(&x, project.args(DType::F32)),
+                Some(project) => project.apply(tape, &x, project.args(DType::F32), Some(call)),
             }
         })
     }

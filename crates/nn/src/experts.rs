@@ -136,7 +136,7 @@ impl Experts {
 
     /// `residual + f(x)`. Offers `router_logits` `[R, experts]` to a capture.
     pub fn forward(&self, tape: &Tape, x: &Var, residual: Option<&Var>, call: &Call) -> Var {
-        let logits = tape.linear(x, self.router.args(DType::F32));
+        let logits = self.router.apply(tape, x, self.router.args(DType::F32), Some(call));
         let (n_rows, n_experts) = logits.value().rows();
         tape.capture("router_logits", &logits.value().clone().reshape(&[n_rows, n_experts]));
         let (per_token, normalise) = (self.per_token, self.normalise);
@@ -151,7 +151,7 @@ impl Experts {
         let rows = tape.grouped_linear(&middle, &self.down, &routing);
         let mut y = tape.combine(&rows, &weights, &routing, x.value().shape());
         if let Some((shared, gate)) = &self.shared {
-            let gate = tape.linear(x, gate.args(DType::F32));
+            let gate = gate.apply(tape, x, gate.args(DType::F32), Some(call));
             let shared = tape.sigmoid_gate(&shared.forward(tape, x, call), &gate);
             y = tape.add(&y, &shared);
         }

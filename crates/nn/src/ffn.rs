@@ -86,16 +86,17 @@ impl Dense {
 
     /// `f(x)` in f32, of which nothing is dropped.
     pub fn forward(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
-        tape.linear(&self.middle(tape, x, call), self.down.args(DType::F32))
+        let middle = self.middle(tape, x, call);
+        self.down.apply(tape, &middle, self.down.args(DType::F32), Some(call))
     }
 
     fn middle(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
         let middle = match self.kind {
             FfnKind::Plain(f) => {
                 let args = self.up.args(tape.compute());
-                tape.linear(x, LinearArgs { activation: Some(f), ..args })
+                self.up.apply(tape, x, LinearArgs { activation: Some(f), ..args }, Some(call))
             }
-            FfnKind::Gated(f) => tape.gated_activation(&self.up.forward(tape, x), f),
+            FfnKind::Gated(f) => tape.gated_activation(&self.up.forward(tape, x, call), f),
         };
         self.middle.forward(tape, middle, call)
     }

@@ -158,7 +158,7 @@ impl Head {
     ) -> Self {
         let start = LinearInit { weight: init, bias: Init::Zeros };
         let square = |b: &mut _| Linear::new(b, "dense", [d_model; 2], true, start);
-        let classes = |b: &mut _, n, bias| Linear::new(b, "classes", [d_model, n], bias, start);
+        let classes = |b: &mut _, n, bias| Linear::plain(b, "classes", [d_model, n], bias, start);
         match config {
             HeadConfig::Token(config) => {
                 let table = table.expect("a head over the vocabulary: there is no vocabulary");
@@ -208,7 +208,7 @@ impl TokenHead {
             None => x.clone(),
             Some((dense, f, norm)) => {
                 let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
-                norm.forward(tape, &tape.linear(x, args), tape.compute())
+                norm.forward(tape, &dense.apply(tape, x, args, None), tape.compute())
             }
         };
         self.scale.map_or_else(|| x.clone(), |by| tape.scale(&x, by))
@@ -244,7 +244,8 @@ fn dense(layer: Option<&(Linear, Activation)>, tape: &Tape, x: &Var) -> Var {
     match layer {
         None => x.clone(),
         Some((dense, f)) => {
-            tape.linear(x, LinearArgs { activation: Some(*f), ..dense.args(DType::F32) })
+            let args = LinearArgs { activation: Some(*f), ..dense.args(DType::F32) };
+            dense.apply(tape, x, args, None)
         }
     }
 }

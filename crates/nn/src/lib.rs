@@ -18,6 +18,7 @@ mod experts;
 mod ffn;
 mod head;
 mod linear;
+mod low_rank;
 mod norm;
 mod patch;
 mod pool;
@@ -41,6 +42,7 @@ pub use head::{
     TokenHeadConfig,
 };
 pub use linear::Linear;
+pub use low_rank::LORA;
 pub use norm::{Norm, NormConfig};
 pub use patch::{PatchConfig, PatchEmbedding};
 pub use pool::{EmbeddingHead, EmbeddingHeadConfig, Pool, ProbeConfig};

@@ -4,6 +4,7 @@ use tensor::{CrossEntropyArgs, DType, Init, LinearArgs, Param, ParamsBuilder, Ta
 
 use crate::context::Call;
 use crate::dropout::Dropout;
+use crate::low_rank::LowRank;
 
 /// `x W^T + b`.
 pub struct Linear {
@@ -11,6 +12,7 @@ pub struct Linear {
     pub weight: Param,
     /// `[O]`.
     pub bias: Option<Param>,
+    changes: Vec<LowRank>,
 }
 
 /// How a linear layer starts.
@@ -41,9 +43,28 @@ impl Linear {
         bias: bool,
         init: LinearInit,
     ) -> Self {
+        builder.scope(name, |b| {
+            let specs = b.take_low_rank();
+            Self {
+                weight: b.matrix("weight", [d_out, d_in], init.weight),
+                bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
+                changes: specs.into_iter().map(|s| LowRank::new(b, s, [d_in, d_out])).collect(),
+            }
+        })
+    }
+
+    /// One that nothing is added to: a loss reads its weight as it is.
+    pub(crate) fn plain(
+        builder: &mut ParamsBuilder,
+        name: &str,
+        [d_in, d_out]: [usize; 2],
+        bias: bool,
+        init: LinearInit,
+    ) -> Self {
         builder.scope(name, |b| Self {
             weight: b.matrix("weight", [d_out, d_in], init.weight),
             bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
+            changes: Vec::new(),
         })
     }
 
@@ -59,8 +80,31 @@ impl Linear {
     }
 
     /// `[.., I] -> [.., O]`, stored as activations are.
-    pub fn forward(&self, tape: &Tape, x: &Var) -> Var {
-        tape.linear(x, self.args(tape.compute()))
+    pub fn forward(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
+        self.apply(tape, x, self.args(tape.compute()), Some(call))
+    }
+
+    /// The same with these arguments, which are its own. Without a call, nothing is dropped.
+    pub(crate) fn apply(
+        &self,
+        tape: &Tape,
+        x: &Var,
+        args: LinearArgs,
+        call: Option<&Call>,
+    ) -> Var {
+        if self.changes.is_empty() {
+            return tape.linear(x, args);
+        }
+        let alone = self.changes.iter().any(LowRank::has_magnitudes);
+        let residual = args.residual.filter(|_| !alone);
+        let y = tape.linear(x, LinearArgs { activation: None, residual, ..args });
+        let change = |y, change: &LowRank| change.change(tape, y, (x, args), call);
+        let y = self.changes.iter().fold(y, change);
+        match (args.activation, args.residual.filter(|_| alone)) {
+            (Some(f), _) => tape.activation(&y, f),
+            (None, Some(residual)) => tape.add(residual, &y),
+            (None, None) => y,
+        }
     }
 
     /// `residual + dropout(x W^T + b)`, in f32: the end of a sublayer. Without a residual, the sum
@@ -74,8 +118,11 @@ impl Linear {
     ) -> Var {
         let args = self.args(DType::F32);
         match dropout.site(call) {
-            None => tape.linear(x, LinearArgs { residual, ..args }),
-            Some(_) => dropout.add_to(tape, residual, tape.linear(x, args), call),
+            None => self.apply(tape, x, LinearArgs { residual, ..args }, Some(call)),
+            Some(_) => {
+                let y = self.apply(tape, x, args, Some(call));
+                dropout.add_to(tape, residual, y, call)
+            }
         }
     }
 }

@@ -173,7 +173,7 @@ impl PatchEmbedding {
         let taps = self.config.taps([pixels.shape()[2], pixels.shape()[3]]);
         tape.scope("embed", None, || {
             let patches = Var::constant(self.config.unfold(tape, pixels));
-            let x = tape.linear(&patches, self.project.args(DType::F32));
+            let x = self.project.apply(tape, &patches, self.project.args(DType::F32), Some(call));
             let (class, table) = (self.class.as_ref(), &self.positions);
             let mut x = tape.patches(&x, &PatchArgs { class, table, taps: &taps });
             if let Some(norm) = &self.norm {

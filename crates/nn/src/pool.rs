@@ -149,7 +149,7 @@ impl EmbeddingHead {
             y = norm.forward(tape, &y, DType::F32);
         }
         match &self.project {
-            Some(project) => tape.linear(&y, project.args(DType::F32)),
+            Some(project) => project.apply(tape, &y, project.args(DType::F32), None),
             None => y,
         }
     }
@@ -206,8 +206,8 @@ impl Probe {
     fn forward(&self, tape: &Tape, x: &Var, call: &Call) -> Var {
         let &[batch, _, d] = x.value().shape() else { panic!("probe: {:?}", x.value().shape()) };
         let probe = tape.embedding(&self.query, &vec![0; batch].into(), [batch, 1], 1.0);
-        let query = tape.columns(&self.query_key_value.forward(tape, &probe), 0..d);
-        let memory = tape.columns(&self.query_key_value.forward(tape, x), d..3 * d);
+        let query = tape.columns(&self.query_key_value.forward(tape, &probe, call), 0..d);
+        let memory = tape.columns(&self.query_key_value.forward(tape, x, call), d..3 * d);
         let d_head = d / self.n_heads;
         let args = AttentionArgs {
             n_heads: self.n_heads,
@@ -221,7 +221,7 @@ impl Probe {
             dropout: None,
         };
         let heads = tape.attention(Projected::Memory(&query, &memory), args);
-        let y = tape.linear(&heads, self.output.args(DType::F32));
+        let y = self.output.apply(tape, &heads, self.output.args(DType::F32), Some(call));
         let inside = self.norm.forward(tape, &y, tape.compute());
         tape.add(&y, &self.ffn.forward(tape, &inside, call)).reshape(&[batch, d])
     }

@@ -44,7 +44,7 @@ impl AdamW {
     pub fn new(params: &Params, config: AdamWConfig) -> Self {
         let len = params.values().len();
         let mut groups: Vec<(Range<usize>, bool)> = vec![];
-        for entry in params.entries() {
+        for entry in params.trained() {
             let decay = decays(&entry.name, entry.param.shape());
             let start = entry.param.range().start;
             match groups.last_mut() {

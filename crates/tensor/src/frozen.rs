@@ -35,6 +35,17 @@ pub enum Values<'p> {
 }
 
 impl Frozen {
+    /// All rows as plain numbers.
+    pub fn owned(values: Vec<f32>) -> Self {
+        struct Owned(Vec<f32>);
+        impl AsRef<[u8]> for Owned {
+            fn as_ref(&self) -> &[u8] {
+                bytemuck::cast_slice(&self.0)
+            }
+        }
+        Self { parts: vec![(DType::F32, Bytes::from_owner(Owned(values)))] }
+    }
+
     /// Adds rows below those that are there.
     ///
     /// # Panics

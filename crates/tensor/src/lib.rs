@@ -29,10 +29,10 @@ pub use kernels::activation::Activation;
 pub use kernels::attention::Pattern;
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
-    AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss,
+    AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss, LowRankArgs, LowRankPart,
     NO_TARGET, PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing, UnfoldArgs,
 };
-pub use params::{Entry, Grads, Init, Param, Params, ParamsBuilder};
+pub use params::{Entry, Grads, Init, LowRankSpec, Param, Params, ParamsBuilder, PartSpec};
 pub use pool::{Pool, PoolStats};
 pub use rng::Rng;
 pub use tape::{Sweep, Tape, Var};

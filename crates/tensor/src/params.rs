@@ -1,6 +1,8 @@
-//! Parameters in arenas: one f32 allocation for the weights, one for their gradients. Frozen
-//! matrices are not in the arena: see [`crate::Frozen`].
+//! Parameters in arenas: one f32 allocation for the weights, one for their gradients. What is not
+//! trained is not among them: vectors lie in an arena of their own, for matrices see
+//! [`crate::Frozen`].
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -50,9 +52,19 @@ pub enum Init {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Param {
     index: usize,
-    start: usize,
+    place: Place,
     shape: Arc<[usize]>,
-    frozen: bool,
+}
+
+/// Where the values of a parameter lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// From here in the arenas of what is trained.
+    Trained(usize),
+    /// From here in the arena of what is not.
+    Fixed(usize),
+    /// As they are stored.
+    Frozen,
 }
 
 impl Param {
@@ -71,19 +83,33 @@ impl Param {
         self.len() == 0
     }
 
-    /// Its place in every arena.
+    /// Its place in the arenas of weights, gradients and moments.
     ///
     /// # Panics
-    /// When it is frozen.
+    /// When it is not trained.
     #[track_caller]
     pub fn range(&self) -> Range<usize> {
-        assert!(!self.frozen, "a frozen matrix {:?} is in no arena", self.shape);
-        self.start..self.start + self.len()
+        assert!(self.is_trained(), "{:?} is not trained", self.shape);
+        self.span()
     }
 
-    /// Whether it lies outside the arenas and no gradient is written for it.
+    /// Its place in the arena that it is in.
+    #[track_caller]
+    fn span(&self) -> Range<usize> {
+        match self.place {
+            Place::Trained(start) | Place::Fixed(start) => start..start + self.len(),
+            Place::Frozen => panic!("a frozen matrix {:?} is in no arena", self.shape),
+        }
+    }
+
+    /// Whether it learns.
+    pub fn is_trained(&self) -> bool {
+        matches!(self.place, Place::Trained(_))
+    }
+
+    /// Whether it is a matrix that lies outside the arenas, and no gradient is written for it.
     pub fn is_frozen(&self) -> bool {
-        self.frozen
+        self.place == Place::Frozen
     }
 }
 
@@ -98,19 +124,53 @@ pub struct Entry {
     pub init: Init,
 }
 
+/// A change of low rank that a linear map gets beside its weight: see [`crate::LowRankArgs`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowRankSpec {
+    /// Whose it is: a model may have several.
+    pub adapter: String,
+    /// Probability of dropping from its input.
+    pub dropout: f32,
+    /// Of some rows of the weight each.
+    pub parts: Vec<PartSpec>,
+}
+
+/// A part of such a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartSpec {
+    /// Which rows of the weight; none is all.
+    pub rows: Option<Range<usize>>,
+    /// Rows of its `A`.
+    pub rank: usize,
+    /// What it is multiplied with.
+    pub scale: f32,
+    /// Whether lengths and directions learn apart.
+    pub magnitude: bool,
+}
+
 /// Collects the parameters of a model, before any memory is taken.
 #[derive(Default)]
 pub struct ParamsBuilder {
     entries: Vec<Entry>,
     scope: Vec<String>,
+    /// Lengths of the arena of what is trained, and of that of what is not.
     len: usize,
-    frozen: bool,
+    fixed_len: usize,
+    /// Whether a parameter of that name learns; none is all.
+    trains: Option<Box<dyn Fn(&str) -> bool>>,
+    low_rank: BTreeMap<String, Vec<LowRankSpec>>,
+    maps: Vec<String>,
 }
 
 impl ParamsBuilder {
-    /// A builder whose matrices are frozen: for models that are not trained.
+    /// A builder of which nothing learns: for models that are run.
     pub fn frozen() -> Self {
-        Self { frozen: true, ..Self::default() }
+        Self::training(|_| false)
+    }
+
+    /// A builder whose parameters learn where `trains` says so of their names.
+    pub fn training(trains: impl Fn(&str) -> bool + 'static) -> Self {
+        Self { trains: Some(Box::new(trains)), ..Self::default() }
     }
 
     /// Runs `build` with `name` in front of every name it registers.
@@ -144,27 +204,65 @@ impl ParamsBuilder {
         self.register(leaf, shape, init, false)
     }
 
-    /// Registers a matrix `[O, I]` that ops read by [`Params::rows`]: a large weight, which may be
-    /// frozen.
+    /// Registers a matrix `[O, I]` that ops read by [`Params::rows`]: a large weight, which is
+    /// frozen where it does not learn.
     ///
     /// # Panics
     /// When the name is taken.
     #[track_caller]
     pub fn matrix(&mut self, leaf: &str, shape: [usize; 2], init: Init) -> Param {
-        self.register(leaf, &shape, init, self.frozen)
+        self.register(leaf, &shape, init, true)
     }
 
     #[track_caller]
-    fn register(&mut self, leaf: &str, shape: &[usize], init: Init, frozen: bool) -> Param {
+    fn register(&mut self, leaf: &str, shape: &[usize], init: Init, is_matrix: bool) -> Param {
         let name = self.path(leaf);
         assert!(self.entries.iter().all(|e| e.name != name), "parameter `{name}` twice");
-        let (index, start) = (self.entries.len(), self.len);
-        let param = Param { index, start, shape: shape.into(), frozen };
-        if !frozen {
-            self.len += param.len().next_multiple_of(ALIGN);
-        }
+        let room = shape.iter().product::<usize>().next_multiple_of(ALIGN);
+        let place = if self.trains.as_ref().is_none_or(|trains| trains(&name)) {
+            self.len += room;
+            Place::Trained(self.len - room)
+        } else if is_matrix {
+            Place::Frozen
+        } else {
+            self.fixed_len += room;
+            Place::Fixed(self.fixed_len - room)
+        };
+        let param = Param { index: self.entries.len(), place, shape: shape.into() };
         self.entries.push(Entry { name, param: param.clone(), init });
         param
+    }
+
+    /// Registers a vector that never learns.
+    ///
+    /// # Panics
+    /// When the name is taken.
+    #[track_caller]
+    pub fn constant(&mut self, leaf: &str, shape: &[usize], init: Init) -> Param {
+        let trains = self.trains.replace(Box::new(|_| false));
+        let param = self.register(leaf, shape, init, false);
+        self.trains = trains;
+        param
+    }
+
+    /// Changes that linear maps will get, by the names of their weights.
+    #[must_use]
+    pub fn with_low_rank(mut self, specs: BTreeMap<String, Vec<LowRankSpec>>) -> Self {
+        self.low_rank = specs;
+        self
+    }
+
+    /// Notes that the current scope is a linear map which can be changed, and takes its changes.
+    pub fn take_low_rank(&mut self) -> Vec<LowRankSpec> {
+        let name = self.path("weight");
+        let specs = self.low_rank.remove(&name).unwrap_or_default();
+        self.maps.push(name);
+        specs
+    }
+
+    /// Weights of the linear maps that can be changed, in order.
+    pub fn maps(&self) -> &[String] {
+        &self.maps
     }
 
     /// What was registered so far, in order.
@@ -182,13 +280,34 @@ impl ParamsBuilder {
     /// Takes the memory and leaves every value zero: for weights that are loaded.
     pub fn build_zeroed(self) -> Params {
         let frozen = vec![Frozen::default(); self.entries.len()];
-        Params { arena: Arena::zeros(self.len), entries: self.entries, frozen }
+        let [arena, fixed] = [self.len, self.fixed_len].map(Arena::zeros);
+        Params { arena, fixed, entries: self.entries, frozen }
+    }
+}
+
+impl Entry {
+    /// Writes how it starts over zeros, keyed by `seed` and its name alone.
+    fn fill(&self, values: &mut [f32], seed: u64) {
+        let key = Key { seed, stream: hash(&[b"init", self.name.as_bytes()]) };
+        match self.init {
+            Init::Zeros => {}
+            Init::Ones => values.fill(1.0),
+            Init::Constant { value } => values.fill(value),
+            Init::Normal { std } => fill_normal(values, key, 0.0, std),
+            Init::NormalRows { std, rows, by } => {
+                fill_normal(values, key, 0.0, std);
+                let n = rows * self.param.shape()[1..].iter().product::<usize>();
+                values[..n].iter_mut().for_each(|value| *value *= by);
+            }
+            Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
+        }
     }
 }
 
 /// The weights.
 pub struct Params {
     arena: Arena,
+    fixed: Arena,
     entries: Vec<Entry>,
     /// By index; empty for what is in the arena.
     frozen: Vec<Frozen>,
@@ -200,27 +319,17 @@ impl Params {
         &self.entries
     }
 
-    /// Draws the parameters whose names `which` takes, as a fresh model of `seed` has them.
-    ///
-    /// # Panics
-    /// When one of them is frozen.
+    /// Draws the parameters whose names `which` takes, as a fresh model of `seed` has them. They
+    /// must be zero.
     pub fn draw(&mut self, seed: u64, which: impl Fn(&str) -> bool) {
         let entries = self.entries.clone();
-        for Entry { name, param, init } in entries.into_iter().filter(|e| which(&e.name)) {
-            assert!(!param.frozen, "`{name}` is frozen, and not drawn");
-            let key = Key { seed, stream: hash(&[b"init", name.as_bytes()]) };
-            let values = self.get_mut(&param);
-            match init {
-                Init::Zeros => values.fill(0.0),
-                Init::Ones => values.fill(1.0),
-                Init::Constant { value } => values.fill(value),
-                Init::Normal { std } => fill_normal(values, key, 0.0, std),
-                Init::NormalRows { std, rows, by } => {
-                    fill_normal(values, key, 0.0, std);
-                    let n = rows * param.shape()[1..].iter().product::<usize>();
-                    values[..n].iter_mut().for_each(|value| *value *= by);
-                }
-                Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
+        for entry in entries.into_iter().filter(|e| which(&e.name)) {
+            if entry.param.is_frozen() {
+                let mut values = vec![0.0; entry.param.len()];
+                entry.fill(&mut values, seed);
+                self.freeze(&entry.param, Frozen::owned(values));
+            } else {
+                entry.fill(self.get_mut(&entry.param), seed);
             }
         }
     }
@@ -230,26 +339,42 @@ impl Params {
         self.entries.iter().map(|e| e.param.len()).sum()
     }
 
+    /// Those that learn, in order of registration, which is that of the arena.
+    pub fn trained(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|e| e.param.is_trained())
+    }
+
     /// The values of one parameter.
+    ///
+    /// # Panics
+    /// When it is frozen.
+    #[track_caller]
     pub fn get(&self, param: &Param) -> &[f32] {
-        &self.arena.as_slice()[param.range()]
+        let arena = if param.is_trained() { &self.arena } else { &self.fixed };
+        &arena.as_slice()[param.span()]
     }
 
     /// The values of one parameter, writable.
+    ///
+    /// # Panics
+    /// When it is frozen.
+    #[track_caller]
     pub fn get_mut(&mut self, param: &Param) -> &mut [f32] {
-        &mut self.arena.as_mut_slice()[param.range()]
+        let arena = if param.is_trained() { &mut self.arena } else { &mut self.fixed };
+        &mut arena.as_mut_slice()[param.span()]
     }
 
     /// The rows of a matrix as they are stored, in order: all at once where they are in the arena,
     /// part by part where they are frozen.
     pub fn rows(&self, param: &Param) -> impl Iterator<Item = Rows<'_>> {
-        let in_arena = (!param.frozen).then(|| Rows::in_arena(param.shape(), self.get(param)));
+        let in_arena =
+            (!param.is_frozen()).then(|| Rows::in_arena(param.shape(), self.get(param)));
         in_arena.into_iter().chain(self.frozen[param.index].rows(param.shape()))
     }
 
     /// What a parameter takes as it is stored.
     pub fn n_bytes(&self, param: &Param) -> usize {
-        let in_arena = if param.frozen { 0 } else { size_of::<f32>() * param.len() };
+        let in_arena = if param.is_frozen() { 0 } else { size_of::<f32>() * param.len() };
         in_arena + self.frozen[param.index].n_bytes()
     }
 
@@ -259,7 +384,7 @@ impl Params {
     /// When it is not frozen, or the parts do not have its size together.
     #[track_caller]
     pub fn freeze(&mut self, param: &Param, frozen: Frozen) {
-        assert!(param.frozen, "a matrix {:?} that is not frozen", param.shape());
+        assert!(param.is_frozen(), "a matrix {:?} that is not frozen", param.shape());
         frozen.check(param.shape());
         self.frozen[param.index] = frozen;
     }
@@ -269,29 +394,32 @@ impl Params {
         self.entries.iter().find(|e| e.name == name)
     }
 
-    /// All values, the padding between parameters included (zero, and kept zero).
+    /// All values that learn, the padding between parameters included (zero, and kept zero).
     pub fn values(&self) -> &[f32] {
         self.arena.as_slice()
     }
 
-    /// All values, writable.
+    /// The same, writable.
     pub fn values_mut(&mut self) -> &mut [f32] {
         self.arena.as_mut_slice()
     }
 }
 
 /// The gradients: an arena of the weights' layout, and which ranges were written since the last
-/// reset.
+/// reset. Those of vectors that do not learn are written too, where an op forms them on its way,
+/// and nobody reads them.
 pub struct Grads {
     arena: Arena,
+    fixed: Arena,
     written: Vec<bool>,
 }
 
 impl Grads {
     /// An arena for the gradients of `params`.
     pub fn new(params: &Params) -> Self {
+        let fixed = Arena::zeros(params.fixed.as_slice().len());
         let arena = Arena::zeros(params.values().len());
-        Self { arena, written: vec![false; params.entries().len()] }
+        Self { arena, fixed, written: vec![false; params.entries().len()] }
     }
 
     /// Forgets what is there: the next write of each range overwrites. Touches no memory.
@@ -303,7 +431,8 @@ impl Grads {
     pub fn slot(&mut self, param: &Param) -> (&mut [f32], Write) {
         let first = !std::mem::replace(&mut self.written[param.index], true);
         let write = if first { Write::Overwrite } else { Write::Add };
-        (&mut self.arena.as_mut_slice()[param.range()], write)
+        let arena = if param.is_trained() { &mut self.arena } else { &mut self.fixed };
+        (&mut arena.as_mut_slice()[param.span()], write)
     }
 
     /// The range of one parameter, zeroed if this is its first write: for ops that can only add.
@@ -321,30 +450,37 @@ impl Grads {
         weight: &Param,
         bias: Option<&Param>,
     ) -> (&mut [f32], Option<&mut [f32]>) {
+        let Some(bias) = bias else { return (self.zeroed(weight), None) };
         self.zeroed(weight);
-        let Some(bias) = bias else {
-            return (&mut self.arena.as_mut_slice()[weight.range()], None);
-        };
         self.zeroed(bias);
-        let ranges = [weight.range(), bias.range()];
-        let [dw, db] = self.arena.as_mut_slice().get_disjoint_mut(ranges).expect("two parameters");
-        (dw, Some(db))
+        let (arena, fixed) = (self.arena.as_mut_slice(), self.fixed.as_mut_slice());
+        let (w, b) = (weight.span(), bias.span());
+        match (weight.is_trained(), bias.is_trained()) {
+            (true, false) => (&mut arena[w], Some(&mut fixed[b])),
+            (false, true) => (&mut fixed[w], Some(&mut arena[b])),
+            (trained, _) => {
+                let both = if trained { arena } else { fixed };
+                let [dw, db] = both.get_disjoint_mut([w, b]).expect("two parameters");
+                (dw, Some(db))
+            }
+        }
     }
 
-    /// The gradient of one parameter; `None` when no backward wrote it.
+    /// The gradient of one parameter; `None` when no backward wrote it, or it does not learn.
     pub fn get(&self, param: &Param) -> Option<&[f32]> {
-        self.written[param.index].then(|| &self.arena.as_slice()[param.range()])
+        let read = param.is_trained() && self.written[param.index];
+        read.then(|| &self.arena.as_slice()[param.range()])
     }
 
-    /// Names of the parameters that no backward wrote since the last reset.
+    /// Names of the parameters that learn and that no backward wrote since the last reset.
     pub fn unwritten<'p>(&self, params: &'p Params) -> Vec<&'p str> {
-        let entries = params.entries().iter().zip(&self.written);
-        entries.filter(|(_, written)| !**written).map(|(e, _)| e.name.as_str()).collect()
+        let unwritten = params.trained().filter(|e| !self.written[e.param.index]);
+        unwritten.map(|e| e.name.as_str()).collect()
     }
 
     /// Zeroes what no backward wrote since the last reset: a loss that does not depend on it.
     pub fn zero_unwritten(&mut self, params: &Params) {
-        for Entry { param, .. } in params.entries() {
+        for Entry { param, .. } in params.trained() {
             if !self.written[param.index] {
                 self.zeroed(param);
             }

@@ -22,6 +22,11 @@ impl Var {
         Self { value, slot: None }
     }
 
+    /// Whether a gradient of it is asked for.
+    pub fn flows(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// The tensor.
     pub fn value(&self) -> &Tensor {
         &self.value
@@ -91,6 +96,8 @@ pub struct Tape<'a> {
     seeds: RefCell<Vec<(usize, Tensor)>>,
     n_slots: Cell<usize>,
     path: RefCell<Path>,
+    /// Whether an op has something to learn, recorded or not.
+    learns: Cell<bool>,
 }
 
 impl<'a> Tape<'a> {
@@ -150,6 +157,7 @@ impl<'a> Tape<'a> {
             seeds: RefCell::default(),
             n_slots: Cell::new(0),
             path: RefCell::new(path),
+            learns: Cell::new(false),
         }
     }
 
@@ -214,6 +222,11 @@ impl<'a> Tape<'a> {
         Var { value, slot: self.recording.then(|| self.new_slot()) }
     }
 
+    /// What `x` is elsewhere: an input, or a constant.
+    fn again(&self, x: &Var) -> Var {
+        if x.flows() { self.input(x.value.clone()) } else { Var::constant(x.value.clone()) }
+    }
+
     fn new_slot(&self) -> usize {
         let slot = self.n_slots.get();
         self.n_slots.set(slot + 1);
@@ -221,15 +234,18 @@ impl<'a> Tape<'a> {
     }
 
     /// Ends an op: its value, and how its gradient goes on. The closure holds what must be saved; a
-    /// tape that does not record drops it at once.
+    /// tape that does not record drops it at once, and so does any where nothing `flows`: no input
+    /// has a gradient, and no parameter of the op is trained.
     pub fn finish(
         &self,
         op: &'static str,
+        flows: bool,
         value: Tensor,
         backward: impl FnOnce(&mut Sweep<'a>, Tensor) + 'a,
     ) -> Var {
         self.env.check((op, &self.path.borrow()), false, || self.env.is_finite(&value));
-        if !self.recording {
+        self.learns.set(self.learns.get() || flows);
+        if !self.recording || !flows {
             return Var::constant(value);
         }
         let slot = self.new_slot();
@@ -281,9 +297,10 @@ impl<'a> Tape<'a> {
         let constants: Vec<_> = inputs.iter().map(|x| Var::constant(x.value.clone())).collect();
         let value = f(&silent, &constants).into_value();
         let (env, saved) = (self.env, inputs.to_vec());
-        self.finish("recompute", value, move |sweep, d_out| {
+        let flows = silent.learns.get() || inputs.iter().any(Var::flows);
+        self.finish("recompute", flows, value, move |sweep, d_out| {
             let inner = Tape::from_env(env, true, path);
-            let inputs: Vec<_> = saved.iter().map(|x| inner.input(x.value.clone())).collect();
+            let inputs: Vec<_> = saved.iter().map(|x| inner.again(x)).collect();
             let y = f(&inner, &inputs);
             inner.seed(&y, d_out);
             drop(y);

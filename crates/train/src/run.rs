@@ -347,15 +347,15 @@ fn logs(
     })
 }
 
-/// Both moments of every parameter, by the project's own names.
+/// Both moments of every parameter that learns, by the project's own names.
 fn moments<'t>(trainer: &'t Trainer) -> Vec<Entry<'t>> {
-    let entries = trainer.model.params.entries();
+    let params = &trainer.model.params;
     let of = |prefix: &str, values: &'t [f32]| -> Vec<Entry<'t>> {
         let entry = |name: &str, param: &Param| {
             let values = Values::F32(&values[param.range()]);
             Entry::new(format!("{prefix}.{name}"), param.shape(), values)
         };
-        entries.iter().map(|e| entry(&e.name, &e.param)).collect()
+        params.trained().map(|e| entry(&e.name, &e.param)).collect()
     };
     let [first, second] = trainer.optimizer.moments();
     let mut all = of("first", first);
@@ -372,7 +372,7 @@ fn load(trainer: &mut Trainer, dir: &Path) -> Result<(), TrainError> {
     }
     trainer.model = model;
     let (weights, state) = trainer::load::<TrainerState>(dir)?;
-    for entry in trainer.model.params.entries() {
+    for entry in trainer.model.params.trained() {
         let (range, shape) = (entry.param.range(), entry.param.shape());
         let names = ["first", "second"].map(|moment| format!("{moment}.{}", entry.name));
         let moments = trainer.optimizer.moments_mut();

@@ -16,7 +16,7 @@ impl Tape<'_> {
             activation::forward(device.isa, f, y.as_mut_slice::<T>(), x.value.as_slice::<T>());
         });
         let Var { value, slot } = x.clone();
-        self.finish("activation", y, move |sweep, dy| {
+        self.finish("activation", slot.is_some(), y, move |sweep, dy| {
             let dx = activation_backward(sweep, f, &value, &dy);
             sweep.give(slot, dx);
         })

@@ -23,7 +23,7 @@ impl Tape<'_> {
             kernels::cast::add_assign(device.isa, y, b);
         });
         let (a, b) = (a.slot, b.slot);
-        self.finish("add", y, move |sweep, dy| {
+        self.finish("add", a.is_some() || b.is_some(), y, move |sweep, dy| {
             sweep.give(a, dy.clone());
             sweep.give(b, dy);
         })

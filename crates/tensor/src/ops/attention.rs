@@ -80,6 +80,13 @@ impl Source {
         }
     }
 
+    fn flows(&self) -> bool {
+        match self {
+            Self::Packed(packed) => packed.flows(),
+            Self::Split(query, memory) => query.flows() || memory.flows(),
+        }
+    }
+
     fn view<T: kernels::Element>(&self, shape: &AttnShape) -> Qkv<'_, T> {
         match self {
             Self::Packed(packed) => Qkv::packed(packed.value.as_slice::<T>(), shape),
@@ -169,7 +176,8 @@ impl Tape<'_> {
         });
         self.capture_probabilities(&source, shape, &args);
         let out = y.clone();
-        self.finish("attention", y, move |sweep, dy| {
+        let biased = args.bias.as_ref().is_some_and(Var::flows);
+        self.finish("attention", biased || source.flows(), y, move |sweep, dy| {
             let device = sweep.device();
             let mut d_bias = args.bias.as_ref().map(|b| device.zeros(b.value.shape(), DType::F32));
             let (mut dq, mut d_kv) = match &source {
@@ -239,7 +247,7 @@ impl Tape<'_> {
             let spec = args.spec(shape, cache.held, q_segments.as_deref());
             attention::forward(device.isa, multiply, y, lse, qkv, &spec);
         });
-        self.finish("attention", y, |_, _| ())
+        self.finish("attention", false, y, |_, _| ())
     }
 
     /// Offers `attentions` `[B, N, T, S]` to a capture: computed naively, for people to look at.

@@ -28,7 +28,7 @@ impl Tape<'_> {
             }
         });
         let (slot, shape) = (x.slot, x.value.shape().to_vec());
-        self.finish("columns", y, move |sweep, dy| {
+        self.finish("columns", slot.is_some(), y, move |sweep, dy| {
             let mut dx = sweep.device().zeros(&shape, dtype);
             by_dtype!(dtype, T => {
                 let rows = dy.as_slice::<T>().chunks_exact(columns.len().max(1));

@@ -45,7 +45,9 @@ impl DropSite {
     /// The kernel's arguments for a tensor of `shape` `[B, ..]`.
     fn args(&self, shape: &[usize]) -> Dropout {
         let per_sample: usize = shape[1..].iter().product();
-        let offset = self.rng.first_sample * per_sample as u64;
+        let per_token = shape[1..].last().copied().unwrap_or(1) as u64;
+        let first_token = self.rng.first_token * per_token;
+        let offset = self.rng.first_sample * per_sample as u64 + first_token;
         Dropout { p: self.p, key: self.key(), offset }
     }
 }
@@ -67,7 +69,7 @@ fn drop_from_rows(
     site: DropSite,
 ) -> Tensor {
     let (mut y, d) = (device.empty(x.shape(), x.dtype()), x.rows().1);
-    let first = site.rng.first_sample * len as u64;
+    let first = site.rng.first_sample * len as u64 + site.rng.first_token;
     by_dtype!(x.dtype(), T => {
         let both = y.as_mut_slice::<T>().chunks_exact_mut(d).zip(x.as_slice::<T>().chunks_exact(d));
         for ((y, x), &row) in both.zip(rows) {
@@ -84,7 +86,7 @@ impl Tape<'_> {
     pub fn dropout(&self, x: &Var, site: DropSite) -> Var {
         let y = drop_from(self.device(), &x.value, site);
         let slot = x.slot;
-        self.finish("dropout", y, move |sweep, dy| {
+        self.finish("dropout", slot.is_some(), y, move |sweep, dy| {
             let dx = drop_from(sweep.device(), &dy, site);
             sweep.give(slot, dx);
         })
@@ -100,7 +102,7 @@ impl Tape<'_> {
         assert_eq!(x.value.rows().0, rows.len(), "dropout_rows: x {:?}", x.value.shape());
         let y = drop_from_rows(self.device(), &x.value, (rows, len), site);
         let (slot, rows) = (x.slot, rows.clone());
-        self.finish("dropout", y, move |sweep, dy| {
+        self.finish("dropout", slot.is_some(), y, move |sweep, dy| {
             let dx = drop_from_rows(sweep.device(), &dy, (&rows, len), site);
             sweep.give(slot, dx);
         })
@@ -123,7 +125,7 @@ mod tests {
     use crate::ops::testing::{Fixture, check};
 
     fn site(first_sample: u64) -> DropSite {
-        DropSite { p: 0.4, site: 9, rng: Rng { seed: 1, step: 2, first_sample } }
+        DropSite { p: 0.4, site: 9, rng: Rng { seed: 1, step: 2, first_sample, first_token: 0 } }
     }
 
     #[test]
@@ -140,7 +142,7 @@ mod tests {
         let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
         // Two samples of three rows.
         let x = Var::constant(fixture.inputs[0].clone());
-        let whole = tape.dropout(&x.reshape(&[2, 3, 50]), site(1)).value().to_vec();
+        let whole = tape.dropout(&x.clone().reshape(&[2, 3, 50]), site(1)).value().to_vec();
         let rows: Arc<[u32]> = [4, 0].into();
         let found = tape.dropout_rows(&tape.select_rows(&x, &rows), (&rows, 3), site(1));
         let expected = [&whole[4 * 50..5 * 50], &whole[..50]].concat();

@@ -36,7 +36,7 @@ impl Tape<'_> {
             embedding::gather(device.isa, y.as_mut_slice::<f32>(), w, ids, scale);
         });
         let (table, ids) = (table.clone(), ids.clone());
-        self.finish("embedding", y, move |sweep, dy| {
+        self.finish("embedding", table.is_trained(), y, move |sweep, dy| {
             scatter(sweep, &table, &ids, dy.as_slice::<f32>(), scale);
         })
     }
@@ -56,8 +56,10 @@ impl Tape<'_> {
         let mut y = device.unshared(x.value.clone());
         embedding::gather_add(device.isa, y.as_mut_slice::<f32>(), params.get(table), at);
         let (slot, table, at) = (x.slot, table.clone(), at.clone());
-        self.finish("embedding_add", y, move |sweep, dy| {
-            scatter(sweep, &table, &at, dy.as_slice::<f32>(), 1.0);
+        self.finish("embedding_add", table.is_trained() || slot.is_some(), y, move |sweep, dy| {
+            if table.is_trained() {
+                scatter(sweep, &table, &at, dy.as_slice::<f32>(), 1.0);
+            }
             sweep.give(slot, dy);
         })
     }

@@ -60,7 +60,7 @@ impl Tape<'_> {
             });
         });
         let (routing, slot, shape) = (routing.clone(), x.slot, x.value.shape().to_vec());
-        self.finish("dispatch", y, move |sweep, dy| {
+        self.finish("dispatch", slot.is_some(), y, move |sweep, dy| {
             let mut dx = sweep.device().empty(&shape, dtype);
             by_dtype!(dtype, T => {
                 gather(dx.as_mut_slice::<T>(), dy.as_slice::<T>(), None, &routing);
@@ -85,7 +85,7 @@ impl Tape<'_> {
             gather(y, x.value.as_slice::<T>(), Some(w), routing);
         });
         let (x, w, routing) = (x.clone(), w.clone(), routing.clone());
-        self.finish("combine", y, move |sweep, dy| {
+        self.finish("combine", x.flows() || w.flows(), y, move |sweep, dy| {
             let device = sweep.device();
             let mut dx = device.empty(x.value.shape(), x.value.dtype());
             let mut dw = device.empty(w.value.shape(), DType::F32);

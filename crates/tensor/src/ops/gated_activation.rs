@@ -31,7 +31,7 @@ impl Tape<'_> {
             activation::gated_forward(device.isa, f, y, x, d_ff);
         });
         let Var { value, slot } = x.clone();
-        self.finish("gated_activation", y, move |sweep, dy| {
+        self.finish("gated_activation", slot.is_some(), y, move |sweep, dy| {
             let device = sweep.device();
             let mut dx = device.empty(value.shape(), value.dtype());
             by_dtype!(value.dtype(), T => {

@@ -48,7 +48,8 @@ impl Tape<'_> {
             }
         });
         let x = x.clone();
-        self.finish("head_norm", y, move |sweep, dy| {
+        let flows = x.flows() || runs.iter().any(|(_, w, _)| w.is_trained());
+        self.finish("head_norm", flows, y, move |sweep, dy| {
             let (device, params) = (sweep.device(), sweep.params());
             let mut dx = device.empty(x.value.shape(), x.value.dtype());
             by_dtype!(x.value.dtype(), T => {

@@ -33,7 +33,8 @@ impl Tape<'_> {
             layer_norm::forward(device.isa, y, RowStats { mean, rstd }, x, weight, bias, eps);
         });
         let (x, w, b) = (x.clone(), w.clone(), b.cloned());
-        self.finish("layer_norm", y, move |sweep, dy| {
+        let trained = w.is_trained() || b.as_ref().is_some_and(Param::is_trained);
+        self.finish("layer_norm", trained || x.flows(), y, move |sweep, dy| {
             let (device, params) = (sweep.device(), sweep.params());
             let held = sweep.take_for_adding(x.slot);
             let write = if held.is_some() { Write::Add } else { Write::Overwrite };

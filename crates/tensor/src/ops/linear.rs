@@ -84,18 +84,17 @@ impl Tape<'_> {
             Some(y) => (y, args.activation.map(|f| (f, sum))),
             None => (sum, None),
         };
-        if args.weight.is_frozen() {
-            assert!(!self.is_recording(), "linear: no backward over a frozen weight");
-            return self.finish("linear", value, |_, _| ());
-        }
+        let residual = args.residual.and_then(|r| r.slot);
+        let trained = args.weight.is_trained() || args.bias.is_some_and(Param::is_trained);
+        let flows = trained || x.flows() || residual.is_some();
         let back = Back {
             x: x.clone(),
             weight: args.weight.clone(),
             bias: args.bias.cloned(),
             saved,
-            residual: args.residual.and_then(|r| r.slot),
+            residual,
         };
-        self.finish("linear", value, move |sweep, dy| back.run(sweep, dy))
+        self.finish("linear", flows, value, move |sweep, dy| back.run(sweep, dy))
     }
 }
 
@@ -117,9 +116,8 @@ impl Back {
             Some((f, u)) => activation_backward(sweep, f, &u, &dy),
         };
         backward_weight(sweep, &self.weight, self.bias.as_ref(), &self.x.value, &du);
-        if self.x.slot.is_some() {
-            let dx = backward_input(sweep, &self.weight, &self.x.value, &du);
-            sweep.give(self.x.slot, dx);
+        if self.x.flows() {
+            backward_input(sweep, &self.weight, &self.x, &du);
         }
         sweep.give(self.residual, du);
     }
@@ -140,34 +138,45 @@ pub(super) fn activation_backward(sweep: &Sweep, f: Activation, u: &Tensor, dy: 
 fn backward_weight(sweep: &Sweep, weight: &Param, bias: Option<&Param>, x: &Tensor, du: &Tensor) {
     let (device, multiply) = (sweep.device(), sweep.precision().multiply());
     let ((rows, d_in), (_, d_out)) = (x.rows(), du.rows());
+    let (weight, bias) = (weight.is_trained().then_some(weight), bias.filter(|b| b.is_trained()));
     by_dtypes!(x.dtype(), X, du.dtype(), G => {
         let mut grads = sweep.grads();
-        let (dw, write) = grads.slot(weight);
-        let a = Mat::new(du.as_slice::<G>(), rows, d_out).t();
-        let b = Mat::new(x.as_slice::<X>(), rows, d_in);
-        let epilogue = Epilogue { write, ..Epilogue::default() };
-        gemm(device.isa, multiply, MatMut::new(dw, d_out, d_in), a, b, epilogue);
+        if let Some(weight) = weight {
+            let (dw, write) = grads.slot(weight);
+            let a = Mat::new(du.as_slice::<G>(), rows, d_out).t();
+            let b = Mat::new(x.as_slice::<X>(), rows, d_in);
+            let epilogue = Epilogue { write, ..Epilogue::default() };
+            gemm(device.isa, multiply, MatMut::new(dw, d_out, d_in), a, b, epilogue);
+        }
         if let Some(bias) = bias {
             let (db, write) = grads.slot(bias);
             reduce::column_sum(device.isa, db, du.as_slice::<G>(), write);
         }
     });
-    sweep.wrote(weight);
-    bias.inspect(|b| sweep.wrote(b));
+    weight.into_iter().chain(bias).for_each(|param| sweep.wrote(param));
 }
 
-/// `dx = du W`, stored as `x` is.
-fn backward_input(sweep: &Sweep, weight: &Param, x: &Tensor, du: &Tensor) -> Tensor {
+/// Gives `x` its gradient `du W`, stored as `x` is: added in the product to what is there.
+fn backward_input(sweep: &mut Sweep, weight: &Param, x: &Var, du: &Tensor) {
     let (device, params) = (sweep.device(), sweep.params());
-    let ((rows, d_in), (_, d_out)) = (x.rows(), du.rows());
-    let mut dx = device.empty(x.shape(), x.dtype());
-    by_dtypes!(x.dtype(), X, du.dtype(), G => {
-        let a = Mat::new(du.as_slice::<G>(), rows, d_out);
-        let b = Mat::new(params.get(weight), d_out, d_in);
-        let c = MatMut::new(dx.as_mut_slice::<X>(), rows, d_in);
-        gemm(device.isa, sweep.precision().multiply(), c, a, b, Epilogue::default());
+    let ((rows, d_in), (_, d_out), multiply) =
+        (x.value.rows(), du.rows(), sweep.precision().multiply());
+    let held = sweep.take_for_adding(x.slot);
+    let mut write = if held.is_some() { Write::Add } else { Write::Overwrite };
+    let mut dx = held.unwrap_or_else(|| device.empty(x.value.shape(), x.value.dtype()));
+    by_dtypes!(x.value.dtype(), X, du.dtype(), G => {
+        // The parts of a frozen weight: each takes some columns of `du`.
+        for Rows { first, n, values } in params.rows(weight) {
+            let a = Mat::new(&du.as_slice::<G>()[first..], rows, n).with_stride(d_out);
+            let c = MatMut::new(dx.as_mut_slice::<X>(), rows, d_in);
+            let epilogue = Epilogue { write, ..Epilogue::default() };
+            by_values!(values, w => {
+                gemm(device.isa, multiply, c, a, Mat::new(w, n, d_in), epilogue);
+            });
+            write = Write::Add;
+        }
     });
-    dx
+    sweep.put(x.slot, dx);
 }
 
 #[cfg(test)]

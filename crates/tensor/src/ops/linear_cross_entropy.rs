@@ -23,7 +23,7 @@ use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pa
 use kernels::reduce;
 
 use crate::dtype::{DType, by_dtypes};
-use crate::frozen::by_values;
+use crate::frozen::{Values, by_values};
 use crate::params::Param;
 use crate::tape::{Tape, Var};
 use crate::value::Tensor;
@@ -86,6 +86,11 @@ impl<'v> CrossEntropyArgs<'v> {
         Self { weight, bias: None, targets, row_weights: None, smoothing: 0.0, watch: None }
     }
 
+    /// Whether weight or bias learn.
+    fn trains(&self) -> bool {
+        self.weight.is_trained() || self.bias.is_some_and(Param::is_trained)
+    }
+
     /// Bytes of f32 logits that exist at a time.
     pub const LOGIT_BYTES: usize = 32 << 20;
     /// Bytes of logit gradients that exist at a time: fewer chunks read and write `dW` less often.
@@ -102,6 +107,7 @@ impl Tape<'_> {
     /// When the shapes disagree or a target is not below `V`.
     #[track_caller]
     pub fn linear_cross_entropy(&self, hidden: &Var, args: CrossEntropyArgs) -> Loss {
+        let learns = self.is_recording() && args.trains() || hidden.flows();
         let (rows, d_model) = hidden.value.rows();
         let &[vocab_size, weight_d] = args.weight.shape() else {
             panic!("linear_cross_entropy: weight {:?}", args.weight.shape())
@@ -114,24 +120,20 @@ impl Tape<'_> {
 
         let device = self.device();
         let mut packed = device.take_panels();
-        let mut parts = self.params().rows(args.weight);
-        let (Some(part), None) = (parts.next(), parts.next()) else {
-            panic!("linear_cross_entropy: a weight in parts")
-        };
-        by_values!(part.values, w => {
+        by_values!(whole(self, args.weight), w => {
             let weight = Mat::new(w, vocab_size, d_model);
             pack_b(device.isa, self.precision().multiply(), weight.t(), &mut packed);
         });
-        let mut chunk = Chunks::new(self, hidden, args, packed);
+        let mut chunk = Chunks::new(self, hidden, args, (packed, learns));
         let mut losses = vec![RowLoss::default(); rows];
         let mut d_hidden =
-            self.is_recording().then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
+            hidden.flows().then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
         let per_chunk = chunk.grad_rows();
         for start in (0..rows).step_by(per_chunk) {
             let range = start..rows.min(start + per_chunk);
             chunk.logits(range.clone(), &mut losses[range.clone()]);
-            if let Some(d_hidden) = &mut d_hidden {
-                chunk.gradients(range, d_hidden);
+            if learns {
+                chunk.gradients(range, d_hidden.as_mut());
             }
         }
         device.keep_panels(chunk.packed);
@@ -144,6 +146,15 @@ impl Tape<'_> {
         let n_right = losses.iter().filter(|row| row.is_right).count() as u64;
         Loss { sum, n_targets, n_right }
     }
+}
+
+/// The values of a matrix that lies in one piece.
+fn whole<'p>(tape: &Tape<'p>, weight: &Param) -> Values<'p> {
+    let mut parts = tape.params().rows(weight);
+    let (Some(part), None) = (parts.next(), parts.next()) else {
+        panic!("linear_cross_entropy: a weight in parts")
+    };
+    part.values
 }
 
 /// The buffers that one chunk after another uses.
@@ -164,7 +175,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
         tape: &'t Tape<'a>,
         hidden: &'t Var,
         args: CrossEntropyArgs<'t>,
-        packed: PackedB,
+        (packed, learns): (PackedB, bool),
     ) -> Self {
         let (rows, _) = hidden.value.rows();
         let vocab_size = args.weight.shape()[0];
@@ -174,7 +185,7 @@ impl<'t, 'a> Chunks<'t, 'a> {
         };
         let device = tape.device();
         let dtype = tape.compute();
-        let d_logits = tape.is_recording().then(|| {
+        let d_logits = learns.then(|| {
             device.empty(&[fits(CrossEntropyArgs::GRAD_BYTES, dtype.bytes()), vocab_size], dtype)
         });
         let logits =
@@ -235,8 +246,8 @@ impl<'t, 'a> Chunks<'t, 'a> {
         });
     }
 
-    /// `dh` of `rows`, and their share of `dW`.
-    fn gradients(&mut self, rows: Range<usize>, d_hidden: &mut Tensor) {
+    /// `dh` of `rows`, and their share of `dW` and `db`, where they are asked for.
+    fn gradients(&mut self, rows: Range<usize>, d_hidden: Option<&mut Tensor>) {
         let (tape, isa) = (self.tape, self.tape.device().isa);
         let multiply = tape.precision().multiply();
         let (vocab_size, d_model) = (self.args.weight.shape()[0], self.hidden.value.rows().1);
@@ -244,28 +255,32 @@ impl<'t, 'a> Chunks<'t, 'a> {
         let d_logits = self.d_logits.as_ref().expect("gradients: the tape records");
         by_dtypes!(self.hidden.value.dtype(), X, tape.compute(), G => {
             let d_logits = &d_logits.as_slice::<G>()[..n * vocab_size];
-            let mut sum = tape.device().empty(&[n, d_model], DType::F32);
-            let sum = sum.as_mut_slice::<f32>();
-            for first in (0..vocab_size).step_by(CrossEntropyArgs::CLASSES_AT_ONCE) {
-                let n_classes = CrossEntropyArgs::CLASSES_AT_ONCE.min(vocab_size - first);
-                let write = if first == 0 { Write::Overwrite } else { Write::Add };
-                let w = &tape.params().get(self.args.weight)[first * d_model..];
-                let w = Mat::new(w, n_classes, d_model);
-                let dz = Mat::new(&d_logits[first..], n, n_classes).with_stride(vocab_size);
-                let epilogue = Epilogue { write, ..Epilogue::default() };
-                gemm(isa, multiply, MatMut::new(sum, n, d_model), dz, w, epilogue);
+            if let Some(d_hidden) = d_hidden {
+                let mut sum = tape.device().empty(&[n, d_model], DType::F32);
+                let sum = sum.as_mut_slice::<f32>();
+                by_values!(whole(tape, self.args.weight), w => {
+                    for first in (0..vocab_size).step_by(CrossEntropyArgs::CLASSES_AT_ONCE) {
+                        let n_classes = CrossEntropyArgs::CLASSES_AT_ONCE.min(vocab_size - first);
+                        let write = if first == 0 { Write::Overwrite } else { Write::Add };
+                        let w = Mat::new(&w[first * d_model..], n_classes, d_model);
+                        let dz = Mat::new(&d_logits[first..], n, n_classes).with_stride(vocab_size);
+                        let epilogue = Epilogue { write, ..Epilogue::default() };
+                        gemm(isa, multiply, MatMut::new(sum, n, d_model), dz, w, epilogue);
+                    }
+                });
+                kernels::cast::convert(isa, &mut d_hidden.as_mut_slice::<X>()[at.clone()], sum);
             }
-            kernels::cast::convert(isa, &mut d_hidden.as_mut_slice::<X>()[at.clone()], sum);
             let dz = Mat::new(d_logits, n, vocab_size);
-            if let Some(mut grads) = tape.grads() {
+            let Some(mut grads) = tape.grads() else { return };
+            if self.args.weight.is_trained() {
                 let (dw, write) = grads.slot(self.args.weight);
                 let h = Mat::new(&self.hidden.value.as_slice::<X>()[at], n, d_model);
                 let epilogue = Epilogue { write, ..Epilogue::default() };
                 gemm(isa, multiply, MatMut::new(dw, vocab_size, d_model), dz.t(), h, epilogue);
-                if let Some(bias) = self.args.bias {
-                    let (db, write) = grads.slot(bias);
-                    reduce::column_sum(isa, db, d_logits, write);
-                }
+            }
+            if let Some(bias) = self.args.bias.filter(|bias| bias.is_trained()) {
+                let (db, write) = grads.slot(bias);
+                reduce::column_sum(isa, db, d_logits, write);
             }
         });
     }

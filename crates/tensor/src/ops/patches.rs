@@ -59,7 +59,8 @@ impl Tape<'_> {
             y[first * d..].iter_mut().zip(x).for_each(|(y, x)| *y += x);
         }
         let (class, table, slot) = (args.class.cloned(), args.table.clone(), x.slot);
-        self.finish("patches", y, move |sweep, dy| {
+        let trained = table.is_trained() || class.as_ref().is_some_and(Param::is_trained);
+        self.finish("patches", trained || slot.is_some(), y, move |sweep, dy| {
             let mut dx = sweep.device().empty(&[batch, n, d], DType::F32);
             let images = dy.as_slice::<f32>().chunks_exact(len * d);
             let mut sum = vec![0.0_f32; len * d];

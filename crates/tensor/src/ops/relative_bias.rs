@@ -35,7 +35,7 @@ impl Tape<'_> {
             }
         }
         let (table, bucket) = (table.clone(), bucket.clone());
-        self.finish("relative_bias", y, move |sweep, dy| {
+        self.finish("relative_bias", table.is_trained(), y, move |sweep, dy| {
             {
                 let mut grads = sweep.grads();
                 let d_table = grads.zeroed(&table);

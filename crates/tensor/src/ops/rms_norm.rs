@@ -53,7 +53,7 @@ impl Tape<'_> {
             rms_norm::forward(device.isa, y, rstd, x, &shifted(params, w, offset), eps);
         });
         let (x, w) = (x.clone(), w.clone());
-        self.finish("rms_norm", y, move |sweep, dy| {
+        self.finish("rms_norm", x.flows() || w.is_trained(), y, move |sweep, dy| {
             let (device, params) = (sweep.device(), sweep.params());
             let held = sweep.take_for_adding(x.slot);
             let write = if held.is_some() { Write::Add } else { Write::Overwrite };

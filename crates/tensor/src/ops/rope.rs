@@ -53,7 +53,7 @@ impl Tape<'_> {
         let turn = Turn { rows, table: table.clone(), positions: positions.clone() };
         let Var { value, slot } = x;
         let y = turn.apply(self.device(), value, Direction::Forward);
-        self.finish("rope", y, move |sweep, dy| {
+        self.finish("rope", slot.is_some(), y, move |sweep, dy| {
             let dx = turn.apply(sweep.device(), dy, Direction::Inverse);
             sweep.give(slot, dx);
         })

@@ -199,7 +199,7 @@ impl Tape<'_> {
         }
         let routing = Arc::new(Routing::new(&chosen, n_experts, per_token));
         let (logits, weights, loss_scale) = (logits.clone(), w.clone(), self.loss_scale());
-        let out = self.finish("route", w, move |sweep, dw| {
+        let out = self.finish("route", logits.flows(), w, move |sweep, dw| {
             let even = balance.as_ref().map(|balance| balance.gradient(loss_scale));
             let mut dx = sweep.device().empty(logits.value.shape(), DType::F32);
             let (w, dw) = (weights.as_slice::<f32>(), dw.as_slice::<f32>());

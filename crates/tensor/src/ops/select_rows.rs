@@ -31,7 +31,7 @@ impl Tape<'_> {
         });
         let (slot, rows) = (x.slot, rows.clone());
         let (shape, dtype) = (x.value.shape().to_vec(), x.value.dtype());
-        self.finish("select_rows", y, move |sweep, dy| {
+        self.finish("select_rows", slot.is_some(), y, move |sweep, dy| {
             let mut dx = sweep.device().zeros(&shape, dtype);
             by_dtype!(dtype, T => {
                 let (dx, dy) = (dx.as_mut_slice::<T>(), dy.as_slice::<T>());

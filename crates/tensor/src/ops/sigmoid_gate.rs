@@ -30,7 +30,7 @@ impl Tape<'_> {
             .zip(g.value.as_slice::<f32>())
             .for_each(|((y, x), &g)| y.iter_mut().zip(x).for_each(|(y, x)| *y = sigmoid(g) * x));
         let (x, g) = (x.clone(), g.clone());
-        self.finish("sigmoid_gate", y, move |sweep, dy| {
+        self.finish("sigmoid_gate", x.flows() || g.flows(), y, move |sweep, dy| {
             let mut dx = sweep.device().empty(x.value.shape(), DType::F32);
             let mut dg = sweep.device().empty(g.value.shape(), DType::F32);
             let rows = dx.as_mut_slice::<f32>().par_chunks_exact_mut(d);

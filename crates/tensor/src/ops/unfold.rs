@@ -56,7 +56,7 @@ impl Tape<'_> {
             let (x, y) = (x.value.as_slice::<T>(), y.as_mut_slice::<T>());
             each([batch, len, n], args, |from, to| y[to] = x[from]);
         });
-        self.finish("unfold", y, move |sweep, dy| {
+        self.finish("unfold", slot.is_some(), y, move |sweep, dy| {
             let mut dx = sweep.device().zeros(&[batch, len, n], dtype);
             by_dtype!(dtype, T => {
                 let (dx, dy) = (dx.as_mut_slice::<T>(), dy.as_slice::<T>());

@@ -1,0 +1,85 @@
+//! Changes of low rank beside a linear map.
+
+use tensor::{
+    Init, LinearArgs, LowRankArgs, LowRankPart, LowRankSpec, Param, ParamsBuilder, Tape, Var,
+};
+
+use crate::context::Call;
+use crate::dropout::Dropout;
+
+/// The change that one adapter makes to a linear map.
+///
+/// Its `A` starts as `peft` has it, uniform in `1 / sqrt(I)`, and its `B` zero. Of the input, the
+/// same is dropped for all parts of a map.
+pub(crate) struct LowRank {
+    a: Param,
+    parts: Vec<LowRankPart>,
+    /// One number: what the change is multiplied with, zero where it is not in use.
+    by: Param,
+    dropout: Dropout,
+}
+
+impl LowRank {
+    /// Registers it in the scope of the map.
+    pub fn new(b: &mut ParamsBuilder, spec: LowRankSpec, [d_in, d_out]: [usize; 2]) -> Self {
+        let n_ranks = spec.parts.iter().map(|part| part.rank).sum();
+        let bound = (d_in as f32).sqrt().recip();
+        b.scope(format!("{LORA}.{}", spec.adapter), |b| Self {
+            a: b.param("a", &[n_ranks, d_in], Init::Uniform { bound }),
+            parts: (spec.parts.into_iter().enumerate())
+                .map(|(i, part)| {
+                    let rows = part.rows.unwrap_or(0..d_out);
+                    let n = rows.len();
+                    LowRankPart {
+                        rows,
+                        b: b.param(&format!("b.{i}"), &[n, part.rank], Init::Zeros),
+                        scale: part.scale,
+                        magnitude: (part.magnitude)
+                            .then(|| b.param(&format!("magnitude.{i}"), &[n], Init::Ones)),
+                    }
+                })
+                .collect(),
+            by: b.constant("by", &[1], Init::Ones),
+            dropout: Dropout::new(b, "input", spec.dropout),
+        })
+    }
+
+    /// Changes `y`, which the map with these arguments made of `x`.
+    pub fn change(
+        &self,
+        tape: &Tape,
+        y: Var,
+        (x, map): (&Var, LinearArgs),
+        call: Option<&Call>,
+    ) -> Var {
+        let by = tape.params().get(&self.by)[0];
+        if by == 0.0 {
+            return y;
+        }
+        let mut args = LowRankArgs {
+            a: &self.a,
+            parts: &self.parts,
+            by,
+            map: (map.weight, map.bias),
+            dropped: None,
+        };
+        let Some(site) = call.and_then(|call| self.dropout.site(call)) else {
+            return tape.low_rank(y, x, &args);
+        };
+        let x = tape.dropout(x, site);
+        if self.parts.iter().all(|part| part.magnitude.is_none()) {
+            return tape.low_rank(y, &x, &args);
+        }
+        let own = tape.linear(&x, LinearArgs::new(map.weight, None, map.out));
+        args.dropped = Some(&own);
+        tape.low_rank(y, &x, &args)
+    }
+
+    /// Whether there are lengths that learn apart: what the map gives alone is needed then.
+    pub fn has_magnitudes(&self) -> bool {
+        self.parts.iter().any(|part| part.magnitude.is_some())
+    }
+}
+
+/// What stands between the name of a map and that of an adapter, in the names of its parameters.
+pub const LORA: &str = "lora";
