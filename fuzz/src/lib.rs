@@ -4,6 +4,7 @@ use std::fs;
 
 use checkpoint::Weights;
 use data::{Document, ReadOptions, Source};
+use datasets::{Schema, Table, Wanted};
 use tempfile::TempDir;
 
 /// A folder with these files in it; it goes when it is dropped.
@@ -36,6 +37,15 @@ pub fn read(name: &str, bytes: &[u8], options: ReadOptions) {
     let source = Source::Paths { paths: vec![dir.path().join(name)], options };
     if let Ok(documents) = source.open() {
         documents.map_while(Result::ok).for_each(|Document { text, .. }| drop(text));
+    }
+}
+
+/// Reads all records of a file of this name; its schema is guessed.
+pub fn records(name: &str, bytes: &[u8]) {
+    let dir = folder(&[(name, bytes)]);
+    let Ok(table) = Table::open(&[dir.path().join(name).to_string_lossy()], None) else { return };
+    if let Ok(schema) = Schema::guess(&table, &Wanted::default()) {
+        let _ = (schema.to_string(), schema.read(&table, 1 << 24));
     }
 }
 

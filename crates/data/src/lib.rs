@@ -2,6 +2,7 @@
 //!
 //! - [`Corpus`]: the two corpora in the binary. [`Source`]: documents from files, folders, JSONL,
 //!   Parquet, tables, dumps of wikis, books, source code, compressed or not, or a stream.
+//! - [`Lines`], [`Cells`], [`ParquetRows`]: files of records, for who wants more than their text.
 //! - [`build()`]: tokenizes a source into one or two [`Store`]s (training, validation), which are
 //!   memory-mapped files that know their tokenizer.
 //! - [`marks`]: where words, phrases and sentences begin, a byte a token.
@@ -36,7 +37,8 @@ pub use corpus::Corpus;
 pub use error::DataError;
 pub use marks::Marker;
 pub use source::{
-    CodeOptions, Document, Documents, Format, Noted, Places, ReadOptions, Source, spool,
+    Cells, CodeOptions, Document, Documents, Format, Lines, Noted, ParquetRows, Places,
+    ReadOptions, Source, spool,
 };
 pub use store::{Store, StoreMeta, StoreWriter};
 pub use survey::{Difference, Lengths, Origin, Survey, sample};

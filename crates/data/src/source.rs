@@ -11,7 +11,9 @@ pub(crate) mod bytes;
 mod code;
 mod columns;
 mod jsonl;
+mod lines;
 mod list;
+mod nested;
 mod noted;
 mod pages;
 mod spans;
@@ -31,9 +33,12 @@ use serde::{Deserialize, Serialize};
 use crate::{Corpus, DataError, atomic};
 use bytes::Bytes;
 pub use code::CodeOptions;
+pub use lines::Lines;
 use list::Entry;
+pub use nested::ParquetRows;
 use noted::Tally;
 pub use noted::{Noted, Places};
+pub use table::Cells;
 
 /// A text file of more bytes than this is given in parts of about this size.
 pub(crate) const PART_BYTES: usize = 1 << 20;
@@ -358,8 +363,9 @@ fn from_bytes(
     tally: &Arc<Tally>,
 ) -> Stream {
     if format == Format::Jsonl {
-        let lines = jsonl::Lines::new(bytes, &options.field, options.spans.as_deref());
-        return stream(lines, options, tally);
+        let lines = Lines::new(bytes);
+        let objects = jsonl::Objects::new(lines, &options.field, options.spans.as_deref());
+        return stream(objects, options, tally);
     }
     stream(text::Texts::new(bytes, options.separator.clone()), options, tally)
 }

@@ -54,7 +54,8 @@ pub struct Difference {
 }
 
 impl Lengths {
-    fn new(mut lengths: Vec<u64>) -> Self {
+    /// Of any order.
+    pub fn new(mut lengths: Vec<u64>) -> Self {
         lengths.sort_unstable();
         Self(lengths)
     }

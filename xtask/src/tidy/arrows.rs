@@ -14,6 +14,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("remote", 1),
     ("checkpoint", 2),
     ("curate", 2),
+    ("datasets", 2),
     ("hub", 2),
     ("nn", 2),
     ("optim", 2),

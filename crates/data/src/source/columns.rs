@@ -1,5 +1,6 @@
 //! Parquet: a column of strings, or two, read page by page.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -37,16 +38,10 @@ struct Rows {
 impl Rows {
     fn open(path: &Path, column: &str) -> Result<Self, DataError> {
         let file = path.to_string_lossy().into_owned();
-        let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
-        if ["gz", "zst", "bz2"].into_iter().any(is_compressed) {
-            return Err(DataError::CompressedParquet { file });
-        }
-        let handle = mapped::open_regular(path).map_err(DataError::io("open", path))?;
-        let damaged = |reason| DataError::Parquet { file: file.clone(), reason };
-        let index = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&handle));
-        let index = index.map_err(damaged)?;
+        let (handle, index) = open(path)?;
         let (column_idx, column) = find(&index, &file, column)?;
-        check_ranges(&index, column_idx, handle.len()).map_err(damaged)?;
+        check_ranges(&index, column_idx, handle.len())
+            .map_err(|reason| DataError::Parquet { file: file.clone(), reason })?;
         Ok(Self {
             pages: Arc::new(Pages(handle)),
             index,
@@ -106,6 +101,18 @@ impl Rows {
             columns: vec![self.column.path().string()],
         }
     }
+}
+
+/// A file and what its end says of it.
+pub(super) fn open(path: &Path) -> Result<(File, ParquetMetaData), DataError> {
+    let file = || path.to_string_lossy().into_owned();
+    let is_compressed = |end: &str| path.extension().is_some_and(|name| name == end);
+    if ["gz", "zst", "bz2"].into_iter().any(is_compressed) {
+        return Err(DataError::CompressedParquet { file: file() });
+    }
+    let handle = mapped::open_regular(path).map_err(DataError::io("open", path))?;
+    let index = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&handle));
+    Ok((handle, index.map_err(|reason| DataError::Parquet { file: file(), reason })?))
 }
 
 /// The column with the text, and perhaps one of JSON that says where phrases are.
@@ -189,7 +196,11 @@ fn find(
 }
 
 /// Where a row group says its column is must be in the file; the reader trusts it.
-fn check_ranges(index: &ParquetMetaData, column_idx: usize, n_bytes: u64) -> Result<(), String> {
+pub(super) fn check_ranges(
+    index: &ParquetMetaData,
+    column_idx: usize,
+    n_bytes: u64,
+) -> Result<(), String> {
     for (i, group) in index.row_groups().iter().enumerate() {
         let Some(column) = group.columns().get(column_idx) else {
             return Err(format!("row group {i} lacks columns"));
@@ -206,7 +217,7 @@ fn check_ranges(index: &ParquetMetaData, column_idx: usize, n_bytes: u64) -> Res
 
 /// The reader checks much and not all: a damaged file may make it panic, which is an error of the
 /// file like any other.
-fn guarded<T>(f: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
+pub(super) fn guarded<T>(f: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, String> {
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("it is damaged".to_owned()),

@@ -4,97 +4,52 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::bytes::Bytes;
+use super::lines::Lines;
 use super::{Document, Records};
 use crate::DataError;
 use crate::error::quoted;
-
-/// A line is held whole; a longer one is no line of text.
-const LINE_BYTES_MAX: usize = 64 << 20;
 
 const HINT_LINES: &str = "JSONL is one JSON object a line; a text file is `--format text`, or in a \
     recipe `data.read.format = \"text\"`";
 const HINT_FIELD: &str =
     "name the field that holds the text: `--field NAME`, or in a recipe `data.read.field`";
-const HINT_LENGTH: &str = "is it one JSON object a line?";
 
 /// What is wrong with a line, and what to do about it.
 type Problem = (String, &'static str);
 
 /// The documents of one JSONL file. Blank lines are passed over.
-pub(super) struct Lines {
-    bytes: Bytes,
+pub(super) struct Objects {
+    lines: Lines,
     field: String,
     /// The field that says where phrases are, and what it says of the last line.
     spans_field: Option<String>,
     spans: Option<String>,
-    line: Vec<u8>,
-    number: u64,
-    /// Of the first byte of the next line.
-    offset: u64,
-    pub line_bytes_max: usize,
 }
 
-impl Lines {
-    pub fn new(bytes: Bytes, field: &str, spans: Option<&str>) -> Self {
-        Self {
-            bytes,
-            field: field.to_owned(),
-            spans_field: spans.map(str::to_owned),
-            spans: None,
-            line: Vec::new(),
-            number: 0,
-            offset: 0,
-            line_bytes_max: LINE_BYTES_MAX,
-        }
-    }
-
-    fn line_text(&self, start: u64) -> Result<&str, DataError> {
-        let file = || self.bytes.file.clone();
-        if let Some(at) = self.line.iter().position(|&byte| byte == 0) {
-            return Err(DataError::Binary { file: file(), byte: start + at as u64 });
-        }
-        let line = std::str::from_utf8(&self.line).map_err(|error| DataError::Utf8 {
-            file: file(),
-            byte: start + error.valid_up_to() as u64,
-            line: Some(self.number),
-            utf16: start == 0 && self.line.starts_with(&[0xFF, 0xFE]),
-        })?;
-        Ok(if start == 0 { line.strip_prefix('\u{feff}').unwrap_or(line) } else { line })
-    }
-
-    fn failed(&self, (problem, hint): Problem) -> DataError {
-        DataError::Line { file: self.bytes.file.clone(), line: self.number, problem, hint }
+impl Objects {
+    pub fn new(lines: Lines, field: &str, spans: Option<&str>) -> Self {
+        let (field, spans_field) = (field.to_owned(), spans.map(str::to_owned));
+        Self { lines, field, spans_field, spans: None }
     }
 }
 
-impl Records for Lines {
+impl Records for Objects {
     fn next_document(&mut self) -> Result<Option<Document>, DataError> {
-        loop {
-            let (start, limit) = (self.offset, self.line_bytes_max);
-            self.line.clear();
-            self.number += 1;
-            let n_bytes = self.bytes.read_line(limit + 1, &mut self.line)?;
-            self.offset += n_bytes as u64;
-            if n_bytes == 0 {
-                return Ok(None);
+        while let Some(line) = self.lines.next_line()? {
+            if line.trim().is_empty() {
+                continue;
             }
-            if n_bytes > limit {
-                let problem = format!("it is longer than {limit} bytes");
-                return Err(self.failed((problem, HINT_LENGTH)));
-            }
-            let line = self.line_text(start)?;
-            if !line.trim().is_empty() {
-                let fields = (self.field.as_str(), self.spans_field.as_deref());
-                let (text, spans) = text_of(line, fields).map_err(|p| self.failed(p))?;
-                self.spans = spans;
-                return Ok(Some(Document::new(text, true)));
-            }
+            let fields = (self.field.as_str(), self.spans_field.as_deref());
+            let (text, spans) =
+                text_of(line, fields).map_err(|problem| self.lines.failed(problem))?;
+            self.spans = spans;
+            return Ok(Some(Document::new(text, true)));
         }
+        Ok(None)
     }
 
     fn place(&self) -> Option<String> {
-        Some(format!("`{}`, line {}", self.bytes.file, self.number))
+        Some(format!("`{}`, line {}", self.lines.file(), self.lines.number()))
     }
 
     fn spans(&mut self) -> Option<String> {

@@ -59,7 +59,8 @@ impl Places {
     /// How many are named.
     const MAX: usize = 5;
 
-    pub(super) fn add(&mut self, n: u64, place: impl FnOnce() -> String) {
+    /// Counts `n` more at a place, which is named if it is among the first.
+    pub fn add(&mut self, n: u64, place: impl FnOnce() -> String) {
         self.n += n;
         if self.first.len() < Self::MAX {
             self.first.push(place());

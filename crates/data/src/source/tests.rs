@@ -281,9 +281,9 @@ fn bad_lines_are_named() {
 #[test]
 fn an_endless_line_is_refused() {
     let bytes = Bytes::new(io::repeat(b'a').take(1 << 30), "endless").unwrap();
-    let mut lines = jsonl::Lines::new(bytes, "text", None);
+    let mut lines = Lines::new(bytes);
     lines.line_bytes_max = 1 << 20;
-    let error = lines.next_document().unwrap_err();
+    let error = lines.next_line().unwrap_err();
     assert_eq!(error.to_string(), "`endless`, line 1: it is longer than 1048576 bytes");
 }
 

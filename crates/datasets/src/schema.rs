@@ -1,0 +1,345 @@
+//! Which column is what: guessed, shown, and refused where it does not hold.
+
+mod shapes;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::error::{DatasetError, nearest, quoted};
+use crate::read::{cells, labels_of, tag_texts, to_bio};
+use crate::record::Task;
+use crate::table::{Notes, Row, Table};
+use shapes::{Kind, Role, SHAPES, Shape};
+
+pub(crate) use shapes::verdict;
+
+/// More are no classes but something else that was taken for them.
+const LABELS_MAX: usize = 10_000;
+
+/// What is said of a table instead of guessed.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// What is to be learned.
+    pub task: Option<Task>,
+    /// Columns by what they are for. Several are one text, joined by blanks, or `choices` and
+    /// `negatives` together; none stands for a column that is not to be used. `a.b` is what is
+    /// under `b` in the objects of `a`.
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// The classes or tags, in the order of their numbers; else those of the table, as
+    /// `transformers` orders them: numbers by size, names by their characters.
+    pub labels: Vec<String>,
+}
+
+/// Which columns of a table are what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schema {
+    /// What is to be learned.
+    pub task: Task,
+    /// Columns by what they are for.
+    pub columns: BTreeMap<&'static str, Vec<String>>,
+    /// The classes of [`Task::Classify`] and the tags of [`Task::Tag`], in the order of their
+    /// numbers.
+    pub labels: Vec<String>,
+    /// Rows of the table it was made of.
+    pub n_rows: u64,
+}
+
+impl Schema {
+    /// Finds the task and its columns: by their names and the first rows, the labels by all rows.
+    ///
+    /// # Errors
+    /// When a file cannot be read, a column that was named is not there, or nothing fits.
+    pub fn guess(table: &Table, wanted: &Wanted) -> Result<Self, DatasetError> {
+        for column in wanted.columns.values().flatten() {
+            check_column(table, column)?;
+        }
+        let shapes = || {
+            let of_task = |shape: &&Shape| wanted.task.is_none_or(|task| shape.task == task);
+            SHAPES.iter().filter(of_task)
+        };
+        for role in wanted.columns.keys() {
+            let known: BTreeSet<&str> = shapes().flat_map(|s| s.roles).map(|r| r.name).collect();
+            if !known.contains(role.as_str()) {
+                let known = known.into_iter().map(str::to_owned).collect();
+                return Err(DatasetError::Unknown { what: "role", name: role.clone(), known });
+            }
+        }
+        let has_all = |shape: &&Shape| {
+            wanted.columns.keys().all(|name| shape.roles.iter().any(|role| role.name == name))
+        };
+        let filled = shapes().filter(has_all).map(|shape| (shape, fill(shape, table, wanted)));
+        let mut filled: Vec<_> = filled.collect();
+        if let Some(at) = filled.iter().position(|(_, filled)| filled.missing.is_empty()) {
+            let (shape, Filled { columns, .. }) = filled.swap_remove(at);
+            let schema = Self { task: shape.task, columns, labels: vec![], n_rows: 0 };
+            return schema.with_labels(table, wanted);
+        }
+        // The one that lacks least.
+        filled.sort_by_key(|(_, filled)| (filled.missing.len(), usize::MAX - filled.columns.len()));
+        let near =
+            filled.first().filter(|(_, filled)| filled.columns.len() >= filled.missing.len());
+        Err(refusal(table, near.map(|(shape, filled)| (*shape, filled)), wanted))
+    }
+
+    /// Goes through all rows for the labels there are, and for whether they are classes.
+    fn with_labels(mut self, table: &Table, wanted: &Wanted) -> Result<Self, DatasetError> {
+        let role = self.label_role();
+        let column = role.and_then(|role| self.columns.get(role)).and_then(|names| names.first());
+        let named = column.and_then(|column| table.class_names.get(column));
+        let is_named = !wanted.labels.is_empty() || named.is_some();
+        let (mut found, mut is_all_numbers, mut has_fractions) = (BTreeSet::new(), true, false);
+        let mut notes = Notes::new();
+        for row in table.rows() {
+            let row = row?;
+            self.n_rows += 1;
+            let Some(role) = role.filter(|_| !is_named) else { continue };
+            let Some(cell) = cells(&self, &row, role).next() else { continue };
+            let values = match self.task {
+                Task::Tag => to_bio(tag_texts(&cell, None)?, &row.at, &mut notes),
+                _ => labels_of(&cell)?.into_iter().collect(),
+            };
+            for value in values {
+                is_all_numbers &= value.parse::<f64>().is_ok();
+                has_fractions |= value.parse::<i64>().is_err();
+                if found.len() <= LABELS_MAX {
+                    found.insert(value);
+                }
+            }
+        }
+        self.labels = match (wanted.labels.is_empty(), named) {
+            (false, _) => wanted.labels.clone(),
+            (true, Some(names)) => names.clone(),
+            (true, None) => ordered(found, self.n_rows),
+        };
+        let is_score = is_all_numbers && has_fractions && !is_named && !self.labels.is_empty();
+        if self.task == Task::Classify && wanted.task.is_none() && is_score {
+            self.task = Task::Score;
+        }
+        if self.task == Task::Score {
+            self.labels.clear();
+        }
+        let column = column.cloned();
+        self.check_labels(table, column.as_deref().unwrap_or("label"))?;
+        Ok(self)
+    }
+
+    fn check_labels(&self, table: &Table, column: &str) -> Result<(), DatasetError> {
+        let (n, n_rows) = (self.labels.len(), self.n_rows);
+        if n_rows == 0 {
+            let hint = "a table has rows below the names of its columns";
+            return Err(DatasetError::Empty { what: format!("`{}`", table.name()), hint });
+        }
+        if !matches!(self.task, Task::Classify | Task::Tag) {
+            return Ok(());
+        }
+        let problem = if n == 0 {
+            format!("no row has a `{column}`")
+        } else if n > LABELS_MAX || (n > 100 && n as u64 * 2 > n_rows) {
+            format!("`{column}` has {n} different values in {n_rows} rows, which are no classes")
+        } else {
+            return Ok(());
+        };
+        let hint = "name the task, and the column of each of its roles".to_owned();
+        let (file, columns) = (table.name(), table.columns.clone());
+        Err(DatasetError::Columns { file, problem, columns, hint })
+    }
+
+    /// The role that has the labels.
+    pub(crate) fn label_role(&self) -> Option<&'static str> {
+        match self.task {
+            Task::Classify | Task::Score | Task::Choice => Some("label"),
+            Task::Tag => Some("tags"),
+            _ => None,
+        }
+    }
+
+    /// Refuses a table that lacks a column. Test sets have no labels.
+    pub(crate) fn check(&self, table: &Table) -> Result<(), DatasetError> {
+        for (role, columns) in &self.columns {
+            let may_lack = ["label", "tags", "answers", "relevance", "id", "is_impossible"];
+            for column in columns.iter().filter(|_| !may_lack.contains(role)) {
+                check_column(table, column)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: reads ", self.task)?;
+        let mut roles: Vec<_> =
+            self.columns.iter().filter(|(_, names)| !names.is_empty()).collect();
+        roles.sort_by_key(|(role, _)| Some(**role) == self.label_role());
+        for (i, (role, names)) in roles.into_iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            write!(f, "{comma}{} as ", quoted(names))?;
+            let n = self.labels.len();
+            match (self.task, *role) {
+                (Task::Classify, "label") => write!(f, "class of {n}: {}", some(&self.labels))?,
+                (Task::Score, "label") => write!(f, "number")?,
+                (Task::Tag, "tags") => write!(f, "tags of {n}: {}", some(&self.labels))?,
+                (_, role) => write!(f, "{role}")?,
+            }
+        }
+        write!(f, "; {} rows", grouped(self.n_rows))
+    }
+}
+
+/// The first of them.
+fn some(labels: &[String]) -> String {
+    let shown: Vec<&str> = labels.iter().take(9).map(String::as_str).collect();
+    format!("{}{}", shown.join(", "), if labels.len() > 9 { " .." } else { "" })
+}
+
+/// "10 605".
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = vec![&digits[..first]];
+    groups.extend((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
+    groups.join(" ").trim_start().to_owned()
+}
+
+/// Numbers by size, names by their characters; -1 among numbers says that there is no label.
+fn ordered(found: BTreeSet<String>, n_rows: u64) -> Vec<String> {
+    let numbers: Option<BTreeSet<i64>> = found.iter().map(|text| text.parse().ok()).collect();
+    match numbers.filter(|numbers| !numbers.is_empty() && n_rows > 0) {
+        Some(mut numbers) => {
+            numbers.remove(&-1);
+            numbers.into_iter().map(|n| n.to_string()).collect()
+        }
+        None => found.into_iter().collect(),
+    }
+}
+
+/// The columns of a shape, and the roles that have none.
+struct Filled {
+    columns: BTreeMap<&'static str, Vec<String>>,
+    missing: Vec<&'static Role>,
+}
+
+fn fill(shape: &'static Shape, table: &Table, wanted: &Wanted) -> Filled {
+    let mut filled = Filled { columns: BTreeMap::new(), missing: Vec::new() };
+    for role in shape.roles {
+        let named = wanted.columns.get(role.name);
+        let taken: Vec<&String> =
+            filled.columns.values().flatten().chain(wanted.columns.values().flatten()).collect();
+        let found = named.cloned().or_else(|| find(role, table, &taken));
+        match found.filter(|columns| !columns.is_empty() || named.is_some()) {
+            Some(columns) => drop(filled.columns.insert(role.name, columns)),
+            None if role.is_required => filled.missing.push(role),
+            None => {}
+        }
+    }
+    let lacks = |role: &str| filled.missing.len() == 1 && filled.missing[0].name == role;
+    if lacks("text") && shape.task <= Task::Score {
+        // The only text beside the label.
+        let taken: Vec<&String> = filled.columns.values().flatten().collect();
+        let is_free = |column: &&String| !taken.contains(column) && fits(table, column, Kind::Text);
+        let free: Vec<&String> = table.columns.iter().filter(is_free).collect();
+        if let ([column], true) = (&free[..], !filled.columns.contains_key("pair")) {
+            filled.columns.insert("text", vec![(*column).clone()]);
+            filled.missing.clear();
+        }
+    }
+    if shape.task == Task::Pairs && filled.missing.len() == 2 {
+        let values = table.head.iter().filter_map(|row| row.fields.get("translation")?.as_object());
+        let names: BTreeSet<&String> = values.flat_map(|object| object.keys()).collect();
+        if let [source, target] = names.into_iter().collect::<Vec<_>>()[..] {
+            for (role, name) in [("source", source), ("target", target)] {
+                filled.columns.insert(role, vec![format!("translation.{name}")]);
+            }
+            filled.missing.clear();
+        }
+    }
+    filled
+}
+
+/// The columns that are called as a role is, and hold what it should.
+fn find(role: &Role, table: &Table, taken: &[&String]) -> Option<Vec<String>> {
+    let same = |column: &str, name: &str| column.to_lowercase().replace(['-', ' '], "_") == name;
+    let is_free = |column: &&String| !taken.contains(column) && fits(table, column, role.kind);
+    role.names.iter().find_map(|name| {
+        let Some(prefix) = name.strip_suffix('*') else {
+            let mut columns = table.columns.iter().filter(is_free);
+            return columns.find(|column| same(column, name)).map(|column| vec![column.clone()]);
+        };
+        let number = |column: &String| {
+            let column = column.to_lowercase();
+            column.strip_prefix(prefix)?.trim_start_matches('_').parse::<u32>().ok()
+        };
+        let mut found: Vec<(u32, String)> = table
+            .columns
+            .iter()
+            .filter(is_free)
+            .filter_map(|column| Some((number(column)?, column.clone())))
+            .collect();
+        found.sort();
+        (!found.is_empty()).then(|| found.into_iter().map(|(_, column)| column).collect())
+    })
+}
+
+fn fits(table: &Table, column: &str, kind: Kind) -> bool {
+    let fits = |row: &Row| row.fields.get(column).is_none_or(|value| kind.fits(value));
+    table.head.iter().all(fits)
+}
+
+/// What is under a column's name, or under `a.b` in an object.
+pub(crate) fn lookup<'a>(row: &'a Row, column: &str) -> &'a Value {
+    let inner = || column.split_once('.').and_then(|(a, b)| row.fields.get(a)?.get(b));
+    row.fields.get(column).or_else(inner).unwrap_or(&Value::Null)
+}
+
+fn check_column(table: &Table, column: &str) -> Result<(), DatasetError> {
+    let is_there = |name: &String| {
+        name == column || column.split_once('.').is_some_and(|(outer, _)| name == outer)
+    };
+    if table.columns.iter().any(is_there) {
+        return Ok(());
+    }
+    let hint = match nearest(column, &table.columns) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "name one that it has".to_owned(),
+    };
+    let (file, columns) = (table.name(), table.columns.clone());
+    Err(DatasetError::Columns {
+        file,
+        problem: format!("there is no column `{column}`"),
+        columns,
+        hint,
+    })
+}
+
+/// No shape fits: what the nearest lacks.
+fn refusal(table: &Table, near: Option<(&Shape, &Filled)>, wanted: &Wanted) -> DatasetError {
+    let (file, columns) = (table.name(), table.columns.clone());
+    let near = near.filter(|(_, filled)| wanted.task.is_some() || filled.missing.len() == 1);
+    let Some((shape, filled)) = near else {
+        let (problem, hint) = match wanted.task {
+            Some(task) => (
+                format!("its columns are not known as those of the task `{task}`"),
+                "say which column each of its roles is".to_owned(),
+            ),
+            None => (
+                "no task is known by such columns".to_owned(),
+                "name the task, and the column of each of its roles".to_owned(),
+            ),
+        };
+        return DatasetError::Columns { file, problem, columns, hint };
+    };
+    let role = filled.missing[0];
+    let like = |name: &&&str| nearest(name, &columns).is_some();
+    let near = role.names.iter().find(like).and_then(|name| nearest(name, &columns));
+    let hint = match near.filter(|near| !filled.columns.values().flatten().any(|c| c == near)) {
+        Some(near) => format!("is it `{near}`? Then say so: `{} = \"{near}\"`", role.name),
+        None => format!("say which it is: `{} = \"COLUMN\"`", role.name),
+    };
+    let problem = format!("the task `{}` needs a column for `{}`", shape.task, role.name);
+    DatasetError::Columns { file, problem, columns, hint }
+}
+
+#[cfg(test)]
+mod tests;

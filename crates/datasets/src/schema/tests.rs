@@ -1,0 +1,192 @@
+use super::*;
+use crate::fixtures::{load, wanted};
+
+fn shown(name: &str, text: &str, settings: &Wanted) -> String {
+    match load(name, text, settings) {
+        Ok((schema, _)) => schema.to_string(),
+        Err(error) => error,
+    }
+}
+
+/// A file, what is in it, and what is said of it.
+const SHOWN: &[(&str, &str, &str)] = &[
+    (
+        "a.csv",
+        "sentence,label\nx,positive\ny,negative\n",
+        "classify: reads `sentence` as text, `label` as class of 2: negative, positive; 2 rows",
+    ),
+    (
+        "a.csv",
+        "Text,Label\nx,10\ny,9\nz,-1\n",
+        "`a.csv`, line 4: `Label` is missing (in 1 of 3 rows)\nhint: label these rows, or take \
+            them out",
+    ),
+    (
+        "a.csv",
+        "premise,hypothesis,label\nx,y,10\ny,z,9\n",
+        "classify: reads `hypothesis` as pair, `premise` as text, `label` as class of 2: 9, \
+            10; \
+            2 rows",
+    ),
+    (
+        "a.csv",
+        "idx,question,sentence,label\n0,x,y,1\n1,y,z,0\n",
+        "classify: reads `sentence` as pair, `question` as text, `label` as class of 2: 0, 1; \
+            2 rows",
+    ),
+    (
+        "a.csv",
+        "sentence1,sentence2,score\nx,y,2.5\ny,z,1\n",
+        "score: reads `sentence2` as pair, `sentence1` as text, `score` as number; 2 rows",
+    ),
+    (
+        "a.csv",
+        "reviewed,label\nx,1\ny,0\n",
+        "classify: reads `reviewed` as text, `label` as class of 2: 0, 1; 2 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"tokens\": [\"a\", \"b\"], \"ner_tags\": [\"O\", \"I-X\"]}",
+        "tag: reads `tokens` as words, `ner_tags` as tags of 2: B-X, O; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"question\": \"q\", \"context\": \"c\", \"answers\": {\"text\": [\"c\"], \
+            \"answer_start\": [0]}}",
+        "span: reads `answers` as answers, `context` as context, `question` as \
+            question; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"question\": \"1+1\", \"answer\": \"2\"}",
+        "problem: reads `answer` as answer, `question` as prompt; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"instruction\": \"a\", \"input\": \"\", \"output\": \"b\"}",
+        "chat: reads `input` as input, `instruction` as instruction, `output` as \
+            output; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": true}",
+        "judged: reads `completion` as completion, `label` as label, `prompt` as \
+            prompt; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"chosen\": \"a b\", \"rejected\": \"a c\"}",
+        "preference: reads `chosen` as chosen, `rejected` as rejected; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"translation\": {\"en\": \"a\", \"fr\": \"b\"}}",
+        "pairs: reads `translation.en` as source, `translation.fr` as target; 1 rows",
+    ),
+    (
+        "a.csv",
+        "query,positive,negative_2,negative_1\na,b,c,d\n",
+        "triplet: reads `query` as anchor, `negative_1`, `negative_2` as negatives, `positive` \
+            as positive; 1 rows",
+    ),
+    (
+        "a.csv",
+        "goal,sol1,sol2,label\na,b,c,1\n",
+        "choice: reads `sol1`, `sol2` as choices, `goal` as prompt, `label` as label; 1 rows",
+    ),
+    (
+        "a.csv",
+        "article,summary\na,b\n",
+        "pairs: reads `article` as source, `summary` as target; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"query\": \"a\", \"documents\": [\"b\", \"c\"], \"relevance\": [1, 0]}",
+        "rank: reads `documents` as documents, `query` as query, `relevance` as \
+            relevance; 1 rows",
+    ),
+];
+
+#[test]
+fn tasks_are_guessed_from_columns() {
+    for (name, text, expected) in SHOWN {
+        assert_eq!(&shown(name, text, &Wanted::default()), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_does_not_hold_is_refused() {
+    let text = "sentense,sentiment,note\nx,1,n\ny,0,n\n";
+    let classify = Some(Task::Classify);
+    let cases = [
+        (
+            text,
+            wanted(None, &[]),
+            "`a.csv`: the task `classify` needs a column for `text` (it has `sentense`, \
+            `sentiment`, `note`)\nhint: is it `sentense`? Then say so: `text = \"sentense\"`",
+        ),
+        (
+            text,
+            wanted(classify, &[("text", &["sentence"])]),
+            "`a.csv`: there is no column `sentence` (it has `sentense`, `sentiment`, `note`)\n\
+            hint: \
+            did you mean `sentense`?",
+        ),
+        (
+            text,
+            wanted(classify, &[("texts", &["note"])]),
+            "there is no role `texts`\nhint: did you mean `text`?",
+        ),
+        (
+            "u,v\n1,2\n",
+            wanted(None, &[]),
+            "`a.csv`: no task is known by such columns (it has `u`, `v`)\nhint: name the task, and \
+            the column of each of its roles",
+        ),
+        (
+            "text,label\n",
+            wanted(None, &[]),
+            "`a.csv` is empty\nhint: a table has rows below the names of its columns",
+        ),
+        (
+            "",
+            wanted(None, &[]),
+            "`a.csv`: no task is known by such columns (it has none)\nhint: name the task, and the \
+            column of each of its roles",
+        ),
+        (
+            "text,label\nx,\n",
+            wanted(None, &[]),
+            "`a.csv`: no row has a `label` (it has `text`, `label`)\nhint: name the task, and the \
+            column of each of its roles",
+        ),
+    ];
+    for (text, settings, expected) in cases {
+        assert_eq!(shown("a.csv", text, &settings), expected, "{text}");
+    }
+    let rows = (0..300).map(|i| format!("x,label {i}\n")).collect::<Vec<_>>().concat();
+    let error = shown("a.csv", &format!("text,label\n{rows}"), &Wanted::default());
+    assert!(error.starts_with("`a.csv`: `label` has 300 different values in 300 rows"), "{error}");
+    assert_eq!(Task::named("clasify").unwrap_err().hint().unwrap(), "did you mean `classify`?");
+}
+
+#[test]
+fn columns_may_be_named() {
+    let text = "a,b,label\nx,y,1\nz,w,0\n";
+    let settings = wanted(None, &[("text", &["b", "a"]), ("label", &["label"])]);
+    let (schema, loaded) = load("a.csv", text, &settings).unwrap();
+    assert_eq!(schema.task, Task::Classify);
+    assert_eq!(loaded.records[0].input.texts(), ["y x"]);
+    let inner = "{\"a\": {\"b\": \"x\"}, \"label\": \"yes\"}";
+    let (_, loaded) = load("a.jsonl", inner, &wanted(None, &[("text", &["a.b"])])).unwrap();
+    assert_eq!(loaded.records[0].input.texts(), ["x"]);
+}
+
+#[test]
+fn large_numbers_are_readable() {
+    let cases =
+        [(0, "0"), (999, "999"), (1000, "1 000"), (10_605, "10 605"), (1_234_567, "1 234 567")];
+    for (n, expected) in cases {
+        assert_eq!(grouped(n), expected);
+    }
+}
