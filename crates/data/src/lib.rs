@@ -36,6 +36,7 @@ pub use check::{Checked, Layout, Problem, check};
 pub use corpus::Corpus;
 pub use error::DataError;
 pub use marks::Marker;
+pub use permutation::Permutation;
 pub use source::{
     Cells, CodeOptions, Document, Documents, Format, Lines, Noted, ParquetRows, Places,
     ReadOptions, Source, spool,

@@ -11,7 +11,7 @@ const N_ROUNDS: usize = 6;
 /// until it falls inside (cycle walking; Black, Rogaway, "Ciphers with Arbitrary Finite Domains",
 /// 2002, section 4), which takes less than four steps on average.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Permutation {
+pub struct Permutation {
     n: u64,
     half_bits: u32,
     keys: [u64; N_ROUNDS],

@@ -164,6 +164,7 @@ macro_rules! with_hints {
 
 with_hints! {
     checkpoint::CheckpointError,
+    datasets::DatasetError,
     data::DataError,
     generate::GenerateError,
     hub::HubError,

@@ -4,6 +4,7 @@
 //! the run, from which it can be run again.
 
 mod crawl;
+mod finetune;
 mod override_;
 mod sections;
 mod task;
@@ -19,6 +20,7 @@ use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
 
 pub use self::crawl::{CrawlRecipe, PersonalAction};
+pub use self::finetune::{ClassWeights, FinetuneRecipe};
 use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{
@@ -267,24 +269,33 @@ impl Recipe {
     /// # Errors
     /// With every key that differs.
     pub fn same_run(&self, stored: &Self, dir: &Path) -> Result<(), Failure> {
-        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
-        let differences: Vec<String> = differences(&[stored.to_table(), self.to_table()])
-            .into_iter()
-            .filter(|(key, _)| !MAY_CHANGE.contains(&key.as_str()))
-            .map(|(key, values)| {
-                format!("`{key}` was {} and is {}", text(&values[0]), text(&values[1]))
-            })
-            .collect();
-        if differences.is_empty() {
-            return Ok(());
-        }
-        let (dir, differences) = (dir.display(), differences.join(", "));
-        let problem = format!("the run in `{dir}` was made with another recipe: {differences}");
-        Err(Failure::new(problem).hint(
-            "a resumed run may change `train.steps` and `train.max_hours` alone; start another \
-             run with another `--out`",
-        ))
+        same_run(&[stored.to_table(), self.to_table()], dir)
     }
+}
+
+/// Refuses a resumption that would change what the run in `dir` is: the recipe that is stored there,
+/// and the one that is asked for.
+///
+/// # Errors
+/// With every key that differs.
+pub fn same_run(recipes: &[Table; 2], dir: &Path) -> Result<(), Failure> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unset".to_owned());
+    let differences: Vec<String> = differences(recipes)
+        .into_iter()
+        .filter(|(key, _)| !MAY_CHANGE.contains(&key.as_str()))
+        .map(|(key, values)| {
+            format!("`{key}` was {} and is {}", text(&values[0]), text(&values[1]))
+        })
+        .collect();
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let (dir, differences) = (dir.display(), differences.join(", "));
+    let problem = format!("the run in `{dir}` was made with another recipe: {differences}");
+    Err(Failure::new(problem).hint(
+        "a resumed run may change `train.steps` and `train.max_hours` alone; start another \
+         run with another `--out`",
+    ))
 }
 
 #[cfg(test)]

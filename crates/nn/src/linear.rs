@@ -85,13 +85,7 @@ impl Linear {
     }
 
     /// The same with these arguments, which are its own. Without a call, nothing is dropped.
-    pub(crate) fn apply(
-        &self,
-        tape: &Tape,
-        x: &Var,
-        args: LinearArgs,
-        call: Option<&Call>,
-    ) -> Var {
+    pub(crate) fn apply(&self, tape: &Tape, x: &Var, args: LinearArgs, call: Option<&Call>) -> Var {
         if self.changes.is_empty() {
             return tape.linear(x, args);
         }

@@ -31,6 +31,17 @@ pub enum Schedule {
         /// The length of the run.
         total_steps: u64,
     },
+    /// Up in a line, down in a line.
+    WarmupLinear {
+        /// The highest learning rate.
+        peak_lr: f32,
+        /// The learning rate at the end.
+        last_lr: f32,
+        /// How long it goes up.
+        warmup_steps: u64,
+        /// The length of the run.
+        total_steps: u64,
+    },
     /// Up in a line, level, down at the end by `1 - sqrt`. The level part does not depend on the
     /// length, so a run can be extended from any checkpoint of it.
     ///
@@ -103,6 +114,7 @@ impl Schedule {
         match *self {
             Self::Constant { peak_lr } => peak_lr,
             Self::WarmupCosine { peak_lr, warmup_steps, .. }
+            | Self::WarmupLinear { peak_lr, warmup_steps, .. }
             | Self::WarmupStableDecay { peak_lr, warmup_steps, .. }
                 if step < warmup_steps =>
             {
@@ -111,6 +123,9 @@ impl Schedule {
             Self::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps } => {
                 let done = progress(step, warmup_steps, total_steps);
                 between(last_lr, peak_lr, f64::midpoint(1.0, (PI * done).cos()))
+            }
+            Self::WarmupLinear { peak_lr, last_lr, warmup_steps, total_steps } => {
+                between(last_lr, peak_lr, 1.0 - progress(step, warmup_steps, total_steps))
             }
             Self::WarmupStableDecay { peak_lr, last_lr, decay_steps, total_steps, .. } => {
                 let done = progress(step, total_steps.saturating_sub(decay_steps), total_steps);
@@ -126,7 +141,8 @@ impl Schedule {
     pub fn check(&self) -> Result<(), ScheduleError> {
         let (peak_lr, last_lr, lens) = match *self {
             Self::Constant { peak_lr } => (peak_lr, peak_lr, (0, None, 0)),
-            Self::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps } => {
+            Self::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps }
+            | Self::WarmupLinear { peak_lr, last_lr, warmup_steps, total_steps } => {
                 (peak_lr, last_lr, (warmup_steps, None, total_steps))
             }
             Self::WarmupStableDecay {

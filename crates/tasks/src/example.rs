@@ -26,10 +26,32 @@ pub struct Example {
     pub output: Option<Row>,
     /// One a token of `output`, else of `input`: what is to be said there, or [`IGNORED`].
     pub targets: Vec<u32>,
-    /// The class of the whole row, or [`IGNORED`].
-    pub label: u32,
+    /// What is to be said of all of it.
+    pub label: Label,
     /// So many positions at the start are seen by all, where a trunk looks back alone.
     pub prefix: usize,
+}
+
+/// What is to be said of a whole sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Label {
+    /// Nothing.
+    #[default]
+    None,
+    /// A class; where a sample has several texts to choose from, which of them.
+    Class(u32),
+    /// A number.
+    Value(f32),
+    /// The first and the last token of an answer; a model that sees none says the first of all
+    /// twice.
+    Span([u32; 2]),
+}
+
+impl Label {
+    /// The class, or [`IGNORED`].
+    pub fn class(self) -> u32 {
+        if let Self::Class(class) = self { class } else { IGNORED }
+    }
 }
 
 impl Row {
@@ -74,6 +96,6 @@ impl Example {
     /// One of which only the name is known.
     pub(crate) fn of(sample_id: u64) -> Self {
         let (input, output, targets) = (Row::default(), None, Vec::new());
-        Self { sample_id, input, output, targets, label: IGNORED, prefix: 0 }
+        Self { sample_id, input, output, targets, label: Label::None, prefix: 0 }
     }
 }

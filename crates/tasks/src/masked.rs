@@ -9,7 +9,7 @@ use nn::Context;
 use tensor::{CrossEntropyArgs, LogitsWatch, Loss, Tape, Var};
 
 use crate::draws::Draws;
-use crate::example::{Example, Row, pieces};
+use crate::example::{Example, Label, Row, pieces};
 use crate::losses::{Losses, Part};
 use crate::matching;
 use crate::micro_batch::MicroBatch;
@@ -120,7 +120,7 @@ impl Masked {
                 }
             }
         }
-        let label = label.unwrap_or(IGNORED);
+        let label = label.map_or(Label::None, Label::Class);
         Example { input: row, targets, label, ..Example::of(sample_id) }
     }
 

@@ -39,7 +39,8 @@ pub fn loss<'a>(tape: &Tape<'a>, head: &'a PooledHead, batch: &MicroBatch, hidde
     let hidden = head.hidden(tape, hidden, &head.rows(None, [n, len]), &batch.input.call);
     let weight = counts.n_targets.max(1) as f32 / counts.n_labels as f32;
     let weights = vec![weight; batch.labels.len()];
-    let args = head.cross_entropy(&batch.labels).expect("a head over classes");
+    let classes: Vec<u32> = batch.labels.iter().map(|label| label.class()).collect();
+    let args = head.cross_entropy(&classes).expect("a head over classes");
     let args = CrossEntropyArgs { row_weights: Some(&weights), ..args };
     let mut loss = tape.linear_cross_entropy(&hidden, args);
     loss.sum /= f64::from(weight);

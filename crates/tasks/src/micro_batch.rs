@@ -7,7 +7,7 @@ use models::Stack;
 use nn::{Call, Mask};
 use tensor::{NO_TARGET, Rng};
 
-use crate::example::{Example, Row};
+use crate::example::{Example, Label, Row};
 
 // Targets go from one to the other as they are.
 const _: () = assert!(data::IGNORED == NO_TARGET);
@@ -41,8 +41,12 @@ pub struct MicroBatch {
     pub output: Option<Shown>,
     /// `[B, T]` of the output, else of the input; [`NO_TARGET`] where nothing is asked.
     pub targets: Vec<u32>,
-    /// `[B]`: classes, or [`NO_TARGET`].
-    pub labels: Vec<u32>,
+    /// What is to be said of each example.
+    pub labels: Vec<Label>,
+    /// Which rows of the input's `[B * T]` each text has; what is padded with is of none.
+    pub texts: Vec<Range<usize>>,
+    /// Which of the texts each example has.
+    pub of_example: Vec<Range<usize>>,
     /// Of the whole batch it is of.
     pub counts: Counts,
     /// Which samples these are, for messages.
@@ -56,7 +60,7 @@ impl Counts {
         for example in examples {
             let is_one = |target: &&u32| **target != NO_TARGET;
             counts.n_targets += example.targets.iter().filter(is_one).count() as u64;
-            counts.n_labels += u64::from(example.label != NO_TARGET);
+            counts.n_labels += u64::from(example.label != Label::None);
             let rows = [Some(&example.input), example.output.as_ref()];
             counts.n_tokens += rows.into_iter().flatten().map(Row::n_tokens).sum::<u64>();
         }
@@ -89,6 +93,7 @@ impl MicroBatch {
         let len = if output.is_some() { output_len } else { input_len };
         let targets = some.iter().map(|example| &example.targets[..]);
         let mut input = Shown::new(&inputs, input_len, rng);
+        let text = |(i, row): (usize, &&Row)| i * input_len..i * input_len + row.ids.len();
         input.call.mask.prefix = some.first().map_or(0, |example| example.prefix);
         Self {
             input,
@@ -96,6 +101,55 @@ impl MicroBatch {
             targets: padded(targets, len, NO_TARGET),
             labels: some.iter().map(|example| example.label).collect(),
             counts,
+            texts: inputs.iter().enumerate().map(text).collect(),
+            of_example: (0..some.len()).map(|i| i..i + 1).collect(),
+            sample_ids: some.iter().map(|example| example.sample_id).collect(),
+        }
+    }
+
+    /// The same without padding: one row, in which the texts of the examples follow one another and
+    /// do not see each other. What is asked of a text is the same as in a row of its own.
+    pub fn flat(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
+        let before: usize = examples[..rows.start].iter().map(|e| e.input.ids.len()).sum();
+        let some = &examples[rows];
+        let (mut row, mut texts, mut of_example) = (Row::default(), Vec::new(), Vec::new());
+        let (mut segments, mut positions, mut types) = (Vec::new(), Vec::new(), Vec::new());
+        for Example { input, .. } in some {
+            let first_text = texts.len();
+            let own = input.segments.as_deref();
+            let mut at = 0;
+            while at < input.ids.len() {
+                let is_same = |to: &usize| own.is_none_or(|own| own[*to] == own[at]);
+                let n = (at..input.ids.len()).take_while(is_same).count();
+                let start = row.ids.len();
+                row.ids.extend_from_slice(&input.ids[at..at + n]);
+                segments.resize(start + n, texts.len() as u32 + 1);
+                match &input.positions {
+                    Some(own) => positions.extend_from_slice(&own[at..at + n]),
+                    None => positions.extend(0..n as u32),
+                }
+                match &input.types {
+                    Some(own) => types.extend_from_slice(&own[at..at + n]),
+                    None => types.resize(start + n, 0),
+                }
+                texts.push(start..start + n);
+                at += n;
+            }
+            of_example.push(first_text..texts.len());
+        }
+        let targets = some.iter().flat_map(|example| &example.targets).copied().collect();
+        row.types = some.iter().any(|e| e.input.types.is_some()).then_some(types);
+        (row.segments, row.positions) = (Some(segments), Some(positions));
+        let len = row.ids.len();
+        let rng = rng.map(|rng| Rng { first_token: rng.first_token + before as u64, ..rng });
+        Self {
+            input: Shown::new(&[&row], len, rng),
+            output: None,
+            targets,
+            labels: some.iter().map(|example| example.label).collect(),
+            counts: Counts::of(examples),
+            texts,
+            of_example,
             sample_ids: some.iter().map(|example| example.sample_id).collect(),
         }
     }

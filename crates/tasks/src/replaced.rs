@@ -151,7 +151,7 @@ mod tests {
     fn batch(step: u64, sample_ids: &[u64]) -> MicroBatch {
         let shape = [sample_ids.len(), 4];
         let mut call = Context::plain(shape[0], shape[1]).call;
-        call.rng = Some(Rng { seed: 3, step, first_sample: 9 });
+        call.rng = Some(Rng { seed: 3, step, first_sample: 9, first_token: 0 });
         let n = shape[0] * shape[1];
         MicroBatch {
             input: Shown { ids: vec![7; n].into(), shape, call },

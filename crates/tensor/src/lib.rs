@@ -29,8 +29,9 @@ pub use kernels::activation::Activation;
 pub use kernels::attention::Pattern;
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
-    AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss, LowRankArgs, LowRankPart,
-    NO_TARGET, PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing, UnfoldArgs,
+    AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss,
+    LowRankArgs, LowRankPart, NO_TARGET, PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing,
+    UnfoldArgs,
 };
 pub use params::{Entry, Grads, Init, LowRankSpec, Param, Params, ParamsBuilder, PartSpec};
 pub use pool::{Pool, PoolStats};

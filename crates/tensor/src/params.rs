@@ -367,8 +367,7 @@ impl Params {
     /// The rows of a matrix as they are stored, in order: all at once where they are in the arena,
     /// part by part where they are frozen.
     pub fn rows(&self, param: &Param) -> impl Iterator<Item = Rows<'_>> {
-        let in_arena =
-            (!param.is_frozen()).then(|| Rows::in_arena(param.shape(), self.get(param)));
+        let in_arena = (!param.is_frozen()).then(|| Rows::in_arena(param.shape(), self.get(param)));
         in_arena.into_iter().chain(self.frozen[param.index].rows(param.shape()))
     }
 

@@ -11,6 +11,9 @@ pub struct Rng {
     pub step: u64,
     /// Index of the first sample of this micro-batch within the step's batch.
     pub first_sample: u64,
+    /// How many tokens of the step's batch come before this micro-batch, where they are all in one
+    /// row, and `first_sample` is 0.
+    pub first_token: u64,
 }
 
 impl Rng {

@@ -283,6 +283,21 @@ impl<'a> Tape<'a> {
         }
     }
 
+    /// Ends in a loss that was computed by hand of `scores`, in f32, with its gradient, which has
+    /// their shape and is multiplied with [`Tape::loss_scale`] here.
+    ///
+    /// # Panics
+    /// When there are not as many numbers.
+    #[track_caller]
+    pub fn end_in(&self, op: &'static str, scores: &Var, (loss, gradient): (f64, &[f32])) {
+        let scaled: Vec<f32> = gradient.iter().map(|g| g * self.loss_scale()).collect();
+        let gradient = self.recording.then(|| self.device().tensor(scores.value.shape(), &scaled));
+        self.check_objective(op, loss, gradient.as_ref(), None);
+        if let Some(gradient) = gradient {
+            self.seed(scores, gradient);
+        }
+    }
+
     /// Runs `f` without saving anything but `inputs`, and again, recording, when the gradient comes
     /// back.
     ///

@@ -110,6 +110,7 @@ fn measure(
         adamw: AdamWConfig::default(),
         max_grad_norm: 1.0,
         micro_batch: rows.batch,
+        flat: false,
         recompute: false,
         seed: 1,
     };

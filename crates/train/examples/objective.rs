@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         adamw: AdamWConfig::default(),
         max_grad_norm: 1.0,
         micro_batch: 16,
+        flat: false,
         recompute: false,
         seed: 1,
     };

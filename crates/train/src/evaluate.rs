@@ -19,9 +19,17 @@ pub struct Evaluation {
     pub n_bytes: u64,
     /// By source, where there are several.
     pub sources: BTreeMap<String, Losses>,
+    /// What a task is judged by beside its loss, by name; the first is what the best has most of.
+    pub metrics: Vec<(String, f64)>,
 }
 
 impl Evaluation {
+    /// Of losses alone.
+    pub fn of(losses: Losses) -> Self {
+        let (sources, metrics) = (BTreeMap::new(), Vec::new());
+        Self { losses, bits_per_byte: None, n_bytes: 0, sources, metrics }
+    }
+
     /// The same, of a source with a name.
     pub(crate) fn of_source(mut self, name: &str) -> Self {
         if !name.is_empty() {
@@ -64,5 +72,5 @@ pub fn evaluate(
     let counts_text = objective.counts_text();
     let n_bytes = store.n_text_bytes();
     let bits = bits_per_byte(losses.first(), n_bytes).filter(|_| counts_text);
-    Ok(Evaluation { losses, bits_per_byte: bits, n_bytes, sources: BTreeMap::new() })
+    Ok(Evaluation { bits_per_byte: bits, n_bytes, ..Evaluation::of(losses) })
 }

@@ -111,6 +111,9 @@ pub struct Scores {
     /// By source, where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, PartScores>,
+    /// What a task is judged by; the first is what the best of a run has most of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<(String, f64)>,
 }
 
 /// How a model did in one part of an objective.
@@ -153,12 +156,16 @@ impl Scores {
             targets: first.n_targets,
             parts: several.into_iter().flatten().map(part).collect(),
             sources: found.sources.iter().map(source).collect(),
+            metrics: found.metrics.clone(),
         }
     }
 
     /// What the best of a run has the least of.
     pub fn best_by(&self) -> f64 {
-        self.bits_per_byte.unwrap_or(self.loss)
+        match self.metrics.first() {
+            Some((_, metric)) => -metric,
+            None => self.bits_per_byte.unwrap_or(self.loss),
+        }
     }
 }
 

@@ -49,7 +49,7 @@ fn shown(example: &Example) -> Value {
         "input": row(&example.input),
         "output": example.output.as_ref().map(row),
         "targets": example.targets,
-        "label": example.label,
+        "label": format!("{:?}", example.label),
         "prefix": example.prefix,
     })
 }

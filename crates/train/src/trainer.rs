@@ -22,8 +22,10 @@ pub struct StepConfig {
     pub adamw: AdamWConfig,
     /// The mean gradient is scaled down to this length.
     pub max_grad_norm: f64,
-    /// Rows that go through the model at once.
+    /// Examples that go through the model at once.
     pub micro_batch: usize,
+    /// Whether these follow one another in one row, instead of filling up rows of their own.
+    pub flat: bool,
     /// Keep only each block's input for backward.
     pub recompute: bool,
     /// Dropout's seed.
@@ -141,12 +143,14 @@ impl<'o> Trainer<'o> {
     }
 
     fn micro_batches(&self, examples: &[Example]) -> Vec<MicroBatch> {
-        let rng = Rng { seed: self.config.seed, step: self.state.step, first_sample: 0 };
+        let (seed, step) = (self.config.seed, self.state.step);
+        let rng = Rng { seed, step, first_sample: 0, first_token: 0 };
         let n_rows = examples.len();
         let step = self.config.micro_batch.clamp(1, n_rows.max(1));
         let rows = (0..n_rows).step_by(step).map(|start| start..n_rows.min(start + step));
         rows.map(|rows| {
-            let mut micro = MicroBatch::new(examples, rows, Some(rng));
+            let lay_out = if self.config.flat { MicroBatch::flat } else { MicroBatch::new };
+            let mut micro = lay_out(examples, rows, Some(rng));
             for shown in [Some(&mut micro.input), micro.output.as_mut()].into_iter().flatten() {
                 shown.call.recompute = self.config.recompute;
             }

@@ -29,6 +29,9 @@ pub struct AttnSpec<'a> {
     /// is; the numbers depend on (row of the whole batch, head, query position, key), so
     /// recomputation, backward, a micro-batch and a cached prompt see the same ones.
     pub dropout: Option<Dropout>,
+    /// Where the row of this call begins in one that dropout numbers go through: those of query 0
+    /// and key 0 are of this position.
+    pub drop_from: u64,
 }
 
 impl<'a> AttnSpec<'a> {
@@ -43,6 +46,7 @@ impl<'a> AttnSpec<'a> {
             k_segments: None,
             bias: None,
             dropout: None,
+            drop_from: 0,
         }
     }
 
@@ -63,12 +67,12 @@ impl<'a> AttnSpec<'a> {
     pub fn multiplier(&self, [b, n, t, k]: [usize; 4]) -> f32 {
         let Some(dropout) = self.dropout else { return 1.0 };
         let row = Dropout { key: self.row_key(dropout, [b, n, t]), offset: 0, ..dropout };
-        if row.keep(k as u64) { dropout.scale() } else { 0.0 }
+        if row.keep(self.drop_from + k as u64) { dropout.scale() } else { 0.0 }
     }
 
     /// The random numbers of one row, one a key.
     fn row_key(&self, dropout: Dropout, [b, n, t]: [usize; 3]) -> Key {
-        let position = (self.q_start + t) as u64;
+        let position = self.drop_from + (self.q_start + t) as u64;
         dropout.key.fold(dropout.offset + b as u64).fold((n as u64) << 32 | position)
     }
 
@@ -83,6 +87,7 @@ impl<'a> AttnSpec<'a> {
     ) {
         let key = self.row_key(dropout, row);
         let (threshold, scale) = (dropout.threshold(), dropout.scale());
+        let first = first + self.drop_from as usize;
         let end = first + out.len();
         let mut at = first;
         while at < end {

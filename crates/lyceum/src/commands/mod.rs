@@ -7,6 +7,7 @@ mod convert;
 mod data;
 mod doctor;
 mod eval;
+mod finetune;
 mod forward;
 mod generate;
 mod inspect;
@@ -34,6 +35,7 @@ use crate::failure::{Exit, Failure};
 pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
     match command {
         Command::Pretrain(args) => pretrain::run(args, env),
+        Command::Finetune(args) => finetune::run(args, env),
         Command::Generate(args) => generate::run(args, env),
         Command::Chat(args) => chat::run(args, env),
         Command::Run(args) => run::run(args, env),

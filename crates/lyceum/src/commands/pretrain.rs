@@ -1,10 +1,10 @@
 //! `lyceum pretrain`: from text to a model that writes.
 
 pub mod corpus;
-mod fresh;
-mod observer;
+pub mod fresh;
+pub mod observer;
 pub mod preflight;
-mod summary;
+pub mod summary;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::machine;
 use crate::recipe::{self, Recipe, TrainSection};
 use crate::stop;
 
-const STOPPING: &str = "stopping after this step; again to stop at once";
+pub(super) const STOPPING: &str = "stopping after this step; again to stop at once";
 
 /// Trains what the recipe says, from the start or where the run stands.
 ///
@@ -86,7 +86,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         // Not before the run has taken it.
         store_recipe()?;
     }
-    let mut observer = RunObserver::new(env, &recipe, &corpora.tokenizer, run.trainer());
+    let mut observer = RunObserver::new(env, recipe.train.steps, &corpora.tokenizer, run.trainer());
     announce(&started, args.resume, env, &mut observer);
     if let Some(why) = unsampled(&recipe, &corpora.tokenizer) {
         env.warn(&format!("`train.sample_every` has no effect: {why}"));
@@ -99,7 +99,8 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
     observer.progress.finish();
     let ended = ended?;
-    summary::write((&recipe, &out), &run, (env, ended, &mut observer))?;
+    let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
+    summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
@@ -107,7 +108,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
 }
 
 /// Says what is left in `out` by a run that ends at once.
-fn on_second_signal(out: &Path, env: &Env) -> impl Fn() + Send + use<> {
+pub(super) fn on_second_signal(out: &Path, env: &Env) -> impl Fn() + Send + use<> {
     let (out, env) = (out.to_owned(), env.clone());
     move || {
         let saved = RunDir::open(&out).and_then(|run| run.checkpoints()).unwrap_or_default();
@@ -146,7 +147,7 @@ fn resolve(args: &Pretrain, env: &Env) -> Result<(Recipe, PathBuf), Failure> {
 }
 
 /// `runs/NAME-1`, or the first number that is free.
-fn fresh_dir(recipe: &str) -> PathBuf {
+pub(super) fn fresh_dir(recipe: &str) -> PathBuf {
     let stem = Path::new(recipe).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let dir = |n: u32| Path::new("runs").join(format!("{stem}-{n}"));
     (1..=u32::MAX).map(dir).find(|dir| !dir.exists()).expect("a free number")
@@ -159,6 +160,7 @@ pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Fail
         adamw: recipe.optim.adamw(),
         max_grad_norm: recipe.optim.max_grad_norm,
         micro_batch: recipe.train.micro_batch(),
+        flat: false,
         recompute: recipe.train.recompute,
         seed: recipe.train.seed,
     })
@@ -245,7 +247,9 @@ fn files(
     let generation = serde_json::json!({ "bos_token_id": end, "eos_token_id": end });
     let mut files = tokenizer.files()?;
     files.push(("generation_config.json", format!("{generation:#}\n").into_bytes()));
-    files.push(("README.md", summary::card(recipe, model).into_bytes()));
+    let pipeline = recipe.task.pipeline(&model.architecture);
+    let card = summary::card(("Pretrained", pipeline), &recipe.to_toml(), model);
+    files.push(("README.md", card.into_bytes()));
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 
@@ -259,7 +263,7 @@ pub(super) fn origin(env: &Env) -> Origin {
     Origin { build: format!("lyceum {}", env!("CARGO_PKG_VERSION")), isa: env.isa.to_string() }
 }
 
-fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
+pub(super) fn announce(started: &Started, resume: bool, env: &Env, observer: &mut RunObserver) {
     let from = started.from.as_ref();
     let used = from.map_or_else(String::new, |from| format!("; step {} is used", from.step));
     for skipped in &started.skipped {

@@ -108,6 +108,7 @@ fn a_line_says_all_that_is_known() {
         accuracy,
         targets,
         sources: parts.clone(),
+        metrics: vec![],
         parts,
     });
     let known = StepRow { share_of_peak: Some(0.814), memory_bytes: Some(612 << 20), ..row(400) };

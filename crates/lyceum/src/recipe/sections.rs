@@ -403,6 +403,8 @@ pub enum ScheduleKind {
     Constant,
     /// Up in a line, down along half a cosine.
     WarmupCosine,
+    /// Up in a line, down in a line.
+    WarmupLinear,
     /// Up in a line, level, down at the end.
     WarmupStableDecay,
 }
@@ -465,6 +467,9 @@ impl OptimSection {
             ScheduleKind::Constant => Schedule::Constant { peak_lr },
             ScheduleKind::WarmupCosine => {
                 Schedule::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps }
+            }
+            ScheduleKind::WarmupLinear => {
+                Schedule::WarmupLinear { peak_lr, last_lr, warmup_steps, total_steps }
             }
             ScheduleKind::WarmupStableDecay => Schedule::WarmupStableDecay {
                 peak_lr,

@@ -19,7 +19,7 @@ pub fn tokens(model: &Model, n: usize, seed: u64) -> Vec<u32> {
 }
 
 /// The randomness of training, so that everything that can drop does.
-pub const DROPPING: Rng = Rng { seed: 5, step: 2, first_sample: 0 };
+pub const DROPPING: Rng = Rng { seed: 5, step: 2, first_sample: 0, first_token: 0 };
 
 /// Tokens, and the call they are shown in.
 #[derive(Clone)]

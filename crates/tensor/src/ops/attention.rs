@@ -117,6 +117,7 @@ impl AttentionArgs {
             k_segments: self.segments.as_deref(),
             bias: self.bias.as_ref().map(|bias| bias.value.as_slice::<f32>()),
             dropout: self.dropout.map(DropSite::by_row),
+            drop_from: self.dropout.map_or(0, |site| site.rng.first_token),
             ..AttnSpec::new(shape, self.pattern)
         }
     }

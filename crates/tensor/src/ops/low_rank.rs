@@ -140,13 +140,7 @@ impl Tape<'_> {
 
     /// The parts with their rows of `A`, and the lengths of those that have such.
     #[track_caller]
-    fn parts(
-        &self,
-        args: &LowRankArgs,
-        n_ranks: usize,
-        dtype: DType,
-        n_rows: usize,
-    ) -> Vec<Saved> {
+    fn parts(&self, args: &LowRankArgs, n_ranks: usize, dtype: DType, n_rows: usize) -> Vec<Saved> {
         let mut next = 0;
         let of = |part: &LowRankPart| {
             let &[n, rank] = part.b.shape() else { panic!("low_rank: B {:?}", part.b.shape()) };
@@ -371,12 +365,8 @@ mod tests {
             [("w", &[6, 4]), ("a", &[3, 4]), ("b", &[2, 2]), ("c", &[3, 1])];
         check(&Fixture::new(&shapes, &[&[2, 3, 4]]), |tape, p, x| {
             let y = tape.linear(&x[0], LinearArgs::new(&p[0], None, DType::F32));
-            let part = |rows, b: &Param, scale| LowRankPart {
-                rows,
-                b: b.clone(),
-                scale,
-                magnitude: None,
-            };
+            let part =
+                |rows, b: &Param, scale| LowRankPart { rows, b: b.clone(), scale, magnitude: None };
             let parts = [part(4..6, &p[2], 0.5), part(0..3, &p[3], 2.0)];
             let args =
                 LowRankArgs { a: &p[1], parts: &parts, by: 0.7, map: (&p[0], None), dropped: None };

@@ -31,6 +31,7 @@ fn eval(step: u64) -> EvalRow {
             targets: 8,
             parts: BTreeMap::new(),
             sources: BTreeMap::new(),
+            metrics: vec![],
         },
     }
 }

@@ -28,6 +28,7 @@ fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
             targets: 8,
             parts: BTreeMap::new(),
             sources: BTreeMap::new(),
+            metrics: vec![],
         },
     }
 }

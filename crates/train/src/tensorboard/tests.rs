@@ -155,6 +155,7 @@ fn rows_of_the_log_are_scalars() {
         targets: 8,
         parts: parts.clone(),
         sources: parts,
+        metrics: vec![],
     };
     writer.eval(&EvalRow { step: 1, eval }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();

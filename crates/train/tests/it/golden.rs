@@ -44,6 +44,7 @@ fn fifty_steps_are_those_of_torch() {
             adamw: AdamWConfig { beta1: 0.9, beta2: 0.95, eps: 1e-8, weight_decay: 0.1 },
             max_grad_norm: 1.0,
             micro_batch: 2,
+            flat: false,
             recompute: false,
             seed: 0,
         };

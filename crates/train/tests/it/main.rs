@@ -6,6 +6,7 @@ mod families;
 #[path = "../../../checkpoint/src/faults.rs"]
 mod faults;
 mod golden;
+mod labelled;
 mod precision;
 mod refusals;
 mod replaced;

@@ -86,7 +86,7 @@ fn golden_examples(io: &Weights) -> Vec<Example> {
             input: Row::plain(ids[at.clone()].iter().map(|&id| id as u32).collect()),
             output: None,
             targets: labels[at].iter().map(target).collect(),
-            label: IGNORED,
+            label: tasks::Label::None,
             prefix: 0,
         }
     };
@@ -184,7 +184,7 @@ fn steps_draw_anew_and_an_evaluation_always_alike() {
     let device = Device::cpu(Isa::detect());
     let examples = objective.examples(&batch, 3);
     let replaced = |step: Option<u64>| {
-        let rng = step.map(|step| tensor::Rng { seed: 3, step, first_sample: 0 });
+        let rng = step.map(|step| tensor::Rng { seed: 3, step, first_sample: 0, first_token: 0 });
         let tape = Tape::new(&device, &model.params, Precision::F32);
         objective.loss(&tape, &model, &MicroBatch::new(&examples, 0..8, rng)).0[1].loss
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use checkpoint::{Origin, RunDir};
-use data::{Batch, BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
+use data::{BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
 use tasks::{Example, NextToken, Objective, TextObjective};
@@ -33,6 +33,7 @@ pub fn step_config() -> StepConfig {
         adamw: AdamWConfig::default(),
         max_grad_norm: 1.0,
         micro_batch: 2,
+        flat: false,
         recompute: false,
         seed: 17,
     }

@@ -61,6 +61,7 @@ pub fn train(args: &BenchTrain, env: &Env) -> Result<Value, Failure> {
         adamw: AdamWConfig { beta2: 0.999, weight_decay: 0.01, ..AdamWConfig::default() },
         max_grad_norm: 1.0,
         micro_batch: recipe.train.micro_batch,
+        flat: false,
         recompute: args.recompute,
         seed: 0,
     };

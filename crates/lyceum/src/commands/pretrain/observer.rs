@@ -33,11 +33,11 @@ pub struct RunObserver<'t> {
 
 impl<'t> RunObserver<'t> {
     /// Watches a run from where `trainer` stands.
-    pub fn new(env: &Env, recipe: &Recipe, tokenizer: &'t Tokenizer, trainer: &Trainer) -> Self {
+    pub fn new(env: &Env, steps: u64, tokenizer: &'t Tokenizer, trainer: &Trainer) -> Self {
         let first = trainer.state.step;
         let on_terminal = std::io::stderr().is_terminal();
         Self {
-            progress: Progress::new(env, on_terminal, first, recipe.train.steps),
+            progress: Progress::new(env, on_terminal, first, steps),
             tokenizer,
             energy: EnergyMeter::start(Path::new(POWERCAP), first),
         }
@@ -90,11 +90,15 @@ impl<'t> RunObserver<'t> {
 
 /// How a model did, in words.
 fn scores(eval: &Scores) -> String {
-    let Scores { loss, bits_per_byte, accuracy, targets, parts, sources } = eval;
+    let Scores { loss, bits_per_byte, accuracy, targets, parts, sources, metrics } = eval;
     let by_source = || sources.iter().map(|(name, s)| format!("; {name}: loss {:.4}", s.loss));
     let by_source: String = by_source().collect();
     if let Some(bits) = bits_per_byte {
         return format!("{bits:.4} bits per byte, loss {loss:.4}{by_source}");
+    }
+    if !metrics.is_empty() {
+        let said = metrics.iter().map(|(name, value)| format!(", {name} {value:.4}"));
+        return format!("loss {loss:.4}{}", said.collect::<String>());
     }
     let share = |accuracy: f64| format!("{:.1} % right", accuracy * 100.0);
     let parts = parts.iter().map(|(name, part)| {

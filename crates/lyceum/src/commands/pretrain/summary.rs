@@ -14,17 +14,16 @@ use crate::commands::table::shell_word;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
-use crate::recipe::{self, Recipe};
+use crate::recipe;
 
 /// A model card for every checkpoint.
-pub fn card(recipe: &Recipe, model: &Model) -> String {
+pub fn card((how, pipeline): (&str, &str), recipe: &str, model: &Model) -> String {
     format!(
         "---\nlibrary_name: transformers\npipeline_tag: {}\n---\n\n# A model of the family `{}`\n\n\
-         Pretrained with Lyceum {} by this recipe:\n\n```toml\n{}```\n",
-        recipe.task.pipeline(&model.architecture),
+         {how} with Lyceum {} by this recipe:\n\n```toml\n{recipe}```\n",
+        pipeline,
         model.config.family().model_type(),
         env!("CARGO_PKG_VERSION"),
-        recipe.to_toml()
     )
 }
 
@@ -33,7 +32,7 @@ pub fn card(recipe: &Recipe, model: &Model) -> String {
 /// # Errors
 /// Where logs cannot be read, or the report not be written.
 pub fn write(
-    (recipe, out): (&Recipe, &Path),
+    (command, pipeline, out): (&str, &str, &Path),
     run: &Run,
     (env, ended, observer): (&Env, Ended, &mut RunObserver),
 ) -> Result<(), Failure> {
@@ -43,8 +42,7 @@ pub fn write(
     let state = &run.trainer().state;
     let recipe_path = out.join(recipe::FILE_NAME);
     let recipe_toml = std::fs::read_to_string(&recipe_path).reading(&recipe_path)?;
-    let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
-    let next = next_commands(&env.program, out, (ended, state.step), pipeline);
+    let next = next_commands((&env.program, command), out, (ended, state.step), pipeline);
     let title = out.file_name().unwrap_or_default().to_string_lossy();
     let outcome = match ended {
         Ended::Finished => "finished".into(),
@@ -99,18 +97,18 @@ fn sources<'r>(run: &'r Run) -> Vec<Named<'r>> {
 
 /// Commands to be pasted, of the program as it was called.
 fn next_commands(
-    program: &Path,
+    (program, command): (&Path, &str),
     out: &Path,
     (ended, step): (Ended, u64),
     pipeline: &str,
 ) -> Vec<Named<'static>> {
     let [program, out] = [program, out].map(shell_word);
-    let resume = format!("{program} pretrain --out {out} --resume");
+    let resume = format!("{program} {command} --out {out} --resume");
     match ended {
         Ended::Finished => vec![
             match pipeline {
                 "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
-                "token-classification" => {
+                "text-classification" | "token-classification" | "multiple-choice" => {
                     ("try it", format!("{program} run {out} \"It was a day.\""))
                 }
                 "text2text-generation" => ("try it", format!("{program} run {out} \"It was\"")),
@@ -130,7 +128,9 @@ mod tests {
     fn what_is_suggested_can_be_pasted() {
         let command = |program: &str, out: &str| {
             let (program, out) = (Path::new(program), Path::new(out));
-            next_commands(program, out, (Ended::Interrupted, 3), "text-generation")[0].1.clone()
+            next_commands((program, "pretrain"), out, (Ended::Interrupted, 3), "text-generation")[0]
+                .1
+                .clone()
         };
         assert_eq!(command("lyceum", "runs/a-1"), "lyceum pretrain --out runs/a-1 --resume");
         assert_eq!(command("t r/lyceum", "-a"), "'t r/lyceum' pretrain --out ./-a --resume");

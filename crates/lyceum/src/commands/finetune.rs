@@ -1,0 +1,247 @@
+//! `lyceum finetune`: from a model that is there to one that does a task.
+
+mod samples;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use checkpoint::{OsDisk, RunDir, atomic};
+use models::{Fitted, HeadKind, Model, ModelConfig};
+use tasks::{Asked, Labelled, predict};
+use tokenize::Tokenizer;
+use train::{
+    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
+    StepConfig, Trainer,
+};
+
+use self::samples::Samples;
+use super::pretrain::{self, fresh::Fresh, observer::RunObserver, summary};
+use crate::cli::Finetune;
+use crate::environment::Env;
+use crate::failure::{Context, Exit, Failure};
+use crate::recipe::{self, FinetuneRecipe, same_run};
+use crate::stop;
+
+/// Tokens that an evaluation shows the model at once.
+const EVAL_TOKENS: usize = 4096;
+
+/// Tunes what the recipe says, from the start or where the run stands.
+///
+/// # Errors
+/// Where recipe, data, model or run directory refuse; nothing is half-written then.
+pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
+    let (mut recipe, out) = resolve(args, env)?;
+    let stop = stop::flag(pretrain::on_second_signal(&out, env)).context("no handler")?;
+    recipe.check()?;
+    let base = Model::load_config(&recipe.model.from)?;
+    let tokenizer = Tokenizer::load(&recipe.model.from)?;
+    let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
+    let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
+    let plan = plan(&mut recipe, &samples);
+    let asked = asked(&samples.head);
+    let objective = Labelled {
+        smoothing: recipe.task.label_smoothing,
+        class_weights: samples.class_weights(&recipe.task.class_weights)?,
+        r_drop: recipe.task.r_drop,
+        ..Labelled::new(asked)
+    };
+    let (model, fitted) = Model::load_as(&recipe.model.from, config, recipe.train.seed)?;
+    let step = step_config(&recipe, env)?;
+
+    let mut fresh = Fresh::watch(&out);
+    let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
+    let dir = opened.inspect_err(|_| fresh.keep())?;
+    let path = out.join(recipe::FILE_NAME);
+    let store_recipe = || atomic::write_file(&OsDisk, &path, recipe.to_toml().as_bytes());
+    if !args.resume {
+        store_recipe()?;
+    }
+    let pipeline = pipeline(&samples.head);
+    let files = files((&recipe, &model, pipeline), &tokenizer)?;
+    let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
+    let judged = &samples;
+    let judge = |trainer: &Trainer| Ok(judge(trainer, &objective, judged));
+    let feed = SampleFeed::new(
+        Arc::clone(&samples.train),
+        (plan, copies),
+        samples.hashes(&tokenizer),
+        Box::new(judge),
+    );
+    let parts = RunParts {
+        trainer: Trainer::new(model, &objective, env.device(), step),
+        dir,
+        config: run_config(&recipe),
+        files,
+        origin: pretrain::origin(env),
+        feed: Box::new(feed),
+    };
+    let (mut run, started) = Run::start(parts, args.resume)?;
+    if args.resume {
+        store_recipe()?;
+    }
+    let mut observer = RunObserver::new(env, recipe.train.steps, &tokenizer, run.trainer());
+    pretrain::announce(&started, args.resume, env, &mut observer);
+    intro((&recipe, &fitted), &run, &mut observer);
+    fresh.keep();
+    let bar = observer.progress.bar();
+    let tell =
+        || bar.map_or_else(|| env.say(pretrain::STOPPING), |bar| bar.println(pretrain::STOPPING));
+    let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
+    observer.progress.finish();
+    let ended = ended?;
+    summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
+    Ok(match ended {
+        Ended::Finished => Exit::Done,
+        Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
+    })
+}
+
+/// The recipe as it will be stored, and the run directory.
+fn resolve(args: &Finetune, env: &Env) -> Result<(FinetuneRecipe, PathBuf), Failure> {
+    let stored = args.out.as_ref().map(|out| out.join(recipe::FILE_NAME));
+    let stored = stored.filter(|path| args.resume && path.exists());
+    let stored = stored.map(|path| path.to_string_lossy().into_owned());
+    if let (Some(out), true, None) = (&args.out, args.resume, &stored) {
+        let problem = format!("no run to resume in `{}`: it has no recipe", out.display());
+        return Err(Failure::new(problem).hint("check `--out`"));
+    }
+    let name = args.recipe.as_deref().or(stored.as_deref());
+    let mut recipe = FinetuneRecipe::load(name, &args.sets())?;
+    let before = stored.as_ref().map(|path| FinetuneRecipe::load(Some(path), &[])).transpose()?;
+    if recipe.train.precision == "auto" {
+        recipe.train.precision = match &before {
+            Some(before) => before.train.precision.clone(),
+            None => recipe.train.precision(env.isa)?.compute.to_string(),
+        };
+    }
+    if let (Some(before), Some(out)) = (&before, &args.out) {
+        same_run(&[before.to_table(), recipe.to_table()], out)?;
+    }
+    let stem = name.map_or_else(|| "finetune".to_owned(), ToOwned::to_owned);
+    Ok((recipe, args.out.clone().unwrap_or_else(|| pretrain::fresh_dir(&stem))))
+}
+
+/// The order of the samples; settles what the recipe leaves to them.
+fn plan(recipe: &mut FinetuneRecipe, samples: &Samples) -> SamplePlan {
+    let train = &mut recipe.train;
+    let plan = SamplePlan {
+        lengths: samples.train.iter().map(|e| e.input.ids.len() as u32).collect(),
+        portion: Portion::Samples(train.batch_size),
+        shuffled: true,
+        seed: train.seed,
+    };
+    let an_epoch = plan.n_steps(0);
+    for every in [&mut train.checkpoint_every, &mut train.eval_every] {
+        if *every == 0 {
+            *every = an_epoch;
+        }
+    }
+    if train.steps == 0 {
+        train.steps = (recipe.data.epochs * an_epoch as f64).ceil() as u64;
+    }
+    plan
+}
+
+fn asked(head: &HeadKind) -> Asked {
+    match head {
+        HeadKind::Classes { .. } | HeadKind::Tokens => Asked::Class,
+        HeadKind::Score => Asked::Value,
+        HeadKind::Tags { .. } => Asked::Tag,
+        HeadKind::Spans => Asked::Span,
+        HeadKind::Choice => Asked::Choice,
+    }
+}
+
+/// What a model is for, in the words of the Hugging Face hub.
+fn pipeline(head: &HeadKind) -> &'static str {
+    match head {
+        HeadKind::Classes { .. } | HeadKind::Score => "text-classification",
+        HeadKind::Tags { .. } => "token-classification",
+        HeadKind::Spans => "question-answering",
+        HeadKind::Choice => "multiple-choice",
+        HeadKind::Tokens => "text-generation",
+    }
+}
+
+fn step_config(recipe: &FinetuneRecipe, env: &Env) -> Result<StepConfig, Failure> {
+    let (train, optim) = (&recipe.train, &recipe.optim);
+    let schedule = optim.schedule(train.steps);
+    schedule.check().map_err(|error| recipe::refused("optim", error))?;
+    // Two passes of a text stay together.
+    let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
+    Ok(StepConfig {
+        precision: train.precision(env.isa)?,
+        schedule,
+        adamw: optim.adamw(),
+        max_grad_norm: optim.max_grad_norm,
+        micro_batch: train.micro_batch() * copies,
+        flat: true,
+        recompute: train.recompute,
+        seed: train.seed,
+    })
+}
+
+fn run_config(recipe: &FinetuneRecipe) -> RunConfig {
+    let train = &recipe.train;
+    RunConfig {
+        steps: train.steps,
+        checkpoint_every: train.checkpoint_every,
+        eval_every: train.eval_every,
+        sample_every: 0,
+        keep_last: train.keep_last,
+        max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
+        gflop: None,
+    }
+}
+
+fn files(
+    (recipe, model, pipeline): (&FinetuneRecipe, &Model, &str),
+    tokenizer: &Tokenizer,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let card = summary::card(("Fine-tuned", pipeline), &recipe.to_toml(), model);
+    let mut files = tokenizer.files()?;
+    files.push(("README.md", card.into_bytes()));
+    Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
+}
+
+/// How good the model is on what it is judged by.
+fn judge(trainer: &Trainer, objective: &Labelled, samples: &Samples) -> Option<Evaluation> {
+    if samples.validation.is_empty() {
+        return None;
+    }
+    let model = (&trainer.model, &trainer.device, trainer.config.precision);
+    let (losses, scores) = predict(model, objective, &samples.validation, EVAL_TOKENS);
+    let metrics = samples.metrics(&scores);
+    Some(Evaluation { metrics, ..Evaluation::of(losses) })
+}
+
+fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut RunObserver) {
+    let names = |names: &[String]| match names {
+        [] => String::new(),
+        names => names.join(", "),
+    };
+    if !fitted.fresh.is_empty() {
+        observer.say(&format!("drawn fresh: {}", names(&fitted.fresh)));
+    }
+    if !fitted.unused.is_empty() {
+        observer.say(&format!("not used: {}", names(&fitted.unused)));
+    }
+    let n = run.trainer().model.params.n_values();
+    observer.say(&format!(
+        "{} parameters, {} steps of {} samples in {}",
+        train::report::format::compact(n as f64),
+        recipe.train.steps,
+        recipe.train.batch_size,
+        recipe.train.precision,
+    ));
+}
+
+/// The longest text that a model reads.
+pub(super) fn max_len(config: &ModelConfig) -> Result<usize, Failure> {
+    let stack = config.family().stack()?;
+    stack.embed.tokens().map(|tokens| tokens.max_len).ok_or_else(|| {
+        let family = config.family().model_type();
+        recipe::refused("model.from", format!("a `{family}` reads no text"))
+    })
+}

@@ -1,0 +1,242 @@
+//! The recipe of a model that learns a task: from which model, of which samples, how.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use datasets::{Task, Wanted};
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use super::override_::Kind;
+use super::refused;
+use super::sections::{EvalSection, OptimSection, TrainSection, shortest};
+use crate::commands::load::model_dir;
+use crate::failure::Failure;
+
+/// Recipes of tasks. What is not said is as in `transformers`' own examples, but for a warmup.
+const KIND: Kind = Kind {
+    sections: "a recipe of a task is TOML with the sections model, data, task, optim, train and \
+               eval",
+    example: "train.batch_size=16",
+    base: "
+        [optim]
+        schedule = 'warmup_linear'
+        peak_lr = 5e-5
+        last_lr = 0.0
+        warmup_steps = 0
+        beta2 = 0.999
+        weight_decay = 0.01
+        [train]
+        steps = 0
+        checkpoint_every = 0
+        eval_every = 0
+        sample_every = 0
+        [eval]
+        batch_size = 64
+    ",
+    embedded: &[],
+};
+
+/// A whole recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FinetuneRecipe {
+    /// What is tuned.
+    pub model: TunedSection,
+    /// What it learns from, and is judged by.
+    pub data: LabelledSection,
+    /// What is asked.
+    pub task: TuneSection,
+    /// How weights move.
+    pub optim: OptimSection,
+    /// How long, how much at once, what is kept; `steps`, `checkpoint_every` and `eval_every` of 0
+    /// are what `data.epochs` says, and an epoch.
+    pub train: TrainSection,
+    /// How the model is judged.
+    pub eval: EvalSection,
+}
+
+/// What is tuned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TunedSection {
+    /// A model directory or a run.
+    pub from: PathBuf,
+}
+
+/// What is learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LabelledSection {
+    /// Files, folders and patterns.
+    pub train: Vec<String>,
+    /// The same, to judge by; none is a share of `train`.
+    pub validation: Vec<String>,
+    /// That share, of each class; 0 for none.
+    pub validation_fraction: f64,
+    /// Which column is what, where their names do not say it: `text = ["review"]`.
+    pub columns: BTreeMap<String, Vec<String>>,
+    /// Classes or tags, in the order of their numbers; else those of the data.
+    pub labels: Vec<String>,
+    /// Tokens of a text or a pair of them, at most; 0 is what the model reads.
+    pub max_len: usize,
+    /// Tokens that two windows of a context have in common.
+    pub overlap: usize,
+    /// How often the samples are read.
+    pub epochs: f64,
+    /// The share of samples that may lose tokens because they are too long.
+    pub max_cut: f64,
+    /// The share of texts to judge by that may be learned from, too.
+    pub max_shared: f64,
+}
+
+impl Default for LabelledSection {
+    fn default() -> Self {
+        Self {
+            train: vec![],
+            validation: vec![],
+            validation_fraction: 0.1,
+            columns: BTreeMap::new(),
+            labels: vec![],
+            max_len: 0,
+            overlap: 128,
+            epochs: 3.0,
+            max_cut: 0.1,
+            max_shared: 0.01,
+        }
+    }
+}
+
+/// What the loss of a class is multiplied with.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ClassWeights {
+    /// `none`, or `balanced`: the rarer, the more.
+    Named(String),
+    /// One a class; their mean over the samples is made one.
+    Each(Vec<f32>),
+    /// One everywhere.
+    #[default]
+    One,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TuneSection {
+    /// `classify`, `score`, `choice`, `tag` or `span`; guessed from the columns if nothing is said.
+    pub kind: Option<String>,
+    /// Label smoothing, in `[0, 1)`.
+    #[serde(serialize_with = "shortest")]
+    pub label_smoothing: f32,
+    /// What the loss of a class is multiplied with: `balanced`, or a number each.
+    #[serde(skip_serializing_if = "is_one")]
+    pub class_weights: ClassWeights,
+    /// How strongly two passes with other dropout are held together; 0 for one pass.
+    #[serde(serialize_with = "shortest")]
+    pub r_drop: f32,
+    /// Metrics of an evaluation; the first decides which checkpoint is the best. Else those that
+    /// are usual for the task.
+    pub metrics: Vec<String>,
+    /// Ends after so many evaluations that were no better than the best; 0 for never.
+    pub patience: u64,
+}
+
+fn is_one(weights: &ClassWeights) -> bool {
+    *weights == ClassWeights::One
+}
+
+impl FinetuneRecipe {
+    /// The recipe `name`: a file, or one in the program; nothing is an empty one; with `sets` on
+    /// top.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or a key or value is unknown.
+    pub fn load(name: Option<&str>, sets: &[String]) -> Result<Self, Failure> {
+        let text = name.map_or_else(|| Ok(String::new()), |name| KIND.find(name))?;
+        let mut recipe: Self = KIND.read(&text, name.unwrap_or("--set"), sets)?;
+        if !recipe.model.from.as_os_str().is_empty() {
+            recipe.model.from = model_dir(&recipe.model.from)?;
+        }
+        Ok(recipe)
+    }
+
+    /// Everything that can be wrong with single values.
+    ///
+    /// # Errors
+    /// With the first field at fault.
+    pub fn check(&self) -> Result<(), Failure> {
+        let Self { model, data, task, optim, train, eval } = self;
+        if model.from.as_os_str().is_empty() {
+            return Err(refused("model.from", "there is no model to begin with")
+                .hint("name one: `--model DIR`, a model directory or a run"));
+        }
+        if data.train.is_empty() {
+            return Err(refused("data.train", "there is nothing to learn from")
+                .hint("give a table of samples: `--data reviews.csv`"));
+        }
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let some = |n: u64| (1..=1 << 40).contains(&n);
+        let smoothing = task.label_smoothing;
+        let values: [(_, &dyn Display, _, _); 16] = [
+            (
+                "data.validation_fraction",
+                &data.validation_fraction,
+                (0.0..=0.5).contains(&data.validation_fraction),
+                "in [0, 0.5]",
+            ),
+            ("data.max_len", &data.max_len, data.max_len == 0 || data.max_len >= 8, "8 or more"),
+            ("data.epochs", &data.epochs, data.epochs > 0.0 && data.epochs <= 1e6, "above 0"),
+            ("data.max_cut", &data.max_cut, share(data.max_cut), "in [0, 1]"),
+            ("data.max_shared", &data.max_shared, share(data.max_shared), "in [0, 1]"),
+            ("task.label_smoothing", &smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)"),
+            ("task.r_drop", &task.r_drop, (0.0..1e3).contains(&task.r_drop), "in [0, 1000)"),
+            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
+            (
+                "train.micro_batch",
+                &train.micro_batch,
+                train.micro_batch <= train.batch_size,
+                "at most `train.batch_size`",
+            ),
+            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
+            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
+            ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
+            ("optim.beta1", &optim.beta1, (0.0..1.0).contains(&optim.beta1), "in [0, 1)"),
+            ("optim.beta2", &optim.beta2, (0.0..1.0).contains(&optim.beta2), "in [0, 1)"),
+            ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
+            (
+                "optim.weight_decay",
+                &optim.weight_decay,
+                (0.0..=f32::MAX).contains(&optim.weight_decay),
+                "in [0, inf)",
+            ),
+        ];
+        for (field, value, fits, range) in values {
+            if !fits {
+                return Err(refused(field, format!("{value} is not {range}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is said of the tables instead of guessed.
+    ///
+    /// # Errors
+    /// Where there is no such task.
+    pub fn wanted(&self) -> Result<Wanted, Failure> {
+        let task = self.task.kind.as_deref().map(Task::named).transpose()?;
+        let (columns, labels) = (self.data.columns.clone(), self.data.labels.clone());
+        Ok(Wanted { task, columns, labels })
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a recipe is a table")
+    }
+
+    /// As a table, in which only what is set is there.
+    pub fn to_table(&self) -> Table {
+        Table::try_from(self).expect("a recipe is a table")
+    }
+}
