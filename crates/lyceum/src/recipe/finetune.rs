@@ -69,6 +69,8 @@ pub struct TunedSection {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LabelledSection {
+    /// A set of GLUE or `SuperGLUE`, such as `sst2`, whose folder `train` names.
+    pub set: Option<String>,
     /// Files, folders and patterns.
     pub train: Vec<String>,
     /// The same, to judge by; none is a share of `train`.
@@ -94,6 +96,7 @@ pub struct LabelledSection {
 impl Default for LabelledSection {
     fn default() -> Self {
         Self {
+            set: None,
             train: vec![],
             validation: vec![],
             validation_fraction: 0.1,

@@ -1,10 +1,9 @@
 //! The samples of a run: read, split, made examples, looked at before anything is learned.
 
-use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use data::Permutation;
-use datasets::{BYTES_MAX, Input, Label as Said, Record, Schema, Table, Task};
+use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Split, Table, Task, hold_out};
 use models::{HeadKind, ModelConfig};
 use rayon::prelude::*;
 use tasks::{Example, Frame, Framed, Label};
@@ -13,9 +12,13 @@ use train::DataHashes;
 use train::report::format::grouped;
 
 use super::max_len;
+use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
 use crate::recipe::{ClassWeights, FinetuneRecipe, refused};
+
+/// Tokens of a sample that are shown.
+const SHOWN_TOKENS: usize = 64;
 
 /// What a run learns from, and is judged by.
 pub struct Samples {
@@ -40,21 +43,9 @@ impl Samples {
         env: &Env,
     ) -> Result<Self, Failure> {
         let data = &recipe.data;
-        let table = Table::open(&data.train, None)?;
-        let schema = Schema::guess(&table, &recipe.wanted()?)?;
-        env.say(&schema.to_string());
-        let head = head_of(&schema)?;
-        let mut train = read(&schema, &table, "learn from", env)?;
-        let validation = if data.validation.is_empty() {
-            let held = held_out(&train, data.validation_fraction, recipe.train.seed);
-            let (held, kept): (Vec<_>, Vec<_>) =
-                train.into_iter().enumerate().partition(|(i, _)| held.contains(i));
-            train = kept.into_iter().map(|(_, record)| record).collect();
-            held.into_iter().map(|(_, record)| record).collect()
-        } else {
-            read(&schema, &Table::open(&data.validation, None)?, "judge by", env)?
-        };
-        overlap(&train, &validation, data.max_shared, env)?;
+        let set = dataset(recipe, env)?;
+        let head = head_of(&set)?;
+        overview(&set, data.max_shared, env)?;
         let most = max_len(model)?;
         if data.max_len > most {
             let problem = format!("{} tokens, and the model knows {most} positions", data.max_len);
@@ -67,12 +58,12 @@ impl Samples {
             overlap: data.overlap,
             has_types: types > 0,
         };
-        let [train, validation] = [(&train, "learn from"), (&validation, "judge by")]
-            .map(|(records, what)| framed(&frame, records, (what, data.max_cut), env));
-        let examples = |framed: Vec<Framed>| framed.into_iter().map(|f| f.example);
-        let (train, validation) = (train?, validation?);
-        let train: Arc<[Example]> = examples(train).collect();
-        Ok(Self { head, train, validation: examples(validation).collect() })
+        let framed = |split: &Split| framed(&frame, split, data.max_cut, env);
+        let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into_iter().map(example).collect();
+        let judged = set.splits.iter().find(|split| split.name.starts_with(VALIDATION));
+        let judged = judged.map(framed).transpose()?.unwrap_or_default();
+        env.say(&format!("for instance: {}", shown(&train[0], (&head, tokenizer), env)));
+        Ok(Self { head, train, validation: judged.into_iter().map(example).collect() })
     }
 
     /// What the loss of each class is multiplied with: of mean one over what is learned from.
@@ -157,78 +148,163 @@ impl Samples {
     }
 }
 
-fn head_of(schema: &Schema) -> Result<HeadKind, Failure> {
-    let labels = || schema.labels.clone();
-    Ok(match schema.task {
+const TRAIN: &str = "train";
+const VALIDATION: &str = "validation";
+
+fn example(framed: Framed) -> Example {
+    framed.example
+}
+
+/// The set that a recipe names, with what it is judged by.
+fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
+    let data = &recipe.data;
+    let mut set = if let Some(name) = &data.set {
+        let [folder] = &data.train[..] else {
+            let problem = format!("the set `{name}` is in one folder");
+            return Err(refused("data.train", problem));
+        };
+        Named::find(name)?.load(Path::new(folder), BYTES_MAX)?
+    } else {
+        let mut tables = vec![(TRAIN, Table::open(&data.train, None)?)];
+        if !data.validation.is_empty() {
+            tables.push((VALIDATION, Table::open(&data.validation, None)?));
+        }
+        let (set, schema) = Dataset::read("data", &tables, &recipe.wanted()?, BYTES_MAX)?;
+        env.say(&schema.to_string());
+        set
+    };
+    for split in &set.splits {
+        for (why, places) in &split.notes {
+            let first = places.first.join("; ");
+            env.warn(&format!("{}: {} rows: {why}; the first: {first}", split.name, places.n));
+        }
+    }
+    let is_judged = set.splits.iter().any(|split| split.name.starts_with(VALIDATION));
+    if !is_judged && data.validation_fraction > 0.0 {
+        let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
+        if let Some(train) = train {
+            let records = std::mem::take(&mut train.records);
+            let sides = hold_out(records, data.validation_fraction, recipe.train.seed)?;
+            train.records = sides.0;
+            let (name, records, notes) = (VALIDATION.to_owned(), sides.1, Notes::default());
+            set.splits.push(Split { name, records, notes });
+        }
+    }
+    Ok(set)
+}
+
+fn head_of(set: &Dataset) -> Result<HeadKind, Failure> {
+    let labels = || set.labels.clone();
+    Ok(match set.task {
         Task::Classify => HeadKind::Classes { labels: labels() },
         Task::Score => HeadKind::Score,
         Task::Choice => HeadKind::Choice,
         Task::Tag => HeadKind::Tags { labels: labels() },
         Task::Span => HeadKind::Spans,
         other => {
-            let problem = format!("`{other}` is not learned here yet");
+            let problem = format!("`{other}` is not learned here");
             return Err(refused("task.kind", problem)
                 .hint("there are `classify`, `score`, `choice`, `tag` and `span`"));
         }
     })
 }
 
-fn read(schema: &Schema, table: &Table, what: &str, env: &Env) -> Result<Vec<Record>, Failure> {
-    let loaded = schema.read(table, BYTES_MAX)?;
-    for (why, places) in &loaded.notes {
-        let first = places.first.join("; ");
-        env.warn(&format!("to {what}: {} rows: {why}; the first: {first}", places.n));
+/// Says what is in a set, and refuses more texts on both sides than `max_shared`.
+fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
+    let overview = Overview::of(set);
+    for split in overview.splits.iter().filter(|split| !split.name.starts_with("test")) {
+        let n: u64 = split.by_label.iter().map(|(_, n)| n).sum();
+        let share = |n_of: u64| 100.0 * n_of as f64 / n.max(1) as f64;
+        let label =
+            |(name, n): &(String, u64)| format!("{name} {} ({:.1} %)", grouped(*n), share(*n));
+        if let (1..=16, true) = (split.by_label.len(), n > 0) {
+            let labels: Vec<_> = split.by_label.iter().map(label).collect();
+            env.say(&format!("{}: {}", split.name, labels.join(", ")));
+        }
+        if let (TRAIN, Some((name, _))) =
+            (&*split.name, split.by_label.iter().find(|(_, n)| *n == 0))
+        {
+            env.warn(&format!("no sample of `{}` is `{name}`: it cannot be learned", split.name));
+        }
+        let noted = [
+            (&split.repeated, "are there before, but for case and blanks"),
+            (&split.conflicting, "are there before with another label"),
+            (&split.empty, "have no text"),
+        ];
+        for (places, what) in noted {
+            if places.n > 0 {
+                let first = places.first.join("; ");
+                env.warn(&format!(
+                    "{}: {} samples {what}; the first: {first}",
+                    split.name, places.n
+                ));
+            }
+        }
     }
-    Ok(loaded.records)
-}
-
-/// Which of the records are kept to judge by: the same share of each class.
-fn held_out(records: &[Record], fraction: f64, seed: u64) -> HashSet<usize> {
-    let mut by_class: BTreeMap<Option<usize>, Vec<usize>> = BTreeMap::new();
-    for (i, record) in records.iter().enumerate() {
-        let class = match &record.input {
-            Input::Classify { label: Some(Said::Class(class)), .. } => Some(*class),
-            _ => None,
-        };
-        by_class.entry(class).or_default().push(i);
+    for (first, second, places) in &overview.overlaps {
+        let n = set.split(second)?.records.len();
+        let share = places.n as f64 / n.max(1) as f64;
+        let what = format!(
+            "{} of {n} texts of `{second}` are in `{first}`, too ({:.1} %); the first: {}",
+            places.n,
+            100.0 * share,
+            places.first.join("; ")
+        );
+        if share > max_shared && first == TRAIN && second.starts_with(VALIDATION) {
+            return Err(refused("data.max_shared", what)
+                .hint("take them out of one of the two, or raise `data.max_shared`"));
+        }
+        env.warn(&what);
     }
-    let of_class = |(class, all): (Option<usize>, Vec<usize>)| {
-        let n = (fraction * all.len() as f64).round() as u64;
-        let order = Permutation::new(all.len() as u64, seed, class.map_or(0, |c| c as u64 + 1));
-        (0..n).map(move |i| all[order.at(i) as usize]).collect::<Vec<_>>()
-    };
-    by_class.into_iter().flat_map(of_class).collect()
-}
-
-/// Says how many of the texts to judge by are learned from too.
-fn overlap(train: &[Record], judged: &[Record], most: f64, env: &Env) -> Result<(), Failure> {
-    let key = |record: &Record| blake3::hash(record.input.texts().join("\u{1f}").as_bytes());
-    let learned: HashSet<_> = train.iter().map(key).collect();
-    let shared: Vec<&Record> = judged.iter().filter(|r| learned.contains(&key(r))).collect();
-    let Some(first) = shared.first() else { return Ok(()) };
-    let share = shared.len() as f64 / judged.len() as f64;
-    let what = format!(
-        "{} of {} texts to judge by are learned from, too ({:.1} %); the first: {}",
-        shared.len(),
-        judged.len(),
-        100.0 * share,
-        first.at
-    );
-    if share > most {
-        return Err(refused("data.max_shared", what)
-            .hint("take them out of one of the two, or raise `data.max_shared`"));
-    }
-    env.warn(&what);
     Ok(())
+}
+
+/// A sample as the model is shown it, and what it is asked: tags stand behind their tokens.
+fn shown(example: &Example, (head, tokenizer): (&HeadKind, &Tokenizer), env: &Env) -> String {
+    let labels = match head {
+        HeadKind::Classes { labels } | HeadKind::Tags { labels } => &labels[..],
+        _ => &[],
+    };
+    let label =
+        |class: u32| labels.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+    let strong =
+        |text: String| if env.color { format!("\u{1b}[1;32m{text}\u{1b}[0m") } else { text };
+    let token = |(at, id): (usize, &u32)| {
+        let token = printable(&tokenizer.token(*id).unwrap_or_default(), false);
+        match (example.targets.get(at), example.label) {
+            (Some(&class), _) if class != data::IGNORED => {
+                format!("{token}{}", strong(format!("/{}", label(class))))
+            }
+            (_, Label::Span([first, last])) if (first..=last).contains(&(at as u32)) => {
+                strong(token)
+            }
+            _ => token,
+        }
+    };
+    let mut text: Vec<String> =
+        example.input.ids.iter().enumerate().take(SHOWN_TOKENS).map(token).collect();
+    if example.input.ids.len() > SHOWN_TOKENS {
+        text.push("..".to_owned());
+    }
+    let answer = match example.label {
+        Label::Class(class) => format!(" => {}", strong(label(class))),
+        Label::Value(value) => format!(" => {}", strong(value.to_string())),
+        Label::Span(ends) => format!(" => tokens {} to {}", ends[0], ends[1]),
+        Label::None => String::new(),
+    };
+    text.join(" ") + &answer
 }
 
 /// The examples of records, and what was lost of them.
 fn framed(
     frame: &Frame,
-    records: &[Record],
-    (what, max_cut): (&str, f64),
+    Split { name, records, .. }: &Split,
+    max_cut: f64,
     env: &Env,
 ) -> Result<Vec<Framed>, Failure> {
+    if records.is_empty() {
+        return Err(Failure::new(format!("`{name}` has no samples")).hint("name another file"));
+    }
     let made: Result<Vec<Vec<Framed>>, TokenizeError> =
         records.par_iter().enumerate().map(|(i, record)| frame.examples(i, record)).collect();
     let made = made?;
@@ -238,7 +314,7 @@ fn framed(
     let n_tokens: usize = all.iter().map(|framed| framed.example.input.ids.len()).sum();
     let longest = all.iter().map(|framed| framed.example.input.ids.len()).max().unwrap_or(0);
     env.say(&format!(
-        "to {what}: {} samples, {} tokens, the longest {longest}",
+        "{name}: {} samples, {} tokens, the longest {longest}",
         grouped(records.len() as u64),
         grouped(n_tokens as u64),
     ));
@@ -246,7 +322,7 @@ fn framed(
         let share = cut.len() as f64 / records.len() as f64;
         let (at, n) = (&records[first].at, cut.len());
         let problem = format!(
-            "{n} of {} samples to {what} are longer than {} tokens and lose their ends ({:.1} %); \
+            "{name}: {n} of {} samples are longer than {} tokens and lose their ends ({:.1} %); \
              the first: {at}",
             records.len(),
             frame.max_len,
