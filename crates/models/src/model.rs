@@ -8,7 +8,9 @@ use nn::ConfigError;
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder};
 
+use crate::adapted::{Adapter, Plan};
 use crate::architecture::Architecture;
+use crate::coded::Quantised;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
@@ -27,6 +29,8 @@ pub struct Model {
     pub architecture: Architecture,
     /// What it computes with.
     pub params: Params,
+    /// What changes the weights without touching them.
+    pub adapters: Vec<Adapter>,
 }
 
 /// A `config.json` is small; what is larger is no config.
@@ -39,7 +43,8 @@ impl Model {
     /// Where the config cannot be built.
     pub fn new(config: ModelConfig, seed: u64) -> Result<Self, ConfigError> {
         let (architecture, builder) = Self::register(&config)?;
-        Ok(Self { config, architecture, params: builder.build(seed) })
+        let params = builder.build(seed);
+        Ok(Self { config, architecture, params, adapters: Vec::new() })
     }
 
     /// The stack of a model that is one, or a detector.
@@ -71,7 +76,7 @@ impl Model {
         Self::register_in(config, ParamsBuilder::default())
     }
 
-    fn register_in(
+    pub(crate) fn register_in(
         config: &ModelConfig,
         mut builder: ParamsBuilder,
     ) -> Result<(Architecture, ParamsBuilder), ConfigError> {
@@ -127,7 +132,7 @@ impl Model {
     /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
     /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, ParamsBuilder::default())
+        Self::load_in(dir, (0, None), |_| Ok(Default::default()))
     }
 
     /// The same, to be run only: large weights stay in their file and their type.
@@ -135,10 +140,17 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_frozen(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, ParamsBuilder::frozen())
+        Self::load_in(dir, (0, None), |_| Ok((ParamsBuilder::frozen(), Vec::new())))
     }
 
-    fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
+    /// Loads a model directory as `plan` says for its config; what the files do not hold is drawn
+    /// from a seed. With a second number, linear maps that are frozen stay coded as they are
+    /// stored, or are coded so.
+    pub(crate) fn load_in(
+        dir: &Path,
+        (seed, coded): (u64, Option<Option<Quantised>>),
+        plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
+    ) -> Result<(Self, Unused), ModelError> {
         // What is wrong with the config is said before what is wrong with the weights.
         if dir.join("config.json").exists() {
             Self::read_config(dir)?;
@@ -146,6 +158,7 @@ impl Model {
         let weights = Weights::open(dir)?;
         let (config, is_gguf) = Self::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
+        let (builder, adapters) = plan(&config)?;
         let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
         let family = config.family();
         let prefix = family.prefix().filter(|p| !weights.names().any(|n| n.starts_with(p)));
@@ -156,9 +169,18 @@ impl Model {
             strip(&mut table, prefix);
         }
         import::check(&table, &weights, builder.entries())?;
-        let mut model = Self { config, architecture, params: builder.build_zeroed() };
+        let maps: HashSet<String> = builder.maps().iter().cloned().collect();
+        let form = |own: &str| coded.filter(|_| maps.contains(own));
+        let params = builder.build_zeroed();
+        let mut model = Self { config, architecture, params, adapters };
+        let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();
+        for entry in model.params.entries().to_vec() {
+            if !stored.contains(&*entry.name) {
+                model.params.draw(&entry, seed);
+            }
+        }
         let mut waves = model.architecture.waves_mut();
-        import::read(&table, &weights, &mut model.params, |stored| match &mut waves {
+        import::read(&table, &weights, &mut model.params, form, |stored| match &mut waves {
             Some(waves) if import::close_waves(&stored, waves.values()) => {
                 waves.set(stored);
                 Ok(())
@@ -212,7 +234,7 @@ impl Model {
 }
 
 /// Takes `prefix` from the names that have it.
-fn strip(table: &mut [Import], prefix: Option<&str>) {
+pub(crate) fn strip(table: &mut [Import], prefix: Option<&str>) {
     let Some(prefix) = prefix else { return };
     for import in table {
         if let Some(bare) = import.name.strip_prefix(prefix) {

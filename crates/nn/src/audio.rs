@@ -59,9 +59,8 @@ impl AudioStem {
     pub fn new(builder: &mut ParamsBuilder, config: &AudioConfig) -> Self {
         let AudioConfig { n_channels, d_model, max_len, init, dropout } = *config;
         let start = LinearInit { weight: init, bias: Init::Zeros };
-        let convolution = |b: &mut ParamsBuilder, name, n| {
-            Linear::plain(b, name, [n * WIDTH, d_model], start)
-        };
+        let convolution =
+            |b: &mut ParamsBuilder, name, n| Linear::plain(b, name, [n * WIDTH, d_model], start);
         builder.scope("embed", |b| Self {
             convolutions: [
                 convolution(b, "convolutions.0", n_channels),

@@ -148,6 +148,8 @@ pub struct PartSpec {
     pub magnitude: bool,
 }
 
+type Trains = Box<dyn Fn(&str) -> bool>;
+
 /// Collects the parameters of a model, before any memory is taken.
 #[derive(Default)]
 pub struct ParamsBuilder {
@@ -157,7 +159,7 @@ pub struct ParamsBuilder {
     len: usize,
     fixed_len: usize,
     /// Whether a parameter of that name learns; none is all.
-    trains: Option<Box<dyn Fn(&str) -> bool>>,
+    trains: Option<Trains>,
     low_rank: BTreeMap<String, Vec<LowRankSpec>>,
     maps: Vec<String>,
 }
@@ -365,8 +367,7 @@ impl Params {
     /// The rows of a matrix as they are stored, in order: all at once where they are in the arena,
     /// part by part where they are frozen.
     pub fn rows(&self, param: &Param) -> impl Iterator<Item = Rows<'_>> {
-        let in_arena =
-            (!param.is_frozen()).then(|| Rows::in_arena(param.shape(), self.get(param)));
+        let in_arena = (!param.is_frozen()).then(|| Rows::in_arena(param.shape(), self.get(param)));
         in_arena.into_iter().chain(self.frozen[param.index].rows(param.shape()))
     }
 
@@ -385,6 +386,24 @@ impl Params {
         assert!(param.is_frozen(), "a matrix {:?} that is not frozen", param.shape());
         frozen.check(param.shape());
         self.frozen[param.index] = frozen;
+    }
+
+    /// The values of a frozen matrix, as they are stored.
+    pub fn frozen(&self, param: &Param) -> &Frozen {
+        &self.frozen[param.index]
+    }
+
+    /// Gives a parameter its values, wherever it lies.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    #[track_caller]
+    pub fn put(&mut self, param: &Param, values: Vec<f32>) {
+        if param.is_frozen() {
+            self.freeze(param, Frozen::owned(values));
+        } else {
+            self.get_mut(param).copy_from_slice(&values);
+        }
     }
 
     /// The parameter of that name.

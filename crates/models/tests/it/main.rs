@@ -1,5 +1,6 @@
 //! Laws over all families, and the numbers of other implementations.
 
+mod adapters;
 mod bounds;
 mod encoder_decoder;
 mod experts;

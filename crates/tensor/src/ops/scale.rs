@@ -14,10 +14,15 @@ impl Tape<'_> {
     /// Element by element, stored as `x` is.
     pub fn scale(&self, x: &Var, a: f32) -> Var {
         let slot = x.slot;
-        self.finish("scale", slot.is_some(), scaled(self.device(), &x.value, a), move |sweep, dy| {
-            let dx = scaled(sweep.device(), &dy, a);
-            sweep.give(slot, dx);
-        })
+        self.finish(
+            "scale",
+            slot.is_some(),
+            scaled(self.device(), &x.value, a),
+            move |sweep, dy| {
+                let dx = scaled(sweep.device(), &dy, a);
+                sweep.give(slot, dx);
+            },
+        )
     }
 }
 
