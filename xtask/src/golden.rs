@@ -14,6 +14,7 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/golden",
     "crates/checkpoint/tests/golden/torch",
     "crates/data/tests/golden/mel",
+    "crates/models/tests/peft",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -26,7 +27,12 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/generation.py", 0, ""),
     ("golden/torch_files.py", 1, ""),
     ("golden/mel.py", 2, ""),
+    // Over the models as they are committed.
+    ("golden/adapters.py", 3, ""),
 ];
+
+/// What writes adapters.
+const PEFT: &[&str] = &["peft==0.21.2"];
 
 /// The case that is refused.
 const NOT_KNOWN: &str = "gemma2";
@@ -57,7 +63,7 @@ const MASKED: &str = "--set=task.objective=masked_tokens";
 /// # Errors
 /// When a script fails.
 pub fn make() -> Result<()> {
-    write(&Python::ready()?, &command::root())
+    write(&Python::ready()?.with(PEFT)?, &command::root())
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
@@ -66,7 +72,7 @@ pub fn make() -> Result<()> {
 /// # Errors
 /// With what differs.
 pub fn check() -> Result<()> {
-    let python = Python::ready()?;
+    let python = Python::ready()?.with(PEFT)?;
     let scratch = tempfile::tempdir()?;
     let again = scratch.path().join("again");
     write(&python, &again)?;

@@ -22,6 +22,14 @@ pub enum ModelError {
     Config { path: PathBuf, source: ConfigError },
     #[error("tensor `{name}` differs from what the config makes of it")]
     Constant { name: String },
+    #[error("adapter `{name}`: {problem}")]
+    Adapter { name: String, problem: String },
+    #[error("`{pattern}` of `freeze` names no parameter")]
+    Freeze { pattern: String },
+    #[error("nothing learns: every parameter is frozen")]
+    NothingLearns,
+    #[error("the merged model differs by {difference:.2e}, more than {tolerance:.2e}")]
+    Merge { difference: f32, tolerance: f32 },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
@@ -40,6 +48,16 @@ impl ModelError {
                 let known: Vec<_> = crate::ModelConfig::known().collect();
                 Some(format!("known model types are {}", known.join(", ")))
             }
+            Self::Adapter { .. } => Some(
+                "an adapter fits the base that it was trained on, or one of the same names and \
+                 shapes"
+                    .into(),
+            ),
+            Self::Freeze { .. } => Some("`lyceum inspect` shows names; `*` is anything".into()),
+            Self::NothingLearns => {
+                Some("a head that is the embedding's table cannot learn alone".into())
+            }
+            Self::Merge { .. } => Some("keep the adapter beside its base".into()),
             Self::Constant { .. } => {
                 Some("the table of positions is fixed: were the weights changed by hand?".into())
             }

@@ -44,7 +44,8 @@ impl Model {
     ) -> Result<Self, ConfigError> {
         let config = self.config.with_vocab_size(vocab_size)?;
         let (architecture, builder) = Self::register(&config)?;
-        let mut model = Self { config, architecture, params: builder.build_zeroed() };
+        let mut model =
+            Self { config, architecture, params: builder.build_zeroed(), adapters: Vec::new() };
         for new in model.params.entries().to_vec() {
             let old = self.params.find(&new.name).expect("the same parameters");
             let values = self.params.get(&old.param);

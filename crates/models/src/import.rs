@@ -4,13 +4,15 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use checkpoint::{CheckpointError, Dtype, Entry, Stored, Values, Weights};
 use mapped::cast_or_copy;
 use tensor::Entry as Registered;
-use tensor::{DType, Frozen, Param, Params};
+use tensor::{Code, DType, Frozen, Param, Params};
 
+use crate::coded::{Blocks, Quantised};
 use crate::error::ModelError;
 
 /// Where an external tensor comes from.
@@ -247,14 +249,22 @@ pub(crate) fn check(
 const WAVES_TOLERANCE: f32 = 0.01;
 
 /// Parts of a frozen matrix by the row they start at.
-type Parts = BTreeMap<usize, (DType, Bytes)>;
+type Parts = BTreeMap<usize, Part>;
 
-/// Reads every tensor of `table` from `weights`; `set_waves` takes the table of positions, if it is
+/// Rows of a frozen matrix: plain, or in a form of their own.
+enum Part {
+    Plain(DType, Bytes),
+    Coded(Arc<dyn Code>, Bytes),
+}
+
+/// Reads every tensor of `table` from `weights`; frozen matrices of which `form` says so stay coded
+/// or are coded; `set_waves` takes the table of positions, if it is
 /// that of the model.
 pub(crate) fn read(
     table: &[Import],
     weights: &Weights,
     params: &mut Params,
+    form: impl Fn(&str) -> Option<Option<Quantised>>,
     mut set_waves: impl FnMut(Vec<f32>) -> Result<(), Vec<f32>>,
 ) -> Result<(), ModelError> {
     let mut frozen: BTreeMap<&str, Parts> = BTreeMap::new();
@@ -269,7 +279,7 @@ pub(crate) fn read(
         let range = source.range(&param);
         if param.is_frozen() {
             let start = range.start / param.shape()[1];
-            let part = part(weights, name, (source, param.shape()))?;
+            let part = part(weights, name, (source, param.shape()), form(own))?;
             frozen.entry(own).or_default().insert(start, part);
         } else {
             let values = &mut params.get_mut(&param)[range];
@@ -287,8 +297,11 @@ pub(crate) fn read(
     for (own, parts) in frozen {
         let param = find(params, own).clone();
         let mut whole = Frozen::default();
-        for (dtype, bytes) in parts.into_values() {
-            whole.push(dtype, bytes);
+        for part in parts.into_values() {
+            match part {
+                Part::Plain(dtype, bytes) => whole.push(dtype, bytes),
+                Part::Coded(code, bytes) => whole.push_coded(code, bytes),
+            }
         }
         params.freeze(&param, whole);
     }
@@ -301,19 +314,35 @@ fn part(
     weights: &Weights,
     name: &str,
     (source, own): (&Source, &[usize]),
-) -> Result<(DType, Bytes), ModelError> {
+    form: Option<Option<Quantised>>,
+) -> Result<Part, ModelError> {
     let view = weights.get(name)?;
+    if let (Some(_), Stored::Blocks(block)) = (form, view.dtype) {
+        let code: Arc<dyn Code> = Arc::new(Blocks(block));
+        let row = [&[own[0]], &[code.row_bytes(own[1])][..]].concat();
+        let bytes = weights.share(name)?;
+        let moved = source.arranged(&bytes, &row, false);
+        return Ok(Part::Coded(code, moved.map_or(bytes, Bytes::from)));
+    }
+    if let Some(Some(quantised)) = form
+        && quantised.fits(own[1])
+    {
+        let values = weights.to_f32(name)?;
+        let values = source.arranged(&values, own, false).unwrap_or(values);
+        return Ok(Part::Coded(quantised.code(), quantised.encode(&values).into()));
+    }
     let known = [(Dtype::F32, DType::F32), (Dtype::BF16, DType::Bf16), (Dtype::F16, DType::F16)];
     let Some((_, dtype)) = known.into_iter().find(|(stored, _)| view.dtype.is(*stored)) else {
         let values = weights.to_f32(name)?;
-        return Ok((DType::F32, owned(source.arranged(&values, own, false).unwrap_or(values))));
+        let values = source.arranged(&values, own, false).unwrap_or(values);
+        return Ok(Part::Plain(DType::F32, owned(values)));
     };
     let bytes = weights.share(name)?;
     let copied = match dtype {
         DType::F32 => rearranged::<f32>(&bytes, source, own),
         DType::Bf16 | DType::F16 => rearranged::<u16>(&bytes, source, own),
     };
-    Ok((dtype, copied.unwrap_or(bytes)))
+    Ok(Part::Plain(dtype, copied.unwrap_or(bytes)))
 }
 
 /// A copy, where the bytes cannot be used as they lie.
@@ -375,7 +404,7 @@ pub(crate) fn entries<'a>(
 }
 
 /// All values of a parameter, wherever they lie.
-fn widened<'p>(params: &'p Params, param: &Param) -> Cow<'p, [f32]> {
+pub(crate) fn widened<'p>(params: &'p Params, param: &Param) -> Cow<'p, [f32]> {
     if !param.is_frozen() {
         return params.get(param).into();
     }
@@ -385,6 +414,13 @@ fn widened<'p>(params: &'p Params, param: &Param) -> Cow<'p, [f32]> {
             tensor::Values::F32(x) => all.extend_from_slice(x),
             tensor::Values::Bf16(x) => all.extend(x.iter().map(|x| x.to_f32())),
             tensor::Values::F16(x) => all.extend(x.iter().map(|x| x.to_f32())),
+            tensor::Values::Coded(code, bytes, cols) => {
+                for row in bytes.chunks_exact(code.row_bytes(cols)) {
+                    let first = all.len();
+                    all.resize(first + cols, 0.0);
+                    code.decode(row, &mut all[first..]);
+                }
+            }
         }
     }
     all.into()

@@ -6,7 +6,9 @@
 //! [`Model`] is a family's config with a built architecture and its weights, loaded from a
 //! directory or fresh.
 
+mod adapted;
 mod architecture;
+mod coded;
 mod detector;
 mod dual_encoder;
 mod encoder_decoder;
@@ -15,11 +17,14 @@ mod families;
 mod gguf;
 mod grow;
 mod import;
+mod lora;
 mod model;
 mod opened;
 mod stack;
 
+pub use adapted::{Adapter, Method, TRAINED, Tuning, open_adapter};
 pub use architecture::{Architecture, ArchitectureConfig};
+pub use coded::Quantised;
 pub use detector::{Detector, DetectorConfig};
 pub use dual_encoder::{DualEncoder, DualEncoderConfig, Scores, Seen};
 pub use encoder_decoder::{EncoderDecoder, EncoderDecoderConfig};
@@ -31,6 +36,7 @@ pub use families::preset::Sizes;
 pub use families::seed::SeedConfig;
 pub use families::{Family, ModelConfig};
 pub use import::{Import, Source};
+pub use lora::{Layers, LoraConfig, Targets};
 pub use model::{Model, Unused};
 pub use opened::Fitted;
 pub use stack::{Stack, StackConfig};

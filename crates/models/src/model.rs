@@ -8,13 +8,14 @@ use nn::{ConfigError, Context, Input};
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder, Tape, Var};
 
+use crate::adapted::{Adapter, Plan};
 use crate::architecture::Architecture;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
 use crate::gguf;
-use crate::import::{self, Import};
-use crate::opened::{Opened, unused};
+use crate::import;
+
 use crate::stack::Stack;
 
 /// Stored tensors that nothing here is made of: worth a warning.
@@ -28,6 +29,8 @@ pub struct Model {
     pub architecture: Architecture,
     /// What it computes with.
     pub params: Params,
+    /// What changes the weights without touching them.
+    pub adapters: Vec<Adapter>,
 }
 
 /// A `config.json` is small; what is larger is no config.
@@ -40,7 +43,8 @@ impl Model {
     /// Where the config cannot be built.
     pub fn new(config: ModelConfig, seed: u64) -> Result<Self, ConfigError> {
         let (architecture, builder) = Self::register(&config)?;
-        Ok(Self { config, architecture, params: builder.build(seed) })
+        let params = builder.build(seed);
+        Ok(Self { config, architecture, params, adapters: Vec::new() })
     }
 
     /// The stack of a model that is one, or a detector.
@@ -181,7 +185,7 @@ impl Model {
     /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
     /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, ParamsBuilder::default())
+        Self::load_whole(dir, |_| Ok(Default::default()))
     }
 
     /// The same, to be run only: large weights stay in their file and their type.
@@ -189,28 +193,16 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_frozen(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, ParamsBuilder::frozen())
+        Self::load_whole(dir, |_| Ok((ParamsBuilder::frozen(), Vec::new())))
     }
 
-    fn load_in(dir: &Path, builder: ParamsBuilder) -> Result<(Self, Unused), ModelError> {
-        let Opened { config, weights, table, architecture, builder } = Opened::open(dir, builder)?;
-        import::check(&table, &weights, builder.entries())?;
-        let mut model = Self { config, architecture, params: builder.build_zeroed() };
-        model.fill(&table, &weights)?;
-        let unused = unused(&model.config, &weights, |name| table.iter().any(|i| i.name == name));
-        Ok((model, unused))
-    }
-
-    /// Reads what `table` says is stored.
-    pub(crate) fn fill(&mut self, table: &[Import], weights: &Weights) -> Result<(), ModelError> {
-        let mut waves = self.architecture.waves_mut();
-        import::read(table, weights, &mut self.params, |stored| match &mut waves {
-            Some(waves) if import::close_waves(&stored, waves.values()) => {
-                waves.set(stored);
-                Ok(())
-            }
-            _ => Err(stored),
-        })
+    /// A model as it was saved, with nothing drawn but what `plan` puts beside it.
+    pub(crate) fn load_whole(
+        dir: &Path,
+        plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
+    ) -> Result<(Self, Unused), ModelError> {
+        let (model, fitted) = Self::load_in(dir, None, (0, None), plan)?;
+        Ok((model, fitted.unused))
     }
 
     /// Every tensor under its external name, to be written.

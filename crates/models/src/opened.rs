@@ -5,9 +5,10 @@ use std::path::Path;
 
 use checkpoint::Weights;
 use nn::ConfigError;
-use tensor::{Entry, ParamsBuilder};
+use tensor::Entry;
 
-use crate::architecture::Architecture;
+use crate::adapted::Plan;
+use crate::coded::Quantised;
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::families::heads::HeadKind;
@@ -21,8 +22,6 @@ pub(crate) struct Opened {
     pub weights: Weights,
     /// Names as they are in the files.
     pub table: Vec<Import>,
-    pub architecture: Architecture,
-    pub builder: ParamsBuilder,
 }
 
 /// What became of heads, and of the rest, when a model was loaded as another class.
@@ -37,8 +36,8 @@ pub struct Fitted {
 }
 
 impl Opened {
-    /// Registers in `builder` what the config of `dir` says.
-    pub fn open(dir: &Path, builder: ParamsBuilder) -> Result<Self, ModelError> {
+    /// Looks at the config and the weights of `dir`.
+    pub fn open(dir: &Path) -> Result<Self, ModelError> {
         // What is wrong with the config is said before what is wrong with the weights.
         if dir.join("config.json").exists() {
             Model::load_config(dir)?;
@@ -46,15 +45,15 @@ impl Opened {
         let weights = Weights::open(dir)?;
         let (config, is_gguf) = Model::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
-        let (architecture, builder) = Model::register_in(&config, builder).map_err(config_error)?;
         let family = config.family();
+        family.architecture().map_err(config_error)?;
         let mut table = family.imports();
         if is_gguf {
             table = gguf::table(table, &config, &family.stack().map_err(config_error)?);
         } else {
             import::strip(&mut table, bare(&config, &weights));
         }
-        Ok(Self { config, weights, table, architecture, builder })
+        Ok(Self { config, weights, table })
     }
 
     /// What the names of the base model begin with in the files.
@@ -138,20 +137,48 @@ impl Model {
         config: ModelConfig,
         seed: u64,
     ) -> Result<(Self, Fitted), ModelError> {
-        let opened = Opened::open(dir, ParamsBuilder::default())?;
+        Self::load_in(dir, Some(config), (seed, None), |_| Ok(Default::default()))
+    }
+
+    /// Loads a model directory, as a model of `config` where one is given, built as `plan` says for
+    /// its config; what the files do not hold is drawn from a seed. With a second number, linear
+    /// maps that are frozen stay coded as they are stored, or are coded so.
+    pub(crate) fn load_in(
+        dir: &Path,
+        config: Option<ModelConfig>,
+        (seed, coded): (u64, Option<Option<Quantised>>),
+        plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
+    ) -> Result<(Self, Fitted), ModelError> {
+        let opened = Opened::open(dir)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
+        let config = config.unwrap_or_else(|| opened.config.clone());
         let [wanted, found] = [&config, &opened.config].map(|c| c.family().model_type());
         if wanted != found {
             let problem = format!("a `{found}`, and not a `{wanted}`");
             return Err(config_error(ConfigError::new("model_type", problem)));
         }
-        let (architecture, builder) = Self::register(&config).map_err(config_error)?;
-        let (table, fresh) = fit(&opened, &config, builder.entries());
+        let (builder, adapters) = plan(&config)?;
+        let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
+        let (table, fresh) = if config == opened.config {
+            (opened.table.clone(), Vec::new())
+        } else {
+            fit(&opened, &config, builder.entries())
+        };
         import::check(&table, &opened.weights, builder.entries())?;
-        let mut model = Self { config, architecture, params: builder.build_zeroed() };
-        let drawn: HashSet<&str> = fresh.iter().filter_map(|i| i.source.own()).collect();
-        model.params.draw(seed, |name| drawn.contains(name));
-        model.fill(&table, &opened.weights)?;
+        let maps: HashSet<String> = builder.maps().iter().cloned().collect();
+        let params = builder.build_zeroed();
+        let mut model = Self { config, architecture, params, adapters };
+        let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();
+        model.params.draw(seed, |name| !stored.contains(name));
+        let mut waves = model.architecture.waves_mut();
+        let form = |own: &str| coded.filter(|_| maps.contains(own));
+        import::read(&table, &opened.weights, &mut model.params, form, |found| match &mut waves {
+            Some(waves) if import::close_waves(&found, waves.values()) => {
+                waves.set(found);
+                Ok(())
+            }
+            _ => Err(found),
+        })?;
         let taken: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let names = opened.table.iter().map(|i| i.name.as_str());
         let fallen = names.filter(|n| !taken.contains(n) && opened.weights.contains(n));

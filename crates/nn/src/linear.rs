@@ -86,14 +86,15 @@ impl Linear {
 
     /// The same with these arguments, which are its own. Without a call, nothing is dropped.
     pub(crate) fn apply(&self, tape: &Tape, x: &Var, args: LinearArgs, call: Option<&Call>) -> Var {
-        if self.changes.is_empty() {
+        let mut changes = self.changes.iter().filter(|change| change.by(tape) != 0.0).peekable();
+        if changes.peek().is_none() {
             return tape.linear(x, args);
         }
         let alone = self.changes.iter().any(LowRank::has_magnitudes);
         let residual = args.residual.filter(|_| !alone);
         let y = tape.linear(x, LinearArgs { activation: None, residual, ..args });
         let change = |y, change: &LowRank| change.change(tape, y, (x, args), call);
-        let y = self.changes.iter().fold(y, change);
+        let y = changes.fold(y, change);
         match (args.activation, args.residual.filter(|_| alone)) {
             (Some(f), _) => tape.activation(&y, f),
             (None, Some(residual)) => tape.add(residual, &y),
@@ -111,12 +112,9 @@ impl Linear {
         (dropout, call): (&Dropout, &Call),
     ) -> Var {
         let args = self.args(DType::F32);
-        match dropout.site(call) {
-            None => self.apply(tape, x, LinearArgs { residual, ..args }, Some(call)),
-            Some(_) => {
-                let y = self.apply(tape, x, args, Some(call));
-                dropout.add_to(tape, residual, y, call)
-            }
+        if dropout.site(call).is_none() {
+            return self.apply(tape, x, LinearArgs { residual, ..args }, Some(call));
         }
+        dropout.add_to(tape, residual, self.apply(tape, x, args, Some(call)), call)
     }
 }

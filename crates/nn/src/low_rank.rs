@@ -52,14 +52,10 @@ impl LowRank {
         (x, map): (&Var, LinearArgs),
         call: Option<&Call>,
     ) -> Var {
-        let by = tape.params().get(&self.by)[0];
-        if by == 0.0 {
-            return y;
-        }
         let mut args = LowRankArgs {
             a: &self.a,
             parts: &self.parts,
-            by,
+            by: self.by(tape),
             map: (map.weight, map.bias),
             dropped: None,
         };
@@ -67,12 +63,17 @@ impl LowRank {
             return tape.low_rank(y, x, &args);
         };
         let x = tape.dropout(x, site);
-        if self.parts.iter().all(|part| part.magnitude.is_none()) {
+        if !self.has_magnitudes() {
             return tape.low_rank(y, &x, &args);
         }
         let own = tape.linear(&x, LinearArgs::new(map.weight, None, map.out));
         args.dropped = Some(&own);
         tape.low_rank(y, &x, &args)
+    }
+
+    /// What it is multiplied with; zero where it is not in use.
+    pub fn by(&self, tape: &Tape) -> f32 {
+        tape.params().get(&self.by)[0]
     }
 
     /// Whether there are lengths that learn apart: what the map gives alone is needed then.

@@ -1,15 +1,45 @@
 //! Matrices that are not trained: outside the arenas, as they are stored, usually in a mapped file.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kernels::{bf16, f16};
+use rayon::prelude::*;
 
 use crate::dtype::DType;
+use crate::value::{Device, Tensor};
 
 /// The values of a frozen matrix: its rows in parts that follow one another, each where it lies.
 /// Files keep queries, keys and values apart that are one matrix here.
 #[derive(Clone, Debug, Default)]
 pub struct Frozen {
-    parts: Vec<(DType, Bytes)>,
+    parts: Vec<(Form, Bytes)>,
+}
+
+/// How the numbers of a part are stored.
+#[derive(Clone, Debug)]
+enum Form {
+    Plain(DType),
+    Coded(Arc<dyn Code>),
+}
+
+impl Form {
+    /// Bytes of a row of so many numbers.
+    fn row_bytes(&self, n: usize) -> usize {
+        match self {
+            Self::Plain(dtype) => n * dtype.bytes(),
+            Self::Coded(code) => code.row_bytes(n),
+        }
+    }
+}
+
+/// A form in which rows of numbers are stored in fewer bits: a row by itself.
+pub trait Code: std::fmt::Debug + Send + Sync {
+    /// Bytes of a row of so many numbers.
+    fn row_bytes(&self, n: usize) -> usize;
+
+    /// A row as numbers.
+    fn decode(&self, row: &[u8], into: &mut [f32]);
 }
 
 /// Some rows of a matrix.
@@ -32,6 +62,24 @@ pub enum Values<'p> {
     Bf16(&'p [bf16]),
     /// Half precision.
     F16(&'p [f16]),
+    /// In a form of their own, rows of so many numbers: see [`Values::plain`].
+    Coded(&'p dyn Code, &'p [u8], usize),
+}
+
+impl<'p> Values<'p> {
+    /// The same as plain numbers: where they are coded, decoded into what is `held` meanwhile.
+    pub fn plain<'v>(self, device: &Device, held: &'v mut Option<Tensor>) -> Values<'v>
+    where
+        'p: 'v,
+    {
+        let Self::Coded(code, bytes, cols) = self else { return self };
+        let row_bytes = code.row_bytes(cols);
+        let decoded = held.insert(device.empty(&[bytes.len() / row_bytes, cols], DType::F32));
+        let rows = decoded.as_mut_slice::<f32>().par_chunks_exact_mut(cols);
+        let stored = bytes.par_chunks_exact(row_bytes);
+        rows.zip(stored).with_min_len(8).for_each(|(to, row)| code.decode(row, to));
+        Values::F32(decoded.as_slice::<f32>())
+    }
 }
 
 impl Frozen {
@@ -43,7 +91,7 @@ impl Frozen {
                 bytemuck::cast_slice(&self.0)
             }
         }
-        Self { parts: vec![(DType::F32, Bytes::from_owner(Owned(values)))] }
+        Self { parts: vec![(Form::Plain(DType::F32), Bytes::from_owner(Owned(values)))] }
     }
 
     /// Adds rows below those that are there.
@@ -53,12 +101,17 @@ impl Frozen {
     #[track_caller]
     pub fn push(&mut self, dtype: DType, bytes: Bytes) {
         values(dtype, &bytes);
-        self.parts.push((dtype, bytes));
+        self.parts.push((Form::Plain(dtype), bytes));
     }
 
     /// Whether `bytes` can be read in place as numbers of that type.
     pub fn is_aligned(dtype: DType, bytes: &[u8]) -> bool {
         bytes.as_ptr().addr().is_multiple_of(dtype.bytes())
+    }
+
+    /// The same with rows in a form of their own.
+    pub fn push_coded(&mut self, code: Arc<dyn Code>, bytes: Bytes) {
+        self.parts.push((Form::Coded(code), bytes));
     }
 
     pub(crate) fn n_bytes(&self) -> usize {
@@ -68,17 +121,22 @@ impl Frozen {
     #[track_caller]
     pub(crate) fn check(&self, shape: &[usize]) {
         let [rows, cols] = *shape else { panic!("frozen: {shape:?} is no matrix") };
-        let whole = self.parts.iter().all(|(t, b)| b.len().is_multiple_of(cols * t.bytes()));
-        let n: usize = self.parts.iter().map(|(t, b)| b.len() / t.bytes()).sum();
-        assert!(whole && n == rows * cols, "frozen: {n} values of [{rows}, {cols}]");
+        let sizes = self.parts.iter().map(|(form, bytes)| (bytes.len(), form.row_bytes(cols)));
+        let whole = sizes.clone().all(|(n, row)| n.is_multiple_of(row));
+        let n: usize = sizes.map(|(n, row)| n / row.max(1)).sum();
+        assert!(whole && n == rows, "frozen: {n} rows of [{rows}, {cols}]");
     }
 
     pub(crate) fn rows(&self, shape: &[usize]) -> impl Iterator<Item = Rows<'_>> {
         let cols = shape.last().copied().unwrap_or(1).max(1);
-        self.parts.iter().scan(0, move |next, (dtype, bytes)| {
-            let (first, n) = (*next, bytes.len() / dtype.bytes() / cols);
+        self.parts.iter().scan(0, move |next, (form, bytes)| {
+            let (first, n) = (*next, bytes.len() / form.row_bytes(cols));
             *next += n;
-            Some(Rows { first, n, values: values(*dtype, bytes) })
+            let values = match form {
+                Form::Plain(dtype) => values(*dtype, bytes),
+                Form::Coded(code) => Values::Coded(&**code, bytes, cols),
+            };
+            Some(Rows { first, n, values })
         })
     }
 }
@@ -105,6 +163,7 @@ macro_rules! by_values {
             $crate::frozen::Values::F32($x) => $body,
             $crate::frozen::Values::Bf16($x) => $body,
             $crate::frozen::Values::F16($x) => $body,
+            $crate::frozen::Values::Coded(..) => panic!("coded values are not read here"),
         }
     };
 }

@@ -23,7 +23,7 @@ mod watch;
 
 pub use arena::Arena;
 pub use dtype::{DType, Precision};
-pub use frozen::{Frozen, Rows, Values};
+pub use frozen::{Code, Frozen, Rows, Values};
 pub use kernels::Isa;
 pub use kernels::activation::Activation;
 pub use kernels::attention::Pattern;

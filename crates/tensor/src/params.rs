@@ -148,6 +148,8 @@ pub struct PartSpec {
     pub magnitude: bool,
 }
 
+type Trains = Box<dyn Fn(&str) -> bool>;
+
 /// Collects the parameters of a model, before any memory is taken.
 #[derive(Default)]
 pub struct ParamsBuilder {
@@ -157,7 +159,7 @@ pub struct ParamsBuilder {
     len: usize,
     fixed_len: usize,
     /// Whether a parameter of that name learns; none is all.
-    trains: Option<Box<dyn Fn(&str) -> bool>>,
+    trains: Option<Trains>,
     low_rank: BTreeMap<String, Vec<LowRankSpec>>,
     maps: Vec<String>,
 }
@@ -386,6 +388,24 @@ impl Params {
         assert!(param.is_frozen(), "a matrix {:?} that is not frozen", param.shape());
         frozen.check(param.shape());
         self.frozen[param.index] = frozen;
+    }
+
+    /// The values of a frozen matrix, as they are stored.
+    pub fn frozen(&self, param: &Param) -> &Frozen {
+        &self.frozen[param.index]
+    }
+
+    /// Gives a parameter its values, wherever it lies.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    #[track_caller]
+    pub fn put(&mut self, param: &Param, values: Vec<f32>) {
+        if param.is_frozen() {
+            self.freeze(param, Frozen::owned(values));
+        } else {
+            self.get_mut(param).copy_from_slice(&values);
+        }
     }
 
     /// The parameter of that name.

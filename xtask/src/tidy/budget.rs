@@ -6,7 +6,7 @@ use std::fmt;
 use super::File;
 use crate::source::Source;
 
-const MAX_ENGINE: usize = 9_100;
+const MAX_ENGINE: usize = 9_800;
 /// What it is, and may not outgrow. The first capability was to be 15 000, and is 19 000; the
 /// families, formats and tokenizers of others, what fetches them, and what they write and hear,
 /// came to 33 000; objectives, and the way from a web archive to tokens, are the rest.
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn over_budget_is_a_problem() {
         let budget = count(&[file("crates/kernels/src/a.rs", MAX_ENGINE + 1)]);
-        let problem = "kernels and tensor: 9101 lines of code, at most 9100";
+        let problem = "kernels and tensor: 9801 lines of code, at most 9800";
         assert_eq!(budget.problems(), [problem]);
     }
 }

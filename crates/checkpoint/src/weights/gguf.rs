@@ -22,8 +22,7 @@ use safetensors::Dtype;
 use super::cursor::Cursor;
 use super::view::{Info, Infos, Place, Stored};
 
-pub use self::blocks::Block;
-pub(super) use self::blocks::to_q8_0;
+pub use self::blocks::{Block, to_q8_0};
 pub(super) use self::metadata::Places;
 pub use self::metadata::{Array, Metadata, Value};
 pub use self::write::save_file;

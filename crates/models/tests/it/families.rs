@@ -35,7 +35,8 @@ impl Case {
                 let stack = Stack::new(&mut builder, StackConfig::clone(config).check().unwrap());
                 let config = ModelConfig::Gpt2(Gpt2Config::fresh());
                 let architecture = Architecture::Stack(Box::new(stack));
-                Model { config, architecture, params: builder.build(7) }
+                let params = builder.build(7);
+                Model { config, architecture, params, adapters: Vec::new() }
             }
         };
         let mut numbers = Numbers::new(3);

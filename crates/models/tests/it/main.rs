@@ -1,5 +1,6 @@
 //! Laws over all families, and the numbers of other implementations.
 
+mod adapters;
 mod assembled;
 mod bounds;
 mod encoder_decoder;

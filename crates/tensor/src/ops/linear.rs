@@ -71,6 +71,8 @@ impl Tape<'_> {
                     residual: args.residual.map(|r| r.value.as_slice::<f32>()),
                     activated: args.activation.zip(activated.take()),
                 };
+                let mut held = None;
+                let values = values.plain(device, &mut held);
                 let c = &mut sum.as_mut_slice::<Y>()[first..];
                 let c = MatMut::new(c, rows, n).with_stride(d_out);
                 by_values!(values, w => {
@@ -156,17 +158,18 @@ fn backward_weight(sweep: &Sweep, weight: &Param, bias: Option<&Param>, x: &Tens
     weight.into_iter().chain(bias).for_each(|param| sweep.wrote(param));
 }
 
-/// Gives `x` its gradient `du W`, stored as `x` is: added in the product to what is there.
+/// Gives `x` its gradient `du W`, stored as `x` is.
 fn backward_input(sweep: &mut Sweep, weight: &Param, x: &Var, du: &Tensor) {
     let (device, params) = (sweep.device(), sweep.params());
     let ((rows, d_in), (_, d_out), multiply) =
         (x.value.rows(), du.rows(), sweep.precision().multiply());
-    let held = sweep.take_for_adding(x.slot);
-    let mut write = if held.is_some() { Write::Add } else { Write::Overwrite };
-    let mut dx = held.unwrap_or_else(|| device.empty(x.value.shape(), x.value.dtype()));
+    let mut write = Write::Overwrite;
+    let mut dx = device.empty(x.value.shape(), x.value.dtype());
     by_dtypes!(x.value.dtype(), X, du.dtype(), G => {
         // The parts of a frozen weight: each takes some columns of `du`.
         for Rows { first, n, values } in params.rows(weight) {
+            let mut held = None;
+            let values = values.plain(device, &mut held);
             let a = Mat::new(&du.as_slice::<G>()[first..], rows, n).with_stride(d_out);
             let c = MatMut::new(dx.as_mut_slice::<X>(), rows, d_in);
             let epilogue = Epilogue { write, ..Epilogue::default() };
@@ -176,7 +179,7 @@ fn backward_input(sweep: &mut Sweep, weight: &Param, x: &Var, du: &Tensor) {
             write = Write::Add;
         }
     });
-    sweep.put(x.slot, dx);
+    sweep.give(x.slot, dx);
 }
 
 #[cfg(test)]

@@ -131,10 +131,9 @@ impl Tape<'_> {
             }
         });
         let learns = saved.iter().any(|s| s.part.b.is_trained()) || args.a.is_trained();
-        let dropped = args.dropped.map(|u| u.slot);
-        let flows = learns || x.flows() || slot.is_some() || dropped.flatten().is_some();
-        let back =
-            Back { x: x.clone(), y: slot, dropped, a: args.a.clone(), z, saved, by: args.by };
+        let own = args.dropped.map_or(slot, |u| u.slot);
+        let flows = learns || x.flows() || slot.is_some() || own.is_some();
+        let back = Back { x: x.clone(), y: slot, own, a: args.a.clone(), z, saved, by: args.by };
         self.finish("low_rank", flows, out, move |sweep, dy| back.run(sweep, dy))
     }
 
@@ -179,7 +178,7 @@ fn norms(
     (part, a): (&LowRankPart, &[f32]),
 ) -> Vec<f32> {
     let (n, rank, d_in) = (part.rows.len(), part.b.shape()[1], weight.shape()[1]);
-    let mut squares = vec![0.0_f64; n];
+    let squares = squares(device, params, weight, part.rows.clone());
     let mut aw = vec![0.0_f32; rank * n];
     let mut aa = vec![0.0_f32; rank * rank];
     let a = Mat::new(a, rank, d_in);
@@ -191,12 +190,10 @@ fn norms(
             continue;
         }
         let at = lines.start - part.rows.start;
-        by_values!(values, w => {
-            let w = &w[(lines.start - first) * d_in..][..lines.len() * d_in];
-            let own = squares[at..].par_iter_mut().zip(w.par_chunks_exact(d_in));
-            own.for_each(|(sum, w)| *sum = w.iter().map(|w| f64::from(w.to_f32()).powi(2)).sum());
+        let mut held = None;
+        by_values!(values.plain(device, &mut held), w => {
             let c = MatMut::new(&mut aw[at..], rank, lines.len()).with_stride(n);
-            let w = Mat::new(w, lines.len(), d_in).t();
+            let w = Mat::new(&w[(lines.start - first) * d_in..], lines.len(), d_in).t();
             gemm(device.isa, Multiply::F32, c, a, w, Epilogue::default());
         });
     }
@@ -209,6 +206,67 @@ fn norms(
         (squares[o] + 2.0 * s * cross + s * s * own).max(0.0).sqrt() as f32
     };
     b.chunks_exact(rank.max(1)).enumerate().map(norm).collect()
+}
+
+/// The sum of squares of some rows of a matrix, each.
+fn squares(device: &Device, params: &Params, weight: &Param, rows: Range<usize>) -> Vec<f64> {
+    let (d_in, mut squares) = (weight.shape()[1], vec![0.0; rows.len()]);
+    for Rows { first, n, values } in params.rows(weight) {
+        let lines = first.max(rows.start)..(first + n).min(rows.end);
+        if !lines.is_empty() {
+            let mut held = None;
+            by_values!(values.plain(device, &mut held), w => {
+                let w = w[(lines.start - first) * d_in..].par_chunks_exact(d_in);
+                let to = squares[lines.start - rows.start..][..lines.len()].par_iter_mut();
+                to.zip(w).for_each(|(to, w)| {
+                    *to = w.iter().map(|w| f64::from(w.to_f32()).powi(2)).sum();
+                });
+            });
+        }
+    }
+    squares
+}
+
+impl Params {
+    /// The lengths of some rows of a matrix.
+    pub fn row_norms(&self, device: &Device, weight: &Param, rows: Range<usize>) -> Vec<f32> {
+        squares(device, self, weight, rows).into_iter().map(|square| square.sqrt() as f32).collect()
+    }
+
+    /// Changes the values of a weight as [`Tape::low_rank`] changes what its map gives.
+    ///
+    /// # Panics
+    /// When the shapes disagree.
+    #[track_caller]
+    pub fn merge_low_rank(
+        &self,
+        device: &Device,
+        (values, weight): (&mut [f32], &Param),
+        a: &Param,
+        (parts, by): (&[LowRankPart], f32),
+    ) {
+        let (d_in, mut next) = (weight.shape()[1], 0);
+        for part in parts {
+            let (n, rank) = (part.rows.len(), part.b.shape()[1]);
+            let own_a = &self.get(a)[next * d_in..][..rank * d_in];
+            next += rank;
+            let mut low = vec![0.0; n * d_in];
+            let c = MatMut::new(&mut low, n, d_in);
+            let (b, a) = (Mat::new(self.get(&part.b), n, rank), Mat::new(own_a, rank, d_in));
+            gemm(device.isa, Multiply::F32, c, b, a, Epilogue::default());
+            let gains = part.magnitude.as_ref().map(|magnitude| {
+                let norms = norms(device, self, weight, (part, own_a));
+                self.get(magnitude).iter().zip(norms).map(|(m, norm)| m / norm).collect::<Vec<_>>()
+            });
+            let rows = values[part.rows.start * d_in..].chunks_exact_mut(d_in);
+            for (o, (w, low)) in rows.zip(low.chunks_exact(d_in)).enumerate() {
+                let gain = gains.as_ref().map_or(1.0, |gains| gains[o]);
+                for (w, low) in w.iter_mut().zip(low) {
+                    *w += by * (gain * (*w + part.scale * low) - *w);
+                }
+            }
+        }
+    }
 }
 
 /// Multiplies some columns of `z` `[R, r]`.
@@ -226,7 +284,8 @@ fn scale_columns(z: &mut Tensor, columns: &Range<usize>, by: f32) {
 struct Back {
     x: Var,
     y: Option<usize>,
-    dropped: Option<Option<usize>>,
+    /// Where the gradient of `u` goes.
+    own: Option<usize>,
     a: Param,
     /// Scaled.
     z: Tensor,
@@ -254,7 +313,7 @@ impl Back {
         self.input(sweep, &dz);
         sweep.give(self.y, dy);
         if let Some(du) = du {
-            sweep.give(self.dropped.unwrap_or(self.y), du);
+            sweep.give(self.own, du);
         }
     }
 
@@ -284,7 +343,7 @@ impl Back {
         }
     }
 
-    /// `dA`, and `dx` added to what is there.
+    /// `dA`, and `dx`.
     fn input(&self, sweep: &mut Sweep, dz: &Tensor) {
         let (device, multiply) = (sweep.device(), sweep.precision().multiply());
         let ((n_rows, d_in), (_, n_ranks)) = (self.x.value.rows(), dz.rows());
@@ -298,14 +357,11 @@ impl Back {
                 gemm(device.isa, multiply, c, dz.t(), x, Epilogue { write, ..Epilogue::default() });
             }
             if self.x.flows() {
-                let held = sweep.take_for_adding(self.x.slot);
-                let write = if held.is_some() { Write::Add } else { Write::Overwrite };
-                let shape = self.x.value.shape();
-                let mut dx = held.unwrap_or_else(|| device.empty(shape, self.x.value.dtype()));
+                let mut dx = device.empty(self.x.value.shape(), self.x.value.dtype());
                 let c = MatMut::new(dx.as_mut_slice::<X>(), n_rows, d_in);
                 let a = Mat::new(sweep.params().get(&self.a), n_ranks, d_in);
-                gemm(device.isa, multiply, c, dz, a, Epilogue { write, ..Epilogue::default() });
-                sweep.put(self.x.slot, dx);
+                gemm(device.isa, multiply, c, dz, a, Epilogue::default());
+                sweep.give(self.x.slot, dx);
             }
         });
         if self.a.is_trained() {

@@ -57,9 +57,11 @@ impl Block {
         }
     }
 
+    /// The values of some blocks.
+    ///
     /// # Panics
     /// When `bytes` are not the blocks of as many values as `into` has.
-    pub(in super::super) fn dequantise(self, bytes: &[u8], into: &mut [f32]) {
+    pub fn dequantise(self, bytes: &[u8], into: &mut [f32]) {
         let n_blocks = into.len() / self.n_values();
         assert_eq!(bytes.len(), n_blocks * self.n_bytes(), "dequantise: {} values", into.len());
         let blocks = bytes.chunks_exact(self.n_bytes());
@@ -149,7 +151,7 @@ fn q6_k(block: &[u8], into: &mut [f32]) {
 }
 
 /// Rounds a block of 32 values to `Q8_0`: `d` is the largest magnitude in 127 parts.
-pub(in super::super) fn to_q8_0(values: &[f32; 32]) -> [u8; 34] {
+pub fn to_q8_0(values: &[f32; 32]) -> [u8; 34] {
     let d = values.iter().fold(0.0_f32, |max, x| max.max(x.abs())) / 127.0;
     let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
     let scale = f16::from_f32(d).to_le_bytes();

@@ -1,0 +1,100 @@
+"""Adapters of `peft` over the golden models: their files, and what the models say with them.
+
+Usage: adapters.py FOLDER. Writes a directory a case, as `peft` saves it, with `io.safetensors`
+beside: ids, labels, logits, the gradient of every tensor of the adapter, and the losses of five
+steps of plain gradient descent.
+"""
+
+import json
+import pathlib
+import sys
+
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
+
+GOLDEN = pathlib.Path("crates/models/tests/golden")
+RATE, STEPS = 0.1, 5
+
+CASES = {
+    "gpt2-lora": (
+        AutoModelForCausalLM,
+        "gpt2-tiny",
+        dict(r=3, lora_alpha=6, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True),
+    ),
+    "llama-dora": (
+        AutoModelForCausalLM,
+        "llama-gqa",
+        dict(
+            r=2,
+            use_dora=True,
+            use_rslora=True,
+            target_modules=["q_proj", "v_proj", "gate_proj", "down_proj"],
+            rank_pattern={"v_proj": 1},
+            alpha_pattern={r"layers\.1\.mlp\..*": 4},
+        ),
+    ),
+    "bert-lora": (
+        AutoModelForSequenceClassification,
+        "bert-classifier",
+        dict(r=2, target_modules="all-linear", task_type="SEQ_CLS"),
+    ),
+    "t5-lora": (AutoModelForSeq2SeqLM, "t5", dict(r=2, target_modules=["q", "v", "wo"])),
+}
+
+
+def stored(model):
+    """Names and parameters as they are in the file."""
+    by_storage = {p.data_ptr(): p for p in model.parameters()}
+    return {name: by_storage[x.data_ptr()] for name, x in get_peft_model_state_dict(model).items()}
+
+
+def case(folder, name, auto, base, fields):
+    torch.manual_seed(sorted(CASES).index(name))
+    torch.use_deterministic_algorithms(True)
+    model = auto.from_pretrained(GOLDEN / base, dtype=torch.float32)
+    model = get_peft_model(model, LoraConfig(**fields)).eval()
+    params = stored(model)
+    with torch.no_grad():
+        for param in params.values():
+            param.add_(0.1 * torch.randn_like(param))
+    out = folder / name
+    model.save_pretrained(out)
+    (out / "README.md").unlink()
+    path = out / "adapter_config.json"
+    config = json.loads(path.read_text())
+    config["base_model_name_or_path"] = base
+    # Sets are in no order.
+    if isinstance(config["target_modules"], list):
+        config["target_modules"].sort()
+    path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+    ids = torch.randint(3, model.config.vocab_size, (2, 9))
+    classes = auto is AutoModelForSequenceClassification
+    labels = torch.tensor([1, 0]) if classes else ids.clone()
+    io = {"input_ids": ids, "labels": labels}
+    losses = []
+    for step in range(STEPS):
+        found = model(input_ids=ids, labels=labels)
+        model.zero_grad()
+        found.loss.backward()
+        losses.append(found.loss.detach())
+        if step == 0:
+            io["logits"] = found.logits.detach()
+            for tensor, param in params.items():
+                io[f"grad.{tensor}"] = param.grad.clone()
+        with torch.no_grad():
+            for param in params.values():
+                param.sub_(RATE * param.grad)
+    io["losses"] = torch.stack(losses)
+    save_file({k: v.contiguous() for k, v in io.items()}, out / "io.safetensors")
+
+
+if __name__ == "__main__":
+    for name, (auto, base, fields) in CASES.items():
+        case(pathlib.Path(sys.argv[1]), name, auto, base, fields)
