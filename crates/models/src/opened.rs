@@ -46,7 +46,8 @@ impl Opened {
         let (config, is_gguf) = Model::config_of(dir, &weights)?;
         let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
         let family = config.family();
-        family.architecture().map_err(config_error)?;
+        // Tables of names are those of configs that were checked.
+        Model::register(&config).map_err(config_error)?;
         let mut table = family.imports();
         if is_gguf {
             table = gguf::table(table, &config, &family.stack().map_err(config_error)?);

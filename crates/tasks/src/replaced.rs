@@ -157,7 +157,9 @@ mod tests {
             input: Shown { ids: vec![7; n].into(), shape, call },
             output: None,
             targets: vec![7; n],
-            labels: vec![NO_TARGET; shape[0]],
+            labels: vec![crate::Label::None; shape[0]],
+            texts: Vec::new(),
+            of_example: Vec::new(),
             counts: Counts::default(),
             sample_ids: sample_ids.to_vec(),
         }
