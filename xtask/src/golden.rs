@@ -14,6 +14,7 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/golden",
     "crates/checkpoint/tests/golden/torch",
     "crates/data/tests/golden/mel",
+    "crates/metrics/tests/golden",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -26,6 +27,20 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/generation.py", 0, ""),
     ("golden/torch_files.py", 1, ""),
     ("golden/mel.py", 2, ""),
+];
+
+/// Makes the values of metrics, of the official scripts in a package, and of these.
+const METRICS: &str = "crates/metrics/tests/golden/make.py";
+const DEFINE_METRICS: &[&str] = &[
+    "jiwer==4.0.0",
+    "nltk==3.10.4",
+    "numpy==2.4.6",
+    "pytrec_eval-terrier==0.5.11",
+    "rouge_score==0.1.2",
+    "sacrebleu==2.6.0",
+    "scikit-learn==1.9.1",
+    "scipy==1.17.1",
+    "seqeval==1.2.2",
 ];
 
 /// The case that is refused.
@@ -57,7 +72,7 @@ const MASKED: &str = "--set=task.objective=masked_tokens";
 /// # Errors
 /// When a script fails.
 pub fn make() -> Result<()> {
-    write(&Python::ready()?, &command::root())
+    write(&python()?, &command::root())
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
@@ -66,7 +81,7 @@ pub fn make() -> Result<()> {
 /// # Errors
 /// With what differs.
 pub fn check() -> Result<()> {
-    let python = Python::ready()?;
+    let python = python()?;
     let scratch = tempfile::tempdir()?;
     let again = scratch.path().join("again");
     write(&python, &again)?;
@@ -146,6 +161,10 @@ fn llama_cpp(python: Python, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
+fn python() -> Result<Python> {
+    Python::ready()?.with(DEFINE_METRICS)
+}
+
 /// Lets every script fill its part below `root`.
 fn write(python: &Python, root: &Path) -> Result<()> {
     for (script, folder, part) in FIXTURES {
@@ -153,7 +172,10 @@ fn write(python: &Python, root: &Path) -> Result<()> {
         fs::create_dir_all(&part)?;
         command::run(python.command().arg(script).arg(part))?;
     }
-    Ok(())
+    let metrics = root.join(FOLDERS[3]);
+    fs::create_dir_all(&metrics)?;
+    let scripts = assets::fetch_one("jiant")?;
+    command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))
 }
 
 /// Trains two steps, then runs one batch through both implementations.
