@@ -3,9 +3,11 @@
 usage: compare.py COMMITTED MADE
 
 Floats may differ by 1e-5 of the tensor's largest value, or of 0.01 where that is larger (a gradient may be zero but
-for rounding): another CPU adds in another order. What training amplifies may differ by 1e-4. Everything else is equal.
+for rounding): another CPU adds in another order. What training amplifies may differ by 1e-4. Floats of JSON may differ
+by one part in 1e12. Everything else is equal; scripts are left out.
 """
 import json
+import math
 import pathlib
 import sys
 
@@ -39,16 +41,28 @@ def tensors(committed, made):
     return [problem for problem in found if problem]
 
 
+def same(old, new):
+    """Whether two values of JSON are equal, where floats may be one part in 1e12 apart."""
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, dict):
+        return old.keys() == new.keys() and all(same(old[key], new[key]) for key in old)
+    if isinstance(old, list):
+        return len(old) == len(new) and all(map(same, old, new))
+    return math.isclose(old, new, rel_tol=1e-12, abs_tol=1e-15) if isinstance(old, float) else old == new
+
+
 def configs(committed, made):
     old, new = (json.loads(path.read_text()) for path in (committed, made))
     keys = (old.keys() | new.keys()) - VERSIONED
-    return [f"`{key}` differs" for key in sorted(keys) if old.get(key) != new.get(key)]
+    return [f"`{key}` differs" for key in sorted(keys) if not same(old.get(key), new.get(key))]
 
 
 def main(committed, made):
     committed, made = pathlib.Path(committed), pathlib.Path(made)
     sides = (committed, made)
-    names = {str(path.relative_to(side)) for side in sides for path in side.rglob("*") if path.is_file()}
+    paths = ((side, path) for side in sides for path in side.rglob("*") if path.is_file() and path.suffix != ".py")
+    names = {str(path.relative_to(side)) for side, path in paths}
     problems = []
     for name in sorted(names):
         if not (committed / name).exists() or not (made / name).exists():

@@ -104,6 +104,13 @@ const PACKAGES: &[Package] = &[
         "0.9.39",
         "7fd85cd5b00ec3ac57bfa21e7f70ba633e1df59760eb54dae3a85e63596af4bc",
     ),
+    // The official scripts of SQuAD and ReCoRD.
+    Package(
+        PyPi,
+        "jiant",
+        "2.2.0",
+        "8ffe25faf90e4e075d3516e2b7f06b86d1a493165141f82110a1f3dbe93c27e7",
+    ),
     // Web pages, and what must be in their text and what not.
     Package(
         PyPiSource,
@@ -138,12 +145,7 @@ pub fn fetch() -> Result<()> {
             eprintln!("left out, as there is no `apt-get`: {name} {version}");
             continue;
         }
-        if !target.exists() {
-            eprintln!("fetching {name} {version}");
-            unpacked(package, &folder)
-                .and_then(|made| Ok(fs::rename(made.path(), &target)?))
-                .with_context(|| format!("failed to fetch {name} {version}"))?;
-        }
+        get(package, &folder, &target)?;
         println!("{}", target.display());
     }
     for [script, source, target] in MADE {
@@ -156,6 +158,29 @@ pub fn fetch() -> Result<()> {
             fs::rename(made.path(), &target)?;
         }
         println!("{}", target.display());
+    }
+    Ok(())
+}
+
+/// Fetches one package if it is not there yet, and says where it lies.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_one(name: &str) -> Result<PathBuf> {
+    let package = PACKAGES.iter().find(|package| package.1 == name).context("no such package")?;
+    let (folder, target) = (folder()?, folder_of(name)?);
+    fs::create_dir_all(&folder)?;
+    get(package, &folder, &target)?;
+    Ok(target)
+}
+
+fn get(package: &Package, folder: &Path, target: &Path) -> Result<()> {
+    let Package(_, name, version, _) = package;
+    if !target.exists() {
+        eprintln!("fetching {name} {version}");
+        unpacked(package, folder)
+            .and_then(|made| Ok(fs::rename(made.path(), target)?))
+            .with_context(|| format!("failed to fetch {name} {version}"))?;
     }
     Ok(())
 }

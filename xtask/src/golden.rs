@@ -15,6 +15,7 @@ const FOLDERS: &[&str] = &[
     "crates/checkpoint/tests/golden/torch",
     "crates/data/tests/golden/mel",
     "crates/models/tests/peft",
+    "crates/metrics/tests/golden",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -33,6 +34,19 @@ const FIXTURES: &[(&str, usize, &str)] = &[
 
 /// What writes adapters.
 const PEFT: &[&str] = &["peft==0.21.2"];
+/// Makes the values of metrics, of the official scripts in a package, and of these.
+const METRICS: &str = "crates/metrics/tests/golden/make.py";
+const DEFINE_METRICS: &[&str] = &[
+    "jiwer==4.0.0",
+    "nltk==3.10.4",
+    "numpy==2.4.6",
+    "pytrec_eval-terrier==0.5.11",
+    "rouge_score==0.1.2",
+    "sacrebleu==2.6.0",
+    "scikit-learn==1.9.1",
+    "scipy==1.17.1",
+    "seqeval==1.2.2",
+];
 
 /// The case that is refused.
 const NOT_KNOWN: &str = "gemma2";
@@ -63,7 +77,7 @@ const MASKED: &str = "--set=task.objective=masked_tokens";
 /// # Errors
 /// When a script fails.
 pub fn make() -> Result<()> {
-    write(&Python::ready()?.with(PEFT)?, &command::root())
+    write(&python()?, &command::root())
 }
 
 /// Makes the fixtures again elsewhere and compares; then lets the reference implementations load
@@ -72,7 +86,7 @@ pub fn make() -> Result<()> {
 /// # Errors
 /// With what differs.
 pub fn check() -> Result<()> {
-    let python = Python::ready()?.with(PEFT)?;
+    let python = python()?;
     let scratch = tempfile::tempdir()?;
     let again = scratch.path().join("again");
     write(&python, &again)?;
@@ -152,6 +166,10 @@ fn llama_cpp(python: Python, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
+fn python() -> Result<Python> {
+    Python::ready()?.with(PEFT)?.with(DEFINE_METRICS)
+}
+
 /// Lets every script fill its part below `root`.
 fn write(python: &Python, root: &Path) -> Result<()> {
     for (script, folder, part) in FIXTURES {
@@ -159,7 +177,10 @@ fn write(python: &Python, root: &Path) -> Result<()> {
         fs::create_dir_all(&part)?;
         command::run(python.command().arg(script).arg(part))?;
     }
-    Ok(())
+    let metrics = root.join(FOLDERS[3]);
+    fs::create_dir_all(&metrics)?;
+    let scripts = assets::fetch_one("jiant")?;
+    command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))
 }
 
 /// Trains two steps, then runs one batch through both implementations.

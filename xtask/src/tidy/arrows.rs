@@ -7,6 +7,7 @@ use super::File;
 /// A crate and its layer. A crate depends on lower layers only.
 const LAYERS: &[(&str, u8)] = &[
     ("mapped", 0),
+    ("metrics", 0),
     ("kernels", 0),
     ("tensor", 1),
     ("tokenize", 1),
