@@ -177,7 +177,7 @@ fn write(python: &Python, root: &Path) -> Result<()> {
         fs::create_dir_all(&part)?;
         command::run(python.command().arg(script).arg(part))?;
     }
-    let metrics = root.join(FOLDERS[3]);
+    let metrics = root.join(FOLDERS[4]);
     fs::create_dir_all(&metrics)?;
     let scripts = assets::fetch_one("jiant")?;
     command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))

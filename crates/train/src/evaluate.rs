@@ -19,15 +19,18 @@ pub struct Evaluation {
     pub n_bytes: u64,
     /// By source, where there are several.
     pub sources: BTreeMap<String, Losses>,
-    /// What a task is judged by beside its loss, by name; the first is what the best has most of.
+    /// What a task is judged by beside its loss, by name; the best is so by the first.
     pub metrics: Vec<(String, f64)>,
+    /// Whether the best has least of that.
+    pub is_better_small: bool,
 }
 
 impl Evaluation {
     /// Of losses alone.
     pub fn of(losses: Losses) -> Self {
         let (sources, metrics) = (BTreeMap::new(), Vec::new());
-        Self { losses, bits_per_byte: None, n_bytes: 0, sources, metrics }
+        let (bits_per_byte, n_bytes, is_better_small) = (None, 0, false);
+        Self { losses, bits_per_byte, n_bytes, sources, metrics, is_better_small }
     }
 
     /// The same, of a source with a name.

@@ -111,9 +111,12 @@ pub struct Scores {
     /// By source, where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, PartScores>,
-    /// What a task is judged by; the first is what the best of a run has most of.
+    /// What a task is judged by; the best of a run is so by the first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<(String, f64)>,
+    /// Whether the best has least of that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_better_small: bool,
 }
 
 /// How a model did in one part of an objective.
@@ -157,12 +160,23 @@ impl Scores {
             parts: several.into_iter().flatten().map(part).collect(),
             sources: found.sources.iter().map(source).collect(),
             metrics: found.metrics.clone(),
+            is_better_small: found.is_better_small,
+        }
+    }
+
+    /// What the best is best in, and how much of it a checkpoint has that is noted with `noted`.
+    pub fn best_of(&self, noted: f64) -> (&str, f64) {
+        match (self.metrics.first(), self.bits_per_byte) {
+            (Some((name, _)), _) => (name, if self.is_better_small { noted } else { -noted }),
+            (None, Some(_)) => ("bits/byte", noted),
+            (None, None) => ("nats", noted),
         }
     }
 
     /// What the best of a run has the least of.
     pub fn best_by(&self) -> f64 {
         match self.metrics.first() {
+            Some((_, metric)) if self.is_better_small => *metric,
             Some((_, metric)) => -metric,
             None => self.bits_per_byte.unwrap_or(self.loss),
         }

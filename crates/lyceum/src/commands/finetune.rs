@@ -213,7 +213,8 @@ fn judge(trainer: &Trainer, objective: &Labelled, samples: &Samples) -> Option<E
     let model = (&trainer.model, &trainer.device, trainer.config.precision);
     let (losses, scores) = predict(model, objective, &samples.validation, EVAL_TOKENS);
     let metrics = samples.metrics(&scores);
-    Some(Evaluation { metrics, ..Evaluation::of(losses) })
+    let is_better_small = metrics.first().is_some_and(|(name, _)| tasks::is_better_small(name));
+    Some(Evaluation { metrics, is_better_small, ..Evaluation::of(losses) })
 }
 
 fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut RunObserver) {

@@ -109,6 +109,7 @@ fn a_line_says_all_that_is_known() {
         targets,
         sources: parts.clone(),
         metrics: vec![],
+        is_better_small: false,
         parts,
     });
     let known = StepRow { share_of_peak: Some(0.814), memory_bytes: Some(612 << 20), ..row(400) };

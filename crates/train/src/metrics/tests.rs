@@ -32,6 +32,7 @@ fn eval(step: u64) -> EvalRow {
             parts: BTreeMap::new(),
             sources: BTreeMap::new(),
             metrics: vec![],
+            is_better_small: false,
         },
     }
 }

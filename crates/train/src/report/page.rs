@@ -61,6 +61,10 @@ fn scores<'f>(facts: &ReportFacts<'f>) -> Vec<Named<'f>> {
 fn figures(facts: &ReportFacts) -> String {
     let totals = &facts.totals;
     let rows = facts.steps;
+    let best_of = |noted| match facts.evals.last() {
+        Some(row) => row.eval.best_of(noted),
+        None => ("nats", noted),
+    };
     let unknown = || UNKNOWN.to_owned();
     let last = rows.last();
     let share = median(rows.iter().filter_map(|row| row.share_of_peak));
@@ -71,8 +75,12 @@ fn figures(facts: &ReportFacts) -> String {
     let (energy, energy_note) = energy(&totals.energy, tokens);
     tiles(&[
         (
-            if facts.in_bits() { "validation, bits per byte" } else { "validation loss, nats" },
-            facts.best.map_or_else(unknown, |best| format!("{:.4}", best.metric)),
+            &match best_of(0.0).0 {
+                "bits/byte" => "validation, bits per byte".to_owned(),
+                "nats" => "validation loss, nats".to_owned(),
+                metric => format!("validation, {metric}"),
+            },
+            facts.best.map_or_else(unknown, |best| format!("{:.4}", best_of(best.metric).1)),
             facts.best.map_or("no checkpoint was judged".into(), |best| {
                 format!("best checkpoint, at step {}", grouped(best.step))
             }),

@@ -29,6 +29,7 @@ fn eval(step: u64, loss: f64, bits_per_byte: f64) -> EvalRow {
             parts: BTreeMap::new(),
             sources: BTreeMap::new(),
             metrics: vec![],
+            is_better_small: false,
         },
     }
 }

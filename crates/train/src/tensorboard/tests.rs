@@ -156,6 +156,7 @@ fn rows_of_the_log_are_scalars() {
         parts: parts.clone(),
         sources: parts,
         metrics: vec![],
+        is_better_small: false,
     };
     writer.eval(&EvalRow { step: 1, eval }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();

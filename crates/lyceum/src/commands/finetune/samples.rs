@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Split, Table, Task, hold_out};
+use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Record, Split, Table, Task, hold_out};
 use models::{HeadKind, ModelConfig};
 use rayon::prelude::*;
 use tasks::{Example, Frame, Framed, Label};
@@ -11,7 +11,7 @@ use tokenize::{TokenizeError, Tokenizer};
 use train::DataHashes;
 use train::report::format::grouped;
 
-use super::max_len;
+use super::{asked, max_len};
 use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
@@ -28,6 +28,11 @@ pub struct Samples {
     pub train: Arc<[Example]>,
     /// What it is judged by; of a context that was cut, each of its windows.
     pub validation: Vec<Example>,
+    /// The same, and how it belongs to the records.
+    judged: Vec<Framed>,
+    records: Vec<Record>,
+    /// Metrics, of which the first decides.
+    metrics: Vec<String>,
 }
 
 impl Samples {
@@ -63,7 +68,21 @@ impl Samples {
         let judged = set.splits.iter().find(|split| split.name.starts_with(VALIDATION));
         let judged = judged.map(framed).transpose()?.unwrap_or_default();
         env.say(&format!("for instance: {}", shown(&train[0], (&head, tokenizer), env)));
-        Ok(Self { head, train, validation: judged.into_iter().map(example).collect() })
+        let records = set.splits.iter().find(|split| split.name.starts_with(VALIDATION));
+        let records = records.map(|split| split.records.clone()).unwrap_or_default();
+        let validation = judged.iter().map(|framed| framed.example.clone()).collect();
+        let mut metrics: Vec<String> = recipe.task.metrics.clone();
+        if metrics.is_empty() {
+            let official = set.metrics.iter().copied();
+            let usual = tasks::usual_metrics(asked(&head), labels(&head).len());
+            metrics = official.map(str::to_owned).collect();
+            if metrics.is_empty() {
+                metrics = usual.iter().map(|name| (*name).to_owned()).collect();
+            }
+        }
+        let samples = Self { head, train, validation, judged, records, metrics };
+        samples.check_metrics()?;
+        Ok(samples)
     }
 
     /// What the loss of each class is multiplied with: of mean one over what is learned from.
@@ -134,17 +153,35 @@ impl Samples {
         ])
     }
 
-    /// What the scores of `validation` come to.
+    /// What the scores of `validation` come to; what is not defined for them is left out.
     pub fn metrics(&self, scores: &[Vec<f32>]) -> Vec<(String, f64)> {
-        let mut right = (0.0, 0.0);
-        for (example, scores) in self.validation.iter().zip(scores) {
-            if let Label::Class(class) = example.label {
-                let best = (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]));
-                right.0 += f64::from(u8::from(best == Some(class as usize)));
-                right.1 += 1.0;
+        let labels = labels(&self.head);
+        let of = |name: &String| {
+            let parts = (&self.judged[..], &self.records[..], labels);
+            Some((name.clone(), tasks::metric(name, asked(&self.head), parts, scores).ok()?))
+        };
+        self.metrics.iter().filter_map(of).collect()
+    }
+
+    /// Refuses a metric that the task does not have, before anything is learned.
+    fn check_metrics(&self) -> Result<(), Failure> {
+        for name in &self.metrics {
+            let found = tasks::metric(name, asked(&self.head), (&[], &[], labels(&self.head)), &[]);
+            if let Err(error @ metrics::MetricError::Unknown { .. }) = found {
+                let text = error.to_string();
+                let (problem, hint) = text.split_once("\n\nhint: ").unwrap_or((&text, ""));
+                return Err(refused("task.metrics", problem).hint(hint));
             }
         }
-        if right.1 > 0.0 { vec![("accuracy".to_owned(), right.0 / right.1)] } else { vec![] }
+        Ok(())
+    }
+}
+
+/// The names of classes or tags.
+fn labels(head: &HeadKind) -> &[String] {
+    match head {
+        HeadKind::Classes { labels } | HeadKind::Tags { labels } => labels,
+        _ => &[],
     }
 }
 

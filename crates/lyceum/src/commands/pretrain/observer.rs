@@ -90,7 +90,7 @@ impl<'t> RunObserver<'t> {
 
 /// How a model did, in words.
 fn scores(eval: &Scores) -> String {
-    let Scores { loss, bits_per_byte, accuracy, targets, parts, sources, metrics } = eval;
+    let Scores { loss, bits_per_byte, accuracy, targets, parts, sources, metrics, .. } = eval;
     let by_source = || sources.iter().map(|(name, s)| format!("; {name}: loss {:.4}", s.loss));
     let by_source: String = by_source().collect();
     if let Some(bits) = bits_per_byte {

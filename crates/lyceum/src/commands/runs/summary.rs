@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ::checkpoint::{Best, RunDir};
 use serde_json::Value;
 use toml::Table;
-use train::metrics::{self, METRICS_FILE, MetricsRow};
+use train::metrics::{self, METRICS_FILE, MetricsRow, Scores};
 use train::report::format::{bytes, compact, grouped};
 use train::report::median;
 
@@ -39,8 +39,8 @@ pub struct RunSummary {
     pub loss: Option<f64>,
     /// The best checkpoint.
     pub best: Option<Best>,
-    /// Whether it is best in bits per byte, and not in nats a target.
-    pub in_bits: bool,
+    /// How the newest evaluation went.
+    pub eval: Option<Scores>,
     /// Median of the newest steps.
     pub tokens_per_s: Option<f64>,
     /// All its files.
@@ -72,7 +72,6 @@ impl RunSummary {
             None
         });
         let (steps, evals) = metrics::split(rows);
-        let last = evals.last();
         let total_steps = recipe.get("train").and_then(|train| train.get("steps")?.as_integer());
         let total_steps = total_steps.and_then(|steps| u64::try_from(steps).ok());
         let step = steps.last().map_or(0, |row| row.step);
@@ -92,7 +91,7 @@ impl RunSummary {
             tokens: steps.last().map(|row| row.tokens),
             loss: steps.last().map(|row| row.loss),
             best,
-            in_bits: last.is_none_or(|row| row.eval.bits_per_byte.is_some()),
+            eval: evals.into_iter().next_back().map(|row| row.eval),
             tokens_per_s: median(steps.iter().rev().take(RECENT_STEPS).map(|row| row.tokens_per_s)),
             bytes: size(path),
             modified: modified.and_then(|metadata| metadata.modified()).ok(),
@@ -105,9 +104,14 @@ impl RunSummary {
         self.total_steps.map_or_else(|| self.step.to_string(), |n| format!("{}/{n}", self.step))
     }
 
-    /// `1.2345 bits/byte`, or `nats`.
+    /// `1.2345 bits/byte`, `nats`, or a metric of the task.
     pub fn best_text(&self, best: &Best) -> String {
-        format!("{:.4} {}", best.metric, if self.in_bits { "bits/byte" } else { "nats" })
+        let (name, value) = self.best_of(best.metric);
+        format!("{value:.4} {name}")
+    }
+
+    fn best_of(&self, noted: f64) -> (&str, f64) {
+        self.eval.as_ref().map_or(("bits/byte", noted), |eval| eval.best_of(noted))
     }
 
     /// Seconds since its metrics were written.
@@ -129,8 +133,12 @@ impl RunSummary {
             .perhaps("tokens", self.tokens, grouped)
             .perhaps("loss", self.loss, decimals)
             .perhaps(
-                if self.in_bits { "best_bits_per_byte" } else { "best_loss" },
-                self.best.map(|best| best.metric),
+                &match self.best_of(0.0).0 {
+                    "bits/byte" => "best_bits_per_byte".to_owned(),
+                    "nats" => "best_loss".to_owned(),
+                    metric => format!("best_{metric}"),
+                },
+                self.best.map(|best| self.best_of(best.metric).1),
                 decimals,
             )
             .perhaps("best_step", self.best.map(|best| best.step), grouped)

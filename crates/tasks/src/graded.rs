@@ -1,0 +1,197 @@
+//! What scores come to: the metrics of a task.
+
+use std::collections::BTreeMap;
+
+use datasets::{Input, Record};
+use metrics::classes::Classes;
+use metrics::reading::{Answered, squad2};
+use metrics::{Average, MetricError, registry, spans};
+
+use crate::example::Label;
+use crate::frame::Framed;
+use crate::labelled::Asked;
+
+/// Tokens of an answer, at most.
+const ANSWER_TOKENS: usize = 30;
+/// Starts and ends that are tried of a window.
+const BEST: usize = 20;
+
+/// What is measured of a task where nobody says.
+pub fn usual_metrics(asked: Asked, n_classes: usize) -> &'static [&'static str] {
+    match asked {
+        Asked::Class if n_classes == 2 => &["accuracy", "f1", "matthews"],
+        Asked::Class => &["accuracy", "f1_macro"],
+        Asked::Value => &["pearson", "spearman", "mse"],
+        Asked::Choice | Asked::Better => &["accuracy"],
+        Asked::Tag => &["f1", "precision", "recall", "accuracy"],
+        Asked::Span => &["f1", "exact_match"],
+    }
+}
+
+/// Whether the best has least of a metric.
+pub fn is_better_small(name: &str) -> bool {
+    registry::of_values(name).is_ok_and(|named| !named.larger_is_better)
+}
+
+/// The value of a metric of samples by the scores that a model gave them.
+///
+/// # Errors
+/// Where the task has no such metric, or it is not defined for these samples.
+pub fn metric(
+    name: &str,
+    asked: Asked,
+    (framed, records, labels): (&[Framed], &[Record], &[String]),
+    scores: &[Vec<f32>],
+) -> Result<f64, MetricError> {
+    match asked {
+        Asked::Class | Asked::Choice | Asked::Better => {
+            let named = registry::of_classes(name)?;
+            let labelled = framed.iter().zip(scores);
+            let (truth, said): (Vec<usize>, Vec<usize>) = labelled
+                .filter_map(|(framed, scores)| match framed.example.label {
+                    Label::Class(class) => Some((class as usize, largest(scores))),
+                    _ => None,
+                })
+                .unzip();
+            let most = scores.iter().map(Vec::len).max().unwrap_or(0);
+            (named.compute)(&Classes::new(&truth, &said, labels.len().max(most))?)
+        }
+        Asked::Value => {
+            let named = registry::of_values(name)?;
+            let labelled = framed.iter().zip(scores);
+            let (truth, said): (Vec<f64>, Vec<f64>) = labelled
+                .filter_map(|(framed, scores)| match framed.example.label {
+                    Label::Value(value) => Some((f64::from(value), f64::from(scores[0]))),
+                    _ => None,
+                })
+                .unzip();
+            (named.compute)(&truth, &said)
+        }
+        Asked::Tag => tags(name, (framed, records, labels), scores),
+        Asked::Span => {
+            let said = answers(framed, records, scores);
+            let found = squad2(&answered(records, &said), 1.0)?;
+            match name {
+                "exact_match" => Ok(found.all.exact),
+                "f1" => Ok(found.all.f1),
+                _ => Err(MetricError::Unknown {
+                    name: name.to_owned(),
+                    kind: "answers",
+                    nearest: if name.starts_with('e') { "exact_match" } else { "f1" },
+                }),
+            }
+        }
+    }
+}
+
+/// Where the largest number is.
+pub fn largest(scores: &[f32]) -> usize {
+    let larger = |best: usize, at: usize| if scores[at] > scores[best] { at } else { best };
+    (1..scores.len()).fold(0, larger)
+}
+
+/// Entities where tags have kinds (`B-PER`), else tags by themselves.
+fn tags(
+    name: &str,
+    (framed, records, labels): (&[Framed], &[Record], &[String]),
+    scores: &[Vec<f32>],
+) -> Result<f64, MetricError> {
+    // What a word is said to be that was cut off.
+    let outside = labels.iter().position(|label| label == "O").unwrap_or(0);
+    let (mut truth, mut said) = (Vec::new(), Vec::new());
+    for (framed, scores) in framed.iter().zip(scores) {
+        let Input::Tag { words, tags } = &records[framed.record].input else { continue };
+        if tags.is_empty() {
+            continue;
+        }
+        let mut of_words: Vec<usize> = scores.chunks(labels.len().max(1)).map(largest).collect();
+        of_words.resize(words.len(), outside);
+        truth.push(tags.clone());
+        said.push(of_words);
+    }
+    let has_kinds = labels.iter().any(|label| label.starts_with("B-") || label.starts_with("I-"));
+    if name == "accuracy" || !has_kinds {
+        let (truth, said) = (truth.concat(), said.concat());
+        let named = if has_kinds { name.to_owned() } else { by_class(name) };
+        return (registry::of_classes(&named)?.compute)(&Classes::new(
+            &truth,
+            &said,
+            labels.len(),
+        )?);
+    }
+    let named = |tags: &[Vec<usize>]| -> Vec<Vec<&str>> {
+        tags.iter().map(|tags| tags.iter().map(|&tag| &*labels[tag]).collect()).collect()
+    };
+    let found = spans::compare(&named(&truth), &named(&said), None)?.average(Average::Micro);
+    match name {
+        "f1" => Ok(found.f1),
+        "precision" => Ok(found.precision),
+        "recall" => Ok(found.recall),
+        _ => {
+            let (name, nearest) = (name.to_owned(), "f1");
+            Err(MetricError::Unknown { name, kind: "entities", nearest })
+        }
+    }
+}
+
+/// What is meant of several classes that are no entities.
+fn by_class(name: &str) -> String {
+    if ["f1", "precision", "recall"].contains(&name) {
+        format!("{name}_macro")
+    } else {
+        name.into()
+    }
+}
+
+/// The answer to each record's question, in its own words; empty where there is none: the best
+/// window's best stretch of tokens, unless the first token of every window is better. Devlin et
+/// al., arXiv:1810.04805, section 4.3.
+pub fn answers(framed: &[Framed], records: &[Record], scores: &[Vec<f32>]) -> Vec<String> {
+    let mut best: BTreeMap<usize, (f32, String)> = BTreeMap::new();
+    let mut none: BTreeMap<usize, f32> = BTreeMap::new();
+    for (framed, scores) in framed.iter().zip(scores) {
+        let Input::Span { context, .. } = &records[framed.record].input else { continue };
+        let of = |col: usize| move |at: usize| scores[2 * at + col];
+        let (start, end) = (of(0), of(1));
+        let nothing = none.entry(framed.record).or_insert(f32::INFINITY);
+        *nothing = nothing.min(start(0) + end(0));
+        let shown: Vec<usize> =
+            (0..framed.places.len()).filter(|&at| framed.places[at].is_some()).collect();
+        let top = |score: &dyn Fn(usize) -> f32| {
+            let mut all = shown.clone();
+            all.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+            all.truncate(BEST);
+            all
+        };
+        let ends = top(&end);
+        for first in top(&start) {
+            for &last in ends.iter().filter(|&&l| l >= first && l < first + ANSWER_TOKENS) {
+                let score = start(first) + end(last);
+                if best.get(&framed.record).is_none_or(|(best, _)| score > *best)
+                    && let (Some([from, _]), Some([_, to])) =
+                        (framed.places[first], framed.places[last])
+                {
+                    let text = context.get(from..to).unwrap_or_default().to_owned();
+                    best.insert(framed.record, (score, text));
+                }
+            }
+        }
+    }
+    let said = |record: usize| match (best.get(&record), none.get(&record)) {
+        (Some((score, text)), none) if none.is_none_or(|none| score > none) => text.clone(),
+        _ => String::new(),
+    };
+    (0..records.len()).map(said).collect()
+}
+
+fn answered<'a>(records: &'a [Record], said: &'a [String]) -> Vec<Answered<'a>> {
+    let of = |(record, said): (&'a Record, &'a String)| match &record.input {
+        Input::Span { answers, .. } => Some(Answered {
+            answers: answers.iter().map(|(text, _)| &**text).collect(),
+            prediction: said,
+            no_answer: 0.0,
+        }),
+        _ => None,
+    };
+    records.iter().zip(said).filter_map(of).collect()
+}
