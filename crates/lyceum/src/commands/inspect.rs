@@ -8,7 +8,7 @@ use ::checkpoint::gguf::{Metadata, Value as Meta};
 use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
-use models::{Architecture, Model, ModelConfig, Stack};
+use models::{Architecture, HeadKind, Model, ModelConfig, Stack};
 use nn::EmbedConfig;
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
@@ -200,7 +200,15 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
         let path = dir.join("config.json");
         Failure::from(models::ModelError::Config { path, source })
     })?;
-    let facts = facts.text("family", config.family().model_type());
+    let head = config.head();
+    let labels = match &head {
+        Some(HeadKind::Classes { labels } | HeadKind::Tags { labels }) => Some(labels.clone()),
+        _ => None,
+    };
+    let facts = facts
+        .text("family", config.family().model_type())
+        .perhaps("task", head.map(|head| head.name()), str::to_owned)
+        .perhaps("labels", labels, |labels| labels.join(", "));
     let (facts, depth) = match &architecture {
         Architecture::Stack(stack) => (sizes(stack, "", facts), 0),
         Architecture::EncoderDecoder(pair) => {

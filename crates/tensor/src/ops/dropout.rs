@@ -140,7 +140,7 @@ mod tests {
         let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
         // Two samples of three rows.
         let x = Var::constant(fixture.inputs[0].clone());
-        let whole = tape.dropout(&x.reshape(&[2, 3, 50]), site(1)).value().to_vec();
+        let whole = tape.dropout(&x.clone().reshape(&[2, 3, 50]), site(1)).value().to_vec();
         let rows: Arc<[u32]> = [4, 0].into();
         let found = tape.dropout_rows(&tape.select_rows(&x, &rows), (&rows, 3), site(1));
         let expected = [&whole[4 * 50..5 * 50], &whole[..50]].concat();
