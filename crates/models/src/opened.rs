@@ -30,7 +30,7 @@ pub(crate) struct Opened {
 pub struct Fitted {
     /// Tensors that the files lack, and that were drawn: of the new head.
     pub fresh: Vec<String>,
-    /// Tensors of heads that fell away: nothing to warn of.
+    /// Tensors of heads, and of a generator, that fell away: nothing to warn of.
     pub dropped: Vec<String>,
     /// Tensors that nothing here is made of.
     pub unused: Unused,
@@ -132,7 +132,7 @@ impl Model {
     /// tokens always.
     ///
     /// # Errors
-    /// As [`Model::load`]; a tensor that is missing elsewhere is an error, and so is another family.
+    /// As [`Model::load`]; a tensor that is missing elsewhere is an error, so is another family.
     pub fn load_as(
         dir: &Path,
         config: ModelConfig,
@@ -148,9 +148,9 @@ impl Model {
         let (architecture, builder) = Self::register(&config).map_err(config_error)?;
         let (table, fresh) = fit(&opened, &config, builder.entries());
         import::check(&table, &opened.weights, builder.entries())?;
-        let mut model = Self { config, architecture, params: builder.build_zeroed() };
-        let drawn: HashSet<&str> = fresh.iter().filter_map(|i| i.source.own()).collect();
-        model.params.draw(seed, |name| drawn.contains(name));
+        let draws = !fresh.is_empty();
+        let params = if draws { builder.build(seed) } else { builder.build_zeroed() };
+        let mut model = Self { config, architecture, params };
         model.fill(&table, &opened.weights)?;
         let taken: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let names = opened.table.iter().map(|i| i.name.as_str());

@@ -175,7 +175,23 @@ impl ParamsBuilder {
     /// Takes the memory and draws every value, keyed by `seed` and the parameter's name alone.
     pub fn build(self, seed: u64) -> Params {
         let mut params = self.build_zeroed();
-        params.draw(seed, |_| true);
+        for Entry { name, param, init } in params.entries.clone() {
+            assert!(!param.frozen, "`{name}` is frozen, and not drawn");
+            let key = Key { seed, stream: hash(&[b"init", name.as_bytes()]) };
+            let values = params.get_mut(&param);
+            match init {
+                Init::Zeros => {}
+                Init::Ones => values.fill(1.0),
+                Init::Constant { value } => values.fill(value),
+                Init::Normal { std } => fill_normal(values, key, 0.0, std),
+                Init::NormalRows { std, rows, by } => {
+                    fill_normal(values, key, 0.0, std);
+                    let n = rows * param.shape()[1..].iter().product::<usize>();
+                    values[..n].iter_mut().for_each(|value| *value *= by);
+                }
+                Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
+            }
+        }
         params
     }
 
@@ -198,31 +214,6 @@ impl Params {
     /// Every parameter, in order of registration.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
-    }
-
-    /// Draws the parameters whose names `which` takes, as a fresh model of `seed` has them.
-    ///
-    /// # Panics
-    /// When one of them is frozen.
-    pub fn draw(&mut self, seed: u64, which: impl Fn(&str) -> bool) {
-        let entries = self.entries.clone();
-        for Entry { name, param, init } in entries.into_iter().filter(|e| which(&e.name)) {
-            assert!(!param.frozen, "`{name}` is frozen, and not drawn");
-            let key = Key { seed, stream: hash(&[b"init", name.as_bytes()]) };
-            let values = self.get_mut(&param);
-            match init {
-                Init::Zeros => values.fill(0.0),
-                Init::Ones => values.fill(1.0),
-                Init::Constant { value } => values.fill(value),
-                Init::Normal { std } => fill_normal(values, key, 0.0, std),
-                Init::NormalRows { std, rows, by } => {
-                    fill_normal(values, key, 0.0, std);
-                    let n = rows * param.shape()[1..].iter().product::<usize>();
-                    values[..n].iter_mut().for_each(|value| *value *= by);
-                }
-                Init::Uniform { bound } => fill_uniform(values, key, -bound, bound),
-            }
-        }
     }
 
     /// How many values there are, padding left out.

@@ -60,7 +60,8 @@ over the tokens, of length 1, or what its `modules.json` says); one that fills i
 likeliest tokens of each mask; one that classifies names the probabilities of its labels, of a text
 or of each word; one that answers questions, where in the second text the answer is; one that
 chooses, how likely each of the `choices` is; one with an encoder and a decoder writes what it makes
-of each text: a translation, a summary. Whisper writes down what is said in audio files (WAV, AIFF, FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
+of each text: a translation, a summary. Whisper writes down what is said in audio files (WAV, AIFF,
+FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
 
 /// Options of `run`.
 #[derive(Args, Debug)]
@@ -71,7 +72,8 @@ pub struct Run {
     /// Texts, or audio files for a model of speech; `-` for standard input, each line a text
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
-    /// Each line of standard input is a JSON object with `text` and perhaps `text_pair` or `choices`
+    /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`, or with
+    /// `choices`
     #[arg(long)]
     pub jsonl: bool,
     /// How hidden states become one vector (default: as the model's `modules.json` says, else mean)

@@ -200,15 +200,11 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
         let path = dir.join("config.json");
         Failure::from(models::ModelError::Config { path, source })
     })?;
-    let head = config.head();
-    let labels = match &head {
-        Some(HeadKind::Classes { labels } | HeadKind::Tags { labels }) => Some(labels.clone()),
-        _ => None,
+    let facts = facts.text("family", config.family().model_type());
+    let facts = match config.head() {
+        None => facts,
+        Some(head) => asked(&head, facts.text("task", head.name())),
     };
-    let facts = facts
-        .text("family", config.family().model_type())
-        .perhaps("task", head.map(|head| head.name()), str::to_owned)
-        .perhaps("labels", labels, |labels| labels.join(", "));
     let (facts, depth) = match &architecture {
         Architecture::Stack(stack) => (sizes(stack, "", facts), 0),
         Architecture::EncoderDecoder(pair) => {
@@ -231,6 +227,19 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
     let listed = listed.collect::<Vec<_>>().join(", ");
     let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
     Ok(facts.with("parameters", by_part, listed))
+}
+
+/// The labels of a head that has some.
+fn asked(head: &HeadKind, facts: Facts) -> Facts {
+    const SHOWN: usize = 12;
+    match head {
+        HeadKind::Classes { labels } | HeadKind::Tags { labels } => {
+            let more = if labels.len() > SHOWN { ", .." } else { "" };
+            let shown = labels[..labels.len().min(SHOWN)].join(", ");
+            facts.with("labels", labels.clone(), format!("{shown}{more}"))
+        }
+        HeadKind::Score | HeadKind::Spans | HeadKind::Choice | HeadKind::Tokens => facts,
+    }
 }
 
 /// The sizes of a stack, under a prefix.

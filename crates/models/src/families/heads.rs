@@ -120,7 +120,7 @@ impl HeadKind {
     }
 
     /// Fields of a `config.json` that say it, in place of those that said another.
-    fn say(&self, fields: &mut Map<String, Value>, class: String) {
+    fn say(&self, fields: &mut Map<String, Value>, class: &str) {
         for key in ["id2label", "label2id", "num_labels", "problem_type", "generator"] {
             fields.remove(key);
         }
@@ -177,8 +177,8 @@ impl ModelConfig {
         };
         let mut config = self.clone();
         match &mut config {
-            Self::Gpt2(c) => head.say(&mut c.head.0, class),
-            Self::Hf(HfConfig { fields, .. }) => head.say(&mut fields.0, class),
+            Self::Gpt2(c) => head.say(&mut c.head.0, &class),
+            Self::Hf(HfConfig { fields, .. }) => head.say(&mut fields.0, &class),
             Self::Seed(_) => {}
         }
         Ok(config)
