@@ -16,6 +16,7 @@ const FOLDERS: &[&str] = &[
     "crates/data/tests/golden/mel",
     "crates/models/tests/peft",
     "crates/metrics/tests/golden",
+    "crates/models/tests/heads",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -26,6 +27,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/electra.py", 0, "electra-pair"),
     // After the models that it runs.
     ("golden/generation.py", 0, ""),
+    ("golden/heads.py", 5, ""),
     ("golden/torch_files.py", 1, ""),
     ("golden/mel.py", 2, ""),
     // Over the models as they are committed.
@@ -100,6 +102,7 @@ pub fn check() -> Result<()> {
             .with_context(|| format!("what the {name} recipe writes"))?;
     }
     converted(&python, &scratch.path().join("converted"))?;
+    with_heads(&python, scratch.path())?;
     assets::fetch()?;
     let python = tokenizers(python, scratch.path())?;
     llama_cpp(python, scratch.path())
@@ -135,6 +138,23 @@ fn converted(python: &Python, folder: &Path) -> Result<()> {
         }
     }
     command::run(python.command().arg("golden/converted.py").arg(folder).arg(golden))
+}
+
+/// The same of every head for a task, on models that `transformers` writes.
+fn with_heads(python: &Python, scratch: &Path) -> Result<()> {
+    let [written, folder] = ["heads", "converted-heads"].map(|name| scratch.join(name));
+    fs::create_dir(&folder)?;
+    let heads = command::root().join(FOLDERS[3]);
+    let script = |mode: &str, folder: &Path| {
+        command::run(python.command().args(["golden/heads.py", mode]).arg(folder).arg(&heads))
+    };
+    script("--write", &written)?;
+    for entry in fs::read_dir(&written)? {
+        let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let mut convert = binary(&["convert", "--quiet", "--to", "hf"]);
+        command::output(convert.arg(source).arg(folder.join(name)))?;
+    }
+    script("--check", &folder)
 }
 
 /// llama.cpp goes on from a prompt as `lyceum generate` does, in every type that is written.

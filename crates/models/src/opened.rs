@@ -29,7 +29,7 @@ pub(crate) struct Opened {
 pub struct Fitted {
     /// Tensors that the files lack, and that were drawn: of the new head.
     pub fresh: Vec<String>,
-    /// Tensors of heads that fell away: nothing to warn of.
+    /// Tensors of heads, and of a generator, that fell away: nothing to warn of.
     pub dropped: Vec<String>,
     /// Tensors that nothing here is made of.
     pub unused: Unused,
@@ -132,7 +132,7 @@ impl Model {
     /// tokens always.
     ///
     /// # Errors
-    /// As [`Model::load`]; a tensor that is missing elsewhere is an error, and so is another family.
+    /// As [`Model::load`]; a tensor that is missing elsewhere is an error, so is another family.
     pub fn load_as(
         dir: &Path,
         config: ModelConfig,

@@ -43,6 +43,10 @@ impl Dropout {
     }
 
     /// Drops from rows `[n, D]` of `[B, T, D]`, each by its number and T.
+    ///
+    /// # Panics
+    /// When there are other than `n` numbers.
+    #[track_caller]
     pub fn forward_rows(
         &self,
         tape: &Tape,
@@ -50,8 +54,9 @@ impl Dropout {
         rows: (&Arc<[u32]>, usize),
         call: &Call,
     ) -> Var {
+        assert_eq!(x.value().rows().0, rows.0.len(), "dropout: x {:?}", x.value().shape());
         match self.site(call) {
-            Some(site) => tape.dropout_rows(&x, rows, site),
+            Some(site) => tape.dropout_rows(&x, Some((rows.0.clone(), rows.1)), site),
             None => x,
         }
     }

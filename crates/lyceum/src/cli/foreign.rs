@@ -48,6 +48,7 @@ Examples:
   cat lines.txt | lyceum run minilm/ - --out embeddings.npy
   lyceum run bert/ \"The capital of France is [MASK].\"
   cat pairs.jsonl | lyceum run classifier/ - --jsonl   # {\"text\": \"..\", \"text_pair\": \"..\"}
+  cat asked.jsonl | lyceum run squad/ - --jsonl   # {\"question\": \"..\", \"context\": \"..\"}
   lyceum run opus-mt-en-de/ \"It was a bright day in April.\" --beams 4
   lyceum run t5-small/ --task translation_en_to_de \"It was a bright day in April.\"
   cat articles.jsonl | lyceum run bart-large-cnn/ - --jsonl --json
@@ -56,9 +57,11 @@ Examples:
 
 A model without a head embeds each text (one JSON object a line: the mean of the last hidden states
 over the tokens, of length 1, or what its `modules.json` says); one that fills in masks names the
-likeliest tokens of each mask; one that classifies names the probabilities of its labels; one with
-an encoder and a decoder writes what it makes of each text: a translation, a summary. Whisper writes
-down what is said in audio files (WAV, AIFF, FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
+likeliest tokens of each mask; one that classifies names the probabilities of its labels, of a text
+or of each word; one that answers questions, where in the second text the answer is; one that
+chooses, how likely each of the `choices` is; one with an encoder and a decoder writes what it makes
+of each text: a translation, a summary. Whisper writes down what is said in audio files (WAV, AIFF,
+FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
 
 /// Options of `run`.
 #[derive(Args, Debug)]
@@ -69,7 +72,8 @@ pub struct Run {
     /// Texts, or audio files for a model of speech; `-` for standard input, each line a text
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
-    /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`
+    /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`, or with
+    /// `choices`
     #[arg(long)]
     pub jsonl: bool,
     /// How hidden states become one vector (default: as the model's `modules.json` says, else mean)

@@ -8,7 +8,7 @@ use ::checkpoint::gguf::{Metadata, Value as Meta};
 use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
-use models::{Architecture, Model, ModelConfig, Stack};
+use models::{Architecture, HeadKind, Model, ModelConfig, Stack};
 use nn::EmbedConfig;
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
@@ -201,6 +201,10 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
         Failure::from(models::ModelError::Config { path, source })
     })?;
     let facts = facts.text("family", config.family().model_type());
+    let facts = match config.head() {
+        None => facts,
+        Some(head) => asked(&head, facts.text("task", head.name())),
+    };
     let (facts, depth) = match &architecture {
         Architecture::Stack(stack) => (sizes(stack, "", facts), 0),
         Architecture::EncoderDecoder(pair) => {
@@ -223,6 +227,19 @@ fn describe(config: &ModelConfig, dir: &Path, facts: Facts) -> Result<Facts, Fai
     let listed = listed.collect::<Vec<_>>().join(", ");
     let by_part: Map<_, _> = parts.into_iter().map(|(name, n)| (name, json!(n))).collect();
     Ok(facts.with("parameters", by_part, listed))
+}
+
+/// The labels of a head that has some.
+fn asked(head: &HeadKind, facts: Facts) -> Facts {
+    const SHOWN: usize = 12;
+    match head {
+        HeadKind::Classes { labels } | HeadKind::Tags { labels } => {
+            let more = if labels.len() > SHOWN { ", .." } else { "" };
+            let shown = labels[..labels.len().min(SHOWN)].join(", ");
+            facts.with("labels", labels.clone(), format!("{shown}{more}"))
+        }
+        HeadKind::Score | HeadKind::Spans | HeadKind::Choice | HeadKind::Tokens => facts,
+    }
 }
 
 /// The sizes of a stack, under a prefix.

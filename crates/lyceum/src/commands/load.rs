@@ -8,7 +8,7 @@ use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use generate::Settings;
 use kernels::Isa;
-use models::{Architecture, Model};
+use models::{Architecture, HeadKind, Model};
 use serde_json::{Map, Value};
 use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
@@ -217,6 +217,9 @@ impl Loaded {
                     return Ok(self);
                 }
                 ("which sees what comes after a token", "`lyceum run` fills in its mask token")
+            }
+            _ if self.model.config.head().is_some_and(|head| head != HeadKind::Tokens) => {
+                ("with a head for another task", "`lyceum run` says what it makes of a text")
             }
             Architecture::Stack(_) | Architecture::Detector(_) | Architecture::DualEncoder(_) => {
                 ("without a head that scores tokens", "`lyceum forward` gives what it computes")

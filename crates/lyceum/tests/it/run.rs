@@ -330,23 +330,128 @@ fn pairs_of_texts_come_as_json_lines() {
     }
 }
 
-/// A model of speech that knows two languages, with a window of a second.
 #[test]
-fn every_token_is_tagged_with_its_likeliest_class() {
+fn every_word_is_tagged_with_its_likeliest_class() {
     let dir = bert("BertForTokenClassification");
     let lines = "It was\nIt was a bright day\n";
     let out = run_with_stdin(&["run", &arg(dir.path()), "-"], lines.as_bytes()).done();
     let tags: Vec<Vec<&str>> = out.lines().map(|line| line.split(", ").collect()).collect();
-    assert!(tags[0].len() > 3 && tags[1].len() > tags[0].len(), "{out}");
-    for tag in tags.iter().flatten() {
+    let words: Vec<&str> = lines.split_whitespace().collect();
+    assert_eq!((tags[0].len(), tags[1].len()), (2, 5), "{out}");
+    for (tag, word) in tags.iter().flatten().zip(words) {
         let (token, said) = tag.rsplit_once(": LABEL_").expect("a class");
         let (class, share) = said.split_once(' ').expect("a share");
         let share: f32 = share.strip_suffix(" %").expect("of it").parse().expect("a number");
-        assert!(!token.is_empty() && ["0", "1", "2"].contains(&class), "{tag}");
+        assert!(token == word && ["0", "1", "2"].contains(&class), "{tag}");
         assert!((33.3..=100.0).contains(&share), "{tag}");
     }
 }
 
+#[test]
+fn an_answer_is_a_part_of_the_text_that_has_it() {
+    let dir = bert("BertForQuestionAnswering");
+    let model = arg(dir.path());
+    let answer =
+        |lines: &str| run_with_stdin(&["run", &model, "-", "--jsonl", "--json"], lines.as_bytes());
+    let context = "The clocks were striking thirteen in April.";
+    let line = json!({ "question": "How cold was it?", "context": context });
+    let longer = json!({ "text": "Who?", "text_pair": "It was a bright day." });
+    let out = answer(&format!("{line}\n{longer}\n")).done();
+    let first: Value = serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
+    let said = &first["answer"];
+    let at = |key: &str| said[key].as_u64().expect("a place") as usize;
+    assert_eq!(said["text"], context[at("start")..at("end")], "{out}");
+    let p = said["p"].as_f64().expect("a share");
+    assert!(0.0 < p && p <= 1.0 && at("start") < at("end"), "{out}");
+    assert_eq!(answer(&format!("{longer}\n")).done().lines().next(), out.lines().nth(1));
+    let said = answer("{\"text\": \"Who was it?\"}").refused();
+    assert!(said.contains("has no `text_pair`: the model answers questions\n\nhint: "), "{said}");
+}
+
+#[test]
+fn one_of_some_choices_is_the_likeliest() {
+    let dir = bert("BertForMultipleChoice");
+    let model = arg(dir.path());
+    let choose = |lines: &str| {
+        run_with_stdin(&["run", &model, "-", "--jsonl", "--json", "--batch", "2"], lines.as_bytes())
+    };
+    let choices = ["in the town", "a bright cold day", "the clocks"];
+    let line = json!({ "text": "It was", "choices": choices });
+    let out = choose(&format!("{line}\n{{\"text\": \"a\", \"choices\": [\"b\"]}}\n")).done();
+    let said: Value = serde_json::from_str(out.lines().next().expect("a line")).expect("JSON");
+    let likely = said["likely"].as_array().expect("a list");
+    let mut names: Vec<_> = likely.iter().map(|one| one["name"].as_str().expect("one")).collect();
+    let sum: f64 = likely.iter().map(|one| one["p"].as_f64().expect("a share")).sum();
+    assert!((sum - 1.0).abs() < 1e-5 && likely[0]["p"].as_f64() >= likely[1]["p"].as_f64());
+    names.sort_unstable();
+    assert_eq!(names, ["a bright cold day", "in the town", "the clocks"]);
+    assert_eq!(out.lines().count(), 2);
+    // What came before one that is refused is told.
+    let ran = choose(&format!("{line}\n{{\"text\": \"a\"}}\n"));
+    assert_eq!(ran.stdout.lines().next(), out.lines().next());
+    assert!(ran.stderr.contains("has no `choices`: the model chooses"), "{}", ran.stderr);
+    assert_eq!(ran.code, Some(1));
+    let said = choose("{\"text\": \"a\", \"choices\": [3]}").refused();
+    assert!(said.contains("has `choices` that are no list of texts"), "{said}");
+}
+
+fn llama(class: &str, n_labels: usize) -> TempDir {
+    with_tokenizer("byte-level", |n| {
+        json!({
+            "model_type": "llama", "architectures": [class], "vocab_size": n, "hidden_size": 24,
+            "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 17,
+            "max_position_embeddings": 256, "initializer_range": 0.3, "num_labels": n_labels,
+        })
+    })
+}
+
+#[test]
+fn texts_are_classified_whatever_is_beside_them() {
+    let t5 = t5();
+    let config = fs::read(t5.path().join("config.json")).expect("there");
+    let mut config: Value = serde_json::from_slice(&config).expect("JSON");
+    config["architectures"] = json!(["T5ForSequenceClassification"]);
+    config["num_labels"] = 3.into();
+    random(t5.path(), &config);
+    for dir in
+        [t5, llama("LlamaForSequenceClassification", 3), bert("BertForSequenceClassification")]
+    {
+        let model = arg(dir.path());
+        let run_with = |options: &[&str]| {
+            run_with_stdin(&[&["run", &model, "-"], options].concat(), LINES.as_bytes()).done()
+        };
+        let together = run_with(&["--json"]);
+        let alone = run_with(&["--json", "--batch", "1"]);
+        for (line, other) in together.lines().zip(alone.lines()) {
+            let shares = |line: &str| -> Vec<(String, f64)> {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                let share =
+                    |one: &Value| (one["name"].to_string(), one["p"].as_f64().expect("a share"));
+                line["likely"].as_array().expect("a list").iter().map(share).collect()
+            };
+            for (a, b) in shares(line).iter().zip(shares(other)) {
+                assert!(a.0 == b.0 && (a.1 - b.1).abs() < 1e-5, "{line} {other}");
+            }
+        }
+        assert_eq!(together.lines().count(), 3);
+        let said = run(&["inspect", &model, "--json"]).json();
+        assert_eq!(
+            (&said["task"], &said["labels"][2]),
+            (&json!("classification"), &json!("LABEL_2"))
+        );
+    }
+    let dir = llama("LlamaForSequenceClassification", 1);
+    let model = arg(dir.path());
+    let number = run(&["run", &model, "It was a bright day."]).done();
+    assert!(number.trim().parse::<f32>().is_ok(), "{number}");
+    let said = run(&["generate", &model, "--prompt", "It was"]).refused();
+    assert!(said.contains("is a `llama` with a head for another task"), "{said}");
+    assert!(said.contains("hint: `lyceum run` says what it makes of a text"), "{said}");
+    let said = run(&["convert", &model, "a.gguf", "--to", "gguf"]).refused();
+    assert!(said.contains("GGUF has no words for a head that scores no tokens"), "{said}");
+}
+
+/// A model of speech that knows two languages, with a window of a second.
 fn whisper() -> TempDir {
     let dir = TempDir::new().expect("a directory");
     let tokenizer = Tokenizer::train(std::iter::repeat_n(TEXT.to_owned(), 8), 290).expect("trains");

@@ -120,7 +120,7 @@ impl HeadKind {
     }
 
     /// Fields of a `config.json` that say it, in place of those that said another.
-    fn say(&self, fields: &mut Map<String, Value>, class: String) {
+    fn say(&self, fields: &mut Map<String, Value>, class: &str) {
         for key in ["id2label", "label2id", "num_labels", "problem_type", "generator"] {
             fields.remove(key);
         }
@@ -167,6 +167,9 @@ impl ModelConfig {
     /// Where the family has no such class, or labels are missing or said twice.
     pub fn with_head(&self, head: &HeadKind) -> Result<Self, ConfigError> {
         head.check()?;
+        if self.head().as_ref() == Some(head) {
+            return Ok(self.clone());
+        }
         let model_type = self.family().model_type();
         let Some(class) = classes(model_type).and_then(|family| head.class_in(family)) else {
             let has = |family: &&Classes| head.class_in(**family).is_some();
@@ -177,8 +180,8 @@ impl ModelConfig {
         };
         let mut config = self.clone();
         match &mut config {
-            Self::Gpt2(c) => head.say(&mut c.head.0, class),
-            Self::Hf(HfConfig { fields, .. }) => head.say(&mut fields.0, class),
+            Self::Gpt2(c) => head.say(&mut c.head.0, &class),
+            Self::Hf(HfConfig { fields, .. }) => head.say(&mut fields.0, &class),
             Self::Seed(_) => {}
         }
         Ok(config)

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
-use checkpoint::{OsDisk, Weights, weights};
-use models::{Architecture, Fitted, HeadKind, Model, ModelConfig, SPANS};
+use checkpoint::{Dtype, OsDisk, Weights, gguf, weights};
+use models::{Fitted, HeadKind, Model, ModelConfig, SPANS};
 use nn::{Call, Context, Head, Mask, Pool};
 use tensor::{Grads, NO_TARGET, Precision, Rng, Tape, Var};
 use testing::{Tolerance, assert_close, assert_same_bits};
@@ -124,7 +124,7 @@ fn gradients_are_those_of_transformers() {
         let (loss, scale) = match case.kind() {
             HeadKind::Spans | HeadKind::Choice => {
                 let out = scores(&model, &tape, (&ids, shape), &mut ctx);
-                let (loss, seed) = by_hand(&call, &out, case.kind());
+                let (loss, seed) = by_hand(&call, &out, &case.kind());
                 tape.seed(&out, device.tensor(out.value().shape(), &seed));
                 (loss, 1.0)
             }
@@ -167,12 +167,12 @@ fn gradients_are_those_of_transformers() {
 }
 
 /// The mean cross entropy over positions, or over choices, and its gradient by the scores.
-fn by_hand(call: &Weights, out: &Var, kind: HeadKind) -> (f32, Vec<f32>) {
+fn by_hand(call: &Weights, out: &Var, kind: &HeadKind) -> (f32, Vec<f32>) {
     let (scores, shape) = (out.value().to_vec(), out.value().shape().to_vec());
     let mut seed = vec![0.0; scores.len()];
     // Which scores are against each other, and the right one.
     let mut asked: Vec<(Vec<usize>, usize)> = Vec::new();
-    if kind == HeadKind::Choice {
+    if *kind == HeadKind::Choice {
         let n = call.get("input_ids").unwrap().shape[1];
         for (row, &label) in ids_of(call, "labels").iter().enumerate() {
             asked.push(((row * n..(row + 1) * n).collect(), label as usize));
@@ -240,7 +240,7 @@ fn packed_and_padded_texts_say_what_each_says_alone() {
                 said(case, &model, ids, [1, ids.len()], &call)
             })
             .collect();
-        // Two texts in one row and a third below, padding in front of it; all in a row of their own.
+        // Two texts in a row and a third below, padding in front of it; each in a row of its own.
         for places in [[(0, 0), (0, 5), (1, 2)], [(0, 0), (1, 3), (2, 2)]] {
             let (batch, len) = (places[2].0 + 1, 9);
             let mut shown = [vec![0; batch * len], vec![0; batch * len], vec![0; batch * len]];
@@ -298,12 +298,13 @@ fn every_parameter_is_written_and_dropout_is_in_training_alone() {
         let differ = dropped.values() != plain.values();
         let drops = match (case.kind(), case.name.split_once('-').unwrap().0) {
             (HeadKind::Spans, "distilbert") | (HeadKind::Choice, "electra") => true,
-            (HeadKind::Spans, _) | (HeadKind::Choice, "roberta") => false,
-            // Their class of tags drops as everything else does.
-            (HeadKind::Tags { .. }, "distilbert") => false,
+            // Those classes drop nothing, or as much as the trunk.
+            (HeadKind::Spans, _)
+            | (HeadKind::Choice, "roberta")
+            | (HeadKind::Tags { .. }, "distilbert") => false,
             (HeadKind::Classes { .. }, _) => {
-                matches!(&model.head_stack().heads[0].1, Head::Pooled(head) if head.at() == Pool::First)
-                    || matches!(model.architecture, Architecture::EncoderDecoder(_))
+                let at = model.head_stack().class_head().map(nn::PooledHead::at);
+                at == Some(Pool::First) || !is_stack(&case)
             }
             _ => true,
         };
@@ -396,4 +397,66 @@ fn a_trunk_that_lacks_a_tensor_is_refused() {
         assert!(error.to_string().contains(&format!("missing tensor `{table}`")), "{error}");
         assert_eq!(model.head_stack().heads[0].0, SPANS);
     }
+}
+
+/// The last hidden state of some tokens.
+fn trunk(model: &Model) -> Vec<f32> {
+    let device = device();
+    let tape = Tape::new(&device, &model.params, Precision::F32);
+    let ids: Vec<u32> = (3..20).collect();
+    let x = model.hidden(&tape, &ids.into(), [1, 17], &mut Context::plain(1, 17));
+    x.value().to_vec()
+}
+
+#[test]
+fn a_head_is_put_on_whatever_has_the_trunk() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let labels = ["a", "b", "c"].map(str::to_owned).into();
+    let classes = HeadKind::Classes { labels };
+    let as_kind = |dir: &Path, kind: &HeadKind| {
+        let config = Model::load_config(dir).unwrap().with_head(kind).unwrap();
+        let (model, fitted) = Model::load_as(dir, config, 3).unwrap();
+        assert_eq!(fitted.unused, [""; 0], "{}", dir.display());
+        (model, fitted)
+    };
+    // Without a prefix, with a pooler, with other heads, with one that is tied or has its own
+    // table, and a pair of which one half is left.
+    for (name, kind, fresh, n_dropped) in [
+        ("bert-base", &classes, "classifier.weight classifier.bias", 0),
+        ("bert-pretraining", &classes, "classifier.weight classifier.bias", 7),
+        ("bert-pretraining", &HeadKind::Spans, "qa_outputs.weight qa_outputs.bias", 9),
+        ("bert-pretraining", &HeadKind::Tokens, "", 4),
+        ("electra-pair", &HeadKind::Spans, "qa_outputs.weight qa_outputs.bias", 30),
+        ("llama-gqa", &HeadKind::Spans, "qa_outputs.weight qa_outputs.bias", 1),
+        ("llama-tied", &classes, "score.weight", 0),
+        ("t5-v1-1", &HeadKind::Spans, "qa_outputs.weight qa_outputs.bias", 1),
+    ] {
+        let dir = golden.join(name);
+        let (model, fitted) = as_kind(&dir, kind);
+        assert_eq!(fitted.fresh.join(" "), fresh, "{name}");
+        assert_eq!(fitted.dropped.len(), n_dropped, "{name}: {:?}", fitted.dropped);
+        let (before, _) = Model::load(&dir).unwrap();
+        assert_same_bits(name, &trunk(&model), &trunk(&before));
+        // What was put together is a model like any other.
+        let again = folder.path().join(format!("{name}-{}", kind.name()));
+        saved(&again, &model);
+        let (again, unused) = Model::load(&again).unwrap();
+        assert_eq!(unused, [""; 0], "{name}");
+        assert_eq!(again.config.head().as_ref(), Some(kind), "{name}");
+        assert_same_bits(name, again.params.values(), model.params.values());
+    }
+    let (llama, _) = Model::load(&golden.join("llama-gqa")).unwrap();
+    let path = folder.path().join("llama.gguf");
+    let (metadata, entries) = llama.gguf(|_, _| Dtype::F32.into()).unwrap();
+    let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_str(), v.clone())).collect();
+    gguf::save_file(&OsDisk, &path, &metadata, &entries).unwrap();
+    let (model, fitted) = as_kind(&path, &HeadKind::Spans);
+    assert_eq!(fitted.fresh, ["qa_outputs.weight", "qa_outputs.bias"]);
+    let error = max_error(&trunk(&model), &trunk(&llama));
+    assert!(error < BOUND, "{error}");
+    let other = Model::load_config(&golden.join("bert-mlm")).unwrap();
+    let error = Model::load_as(&path, other, 1).map(|_| ()).expect_err("refused");
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert_eq!(source, "`model_type`: a `llama`, and not a `bert`");
 }

@@ -29,53 +29,30 @@ pub struct DropSite {
 }
 
 impl DropSite {
-    fn stream(&self) -> u64 {
-        hash(&[&self.rng.step.to_le_bytes(), &self.site.to_le_bytes()])
-    }
-
-    fn key(&self) -> DropKey {
-        DropKey { seed: self.rng.seed, stream: self.stream() }
-    }
-
     /// The arguments of a kernel that counts rows of the batch: attention's probabilities.
     pub(super) fn by_row(self) -> Dropout {
-        Dropout { p: self.p, key: self.key(), offset: self.rng.first_sample }
-    }
-
-    /// The kernel's arguments for a tensor of `shape` `[B, ..]`.
-    fn args(&self, shape: &[usize]) -> Dropout {
-        let per_sample: usize = shape[1..].iter().product();
-        let per_token = shape[1..].last().copied().unwrap_or(1) as u64;
-        let first_token = self.rng.first_token * per_token;
-        let offset = self.rng.first_sample * per_sample as u64 + first_token;
-        Dropout { p: self.p, key: self.key(), offset }
+        let stream = hash(&[&self.rng.step.to_le_bytes(), &self.site.to_le_bytes()]);
+        let Rng { seed, first_sample: offset, .. } = self.rng;
+        Dropout { p: self.p, key: DropKey { seed, stream }, offset }
     }
 }
 
-fn drop_from(device: &Device, x: &Tensor, site: DropSite) -> Tensor {
-    let mut y = device.empty(x.shape(), x.dtype());
-    let args = site.args(x.shape());
-    by_dtype!(x.dtype(), T => {
-        dropout::forward(device.isa, y.as_mut_slice::<T>(), x.as_slice::<T>(), args);
-    });
-    y
-}
+/// Numbers of rows of a `[B, T, D]`, and T.
+pub type Rows = (Arc<[u32]>, usize);
 
-/// The same for rows of a tensor with `len` rows a sample, each by its own place.
-fn drop_from_rows(
-    device: &Device,
-    x: &Tensor,
-    (rows, len): (&[u32], usize),
-    site: DropSite,
-) -> Tensor {
-    let (mut y, d) = (device.empty(x.shape(), x.dtype()), x.rows().1);
-    let first = site.rng.first_sample * len as u64 + site.rng.first_token;
+/// What is left of `x` `[B, ..]`, or of such rows of it.
+fn drop_from(device: &Device, x: &Tensor, site: DropSite, rows: Option<&Rows>) -> Tensor {
+    let (mut y, (n, d), args) = (device.empty(x.shape(), x.dtype()), x.rows(), site.by_row());
+    let before = site.rng.first_token;
+    let start = |len, row: u32| (args.offset * len as u64 + u64::from(row) + before) * d as u64;
+    let (size, starts) = match rows {
+        None => (n * d, vec![start(n / x.shape()[0].max(1), 0)]),
+        Some((rows, len)) => (d, rows.iter().map(|&row| start(*len, row)).collect()),
+    };
     by_dtype!(x.dtype(), T => {
-        let both = y.as_mut_slice::<T>().chunks_exact_mut(d).zip(x.as_slice::<T>().chunks_exact(d));
-        for ((y, x), &row) in both.zip(rows) {
-            let offset = (first + u64::from(row)) * d as u64;
-            let args = Dropout { p: site.p, key: site.key(), offset };
-            dropout::forward(device.isa, y, x, args);
+        let parts = y.as_mut_slice::<T>().chunks_mut(size.max(1));
+        for ((y, x), offset) in parts.zip(x.as_slice::<T>().chunks(size.max(1))).zip(starts) {
+            dropout::forward(device.isa, y, x, Dropout { offset, ..args });
         }
     });
     y
@@ -84,26 +61,15 @@ fn drop_from_rows(
 impl Tape<'_> {
     /// Drops from `x` `[B, ..]`.
     pub fn dropout(&self, x: &Var, site: DropSite) -> Var {
-        let y = drop_from(self.device(), &x.value, site);
-        let slot = x.slot;
-        self.finish("dropout", slot.is_some(), y, move |sweep, dy| {
-            let dx = drop_from(sweep.device(), &dy, site);
-            sweep.give(slot, dx);
-        })
+        self.dropout_rows(x, None, site)
     }
 
-    /// Drops from `x` `[n, D]`, which are the rows `rows` of a `[B, T, D]`, what would be dropped
-    /// from those: wherever its text lies in a batch, a row is known by its place.
-    ///
-    /// # Panics
-    /// When there are more rows than numbers of them.
-    #[track_caller]
-    pub fn dropout_rows(&self, x: &Var, (rows, len): (&Arc<[u32]>, usize), site: DropSite) -> Var {
-        assert_eq!(x.value.rows().0, rows.len(), "dropout_rows: x {:?}", x.value.shape());
-        let y = drop_from_rows(self.device(), &x.value, (rows, len), site);
-        let (slot, rows) = (x.slot, rows.clone());
+    /// Drops from `x` `[n, D]`, which are such rows of a `[B, T, D]`, what would be dropped from
+    /// those: wherever its text lies in a batch, a row is known by its place. None are all of them.
+    pub fn dropout_rows(&self, x: &Var, rows: Option<Rows>, site: DropSite) -> Var {
+        let (y, slot) = (drop_from(self.device(), &x.value, site, rows.as_ref()), x.slot);
         self.finish("dropout", slot.is_some(), y, move |sweep, dy| {
-            let dx = drop_from_rows(sweep.device(), &dy, (&rows, len), site);
+            let dx = drop_from(sweep.device(), &dy, site, rows.as_ref());
             sweep.give(slot, dx);
         })
     }
@@ -144,12 +110,12 @@ mod tests {
         let x = Var::constant(fixture.inputs[0].clone());
         let whole = tape.dropout(&x.clone().reshape(&[2, 3, 50]), site(1)).value().to_vec();
         let rows: Arc<[u32]> = [4, 0].into();
-        let found = tape.dropout_rows(&tape.select_rows(&x, &rows), (&rows, 3), site(1));
+        let found = tape.dropout_rows(&tape.select_rows(&x, &rows), Some((rows, 3)), site(1));
         let expected = [&whole[4 * 50..5 * 50], &whole[..50]].concat();
         assert_eq!(found.value().to_vec(), expected);
         let rows: Arc<[u32]> = [1, 5, 7].into();
         check(&Fixture::new(&[], &[&[3, 5]]), |tape, _, x| {
-            tape.dropout_rows(&x[0], (&rows, 4), site(0))
+            tape.dropout_rows(&x[0], Some((rows.clone(), 4)), site(0))
         });
     }
 

@@ -228,8 +228,8 @@ impl Runner<'_> {
         if let Some((does, key)) = missing {
             let start = input.start();
             let problem = format!("text {number}, `{start}..`, has no {key}: the model {does}");
-            let hint = "give lines as `--jsonl`: {\"text\": \"..\", \"text_pair\": \"..\"}, a question \
-                with the text that has the answer, or {\"text\": \"..\", \"choices\": [\"..\", \"..\"]}";
+            let hint = "give lines as `--jsonl`: {\"question\": \"..\", \"context\": \"..\"}, or \
+                {\"text\": \"..\", \"choices\": [\"..\", \"..\"]}";
             return Err(Failure::new(problem).hint(hint));
         }
         let encoded = match self.what {
