@@ -11,15 +11,16 @@ use serde_json::Value;
 use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder, Precision, Tape, Var};
 
 use crate::architecture::Architecture;
-use crate::coded::Quantised;
+use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
-use crate::import::{self, Import, widened};
+use crate::import::{self, Import, Source, widened};
 use crate::lora::{LoraConfig, Placed, place};
 use crate::model::{Model, Unused, strip};
 
 /// What learns.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::large_enum_variant)] // One a run.
 pub enum Method {
     /// Every weight.
     #[default]
@@ -112,6 +113,20 @@ impl Adapter {
         &self.placed.table
     }
 
+    /// Holds ranks against what is stored, before any memory is taken for them.
+    fn check(&self, weights: &Weights) -> Result<(), ModelError> {
+        for Import { name, source } in self.table() {
+            let shape = weights.get(name)?.shape;
+            if let Source::Rows(_, rows) = source
+                && shape.first() != Some(&rows.len())
+            {
+                let problem = format!("`{name}` is {shape:?}, but its rank {}", rows.len());
+                return Err(ModelError::Adapter { name: self.name.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+
     /// The name of a parameter of the change of `own`.
     fn leaf(&self, own: &str, leaf: &str) -> String {
         let scope = own.strip_suffix("weight").unwrap_or(own);
@@ -159,15 +174,16 @@ fn glob(pattern: &str) -> Regex {
 }
 
 impl Model {
-    /// Loads a model directory, to be trained. What the directory lacks is drawn from `seed`; linear
-    /// maps that do not learn stay in the blocks of a GGUF file.
+    /// Loads a model directory, to be trained. What the directory lacks is drawn from `seed`;
+    /// linear maps that do not learn stay in the blocks of a GGUF file.
     ///
     /// # Errors
     /// As [`Model::load`]; where the method does not fit the model, a pattern names nothing, or
     /// nothing is left that learns.
     pub fn load_for(dir: &Path, tuning: &Tuning, seed: u64) -> Result<(Self, Unused), ModelError> {
         let Tuning { method, freeze, quantise } = tuning;
-        let (mut model, unused) = Self::load_in(dir, (seed, Some(*quantise)), |config| {
+        let coding = quantise.map_or(Coding::AsStored, Coding::Rounded);
+        let (mut model, unused) = Self::load_in(dir, (seed, coding), |config| {
             let globs: Vec<Regex> = freeze.iter().map(|pattern| glob(pattern)).collect();
             let (_, all) = Self::register(config)
                 .map_err(|source| ModelError::Config { path: dir.to_owned(), source })?;
@@ -206,7 +222,7 @@ impl Model {
     ) -> Result<(Self, Unused), ModelError> {
         let opened: Vec<_> =
             adapters.iter().map(|(_, dir)| open_adapter(dir)).collect::<Result<_, _>>()?;
-        let (mut model, unused) = Self::load_in(dir, (0, None), |config| {
+        let (mut model, unused) = Self::load_in(dir, (0, Coding::Plain), |config| {
             let named = adapters.iter().zip(&opened);
             let named = named.map(|((name, _), (lora, _))| ((*name).to_owned(), lora.clone()));
             // Who wraps a base model alone has names without what stands before it elsewhere.
@@ -215,7 +231,12 @@ impl Model {
             let bare = |prefix: &String| {
                 opened.iter().all(|(_, w)| !w.names().any(|name| name.starts_with(prefix)))
             };
-            Adapter::plan(config, named.collect(), prefix.as_ref().is_some_and(bare), false)
+            let bare = prefix.as_ref().is_some_and(bare);
+            let plan = Adapter::plan(config, named.collect(), bare, false)?;
+            for (adapter, (_, weights)) in plan.1.iter().zip(&opened) {
+                adapter.check(weights)?;
+            }
+            Ok(plan)
         })?;
         for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {
             model.read_adapter(name, weights)?;
@@ -246,7 +267,7 @@ impl Model {
             let problem = format!("`{tensor}` has no place in this base");
             return Err(ModelError::Adapter { name: name.into(), problem });
         }
-        import::read(&table, weights, &mut self.params, |_| None, Err)
+        import::read(&table, weights, &mut self.params, |_| Coding::Plain, Err)
     }
 
     /// Uses these adapters, each times a number, and no others; the base is not touched.

@@ -199,7 +199,7 @@ impl LoraConfig {
         Ok((rank, (alpha / by) as f32))
     }
 
-    /// Whether a module of that name is to be changed; of `all-linear` nothing is known here.
+    /// Whether a module of that name is to be changed; `all-linear` is every name.
     fn is_target(&self, module: &str) -> Result<bool, String> {
         if let Some(exclude) = &self.exclude
             && exclude.name(module)?
@@ -207,10 +207,11 @@ impl LoraConfig {
             return Ok(false);
         }
         let Some(targets) = &self.targets else { return Ok(false) };
-        if !targets.name(module)? {
+        if !(targets.is_all() || targets.name(module)?) {
             return Ok(false);
         }
-        let (Some(layers), Targets::Names(_)) = (&self.layers, targets) else { return Ok(true) };
+        let picks = targets.is_all() || matches!(targets, Targets::Names(_));
+        let Some(layers) = self.layers.as_ref().filter(|_| picks) else { return Ok(true) };
         let layers = match layers {
             Layers::One(layer) => std::slice::from_ref(layer),
             Layers::Some(layers) => layers,
@@ -221,6 +222,11 @@ impl LoraConfig {
 }
 
 impl Targets {
+    /// Whether they are every linear map.
+    fn is_all(&self) -> bool {
+        matches!(self, Self::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear"))
+    }
+
     /// Whether they are a module's name, as `peft` compares.
     fn name(&self, module: &str) -> Result<bool, String> {
         match self {
@@ -304,7 +310,7 @@ pub(crate) fn place(
     maps: &[String],
 ) -> Result<Placed, String> {
     config.check()?;
-    let all = config.targets == Some(Targets::Pattern("all-linear".into()));
+    let all = config.targets.as_ref().is_some_and(Targets::is_all);
     let save = config.modules_to_save.clone().unwrap_or_default();
     let (mut parts, mut fan_in_fan_out) = (BTreeMap::<&str, Vec<Module>>::new(), false);
     for Import { name: tensor, source } in imports {
@@ -317,7 +323,7 @@ pub(crate) fn place(
         let is_saved = saves(&save, tensor).is_some();
         let plain = matches!(source, Source::Param(_) | Source::Rows(..) | Source::Transposed(_));
         match own.filter(|_| plain && !is_saved) {
-            Some(own) if all || config.is_target(module)? => {
+            Some(own) if config.is_target(module)? => {
                 fan_in_fan_out |= matches!(source, Source::Transposed(_));
                 parts.entry(own).or_default().push(Module { name: module, own, rows });
             }

@@ -10,7 +10,7 @@ use tensor::{Params, ParamsBuilder};
 
 use crate::adapted::{Adapter, Plan};
 use crate::architecture::Architecture;
-use crate::coded::Quantised;
+use crate::coded::Coding;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
@@ -132,7 +132,7 @@ impl Model {
     /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
     /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, (0, None), |_| Ok(Default::default()))
+        Self::load_in(dir, (0, Coding::Plain), |_| Ok(Default::default()))
     }
 
     /// The same, to be run only: large weights stay in their file and their type.
@@ -140,15 +140,14 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_frozen(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_in(dir, (0, None), |_| Ok((ParamsBuilder::frozen(), Vec::new())))
+        Self::load_in(dir, (0, Coding::Plain), |_| Ok((ParamsBuilder::frozen(), Vec::new())))
     }
 
     /// Loads a model directory as `plan` says for its config; what the files do not hold is drawn
-    /// from a seed. With a second number, linear maps that are frozen stay coded as they are
-    /// stored, or are coded so.
+    /// from a seed; linear maps that are frozen are kept as `coding` says.
     pub(crate) fn load_in(
         dir: &Path,
-        (seed, coded): (u64, Option<Option<Quantised>>),
+        (seed, coding): (u64, Coding),
         plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
     ) -> Result<(Self, Unused), ModelError> {
         // What is wrong with the config is said before what is wrong with the weights.
@@ -170,7 +169,7 @@ impl Model {
         }
         import::check(&table, &weights, builder.entries())?;
         let maps: HashSet<String> = builder.maps().iter().cloned().collect();
-        let form = |own: &str| coded.filter(|_| maps.contains(own));
+        let coding = |own: &str| if maps.contains(own) { coding } else { Coding::Plain };
         let params = builder.build_zeroed();
         let mut model = Self { config, architecture, params, adapters };
         let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();
@@ -180,7 +179,7 @@ impl Model {
             }
         }
         let mut waves = model.architecture.waves_mut();
-        import::read(&table, &weights, &mut model.params, form, |stored| match &mut waves {
+        import::read(&table, &weights, &mut model.params, coding, |stored| match &mut waves {
             Some(waves) if import::close_waves(&stored, waves.values()) => {
                 waves.set(stored);
                 Ok(())
