@@ -399,7 +399,7 @@ fn some(imports: &[Import]) -> &str {
 mod tests {
     use super::*;
 
-    fn config(json: Value) -> Result<LoraConfig, String> {
+    fn config(json: &Value) -> Result<LoraConfig, String> {
         LoraConfig::from_json(json.as_object().expect("an object"))
     }
 
@@ -409,7 +409,7 @@ mod tests {
         let fits = |extra: Value| {
             let mut json = json!({ "target_modules": ["q_proj"] });
             json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            config(json).unwrap().is_target(name).unwrap()
+            config(&json).unwrap().is_target(name).unwrap()
         };
         assert!(fits(json!({})));
         assert!(!fits(json!({ "target_modules": ["proj"] })));
@@ -420,7 +420,7 @@ mod tests {
         assert!(fits(json!({ "layers_to_transform": 3 })));
         assert!(!fits(json!({ "layers_to_transform": [1, 2] })));
         assert!(!fits(json!({ "layers_to_transform": [3], "layers_pattern": "h" })));
-        let ranks = config(json!({
+        let ranks = config(&json!({
             "target_modules": ["q_proj"], "lora_alpha": 6, "use_rslora": true,
             "rank_pattern": { r"layers\.3\.self_attn\..*": 4 },
         }));
@@ -433,7 +433,7 @@ mod tests {
         let refusal = |extra: (&str, Value)| {
             let mut json = json!({ "target_modules": ["q"] });
             json[extra.0] = extra.1;
-            config(json).unwrap_err()
+            config(&json).unwrap_err()
         };
         assert_eq!(refusal(("bias", json!("all"))), "`bias` = \"all\" is not supported");
         assert!(refusal(("init_lora_weights", json!("pissa"))).contains("pissa"));
@@ -443,7 +443,7 @@ mod tests {
         assert!(refusal(("r", json!(-1))).contains("invalid value"));
         assert!(refusal(("lora_dropout", json!(1))).contains("`lora_dropout` is 1"));
         assert!(refusal(("target_modules", json!([]))).contains("names no module"));
-        let pattern = config(json!({ "target_modules": "(" })).unwrap();
+        let pattern = config(&json!({ "target_modules": "(" })).unwrap();
         assert!(pattern.is_target("x").unwrap_err().contains("is no pattern"));
     }
 }
