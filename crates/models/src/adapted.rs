@@ -11,16 +11,17 @@ use serde_json::Value;
 use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder, Precision, Tape, Var};
 
 use crate::architecture::Architecture;
-use crate::coded::Quantised;
+use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
-use crate::import::{self, Import, strip, widened};
+use crate::import::{self, Import, Source, strip, widened};
 use crate::lora::{LoraConfig, Placed, place};
 use crate::model::{Model, Unused};
 use crate::opened::Fitted;
 
 /// What learns.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[allow(clippy::large_enum_variant)] // One a run.
 pub enum Method {
     /// Every weight.
     #[default]
@@ -113,6 +114,20 @@ impl Adapter {
         &self.placed.table
     }
 
+    /// Holds ranks against what is stored, before any memory is taken for them.
+    fn check(&self, weights: &Weights) -> Result<(), ModelError> {
+        for Import { name, source } in self.table() {
+            let shape = weights.get(name)?.shape;
+            if let Source::Rows(_, rows) = source
+                && shape.first() != Some(&rows.len())
+            {
+                let problem = format!("`{name}` is {shape:?}, but its rank {}", rows.len());
+                return Err(ModelError::Adapter { name: self.name.clone(), problem });
+            }
+        }
+        Ok(())
+    }
+
     /// The name of a parameter of the change of `own`.
     fn leaf(&self, own: &str, leaf: &str) -> String {
         let scope = own.strip_suffix("weight").unwrap_or(own);
@@ -160,8 +175,8 @@ fn glob(pattern: &str) -> Regex {
 }
 
 impl Model {
-    /// Loads a model directory, to be trained. What the directory lacks is drawn from `seed`; linear
-    /// maps that do not learn stay in the blocks of a GGUF file.
+    /// Loads a model directory, to be trained. What the directory lacks is drawn from `seed`;
+    /// linear maps that do not learn stay in the blocks of a GGUF file.
     ///
     /// # Errors
     /// As [`Model::load`]; where the method does not fit the model, a pattern names nothing, or
@@ -182,8 +197,8 @@ impl Model {
         seed: u64,
     ) -> Result<(Self, Fitted), ModelError> {
         let Tuning { method, freeze, quantise } = tuning;
-        let seed = (seed, Some(*quantise));
-        let (mut model, fitted) = Self::load_in(dir, config, seed, |config| {
+        let coding = quantise.map_or(Coding::AsStored, Coding::Rounded);
+        let (mut model, fitted) = Self::load_in(dir, config, (seed, coding), |config| {
             let globs: Vec<Regex> = freeze.iter().map(|pattern| glob(pattern)).collect();
             let (_, all) = Self::register(config)
                 .map_err(|source| ModelError::Config { path: dir.to_owned(), source })?;
@@ -231,7 +246,12 @@ impl Model {
             let bare = |prefix: &String| {
                 opened.iter().all(|(_, w)| !w.names().any(|name| name.starts_with(prefix)))
             };
-            Adapter::plan(config, named.collect(), prefix.as_ref().is_some_and(bare), false)
+            let bare = prefix.as_ref().is_some_and(bare);
+            let plan = Adapter::plan(config, named.collect(), bare, false)?;
+            for (adapter, (_, weights)) in plan.1.iter().zip(&opened) {
+                adapter.check(weights)?;
+            }
+            Ok(plan)
         })?;
         for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {
             model.read_adapter(name, weights)?;
@@ -262,7 +282,7 @@ impl Model {
             let problem = format!("`{tensor}` has no place in this base");
             return Err(ModelError::Adapter { name: name.into(), problem });
         }
-        import::read(&table, weights, &mut self.params, |_| None, Err)
+        import::read(&table, weights, &mut self.params, |_| Coding::Plain, Err)
     }
 
     /// Uses these adapters, each times a number, and no others; the base is not touched.

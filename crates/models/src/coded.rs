@@ -1,4 +1,5 @@
-//! Forms in fewer bits that weights which do not learn are kept in: decoded when they are multiplied.
+//! Forms in fewer bits that weights which do not learn are kept in: decoded when they are
+//! multiplied.
 //!
 //! Dettmers et al., "QLoRA", arXiv:2305.14314, section 3.
 
@@ -18,6 +19,17 @@ pub enum Quantised {
     /// Four bits that are the quantiles of a normal distribution, 64 values with their largest
     /// magnitude in f16: 4.25 bits a value. `bitsandbytes` keeps that in 8 bits and f32 instead.
     Nf4,
+}
+
+/// How the frozen weights of linear maps are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As plain numbers.
+    Plain,
+    /// As they are stored, in blocks or plain.
+    AsStored,
+    /// The same, but rounded to this where they are plain.
+    Rounded(Quantised),
 }
 
 impl Quantised {

@@ -12,7 +12,7 @@ use mapped::cast_or_copy;
 use tensor::Entry as Registered;
 use tensor::{Code, DType, Frozen, Param, Params};
 
-use crate::coded::{Blocks, Quantised};
+use crate::coded::{Blocks, Coding};
 use crate::error::ModelError;
 
 /// Where an external tensor comes from.
@@ -257,14 +257,14 @@ enum Part {
     Coded(Arc<dyn Code>, Bytes),
 }
 
-/// Reads every tensor of `table` from `weights`; frozen matrices of which `form` says so stay coded
-/// or are coded; `set_waves` takes the table of positions, if it is
+/// Reads every tensor of `table` from `weights`; frozen matrices are kept as `coding` says of
+/// their names; `set_waves` takes the table of positions, if it is
 /// that of the model.
 pub(crate) fn read(
     table: &[Import],
     weights: &Weights,
     params: &mut Params,
-    form: impl Fn(&str) -> Option<Option<Quantised>>,
+    coding: impl Fn(&str) -> Coding,
     mut set_waves: impl FnMut(Vec<f32>) -> Result<(), Vec<f32>>,
 ) -> Result<(), ModelError> {
     let mut frozen: BTreeMap<&str, Parts> = BTreeMap::new();
@@ -279,7 +279,7 @@ pub(crate) fn read(
         let range = source.range(&param);
         if param.is_frozen() {
             let start = range.start / param.shape()[1];
-            let part = part(weights, name, (source, param.shape()), form(own))?;
+            let part = part(weights, name, (source, param.shape()), coding(own))?;
             frozen.entry(own).or_default().insert(start, part);
         } else {
             let values = &mut params.get_mut(&param)[range];
@@ -314,17 +314,17 @@ fn part(
     weights: &Weights,
     name: &str,
     (source, own): (&Source, &[usize]),
-    form: Option<Option<Quantised>>,
+    coding: Coding,
 ) -> Result<Part, ModelError> {
     let view = weights.get(name)?;
-    if let (Some(_), Stored::Blocks(block)) = (form, view.dtype) {
+    if let (Stored::Blocks(block), true) = (view.dtype, coding != Coding::Plain) {
         let code: Arc<dyn Code> = Arc::new(Blocks(block));
         let row = [&[own[0]], &[code.row_bytes(own[1])][..]].concat();
         let bytes = weights.share(name)?;
         let moved = source.arranged(&bytes, &row, false);
         return Ok(Part::Coded(code, moved.map_or(bytes, Bytes::from)));
     }
-    if let Some(Some(quantised)) = form
+    if let Coding::Rounded(quantised) = coding
         && quantised.fits(own[1])
     {
         let values = weights.to_f32(name)?;

@@ -199,7 +199,7 @@ impl LoraConfig {
         Ok((rank, (alpha / by) as f32))
     }
 
-    /// Whether a module of that name is to be changed; of `all-linear` nothing is known here.
+    /// Whether a module of that name is to be changed; `all-linear` is every name.
     fn is_target(&self, module: &str) -> Result<bool, String> {
         if let Some(exclude) = &self.exclude
             && exclude.name(module)?
@@ -207,10 +207,11 @@ impl LoraConfig {
             return Ok(false);
         }
         let Some(targets) = &self.targets else { return Ok(false) };
-        if !targets.name(module)? {
+        if !(targets.is_all() || targets.name(module)?) {
             return Ok(false);
         }
-        let (Some(layers), Targets::Names(_)) = (&self.layers, targets) else { return Ok(true) };
+        let picks = targets.is_all() || matches!(targets, Targets::Names(_));
+        let Some(layers) = self.layers.as_ref().filter(|_| picks) else { return Ok(true) };
         let layers = match layers {
             Layers::One(layer) => std::slice::from_ref(layer),
             Layers::Some(layers) => layers,
@@ -221,6 +222,11 @@ impl LoraConfig {
 }
 
 impl Targets {
+    /// Whether they are every linear map.
+    fn is_all(&self) -> bool {
+        matches!(self, Self::Pattern(pattern) if pattern.eq_ignore_ascii_case("all-linear"))
+    }
+
     /// Whether they are a module's name, as `peft` compares.
     fn name(&self, module: &str) -> Result<bool, String> {
         match self {
@@ -304,7 +310,7 @@ pub(crate) fn place(
     maps: &[String],
 ) -> Result<Placed, String> {
     config.check()?;
-    let all = config.targets == Some(Targets::Pattern("all-linear".into()));
+    let all = config.targets.as_ref().is_some_and(Targets::is_all);
     let save = config.modules_to_save.clone().unwrap_or_default();
     let (mut parts, mut fan_in_fan_out) = (BTreeMap::<&str, Vec<Module>>::new(), false);
     for Import { name: tensor, source } in imports {
@@ -317,7 +323,7 @@ pub(crate) fn place(
         let is_saved = saves(&save, tensor).is_some();
         let plain = matches!(source, Source::Param(_) | Source::Rows(..) | Source::Transposed(_));
         match own.filter(|_| plain && !is_saved) {
-            Some(own) if all || config.is_target(module)? => {
+            Some(own) if config.is_target(module)? => {
                 fan_in_fan_out |= matches!(source, Source::Transposed(_));
                 parts.entry(own).or_default().push(Module { name: module, own, rows });
             }
@@ -393,7 +399,7 @@ fn some(imports: &[Import]) -> &str {
 mod tests {
     use super::*;
 
-    fn config(json: Value) -> Result<LoraConfig, String> {
+    fn config(json: &Value) -> Result<LoraConfig, String> {
         LoraConfig::from_json(json.as_object().expect("an object"))
     }
 
@@ -403,7 +409,7 @@ mod tests {
         let fits = |extra: Value| {
             let mut json = json!({ "target_modules": ["q_proj"] });
             json.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            config(json).unwrap().is_target(name).unwrap()
+            config(&json).unwrap().is_target(name).unwrap()
         };
         assert!(fits(json!({})));
         assert!(!fits(json!({ "target_modules": ["proj"] })));
@@ -414,7 +420,7 @@ mod tests {
         assert!(fits(json!({ "layers_to_transform": 3 })));
         assert!(!fits(json!({ "layers_to_transform": [1, 2] })));
         assert!(!fits(json!({ "layers_to_transform": [3], "layers_pattern": "h" })));
-        let ranks = config(json!({
+        let ranks = config(&json!({
             "target_modules": ["q_proj"], "lora_alpha": 6, "use_rslora": true,
             "rank_pattern": { r"layers\.3\.self_attn\..*": 4 },
         }));
@@ -427,7 +433,7 @@ mod tests {
         let refusal = |extra: (&str, Value)| {
             let mut json = json!({ "target_modules": ["q"] });
             json[extra.0] = extra.1;
-            config(json).unwrap_err()
+            config(&json).unwrap_err()
         };
         assert_eq!(refusal(("bias", json!("all"))), "`bias` = \"all\" is not supported");
         assert!(refusal(("init_lora_weights", json!("pissa"))).contains("pissa"));
@@ -437,7 +443,7 @@ mod tests {
         assert!(refusal(("r", json!(-1))).contains("invalid value"));
         assert!(refusal(("lora_dropout", json!(1))).contains("`lora_dropout` is 1"));
         assert!(refusal(("target_modules", json!([]))).contains("names no module"));
-        let pattern = config(json!({ "target_modules": "(" })).unwrap();
+        let pattern = config(&json!({ "target_modules": "(" })).unwrap();
         assert!(pattern.is_target("x").unwrap_err().contains("is no pattern"));
     }
 }

@@ -10,6 +10,7 @@ use tensor::{Params, ParamsBuilder, Tape, Var};
 
 use crate::adapted::{Adapter, Plan};
 use crate::architecture::Architecture;
+use crate::coded::Coding;
 use crate::encoder_decoder::EncoderDecoder;
 use crate::error::ModelError;
 use crate::families::{ModelConfig, refused};
@@ -201,7 +202,7 @@ impl Model {
         dir: &Path,
         plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
     ) -> Result<(Self, Unused), ModelError> {
-        let (model, fitted) = Self::load_in(dir, None, (0, None), plan)?;
+        let (model, fitted) = Self::load_in(dir, None, (0, Coding::Plain), plan)?;
         Ok((model, fitted.unused))
     }
 

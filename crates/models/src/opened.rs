@@ -8,7 +8,7 @@ use nn::ConfigError;
 use tensor::Entry;
 
 use crate::adapted::Plan;
-use crate::coded::Quantised;
+use crate::coded::Coding;
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::families::heads::HeadKind;
@@ -138,16 +138,16 @@ impl Model {
         config: ModelConfig,
         seed: u64,
     ) -> Result<(Self, Fitted), ModelError> {
-        Self::load_in(dir, Some(config), (seed, None), |_| Ok(Default::default()))
+        Self::load_in(dir, Some(config), (seed, Coding::Plain), |_| Ok(Default::default()))
     }
 
     /// Loads a model directory, as a model of `config` where one is given, built as `plan` says for
-    /// its config; what the files do not hold is drawn from a seed. With a second number, linear
-    /// maps that are frozen stay coded as they are stored, or are coded so.
+    /// its config; what the files do not hold is drawn from a seed; linear maps that are
+    /// frozen are kept as `coding` says.
     pub(crate) fn load_in(
         dir: &Path,
         config: Option<ModelConfig>,
-        (seed, coded): (u64, Option<Option<Quantised>>),
+        (seed, coding): (u64, Coding),
         plan: impl FnOnce(&ModelConfig) -> Result<Plan, ModelError>,
     ) -> Result<(Self, Fitted), ModelError> {
         let opened = Opened::open(dir)?;
@@ -172,14 +172,20 @@ impl Model {
         let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();
         model.params.draw(seed, |name| !stored.contains(name));
         let mut waves = model.architecture.waves_mut();
-        let form = |own: &str| coded.filter(|_| maps.contains(own));
-        import::read(&table, &opened.weights, &mut model.params, form, |found| match &mut waves {
-            Some(waves) if import::close_waves(&found, waves.values()) => {
-                waves.set(found);
-                Ok(())
-            }
-            _ => Err(found),
-        })?;
+        let coding = |own: &str| if maps.contains(own) { coding } else { Coding::Plain };
+        import::read(
+            &table,
+            &opened.weights,
+            &mut model.params,
+            coding,
+            |found| match &mut waves {
+                Some(waves) if import::close_waves(&found, waves.values()) => {
+                    waves.set(found);
+                    Ok(())
+                }
+                _ => Err(found),
+            },
+        )?;
         let taken: HashSet<&str> = table.iter().map(|i| &*i.name).collect();
         let names = opened.table.iter().map(|i| i.name.as_str());
         let fallen = names.filter(|n| !taken.contains(n) && opened.weights.contains(n));

@@ -11,11 +11,12 @@ use models::{
     Architecture, LoraConfig, Method, Model, ModelError, Quantised, TRAINED, Targets, Tuning,
     open_adapter,
 };
-use nn::{Context, Input};
+use nn::Context;
 use tensor::{Grads, Loss, NO_TARGET, Precision, Rng, Tape};
 use testing::{Tolerance, assert_close, assert_same_bits, same_for_any_threads};
 
-use crate::pass::{device, max_error, tokens};
+use crate::foreign::{golden, is_stack};
+use crate::pass::{Input, device, distance, learn_in, logits, max_error, tokens};
 
 const CASES: [(&str, &str); 4] = [
     ("gpt2-lora", "gpt2-tiny"),
@@ -57,7 +58,7 @@ fn run<'a>(tape: &Tape<'a>, model: &'a Model, io: &Weights, rng: Option<Rng>) ->
     let mut ctx = Context::plain(batch, len);
     ctx.call.rng = rng;
     if let Architecture::EncoderDecoder(pair) = &model.architecture {
-        let memory = pair.encode(tape, Input::Tokens(&rows, [batch, len]), ctx.call.clone());
+        let memory = pair.encode(tape, nn::Input::Tokens(&rows, [batch, len]), ctx.call.clone());
         ctx.call.memory = Some(memory);
         // What `transformers` shows of labels: each row behind a zero.
         let shown = labels.chunks(len).flat_map(|row| [&[0], &row[..len - 1]].concat());
@@ -206,8 +207,8 @@ fn several_adapters_are_chosen_and_summed_without_touching_the_base() {
     let (mut model, _) = Model::load_adapted(&base, &[("one", &dir), ("two", &dir)]).unwrap();
     let probe: Vec<u32> = tokens(&model, 9, 5);
     let said = |model: &Model| {
-        let input = crate::pass::Input::plain(&probe, 1);
-        crate::pass::logits((model, &device(), Precision::F32), &input)
+        let input = Input::plain(&probe, 1);
+        logits((model, &device(), Precision::F32), &input)
     };
     let one = said(&model);
     model.use_adapters(&[("two", 1.0)]).unwrap();
@@ -232,6 +233,15 @@ fn what_does_not_fit_is_refused() {
         "{}",
         load("llama-mha", "llama-dora")
     );
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["adapter_model.safetensors", "adapter_config.json"] {
+        fs::copy(adapter("gpt2-lora").join(file), folder.path().join(file)).unwrap();
+    }
+    let config = fs::read_to_string(folder.path().join("adapter_config.json")).unwrap();
+    let huge = config.replace("\"r\": 3", "\"r\": 65536");
+    fs::write(folder.path().join("adapter_config.json"), huge).unwrap();
+    let huge = Model::load_adapted(&base("gpt2-tiny"), &[("it", folder.path())]).err().unwrap();
+    assert!(huge.to_string().contains("is [3, 48], but its rank 65536"), "{huge}");
     let train = |json: serde_json::Value| {
         let config = LoraConfig::from_json(json.as_object().unwrap()).unwrap();
         let loaded = Model::load_for(&base("llama-gqa"), &Method::Lora(config).into(), 0);
@@ -335,4 +345,44 @@ fn a_coded_base_learns_as_the_same_numbers_in_f32() {
         let (merged, _) = coded.merged(&device(), &probe, 1e-5).unwrap();
         assert!(merged.adapters.is_empty());
     }
+}
+
+#[test]
+fn every_family_takes_an_adapter() {
+    let mut n_models = 0;
+    for (name, dir) in golden() {
+        let (plain, _) = Model::load_frozen(&dir).unwrap();
+        if !is_stack(&plain) || plain.stack().token_head().is_none() {
+            continue;
+        }
+        let targets = Some(Targets::Pattern("all-linear".into()));
+        // The loss reads the head over the vocabulary alone.
+        let exclude = Some(Targets::Names(vec!["pooler.dense".into()]));
+        let lora = LoraConfig { rank: 2, targets, exclude, dora: true, ..LoraConfig::default() };
+        let (mut model, unused) = Model::load_for(&dir, &Method::Lora(lora).into(), 3).unwrap();
+        assert_eq!(unused, [""; 0], "{name}");
+        let ids = tokens(&model, 18, 4);
+        let input = Input::plain(&ids, 2);
+        let said = |model: &Model| logits((model, &device(), Precision::F32), &input);
+        assert!(distance(&said(&model), &said(&plain)) < 1e-5, "{name}: fresh");
+        let batch = [(input.clone(), ids.clone())];
+        let again = |recompute| {
+            let mut batch = batch.clone();
+            batch[0].0.call.recompute = recompute;
+            learn_in(Precision::F32, &model, &batch)
+        };
+        let learned = again(false);
+        assert_eq!(learned.grads.unwritten(&model.params), [""; 0], "{name}");
+        assert_same_bits(&format!("{name}: recomputed"), again(true).values(), learned.values());
+        let rows = [0..9, 9..18].map(|row| (Input::plain(&ids[row.clone()], 1), ids[row].to_vec()));
+        let sum = learn_in(Precision::F32, &model, &rows);
+        assert!(distance(sum.values(), learned.values()) < 1e-4, "{name}: micro-batches");
+        let weights = model.params.values_mut().iter_mut().zip(learned.values());
+        weights.for_each(|(w, g)| *w -= 0.01 * g.signum());
+        assert!(distance(&said(&model), &said(&plain)) > 1e-4, "{name}: learned");
+        model.use_adapters(&[]).unwrap();
+        assert_same_bits(&format!("{name}: the base"), &said(&model), &said(&plain));
+        n_models += 1;
+    }
+    assert!(n_models >= 25, "{n_models}");
 }

@@ -14,7 +14,7 @@ use testing::{Tolerance, assert_close, assert_same_bits};
 use crate::pass::{Input, device, hidden_with};
 
 /// Folders of golden models that are read, with their names.
-fn golden() -> Vec<(String, PathBuf)> {
+pub fn golden() -> Vec<(String, PathBuf)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
@@ -32,7 +32,7 @@ fn golden() -> Vec<(String, PathBuf)> {
 }
 
 /// Whether a model reads tokens alone.
-fn is_stack(model: &Model) -> bool {
+pub fn is_stack(model: &Model) -> bool {
     model.architecture.stack().is_ok_and(|stack| matches!(stack.embed, Embed::Token(_)))
 }
 
