@@ -49,7 +49,7 @@ fn examples(asked: Asked) -> Vec<Example> {
             if lens.len() == 1 {
                 (input.segments, input.positions) = (None, None);
             }
-            let tag = |t: u32| if t % 2 == 0 { t % 3 } else { u32::MAX };
+            let tag = |t: u32| if t.is_multiple_of(2) { t % 3 } else { u32::MAX };
             let n_tags = if asked == Asked::Tag { n as u32 } else { 0 };
             let targets = (0..n_tags).map(tag).collect();
             let label = match asked {
