@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use models::Model;
+use models::{HeadKind, Model};
 
 fuzz_target!(|bytes: &[u8]| {
     let dir = lyceum_fuzz::folder(&[("config.json", bytes)]);
@@ -10,5 +10,21 @@ fuzz_target!(|bytes: &[u8]| {
     if let Ok((_, builder)) = Model::register(&config) {
         assert!(!builder.entries().is_empty() && !config.family().imports().is_empty());
         let _ = config.family().to_json();
+    }
+    let _ = (config.head(), config.padding(), config.end_of_source());
+    let labels = || ["a", "b"].map(str::to_owned).into();
+    for head in [
+        HeadKind::Classes { labels: labels() },
+        HeadKind::Score,
+        HeadKind::Tags { labels: labels() },
+        HeadKind::Spans,
+        HeadKind::Choice,
+        HeadKind::Tokens,
+    ] {
+        let Ok(config) = config.with_head(&head) else { continue };
+        if Model::register(&config).is_ok() {
+            assert!(!config.family().imports().is_empty());
+            assert_eq!(config.head(), Some(head));
+        }
     }
 });

@@ -167,6 +167,9 @@ impl ModelConfig {
     /// Where the family has no such class, or labels are missing or said twice.
     pub fn with_head(&self, head: &HeadKind) -> Result<Self, ConfigError> {
         head.check()?;
+        if self.head().as_ref() == Some(head) {
+            return Ok(self.clone());
+        }
         let model_type = self.family().model_type();
         let Some(class) = classes(model_type).and_then(|family| head.class_in(family)) else {
             let has = |family: &&Classes| head.class_in(**family).is_some();
