@@ -101,7 +101,7 @@ impl Schema {
                 _ => labels_of(&cell)?.into_iter().collect(),
             };
             for value in values {
-                is_all_numbers &= value.parse::<f64>().is_ok();
+                is_all_numbers &= value.parse::<f64>().is_ok_and(f64::is_finite);
                 has_fractions |= value.parse::<i64>().is_err();
                 if found.len() <= LABELS_MAX {
                     found.insert(value);
@@ -111,7 +111,7 @@ impl Schema {
         self.labels = match (wanted.labels.is_empty(), named) {
             (false, _) => wanted.labels.clone(),
             (true, Some(names)) => names.clone(),
-            (true, None) => ordered(found, self.n_rows),
+            (true, None) => ordered(found),
         };
         let is_score = is_all_numbers && has_fractions && !is_named && !self.labels.is_empty();
         if self.task == Task::Classify && wanted.task.is_none() && is_score {
@@ -203,16 +203,13 @@ fn grouped(n: u64) -> String {
     groups.join(" ").trim_start().to_owned()
 }
 
-/// Numbers by size, names by their characters; -1 among numbers says that there is no label.
-fn ordered(found: BTreeSet<String>, n_rows: u64) -> Vec<String> {
-    let numbers: Option<BTreeSet<i64>> = found.iter().map(|text| text.parse().ok()).collect();
-    match numbers.filter(|numbers| !numbers.is_empty() && n_rows > 0) {
-        Some(mut numbers) => {
-            numbers.remove(&-1);
-            numbers.into_iter().map(|n| n.to_string()).collect()
-        }
-        None => found.into_iter().collect(),
+/// Numbers by size, names by their characters. -1 alone says that there are no labels.
+fn ordered(found: BTreeSet<String>) -> Vec<String> {
+    let mut labels: Vec<String> = found.into_iter().collect();
+    if labels.iter().all(|label| label.parse::<i64>().is_ok()) {
+        labels.sort_by_key(|label| label.parse::<i64>().unwrap_or_default());
     }
+    if labels == ["-1"] { vec![] } else { labels }
 }
 
 /// The columns of a shape, and the roles that have none.

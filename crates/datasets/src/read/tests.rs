@@ -342,6 +342,27 @@ fn memory_has_a_bound() {
     );
 }
 
+/// Whole files, to be damaged.
+const DAMAGED: &[(&str, &str)] = &[
+    ("a.csv", "id,text,label\n1,\"a, b\",yes\n2,c,no\n"),
+    ("a.tsv", "sentence1\tsentence2\tscore\na\tb\t1.5\nc\td\t2\n"),
+    (
+        "a.jsonl",
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \
+        \"assistant\", \"content\": \"b\"}]}\n",
+    ),
+    (
+        "a.json",
+        "{\"data\": [{\"paragraphs\": [{\"context\": \"It was.\", \"qas\": [{\"id\": \"q\", \
+        \"question\": \"What?\", \"answers\": [{\"text\": \"It\", \"answer_start\": 0}]}]}]}]}",
+    ),
+    (
+        "b.json",
+        "[{\"question\": \"q\", \"choices\": [\"a\", \"b\"], \"answer\": \"A\"}, {\"x\": 1}]",
+    ),
+    ("a.conll", "-DOCSTART- O\n\nEU I-ORG\nand O\n\nUN I-ORG\n"),
+];
+
 proptest! {
     /// An answer that is found is in the context, in characters.
     #[test]
@@ -359,6 +380,25 @@ proptest! {
             prop_assert_eq!(&found, text);
             prop_assert!(at.abs_diff(start) <= 64);
         }
+    }
+
+    /// Whatever a file holds, it is read or refused.
+    #[test]
+    fn damaged_files_are_read_or_refused(
+        file in 0..DAMAGED.len(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3), 1..6),
+    ) {
+        let (name, text) = DAMAGED[file];
+        let mut bytes = text.as_bytes().to_vec();
+        for (at, byte, kind) in edits {
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let _ = load_bytes(name, &bytes, &Wanted::default());
     }
 
     /// Mended tags need no mending.

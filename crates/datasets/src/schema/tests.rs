@@ -18,8 +18,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     (
         "a.csv",
         "Text,Label\nx,10\ny,9\nz,-1\n",
-        "`a.csv`, line 4: `Label` is missing (in 1 of 3 rows)\nhint: label these rows, or take \
-            them out",
+        "classify: reads `Text` as text, `Label` as class of 3: -1, 9, 10; 3 rows",
     ),
     (
         "a.csv",
@@ -180,6 +179,14 @@ fn columns_may_be_named() {
     let inner = "{\"a\": {\"b\": \"x\"}, \"label\": \"yes\"}";
     let (_, loaded) = load("a.jsonl", inner, &wanted(None, &[("text", &["a.b"])])).unwrap();
     assert_eq!(loaded.records[0].input.texts(), ["x"]);
+}
+
+#[test]
+fn numbers_are_ordered_as_numbers() {
+    let order = |labels: &[&str]| ordered(labels.iter().map(|&label| label.to_owned()).collect());
+    assert_eq!(order(&["10", "09", "-1"]), ["-1", "09", "10"]);
+    assert_eq!(order(&["b", "10", "9"]), ["10", "9", "b"]);
+    assert!(order(&["-1"]).is_empty() && order(&[]).is_empty());
 }
 
 #[test]
