@@ -8,6 +8,7 @@ mod finetune;
 mod override_;
 mod sections;
 mod task;
+mod training;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -23,11 +24,9 @@ pub use self::crawl::{CrawlRecipe, PersonalAction};
 pub use self::finetune::{ClassWeights, FinetuneRecipe};
 use self::override_::Kind;
 pub use self::override_::differences;
-pub use self::sections::{
-    DataSection, EvalSection, ModelSection, OptimSection, SourceSection, TokenizerSection,
-    TrainSection, Words,
-};
+pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};
 pub use self::task::{ObjectiveKind, TaskSection};
+pub use self::training::{EvalSection, OptimSection, TrainSection};
 use crate::cli::RecipeArgs;
 use crate::commands::load::model_dir;
 use crate::failure::Failure;
@@ -74,6 +73,20 @@ pub struct Recipe {
     pub train: TrainSection,
     /// When and how the model is judged.
     pub eval: EvalSection,
+}
+
+/// A field, its value, whether that fits, and what would.
+pub type Value<'v> = (&'v str, &'v dyn Display, bool, &'v str);
+
+/// Refuses the first value that does not fit.
+///
+/// # Errors
+/// With it.
+pub fn within(values: &[Value]) -> Result<(), Failure> {
+    match values.iter().find(|(_, _, fits, _)| !fits) {
+        None => Ok(()),
+        Some((field, value, _, range)) => Err(refused(field, format!("{value} is not {range}"))),
+    }
 }
 
 /// A value that is refused.
@@ -163,21 +176,16 @@ impl Recipe {
             return Err(refused("data.paths", "`-` is standard input, and stands alone"));
         }
         let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
-        let (decay, hours) = (optim.weight_decay, train.max_hours.unwrap_or(1.0));
         let share = |x: f32| (0.0..1.0).contains(&x);
         let (saves, vocab_size) = (train.checkpoint_every, self.tokenizer.vocab_size);
         let is_made = self.tokenizer_dir().is_none();
         let least = self.scheme().min_vocab_size();
         let fits_vocab = !is_made || (least..=MAX_VOCAB_SIZE).contains(&vocab_size);
         let vocab_range = format!("in [{least}, 2^20]");
-        let (micro_batch, of_batch) = (train.micro_batch, "at most `train.batch_size`");
         let some = |n: u64| (1..=1 << 40).contains(&n);
-        let values: [(_, &dyn Display, _, _); 18] = [
+        let values: [(_, &dyn Display, _, _); 9] = [
             ("data.seq_len", &data.seq_len, some(data.seq_len as u64), "in [1, 2^40]"),
-            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
-            ("train.micro_batch", &micro_batch, micro_batch <= train.batch_size, of_batch),
             ("tokenizer.vocab_size", &vocab_size, fits_vocab, vocab_range.as_str()),
-            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
             ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
             ("train.steps", &train.steps, some(train.steps), "in [1, 2^40]"),
             ("train.checkpoint_every", &saves, some(saves), "in [1, 2^40]"),
@@ -185,18 +193,9 @@ impl Recipe {
             ("data.validation_fraction", &fraction, (0.0..=0.5).contains(&fraction), "in [0, 0.5]"),
             ("data.max_empty", &data.max_empty, (0.0..=1.0).contains(&data.max_empty), "in [0, 1]"),
             ("task.label_smoothing", &smoothing, share(smoothing), "in [0, 1)"),
-            ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
-            ("optim.beta1", &optim.beta1, share(optim.beta1), "in [0, 1)"),
-            ("optim.beta2", &optim.beta2, share(optim.beta2), "in [0, 1)"),
-            ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
-            ("optim.weight_decay", &decay, (0.0..=f32::MAX).contains(&decay), "in [0, inf)"),
-            ("train.max_hours", &hours, hours > 0.0 && hours < 1e6, "a number of hours above 0"),
         ];
-        for (field, value, fits, range) in values {
-            if !fits {
-                return Err(refused(field, format!("{value} is not {range}")));
-            }
-        }
+        within(&values)?;
+        train.check(optim)?;
         data.check_sources()?;
         self.task.check(data)?;
         self.batches()?;
@@ -273,8 +272,8 @@ impl Recipe {
     }
 }
 
-/// Refuses a resumption that would change what the run in `dir` is: the recipe that is stored there,
-/// and the one that is asked for.
+/// Refuses a resumption that would change what the run in `dir` is, of which the first recipe is
+/// stored there and the second asked for.
 ///
 /// # Errors
 /// With every key that differs.

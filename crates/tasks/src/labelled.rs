@@ -17,7 +17,7 @@
 use std::ops::Range;
 
 use data::IGNORED;
-use models::Model;
+use models::{HeadKind, Model};
 use nn::Context;
 use tensor::{Loss, Tape, Var};
 
@@ -176,6 +176,17 @@ impl Objective for Labelled {
 }
 
 impl Asked {
+    /// What a head is asked.
+    pub fn of(head: &HeadKind) -> Self {
+        match head {
+            HeadKind::Classes { .. } | HeadKind::Tokens => Self::Class,
+            HeadKind::Score => Self::Value,
+            HeadKind::Tags { .. } => Self::Tag,
+            HeadKind::Spans => Self::Span,
+            HeadKind::Choice => Self::Choice,
+        }
+    }
+
     /// What its loss is called.
     pub fn name(self) -> &'static str {
         match self {

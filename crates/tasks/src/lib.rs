@@ -22,6 +22,7 @@ mod objective;
 mod pairs;
 mod predict;
 mod replaced;
+mod samples;
 mod select;
 mod vocabulary;
 
@@ -38,5 +39,6 @@ pub use next_token::{Infilling, NextToken, Prefix};
 pub use objective::{Objective, TextObjective};
 pub use predict::{predict, probabilities};
 pub use replaced::ReplacedTokens;
+pub use samples::{class_counts, digest, mean_one};
 pub use select::{Replacement, Unit};
 pub use vocabulary::{INFILLING, Vocabulary};

@@ -4,15 +4,14 @@ mod samples;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use checkpoint::{OsDisk, RunDir, atomic};
-use models::{Fitted, HeadKind, Model, ModelConfig};
+use models::{Fitted, Model};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
 use train::{
-    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
-    StepConfig, Trainer,
+    Ended, Evaluation, Observer, Portion, Run, RunParts, SampleFeed, SamplePlan, StepConfig,
+    Trainer,
 };
 
 use self::samples::Samples;
@@ -39,7 +38,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
     let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &samples);
-    let asked = asked(&samples.head);
+    let asked = Asked::of(&samples.head);
     let objective = Labelled {
         smoothing: recipe.task.label_smoothing,
         class_weights: samples.class_weights(&recipe.task.class_weights)?,
@@ -57,7 +56,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
-    let pipeline = pipeline(&samples.head);
+    let pipeline = samples.head.pipeline();
     let files = files((&recipe, &model, pipeline), &tokenizer)?;
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
     let judged = &samples;
@@ -71,7 +70,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let parts = RunParts {
         trainer: Trainer::new(model, &objective, env.device(), step),
         dir,
-        config: run_config(&recipe),
+        config: recipe.train.run_config(),
         files,
         origin: pretrain::origin(env),
         feed: Box::new(feed),
@@ -143,56 +142,12 @@ fn plan(recipe: &mut FinetuneRecipe, samples: &Samples) -> SamplePlan {
     plan
 }
 
-fn asked(head: &HeadKind) -> Asked {
-    match head {
-        HeadKind::Classes { .. } | HeadKind::Tokens => Asked::Class,
-        HeadKind::Score => Asked::Value,
-        HeadKind::Tags { .. } => Asked::Tag,
-        HeadKind::Spans => Asked::Span,
-        HeadKind::Choice => Asked::Choice,
-    }
-}
-
-/// What a model is for, in the words of the Hugging Face hub.
-fn pipeline(head: &HeadKind) -> &'static str {
-    match head {
-        HeadKind::Classes { .. } | HeadKind::Score => "text-classification",
-        HeadKind::Tags { .. } => "token-classification",
-        HeadKind::Spans => "question-answering",
-        HeadKind::Choice => "multiple-choice",
-        HeadKind::Tokens => "text-generation",
-    }
-}
-
 fn step_config(recipe: &FinetuneRecipe, env: &Env) -> Result<StepConfig, Failure> {
-    let (train, optim) = (&recipe.train, &recipe.optim);
-    let schedule = optim.schedule(train.steps);
-    schedule.check().map_err(|error| recipe::refused("optim", error))?;
+    let step = recipe.train.step_config(&recipe.optim, env.isa)?;
+    step.schedule.check().map_err(|error| recipe::refused("optim", error))?;
     // Two passes of a text stay together.
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
-    Ok(StepConfig {
-        precision: train.precision(env.isa)?,
-        schedule,
-        adamw: optim.adamw(),
-        max_grad_norm: optim.max_grad_norm,
-        micro_batch: train.micro_batch() * copies,
-        flat: true,
-        recompute: train.recompute,
-        seed: train.seed,
-    })
-}
-
-fn run_config(recipe: &FinetuneRecipe) -> RunConfig {
-    let train = &recipe.train;
-    RunConfig {
-        steps: train.steps,
-        checkpoint_every: train.checkpoint_every,
-        eval_every: train.eval_every,
-        sample_every: 0,
-        keep_last: train.keep_last,
-        max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
-        gflop: None,
-    }
+    Ok(StepConfig { micro_batch: step.micro_batch * copies, flat: true, ..step })
 }
 
 fn files(
@@ -218,15 +173,10 @@ fn judge(trainer: &Trainer, objective: &Labelled, samples: &Samples) -> Option<E
 }
 
 fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut RunObserver) {
-    let names = |names: &[String]| match names {
-        [] => String::new(),
-        names => names.join(", "),
-    };
-    if !fitted.fresh.is_empty() {
-        observer.say(&format!("drawn fresh: {}", names(&fitted.fresh)));
-    }
-    if !fitted.unused.is_empty() {
-        observer.say(&format!("not used: {}", names(&fitted.unused)));
+    for (what, names) in [("drawn fresh", &fitted.fresh), ("not used", &fitted.unused)] {
+        if !names.is_empty() {
+            observer.say(&format!("{what}: {}", names.join(", ")));
+        }
     }
     let n = run.trainer().model.params.n_values();
     observer.say(&format!(
@@ -236,13 +186,4 @@ fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut
         recipe.train.batch_size,
         recipe.train.precision,
     ));
-}
-
-/// The longest text that a model reads.
-pub(super) fn max_len(config: &ModelConfig) -> Result<usize, Failure> {
-    let stack = config.family().stack()?;
-    stack.embed.tokens().map(|tokens| tokens.max_len).ok_or_else(|| {
-        let family = config.family().model_type();
-        recipe::refused("model.from", format!("a `{family}` reads no text"))
-    })
 }

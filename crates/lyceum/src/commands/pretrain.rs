@@ -7,7 +7,6 @@ pub mod preflight;
 pub mod summary;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use checkpoint::{Manifest, Origin, OsDisk, RunDir, atomic};
 use kernels::roof;
@@ -154,16 +153,7 @@ pub(super) fn fresh_dir(recipe: &str) -> PathBuf {
 }
 
 pub(super) fn step_config(recipe: &Recipe, env: &Env) -> Result<StepConfig, Failure> {
-    Ok(StepConfig {
-        precision: recipe.train.precision(env.isa)?,
-        schedule: recipe.optim.schedule(recipe.train.steps),
-        adamw: recipe.optim.adamw(),
-        max_grad_norm: recipe.optim.max_grad_norm,
-        micro_batch: recipe.train.micro_batch(),
-        flat: false,
-        recompute: recipe.train.recompute,
-        seed: recipe.train.seed,
-    })
+    recipe.train.step_config(&recipe.optim, env.isa)
 }
 
 /// Why samples that are asked for cannot be had.
@@ -225,16 +215,8 @@ pub(super) fn estimated(
 }
 
 fn run_config(recipe: &Recipe, gflop: (f64, f64)) -> RunConfig {
-    let train = &recipe.train;
-    RunConfig {
-        steps: train.steps,
-        checkpoint_every: train.checkpoint_every,
-        eval_every: train.eval_every,
-        sample_every: if recipe.task.writes() { train.sample_every } else { 0 },
-        keep_last: train.keep_last,
-        max_time: train.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
-        gflop: Some(gflop),
-    }
+    let sample_every = if recipe.task.writes() { recipe.train.sample_every } else { 0 };
+    RunConfig { sample_every, gflop: Some(gflop), ..recipe.train.run_config() }
 }
 
 /// What every checkpoint carries beside weights and config.

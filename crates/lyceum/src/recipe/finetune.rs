@@ -1,7 +1,6 @@
 //! The recipe of a model that learns a task: from which model, of which samples, how.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::PathBuf;
 
 use datasets::{Task, Wanted};
@@ -9,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use super::override_::Kind;
-use super::refused;
-use super::sections::{EvalSection, OptimSection, TrainSection, shortest};
+use super::sections::shortest;
+use super::training::{EvalSection, OptimSection, TrainSection};
+use super::{refused, within};
 use crate::commands::load::model_dir;
 use crate::failure::Failure;
 
@@ -115,7 +115,7 @@ impl Default for LabelledSection {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum ClassWeights {
-    /// `none`, or `balanced`: the rarer, the more.
+    /// `balanced`: the rarer, the more.
     Named(String),
     /// One a class; their mean over the samples is made one.
     Each(Vec<f32>),
@@ -142,8 +142,6 @@ pub struct TuneSection {
     /// Metrics of an evaluation; the first decides which checkpoint is the best. Else those that
     /// are usual for the task.
     pub metrics: Vec<String>,
-    /// Ends after so many evaluations that were no better than the best; 0 for never.
-    pub patience: u64,
 }
 
 fn is_one(weights: &ClassWeights) -> bool {
@@ -170,7 +168,7 @@ impl FinetuneRecipe {
     /// # Errors
     /// With the first field at fault.
     pub fn check(&self) -> Result<(), Failure> {
-        let Self { model, data, task, optim, train, eval } = self;
+        let Self { model, data, task, optim, train, .. } = self;
         if model.from.as_os_str().is_empty() {
             return Err(refused("model.from", "there is no model to begin with")
                 .hint("name one: `--model DIR`, a model directory or a run"));
@@ -180,47 +178,18 @@ impl FinetuneRecipe {
                 .hint("give a table of samples: `--data reviews.csv`"));
         }
         let share = |x: f64| (0.0..=1.0).contains(&x);
-        let some = |n: u64| (1..=1 << 40).contains(&n);
-        let smoothing = task.label_smoothing;
-        let values: [(_, &dyn Display, _, _); 16] = [
-            (
-                "data.validation_fraction",
-                &data.validation_fraction,
-                (0.0..=0.5).contains(&data.validation_fraction),
-                "in [0, 0.5]",
-            ),
+        let (fraction, smoothing) = (data.validation_fraction, task.label_smoothing);
+        let fits = (0.0..=0.5).contains(&fraction);
+        within(&[
+            ("data.validation_fraction", &fraction, fits, "in [0, 0.5]"),
             ("data.max_len", &data.max_len, data.max_len == 0 || data.max_len >= 8, "8 or more"),
             ("data.epochs", &data.epochs, data.epochs > 0.0 && data.epochs <= 1e6, "above 0"),
             ("data.max_cut", &data.max_cut, share(data.max_cut), "in [0, 1]"),
             ("data.max_shared", &data.max_shared, share(data.max_shared), "in [0, 1]"),
             ("task.label_smoothing", &smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)"),
             ("task.r_drop", &task.r_drop, (0.0..1e3).contains(&task.r_drop), "in [0, 1000)"),
-            ("train.batch_size", &train.batch_size, some(train.batch_size as u64), "in [1, 2^40]"),
-            (
-                "train.micro_batch",
-                &train.micro_batch,
-                train.micro_batch <= train.batch_size,
-                "at most `train.batch_size`",
-            ),
-            ("train.keep_last", &train.keep_last, some(train.keep_last as u64), "in [1, 2^40]"),
-            ("eval.batch_size", &eval.batch_size, some(eval.batch_size as u64), "in [1, 2^40]"),
-            ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
-            ("optim.beta1", &optim.beta1, (0.0..1.0).contains(&optim.beta1), "in [0, 1)"),
-            ("optim.beta2", &optim.beta2, (0.0..1.0).contains(&optim.beta2), "in [0, 1)"),
-            ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
-            (
-                "optim.weight_decay",
-                &optim.weight_decay,
-                (0.0..=f32::MAX).contains(&optim.weight_decay),
-                "in [0, inf)",
-            ),
-        ];
-        for (field, value, fits, range) in values {
-            if !fits {
-                return Err(refused(field, format!("{value} is not {range}")));
-            }
-        }
-        Ok(())
+        ])?;
+        train.check(optim)
     }
 
     /// What is said of the tables instead of guessed.

@@ -87,6 +87,25 @@ impl HeadKind {
         }
     }
 
+    /// What a model with it is for, in the words of the Hugging Face hub.
+    pub fn pipeline(&self) -> &'static str {
+        match self {
+            Self::Classes { .. } | Self::Score => "text-classification",
+            Self::Tags { .. } => "token-classification",
+            Self::Spans => "question-answering",
+            Self::Choice => "multiple-choice",
+            Self::Tokens => "text-generation",
+        }
+    }
+
+    /// The names of classes or tags.
+    pub fn labels(&self) -> &[String] {
+        match self {
+            Self::Classes { labels } | Self::Tags { labels } => labels,
+            Self::Score | Self::Spans | Self::Choice | Self::Tokens => &[],
+        }
+    }
+
     /// The class of a family that does it.
     fn class_in(&self, (_, stem, tokens, tasks): Classes) -> Option<String> {
         let wanted: &[&str] = match self {

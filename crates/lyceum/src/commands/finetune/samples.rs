@@ -6,12 +6,11 @@ use std::sync::Arc;
 use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Record, Split, Table, Task, hold_out};
 use models::{HeadKind, ModelConfig};
 use rayon::prelude::*;
-use tasks::{Example, Frame, Framed, Label};
+use tasks::{Asked, Example, Frame, Framed, Label};
 use tokenize::{TokenizeError, Tokenizer};
 use train::DataHashes;
 use train::report::format::grouped;
 
-use super::{asked, max_len};
 use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
@@ -51,17 +50,20 @@ impl Samples {
         let set = dataset(recipe, env)?;
         let head = head_of(&set)?;
         overview(&set, data.max_shared, env)?;
-        let most = max_len(model)?;
+        let stack = model.family().stack()?;
+        let Some(tokens) = stack.embed.tokens() else {
+            return Err(refused("model.from", "it reads no text"));
+        };
+        let most = tokens.max_len;
         if data.max_len > most {
             let problem = format!("{} tokens, and the model knows {most} positions", data.max_len);
             return Err(refused("data.max_len", problem));
         }
-        let types = model.family().stack()?.embed.tokens().map_or(0, |t| t.types.len());
         let frame = Frame {
             tokenizer,
             max_len: if data.max_len == 0 { most } else { data.max_len },
             overlap: data.overlap,
-            has_types: types > 0,
+            has_types: !tokens.types.is_empty(),
         };
         let framed = |split: &Split| framed(&frame, split, data.max_cut, env);
         let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into_iter().map(example).collect();
@@ -73,12 +75,9 @@ impl Samples {
         let validation = judged.iter().map(|framed| framed.example.clone()).collect();
         let mut metrics: Vec<String> = recipe.task.metrics.clone();
         if metrics.is_empty() {
-            let official = set.metrics.iter().copied();
-            let usual = tasks::usual_metrics(asked(&head), labels(&head).len());
-            metrics = official.map(str::to_owned).collect();
-            if metrics.is_empty() {
-                metrics = usual.iter().map(|name| (*name).to_owned()).collect();
-            }
+            let usual = tasks::usual_metrics(Asked::of(&head), head.labels().len());
+            let known = if set.metrics.is_empty() { usual } else { &set.metrics };
+            metrics = known.iter().map(|name| (*name).to_owned()).collect();
         }
         let samples = Self { head, train, validation, judged, records, metrics };
         samples.check_metrics()?;
@@ -90,75 +89,44 @@ impl Samples {
     /// # Errors
     /// Where there are not as many as classes, or one is not above 0.
     pub fn class_weights(&self, asked: &ClassWeights) -> Result<Vec<f32>, Failure> {
-        let labels = match &self.head {
-            HeadKind::Classes { labels } | HeadKind::Tags { labels } => labels.len(),
-            _ if *asked == ClassWeights::One => return Ok(Vec::new()),
-            _ => return Err(refused("task.class_weights", "this task has no classes")),
-        };
-        let mut counts = vec![0u64; labels];
-        for example in self.train.iter() {
-            let targets = example.targets.iter().copied().chain([example.label.class()]);
-            for class in targets.filter(|class| *class != data::IGNORED) {
-                counts[class as usize] += 1;
-            }
-        }
+        let n = self.head.labels().len();
+        let counts = tasks::class_counts(&self.train, n);
+        let wrong = |problem: String| Err(refused("task.class_weights", problem));
         let weights: Vec<f64> = match asked {
             ClassWeights::One => return Ok(Vec::new()),
-            ClassWeights::Named(name) if name == "none" => return Ok(Vec::new()),
+            _ if n == 0 => return wrong("this task has no classes".into()),
             ClassWeights::Named(name) if name == "balanced" => {
                 counts.iter().map(|&n| 1.0 / n.max(1) as f64).collect()
             }
             ClassWeights::Named(name) => {
-                let problem = format!("`{name}` is neither `balanced` nor a list of numbers");
-                return Err(refused("task.class_weights", problem));
+                return wrong(format!("`{name}` is neither `balanced` nor a list of numbers"));
             }
-            ClassWeights::Each(each) if each.len() != labels => {
-                let problem = format!("{} numbers for {labels} classes", each.len());
-                return Err(refused("task.class_weights", problem));
+            ClassWeights::Each(each) if each.len() != n => {
+                return wrong(format!("{} numbers for {n} classes", each.len()));
             }
             ClassWeights::Each(each) => each.iter().map(|w| f64::from(*w)).collect(),
         };
-        if weights.iter().any(|w| w.is_nan() || *w <= 0.0 || w.is_infinite()) {
-            return Err(refused("task.class_weights", "one of them is not above 0"));
+        if !weights.iter().all(|w| *w > 0.0 && w.is_finite()) {
+            return wrong("one of them is not above 0".into());
         }
-        let n: u64 = counts.iter().sum();
-        let sum: f64 = weights.iter().zip(&counts).map(|(w, n)| w * *n as f64).sum();
-        Ok(weights.iter().map(|w| (w * n as f64 / sum) as f32).collect())
+        Ok(tasks::mean_one(&weights, &counts))
     }
 
     /// Hashes of what a resumed run has to find again.
     pub fn hashes(&self, tokenizer: &Tokenizer) -> DataHashes {
-        let of = |examples: &[Example]| {
-            let mut hasher = blake3::Hasher::new();
-            for Example { input, targets, label, .. } in examples {
-                let label = match *label {
-                    Label::None => [0, 0, 0],
-                    Label::Class(class) => [1, class, 0],
-                    Label::Value(value) => [2, value.to_bits(), 0],
-                    Label::Span([first, last]) => [3, first, last],
-                };
-                for list in [&input.ids[..], targets, &label] {
-                    hasher.update(&(list.len() as u64).to_le_bytes());
-                    for id in list {
-                        hasher.update(&id.to_le_bytes());
-                    }
-                }
-            }
-            hasher.finalize().to_hex().to_string()
-        };
         DataHashes::from([
             ("tokenizer".to_owned(), tokenizer.hash().to_owned()),
-            ("training samples".to_owned(), of(&self.train)),
-            ("validation samples".to_owned(), of(&self.validation)),
+            ("training samples".to_owned(), tasks::digest(&self.train)),
+            ("validation samples".to_owned(), tasks::digest(&self.validation)),
         ])
     }
 
     /// What the scores of `validation` come to; what is not defined for them is left out.
     pub fn metrics(&self, scores: &[Vec<f32>]) -> Vec<(String, f64)> {
-        let labels = labels(&self.head);
+        let labels = self.head.labels();
         let of = |name: &String| {
             let parts = (&self.judged[..], &self.records[..], labels);
-            Some((name.clone(), tasks::metric(name, asked(&self.head), parts, scores).ok()?))
+            Some((name.clone(), tasks::metric(name, Asked::of(&self.head), parts, scores).ok()?))
         };
         self.metrics.iter().filter_map(of).collect()
     }
@@ -166,7 +134,8 @@ impl Samples {
     /// Refuses a metric that the task does not have, before anything is learned.
     fn check_metrics(&self) -> Result<(), Failure> {
         for name in &self.metrics {
-            let found = tasks::metric(name, asked(&self.head), (&[], &[], labels(&self.head)), &[]);
+            let found =
+                tasks::metric(name, Asked::of(&self.head), (&[], &[], self.head.labels()), &[]);
             if let Err(error @ metrics::MetricError::Unknown { .. }) = found {
                 let text = error.to_string();
                 let (problem, hint) = text.split_once("\n\nhint: ").unwrap_or((&text, ""));
@@ -174,14 +143,6 @@ impl Samples {
             }
         }
         Ok(())
-    }
-}
-
-/// The names of classes or tags.
-fn labels(head: &HeadKind) -> &[String] {
-    match head {
-        HeadKind::Classes { labels } | HeadKind::Tags { labels } => labels,
-        _ => &[],
     }
 }
 
@@ -298,10 +259,7 @@ fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
 
 /// A sample as the model is shown it, and what it is asked: tags stand behind their tokens.
 fn shown(example: &Example, (head, tokenizer): (&HeadKind, &Tokenizer), env: &Env) -> String {
-    let labels = match head {
-        HeadKind::Classes { labels } | HeadKind::Tags { labels } => &labels[..],
-        _ => &[],
-    };
+    let labels = head.labels();
     let label =
         |class: u32| labels.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
     let strong =

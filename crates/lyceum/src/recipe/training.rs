@@ -1,0 +1,241 @@
+//! The sections that every kind of training has: how weights move, how long, what is kept.
+
+use std::time::Duration;
+
+use optim::{AdamWConfig, Schedule};
+use serde::{Deserialize, Serialize};
+use tensor::{Isa, Precision};
+use train::{RunConfig, StepConfig};
+
+use super::sections::shortest;
+use super::{refused, within};
+use crate::failure::Failure;
+
+/// The shape of the learning rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleKind {
+    /// The same at every step.
+    Constant,
+    /// Up in a line, down along half a cosine.
+    WarmupCosine,
+    /// Up in a line, down in a line.
+    WarmupLinear,
+    /// Up in a line, level, down at the end.
+    WarmupStableDecay,
+}
+
+/// How weights move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimSection {
+    /// The shape of the learning rate.
+    pub schedule: ScheduleKind,
+    /// The highest learning rate.
+    #[serde(serialize_with = "shortest")]
+    pub peak_lr: f32,
+    /// The learning rate at the end.
+    #[serde(serialize_with = "shortest")]
+    pub last_lr: f32,
+    /// Steps going up.
+    pub warmup_steps: u64,
+    /// Steps going down, where the schedule is level between.
+    pub decay_steps: u64,
+    /// The mean gradient is scaled down to this length.
+    pub max_grad_norm: f64,
+    /// Decay of the first moment.
+    #[serde(serialize_with = "shortest")]
+    pub beta1: f32,
+    /// Decay of the second moment.
+    #[serde(serialize_with = "shortest")]
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    #[serde(serialize_with = "shortest")]
+    pub eps: f32,
+    /// Decay of matrices, times the learning rate.
+    #[serde(serialize_with = "shortest")]
+    pub weight_decay: f32,
+}
+
+impl Default for OptimSection {
+    fn default() -> Self {
+        let AdamWConfig { beta1, beta2, eps, weight_decay } = AdamWConfig::default();
+        Self {
+            schedule: ScheduleKind::WarmupCosine,
+            peak_lr: 1e-3,
+            last_lr: 1e-4,
+            warmup_steps: 20,
+            decay_steps: 0,
+            max_grad_norm: 1.0,
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        }
+    }
+}
+
+impl OptimSection {
+    /// The learning rate by step, of a run of `total_steps`.
+    pub fn schedule(&self, total_steps: u64) -> Schedule {
+        let Self { peak_lr, last_lr, warmup_steps, decay_steps, .. } = *self;
+        match self.schedule {
+            ScheduleKind::Constant => Schedule::Constant { peak_lr },
+            ScheduleKind::WarmupCosine => {
+                Schedule::WarmupCosine { peak_lr, last_lr, warmup_steps, total_steps }
+            }
+            ScheduleKind::WarmupLinear => {
+                Schedule::WarmupLinear { peak_lr, last_lr, warmup_steps, total_steps }
+            }
+            ScheduleKind::WarmupStableDecay => Schedule::WarmupStableDecay {
+                peak_lr,
+                last_lr,
+                warmup_steps,
+                decay_steps,
+                total_steps,
+            },
+        }
+    }
+
+    /// The optimizer's own.
+    pub fn adamw(&self) -> AdamWConfig {
+        let Self { beta1, beta2, eps, weight_decay, .. } = *self;
+        AdamWConfig { beta1, beta2, eps, weight_decay }
+    }
+}
+
+/// How long, how much at once, what is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainSection {
+    /// Optimizer steps in all.
+    pub steps: u64,
+    /// Windows a step.
+    pub batch_size: usize,
+    /// Windows that go through the model at once; 0 is all of them. Changes nothing but rounding.
+    pub micro_batch: usize,
+    /// `auto`, `f32`, `bf16` or `f16`; `auto` is resolved for the machine, and stored.
+    pub precision: String,
+    /// Keep only each block's input for backward: less memory, a third more time.
+    pub recompute: bool,
+    /// Of weights, order of data, and dropout.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Checkpoints that are kept, beside the best one.
+    pub keep_last: usize,
+    /// Steps between samples of what the model writes; 0 for none.
+    pub sample_every: u64,
+    /// Saves and ends (exit code 3) after so many hours.
+    pub max_hours: Option<f64>,
+    /// Steps between evaluations.
+    pub eval_every: u64,
+}
+
+impl Default for TrainSection {
+    fn default() -> Self {
+        Self {
+            steps: 300,
+            batch_size: 32,
+            micro_batch: 0,
+            precision: "auto".into(),
+            recompute: false,
+            seed: 1,
+            checkpoint_every: 100,
+            keep_last: 2,
+            sample_every: 100,
+            max_hours: None,
+            eval_every: 50,
+        }
+    }
+}
+
+impl TrainSection {
+    /// The precision policy; `auto` is bf16 where the machine multiplies in it, else f32.
+    ///
+    /// # Errors
+    /// Where the name is unknown.
+    pub fn precision(&self, isa: Isa) -> Result<Precision, Failure> {
+        match self.precision.as_str() {
+            "auto" if isa == Isa::Avx512Bf16 => Ok(Precision::BF16),
+            "auto" | "f32" => Ok(Precision::F32),
+            "bf16" => Ok(Precision::BF16),
+            "f16" => Ok(Precision::F16),
+            other => Err(refused(
+                "train.precision",
+                format!("`{other}` is not one of auto, f32, bf16, f16"),
+            )),
+        }
+    }
+
+    /// What can be wrong with single values of it, and of how weights move.
+    ///
+    /// # Errors
+    /// With the first field at fault.
+    pub fn check(&self, optim: &OptimSection) -> Result<(), Failure> {
+        let (decay, hours) = (optim.weight_decay, self.max_hours.unwrap_or(1.0));
+        let (micro_batch, of_batch) = (self.micro_batch, "at most `train.batch_size`");
+        let share = |x: f32| (0.0..1.0).contains(&x);
+        let some = |n: usize| (1..=1 << 40).contains(&n);
+        within(&[
+            ("train.batch_size", &self.batch_size, some(self.batch_size), "in [1, 2^40]"),
+            ("train.micro_batch", &micro_batch, micro_batch <= self.batch_size, of_batch),
+            ("train.keep_last", &self.keep_last, some(self.keep_last), "in [1, 2^40]"),
+            ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
+            ("optim.beta1", &optim.beta1, share(optim.beta1), "in [0, 1)"),
+            ("optim.beta2", &optim.beta2, share(optim.beta2), "in [0, 1)"),
+            ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
+            ("optim.weight_decay", &decay, (0.0..=f32::MAX).contains(&decay), "in [0, inf)"),
+            ("train.max_hours", &hours, hours > 0.0 && hours < 1e6, "a number of hours above 0"),
+        ])
+    }
+
+    /// How a step is done, with what `optim` says.
+    ///
+    /// # Errors
+    /// Where the precision is unknown.
+    pub fn step_config(&self, optim: &OptimSection, isa: Isa) -> Result<StepConfig, Failure> {
+        Ok(StepConfig {
+            precision: self.precision(isa)?,
+            schedule: optim.schedule(self.steps),
+            adamw: optim.adamw(),
+            max_grad_norm: optim.max_grad_norm,
+            micro_batch: self.micro_batch(),
+            flat: false,
+            recompute: self.recompute,
+            seed: self.seed,
+        })
+    }
+
+    /// What happens when, of a run that writes no samples.
+    pub fn run_config(&self) -> RunConfig {
+        RunConfig {
+            steps: self.steps,
+            checkpoint_every: self.checkpoint_every,
+            eval_every: self.eval_every,
+            sample_every: 0,
+            keep_last: self.keep_last,
+            max_time: self.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
+            gflop: None,
+        }
+    }
+
+    /// Windows that go through the model at once.
+    pub fn micro_batch(&self) -> usize {
+        if self.micro_batch == 0 { self.batch_size } else { self.micro_batch.min(self.batch_size) }
+    }
+}
+
+/// How the model is judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalSection {
+    /// Windows shown at once.
+    pub batch_size: usize,
+}
+
+impl Default for EvalSection {
+    fn default() -> Self {
+        Self { batch_size: 8 }
+    }
+}
