@@ -147,7 +147,5 @@ pub(crate) fn percentile(sorted: &[f64], share: f64) -> f64 {
     let at = share * (sorted.len() - 1) as f64;
     let idx = (at.floor() as usize).min(sorted.len() - 1);
     let (low, high) = (sorted[idx], sorted[(idx + 1).min(sorted.len() - 1)]);
-    let part = at - idx as f64;
-    // Exact at either end.
-    if part < 0.5 { low + (high - low) * part } else { high - (high - low) * (1.0 - part) }
+    low + (high - low) * (at - idx as f64)
 }

@@ -64,9 +64,9 @@ impl Rouge {
         let n_words = |lines: &[Vec<String>]| lines.iter().map(Vec::len).sum::<usize>();
         let (n_reference, n_hypothesis) = (n_words(&reference), n_words(&hypothesis));
         cells("words", n_reference, n_hypothesis, MAX_STEPS)?;
-        let (known, mut left) = (count(&reference), count(&hypothesis));
-        for (word, n) in &mut left {
-            *n = (*n).min(known.get(word).copied().unwrap_or(0));
+        let mut left = HashMap::new();
+        for word in hypothesis.iter().flatten() {
+            *left.entry(word.as_str()).or_insert(0_u64) += 1;
         }
         let mut hits = 0;
         for line in &reference {
@@ -92,15 +92,6 @@ impl Rouge {
         let stemmed = |word| if self.stem && str::len(word) > 3 { stem(word) } else { word.into() };
         words.map(|word| stemmed(word).into_owned()).collect()
     }
-}
-
-/// How often each word is there.
-fn count(lines: &[Vec<String>]) -> HashMap<&str, u64> {
-    let mut counts = HashMap::new();
-    for word in lines.iter().flatten() {
-        *counts.entry(word.as_str()).or_default() += 1;
-    }
-    counts
 }
 
 fn prf(hits: u64, predicted: u64, actual: u64) -> Prf {

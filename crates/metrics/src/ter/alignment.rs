@@ -70,8 +70,8 @@ impl<'a> Distance<'a> {
         let beam = if slope > 2.0 * BEAM as f64 { wide } else { BEAM };
         for idx in self.rows.len()..=words.len() {
             let diagonal = (idx as f64 * slope).floor() as usize;
-            let end = if idx == words.len() { n + 1 } else { (n + 1).min(diagonal + beam) };
-            let row = self.row(words[idx - 1], diagonal.saturating_sub(beam)..end);
+            let columns = diagonal.saturating_sub(beam)..(n + 1).min(diagonal + beam);
+            let row = self.row(words[idx - 1], columns);
             self.rows.push(row);
         }
         self.rows[words.len()].cost(n)

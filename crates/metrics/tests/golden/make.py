@@ -127,10 +127,12 @@ def values():
 def spans():
     prefixes = {None: "BIESO", "Iob1": "BIO", "Iob2": "BIO", "Ioe2": "IEO", "Iobes": "BIESO", "Bilou": "BILUO"}
     for name, letters in prefixes.items():
-        for n_sentences, honest in [(1, 0.5), (4, 0.8), (6, 0.95)]:
+        for n_sentences, honest in [(1, 0.5), (8, 0.8), (15, 0.95)]:
             tag = lambda: (lambda p: p if p == "O" else p + rng.choice(["-PER", "-LOC", "-x-y", ""]))(rng.choice(letters))
             truth = [[tag() for _ in range(rng.randrange(1, 12))] for _ in range(n_sentences)]
+            truth.append([letter + "-PER" for letter in letters if letter != "O"])
             predicted = [[t if rng.random() < honest else tag() for t in tags] for tags in truth]
+            predicted[-1] = truth[-1]
             if name is None:
                 score = precision_recall_fscore_support
                 entities = [[k, s, e + 1] for k, s, e in get_entities(truth[0])]
@@ -187,6 +189,13 @@ def reading(jiant):
         yield {"questions": questions, "scores": out}
 
 
+def normalized(jiant):
+    v1 = module(jiant, "utils/string_comparing.py")
+    texts = ["a\u0301 x", "a\u0939\u093f", "the\u2160 an", "\u3002the\u3002", "a_b a b_a", "the\u00a0a\u2003an", "\u02b0a the\u0e31"]
+    texts += ["The\u0130 AN", "l'a-b a!b", "\u4e00a\u4e00 a", "a\u20dd", "\u24d0 the\u24d0", "theTHE the"]
+    return {source: v1.normalize_answer(source) for source in texts}
+
+
 def multirc():
     for n in [1, 30]:
         choices = [[idx // 3, rng.random() < 0.5, rng.random() < 0.5] for idx in range(n)]
@@ -216,6 +225,8 @@ def translations():
         yield hyps, refs
     yield ["", "the cat"], [["the dog"], ["the cat", ""]]
     yield ["", "x"], [[""], ["", ""]]
+    yield ["a hypothesis of many words", "the dog barks"], [["a"], ["the dog"]]
+    yield ["one two three four five"], [["one two three four five six", "one two three four"]]
     yield ["nothing in common"], [["quite other words here"]]
 
 
@@ -248,10 +259,11 @@ def ter():
     for n_hyp, n_ref in [(30, 30), (60, 60), (12, 90), (1, 60), (90, 12), (120, 110)]:
         hyp, ref = text(n_hyp, few), text(n_ref, few)
         yield {"hypothesis": hyp, "reference": ref, "ter": TER().sentence_score(hyp, [ref]).score}
-    ref = text(160)
-    words = ref.split()
-    hyp = " ".join(words[100:] + words[:100])
-    yield {"hypothesis": hyp, "reference": ref, "ter": TER().sentence_score(hyp, [ref]).score}
+    words = [f"w{idx}" for idx in range(90)]
+    ref = " ".join(words)
+    for run, distance in [(3, 49), (3, 50), (3, 51), (3, 52), (10, 30), (11, 30), (12, 30), (40, 50)]:
+        hyp = " ".join(words[run : run + distance] + words[:run] + words[run + distance :])
+        yield {"hypothesis": hyp, "reference": ref, "ter": TER().sentence_score(hyp, [ref]).score}
 
 
 def rouge():
@@ -285,7 +297,7 @@ def edits():
 
 
 def calibration():
-    for n, levels, k in [(1, 9, 10), (50, 10, 10), (200, 10**6, 15), (60, 4, 7), (40, 10**6, 1), (101, 10**3, 4)]:
+    for n, levels, k in [(1, 9, 10), (50, 10, 10), (200, 10**6, 15), (60, 4, 7), (40, 10**6, 1), (31, 10**9, 15), (61, 10**9, 6), (50, 10**9, 7)]:
         confidence = [rng.randrange(levels + 1) / levels for _ in range(n)]
         correct = [rng.random() < c for c in confidence]
         for strategy in ["uniform", "quantile"]:
@@ -320,6 +332,8 @@ def paired():
     for n, levels in [(2, 99), (5, 3), (10, 10**6), (13, 4), (14, 4), (30, 10**6), (50, 10**6), (51, 10**6), (120, 6)]:
         first = [rng.randrange(levels) / levels for _ in range(n)]
         second = [rng.randrange(levels) / levels * 0.8 for _ in range(n)]
+        if n == 30:
+            second = [value + (-1) ** idx / 8 + 1e-9 * idx for idx, value in enumerate(first)]
         t = scipy.stats.ttest_rel(first, second)
         w = scipy.stats.wilcoxon(first, second)
         out = {"t": [t.statistic, t.pvalue], "wilcoxon": [w.statistic, w.pvalue], "sem": scipy.stats.sem(first)}
@@ -354,7 +368,7 @@ def main(jiant, folder):
     subjects = [classes, probabilities, auroc, values, spans, multirc, tokenized, translation, ter, rouge, edits]
     subjects += [calibration, temperature, paired, mcnemar, ranking]
     golden = {subject.__name__: list(subject()) for subject in subjects}
-    golden |= {"reading": list(reading(jiant)), "stems": stems()}
+    golden |= {"reading": list(reading(jiant)), "stems": stems(), "normalized": normalized(jiant)}
     path = pathlib.Path(folder) / "metrics.json"
     lines = (f"{json.dumps(name)}: {json.dumps(cases, separators=(',', ':'))}" for name, cases in golden.items())
     path.write_text("{" + ",\n".join(lines) + "}\n")

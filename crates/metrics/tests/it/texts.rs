@@ -1,9 +1,11 @@
 //! Translations, summaries, transcripts and answers.
 
+use std::collections::BTreeMap;
+
 use metrics::bleu::{Bleu, BleuStats, Smoothing, Tokenizer};
 use metrics::chrf::{Chrf, ChrfStats};
 use metrics::edits::Edits;
-use metrics::reading::{Answered, Choice, multirc, squad, squad2};
+use metrics::reading::{Answered, Choice, multirc, normalize, squad, squad2};
 use metrics::rouge::Rouge;
 use metrics::{registry, ter};
 use serde_json::Value;
@@ -114,7 +116,7 @@ fn rouge_is_as_in_rouge_score() {
 
 #[test]
 fn stems_are_as_in_nltk() {
-    let stems: std::collections::BTreeMap<String, String> = whole("stems");
+    let stems: BTreeMap<String, String> = whole("stems");
     assert!(stems.len() > 500);
     for (word, stem) in stems {
         assert_eq!(metrics::rouge::stem(&word), stem, "{word}");
@@ -172,6 +174,9 @@ fn answers_are_as_in_the_official_scripts() {
             }
             Err(_) => assert!(questions.is_empty()),
         }
+    }
+    for (text, normal) in whole::<BTreeMap<String, String>>("normalized") {
+        assert_eq!(normalize(&text), normal, "{text:?}");
     }
     for case in cases("multirc") {
         let read = |(question, truth, predicted)| Choice { question, truth, predicted };
