@@ -54,9 +54,9 @@ impl Progress {
     /// The newest evaluation; shown from the next step on.
     pub fn judged(&mut self, scores: &Scores) {
         self.judged = Some(match (scores.metrics.first(), scores.bits_per_byte) {
-            (Some((name, value)), _) => format!("val {name} {value:.4}"),
-            (None, Some(bits)) => format!("val {bits:.3} bits/byte"),
-            (None, None) => format!("val loss {:.3}", scores.loss),
+            (Some((name, Some(value))), _) => format!("val {name} {value:.4}"),
+            (_, Some(bits)) => format!("val {bits:.3} bits/byte"),
+            (_, None) => format!("val loss {:.3}", scores.loss),
         });
     }
 

@@ -19,8 +19,9 @@ pub struct Evaluation {
     pub n_bytes: u64,
     /// By source, where there are several.
     pub sources: BTreeMap<String, Losses>,
-    /// What a task is judged by beside its loss, by name; the best is so by the first.
-    pub metrics: Vec<(String, f64)>,
+    /// What a task is judged by beside its loss, by name, none where it is not defined; the best is
+    /// so by the first.
+    pub metrics: Vec<(String, Option<f64>)>,
     /// Whether the best has least of that.
     pub is_better_small: bool,
 }

@@ -111,9 +111,10 @@ pub struct Scores {
     /// By source, where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sources: BTreeMap<String, PartScores>,
-    /// What a task is judged by; the best of a run is so by the first.
+    /// What a task is judged by, none where it is not defined; the best of a run is so by the
+    /// first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub metrics: Vec<(String, f64)>,
+    pub metrics: Vec<(String, Option<f64>)>,
     /// Whether the best has least of that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_better_small: bool,
@@ -176,8 +177,8 @@ impl Scores {
     /// What the best of a run has the least of.
     pub fn best_by(&self) -> f64 {
         match self.metrics.first() {
-            Some((_, metric)) if self.is_better_small => *metric,
-            Some((_, metric)) => -metric,
+            Some((_, metric)) if self.is_better_small => metric.unwrap_or(f64::NAN),
+            Some((_, metric)) => -metric.unwrap_or(f64::NAN),
             None => self.bits_per_byte.unwrap_or(self.loss),
         }
     }

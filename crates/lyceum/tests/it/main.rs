@@ -10,6 +10,7 @@ mod data;
 mod doctor;
 mod eval;
 mod families;
+mod finetune;
 mod fixture;
 mod forward;
 mod generate;

@@ -90,7 +90,7 @@ impl Samples {
     /// Where there are not as many as classes, or one is not above 0.
     pub fn class_weights(&self, asked: &ClassWeights) -> Result<Vec<f32>, Failure> {
         let n = self.head.labels().len();
-        let counts = tasks::class_counts(&self.train, n);
+        let counts = if n == 0 { Vec::new() } else { tasks::class_counts(&self.train, n) };
         let wrong = |problem: String| Err(refused("task.class_weights", problem));
         let weights: Vec<f64> = match asked {
             ClassWeights::One => return Ok(Vec::new()),
@@ -121,14 +121,14 @@ impl Samples {
         ])
     }
 
-    /// What the scores of `validation` come to; what is not defined for them is left out.
-    pub fn metrics(&self, scores: &[Vec<f32>]) -> Vec<(String, f64)> {
+    /// What the scores of `validation` come to.
+    pub fn metrics(&self, scores: &[Vec<f32>]) -> Vec<(String, Option<f64>)> {
         let labels = self.head.labels();
         let of = |name: &String| {
             let parts = (&self.judged[..], &self.records[..], labels);
-            Some((name.clone(), tasks::metric(name, Asked::of(&self.head), parts, scores).ok()?))
+            (name.clone(), tasks::metric(name, Asked::of(&self.head), parts, scores).ok())
         };
-        self.metrics.iter().filter_map(of).collect()
+        self.metrics.iter().map(of).collect()
     }
 
     /// Refuses a metric that the task does not have, before anything is learned.
@@ -215,13 +215,13 @@ fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
         let share = |n_of: u64| 100.0 * n_of as f64 / n.max(1) as f64;
         let label =
             |(name, n): &(String, u64)| format!("{name} {} ({:.1} %)", grouped(*n), share(*n));
-        if let (1..=16, true) = (split.by_label.len(), n > 0) {
+        let has_classes = matches!(set.task, Task::Classify | Task::Tag);
+        if let (1..=16, true) = (split.by_label.len(), has_classes) {
             let labels: Vec<_> = split.by_label.iter().map(label).collect();
             env.say(&format!("{}: {}", split.name, labels.join(", ")));
         }
-        if let (TRAIN, Some((name, _))) =
-            (&*split.name, split.by_label.iter().find(|(_, n)| *n == 0))
-        {
+        let missing = split.by_label.iter().find(|(_, n)| *n == 0);
+        if let (TRAIN, Some((name, _)), true) = (&*split.name, missing, has_classes) {
             env.warn(&format!("no sample of `{}` is `{name}`: it cannot be learned", split.name));
         }
         let noted = [

@@ -97,8 +97,11 @@ fn scores(eval: &Scores) -> String {
         return format!("{bits:.4} bits per byte, loss {loss:.4}{by_source}");
     }
     if !metrics.is_empty() {
-        let said = metrics.iter().map(|(name, value)| format!(", {name} {value:.4}"));
-        return format!("loss {loss:.4}{}", said.collect::<String>());
+        let said = |(name, value): &(String, Option<f64>)| match value {
+            Some(value) => format!(", {name} {value:.4}"),
+            None => format!(", {name} undefined"),
+        };
+        return format!("loss {loss:.4}{}", metrics.iter().map(said).collect::<String>());
     }
     let share = |accuracy: f64| format!("{:.1} % right", accuracy * 100.0);
     let parts = parts.iter().map(|(name, part)| {

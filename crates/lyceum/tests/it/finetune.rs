@@ -1,0 +1,154 @@
+//! From a model that is there to one that does a task.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::fixture::{Ran, arg, run};
+use crate::recipe::{Lab, refusal};
+
+/// A tiny encoder, pretrained for a few steps.
+fn base(lab: &Lab) -> PathBuf {
+    let sets = [
+        "task.objective=masked_tokens",
+        "model.family=bert",
+        "data.seq_len=24",
+        "tokenizer.vocab_size=290",
+        "train.steps=2",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    lab.pretrain("base", &sets).done();
+    lab.path("base")
+}
+
+fn table(lab: &Lab, name: &str, rows: &[String]) -> String {
+    let path = lab.path(name);
+    fs::write(&path, rows.join("\n")).expect("written");
+    arg(path)
+}
+
+/// Lines that are of one class or the other by a word.
+fn opinions(n: usize) -> Vec<String> {
+    let rest = ["the day", "a walk", "her letter", "this house", "that dance", "his visit"];
+    let line = |i: usize| {
+        let (word, label) = if i.is_multiple_of(2) { ("good", "yes") } else { ("bad", "no") };
+        format!("{i} {} was {word},{label}", rest[i / 2 % rest.len()])
+    };
+    ["text,label".to_owned()].into_iter().chain((0..n).map(line)).collect()
+}
+
+struct Tuning<'l> {
+    lab: &'l Lab,
+    model: String,
+}
+
+impl Tuning<'_> {
+    fn go(&self, out: &str, data: &str, more: &[&str]) -> Ran {
+        let out = arg(self.lab.path(out));
+        let own = ["finetune", "--model", &self.model, "--data", data, "--out", &out];
+        run(&[&own[..], more].concat())
+    }
+}
+
+#[test]
+fn classes_are_learned_and_a_resumed_run_is_the_same_to_the_bit() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let data = table(&lab, "opinions.csv", &opinions(60));
+    let sets = |steps: &str| -> Vec<String> {
+        let steps = format!("train.steps={steps}");
+        let all = ["optim.schedule=constant", "optim.peak_lr=3e-3", "train.batch_size=9", &steps];
+        all.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect()
+    };
+    let go = |out: &str, steps: &str, more: &[&str]| {
+        let sets = sets(steps);
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        tuning.go(out, &data, &[&sets[..], more].concat()).done()
+    };
+    go("whole", "40", &[]);
+    go("a", "17", &[]);
+    go("a", "40", &["--resume"]);
+    let weights = |run: &str| {
+        fs::read(lab.path(run).join("checkpoints/step-40/model.safetensors")).expect("saved")
+    };
+    assert!(weights("a") == weights("whole"));
+    let last = lab.metrics("whole").pop().expect("an evaluation");
+    assert_eq!(last["eval"]["metrics"][0], serde_json::json!(["accuracy", 1.0]), "{last}");
+    let said = run(&["run", &arg(lab.path("a")), "77 the tea was good"]).done();
+    assert!(said.starts_with("yes "), "{said}");
+    assert!(run(&["runs", &arg(lab.path("a"))]).done().contains("1.0000 accuracy"));
+}
+
+#[test]
+fn numbers_tags_and_answers_are_learned_from_their_tables() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let words = ["good", "bad", "the house", "her letter", "a walk"];
+    let stars = |i: usize| format!("it is {} {i},{}", words[i % 5], i as f32 / 10.0 + 0.05);
+    let stars = ["text,score".to_owned()].into_iter().chain((0..20).map(stars)).collect::<Vec<_>>();
+    let tags = |i: usize| {
+        format!(
+            "{{\"tokens\":[\"Mr\",\"Knightley{i}\",\"came\"],\"ner_tags\":[\"O\",\"B-PER\",\"O\"]}}"
+        )
+    };
+    let answers = |i: usize| {
+        let answer = format!("{{\"text\":[\"Emma{i}\"],\"answer_start\":[5]}}");
+        let text = format!("It is Emma{i} who came").replace("It is ", "It's ");
+        format!(
+            "{{\"id\":\"{i}\",\"question\":\"Who came?\",\"context\":\"{text}\",\"answers\":{answer}}}"
+        )
+    };
+    let choices = |i: usize| {
+        format!("{{\"prompt\":\"It was\",\"choices\":[\"good {i}\",\"bad\"],\"label\":{}}}", i % 2)
+    };
+    let cases = [
+        ("score", table(&lab, "stars.csv", &stars), "pearson"),
+        ("tag", table(&lab, "tags.jsonl", &(0..20).map(tags).collect::<Vec<_>>()), "f1"),
+        ("span", table(&lab, "answers.jsonl", &(0..20).map(answers).collect::<Vec<_>>()), "f1"),
+        (
+            "choice",
+            table(&lab, "choices.jsonl", &(0..20).map(choices).collect::<Vec<_>>()),
+            "accuracy",
+        ),
+    ];
+    for (task, data, metric) in cases {
+        let more =
+            ["--task", task, "--set", "train.steps=3", "--set", "data.validation_fraction=0.3"];
+        let ran = tuning.go(task, &data, &more);
+        let stderr = ran.stderr.clone();
+        ran.done();
+        assert!(stderr.contains(&format!("{task}: reads")), "{stderr}");
+        let last = lab.metrics(task).pop().expect("an evaluation");
+        assert_eq!(last["eval"]["metrics"][0][0], metric, "{task}: {last}");
+    }
+}
+
+#[test]
+fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let good = table(&lab, "good.csv", &opinions(30));
+    let long = "so it was ".repeat(12);
+    let long: Vec<String> = opinions(30).iter().map(|row| row.replace("was", &long)).collect();
+    let long = table(&lab, "long.csv", &long);
+    let other = table(&lab, "other.csv", &["a,b".to_owned(), "1,2".to_owned()]);
+    let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
+    let cases: [(&str, &[&str], &str); 10] = [
+        ("nothing.csv", &[], "stands for no file"),
+        (&other, &[], "no task is known by such columns"),
+        (&empty, &[], "is empty"),
+        (&good, &["--task", "guess"], "there is no task `guess`"),
+        (&good, &["--validation", &good], "are in `train`, too (100.0 %)"),
+        (&long, &[], "lose their ends"),
+        (&good, &["--set", "data.max_len=4000"], "the model knows"),
+        (&good, &["--set", "task.metrics=[\"f2\"]"], "no metric of classes is called `f2`"),
+        (&good, &["--set", "task.class_weights=[1.0]"], "1 numbers for 2 classes"),
+        (&good, &["--set", "data.columns.text=[\"txt\"]"], "`txt`"),
+    ];
+    for (data, more, message) in cases {
+        let stderr = refusal(tuning.go("a", data, more));
+        assert!(stderr.contains(message) && stderr.contains("hint: "), "{data} {more:?}: {stderr}");
+        assert!(!lab.path("a").exists(), "{more:?}");
+    }
+    let gpt = Tuning { lab: &lab, model: arg(lab.path("missing")) };
+    assert!(refusal(gpt.go("a", &good, &[])).contains("missing"));
+}
