@@ -31,6 +31,22 @@ struct State {
     stats: PoolStats,
 }
 
+impl State {
+    /// Frees the largest of what is kept while there is more than a quarter above the most that
+    /// was ever needed at once: where shapes do not repeat, nothing that is kept would fit.
+    fn shrink(&mut self) {
+        let most = self.stats.peak_live_bytes + self.stats.peak_live_bytes / 4;
+        while self.stats.live_bytes + self.stats.cached_bytes > most {
+            let Some(mut largest) = self.free.last_entry() else { return };
+            let freed = largest.get_mut().pop().map_or(0, |buffer| buffer.len() * LINE);
+            if largest.get().is_empty() {
+                largest.remove();
+            }
+            self.stats.cached_bytes -= freed;
+        }
+    }
+}
+
 /// A shared cache of buffers. Clones share it.
 #[derive(Clone, Default)]
 pub struct Pool {
@@ -64,6 +80,9 @@ impl Pool {
         }
         state.stats.live_bytes += size;
         state.stats.peak_live_bytes = state.stats.peak_live_bytes.max(state.stats.live_bytes);
+        if reused.is_none() {
+            state.shrink();
+        }
         drop(state);
         reused.unwrap_or_else(|| bytemuck::allocation::zeroed_vec(n))
     }
@@ -95,6 +114,20 @@ mod tests {
         let second = pool.take(900);
         assert_eq!(second.as_ptr(), at);
         assert_eq!(pool.stats().cached_bytes, 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_where_no_shape_repeats() {
+        let pool = Pool::default();
+        for i in 0..200 {
+            let bytes = 1000 + 997 * i % 100_000;
+            let [first, second] = [bytes, bytes / 2].map(|bytes| pool.take(bytes));
+            pool.give(first);
+            pool.give(second);
+            let stats = pool.stats();
+            let all = stats.live_bytes + stats.cached_bytes;
+            assert!(all <= 5 * stats.peak_live_bytes / 4, "{stats:?}");
+        }
     }
 
     #[test]

@@ -38,12 +38,11 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
     let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &samples);
-    let asked = Asked::of(&samples.head);
     let objective = Labelled {
         smoothing: recipe.task.label_smoothing,
         class_weights: samples.class_weights(&recipe.task.class_weights)?,
         r_drop: recipe.task.r_drop,
-        ..Labelled::new(asked)
+        ..Labelled::new(Asked::of(&samples.head))
     };
     let (model, fitted) = Model::load_as(&recipe.model.from, config, recipe.train.seed)?;
     let step = step_config(&recipe, env)?;

@@ -93,9 +93,8 @@ fn numbers_tags_and_answers_are_learned_from_their_tables() {
     let answers = |i: usize| {
         let answer = format!("{{\"text\":[\"Emma{i}\"],\"answer_start\":[5]}}");
         let text = format!("It is Emma{i} who came").replace("It is ", "It's ");
-        format!(
-            "{{\"id\":\"{i}\",\"question\":\"Who came?\",\"context\":\"{text}\",\"answers\":{answer}}}"
-        )
+        let (id, ask) = (format!("\"id\":\"{i}\""), "\"question\":\"Who came?\"");
+        format!("{{{id},{ask},\"context\":\"{text}\",\"answers\":{answer}}}")
     };
     let choices = |i: usize| {
         format!("{{\"prompt\":\"It was\",\"choices\":[\"good {i}\",\"bad\"],\"label\":{}}}", i % 2)
