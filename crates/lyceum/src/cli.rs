@@ -6,6 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::load::PrecisionArg;
+pub use crate::environment::Global;
 
 mod data;
 mod finetune;
@@ -39,17 +40,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of every command.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Global {
-    /// Say nothing but warnings on standard error
-    #[arg(long, short, global = true)]
-    pub quiet: bool,
-    /// Compute on N threads (default: all this process may use)
-    #[arg(long, global = true, value_name = "N", value_parser = n_threads)]
-    pub threads: Option<usize>,
 }
 
 /// The commands.
@@ -447,18 +437,6 @@ Examples:
   lyceum completions bash > ~/.local/share/bash-completion/completions/lyceum
   lyceum completions zsh > ~/.zfunc/_lyceum
   lyceum completions fish > ~/.config/fish/completions/lyceum.fish";
-
-/// More threads than any machine has; many more do nothing but wait for each other.
-const MAX_THREADS: usize = 1024;
-
-/// A number of threads.
-///
-/// # Errors
-/// With what is expected.
-pub fn n_threads(text: &str) -> Result<usize, String> {
-    let n = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
-    n.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
-}
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     let n = text.parse::<usize>().map_err(|error| error.to_string())?;

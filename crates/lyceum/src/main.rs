@@ -2,13 +2,8 @@
 //!
 //! ```text
 //! cli          every command and option, and the help that teaches them
-//! environment  the variables that are read, and what follows from them
-//! failure      how a command ends: the message, its causes, a hint, the exit code
-//! machine      what the program runs on
 //! estimate     what a run or a pass takes
 //! recipe       everything a run is made of
-//! stop         Ctrl-C, SIGTERM and SIGHUP
-//! progress     how a training run stands, on standard error
 //! commands     one file a command
 //! ```
 //!
@@ -17,18 +12,15 @@
 
 mod cli;
 mod commands;
-mod environment;
 mod estimate;
-mod failure;
-mod machine;
-mod progress;
 mod recipe;
-mod stop;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+// How the program speaks; here by the names that its commands know.
+use terminal::{environment, failure, machine, progress, stop};
 
 use crate::cli::Cli;
 use crate::environment::Env;

@@ -15,7 +15,6 @@ use std::path::Path;
 
 use data::BatchConfig;
 use models::ModelConfig;
-use nn::ConfigError;
 use serde::{Deserialize, Serialize};
 use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
@@ -30,6 +29,7 @@ pub use self::training::{EvalSection, OptimSection, TrainSection};
 use crate::cli::RecipeArgs;
 use crate::commands::load::model_dir;
 use crate::failure::Failure;
+pub use crate::failure::{refused, within};
 
 /// Its name in a run directory.
 pub const FILE_NAME: &str = "recipe.toml";
@@ -73,45 +73,6 @@ pub struct Recipe {
     pub train: TrainSection,
     /// When and how the model is judged.
     pub eval: EvalSection,
-}
-
-/// A field, its value, whether that fits, and what would.
-pub type Value<'v> = (&'v str, &'v dyn Display, bool, &'v str);
-
-/// Refuses the first value that does not fit.
-///
-/// # Errors
-/// With it.
-pub fn within(values: &[Value]) -> Result<(), Failure> {
-    match values.iter().find(|(_, _, fits, _)| !fits) {
-        None => Ok(()),
-        Some((field, value, _, range)) => Err(refused(field, format!("{value} is not {range}"))),
-    }
-}
-
-/// A value that is refused.
-pub fn refused(field: &str, problem: impl Display) -> Failure {
-    let hint = match field {
-        "model.n_heads" => "make `model.d_model` a multiple of `model.n_heads`".to_owned(),
-        field => format!("change it in the recipe, or with `--set {field}=VALUE`"),
-    };
-    Failure::new(format!("recipe: `{field}`: {problem}")).hint(hint)
-}
-
-/// A model that cannot be built, in the recipe's words.
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        let field = match error.field {
-            "vocab_size" => "tokenizer.vocab_size".to_owned(),
-            "max_len" => "data.seq_len".to_owned(),
-            // As the family's own config has it.
-            "nhead" => "model.n_heads".to_owned(),
-            "d_embed" => "model.d_model".to_owned(),
-            field if field.ends_with("dropout") => "model.dropout".to_owned(),
-            field => format!("model.{field}"),
-        };
-        refused(&field, error.problem)
-    }
 }
 
 /// The recipe that is taken where none is named.

@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("generate", 4),
     ("tasks", 5),
     ("train", 6),
+    ("terminal", 8),
     ("lyceum", 9),
 ];
 
@@ -41,9 +42,9 @@ const REFUSED: &[(&str, &str)] = &[
 /// Crates from outside that belong to the edge.
 const EDGE: &[(&str, &[&str])] = &[
     ("anyhow", &["lyceum", "xtask"]),
-    ("clap", &["lyceum"]),
-    ("indicatif", &["lyceum"]),
-    ("signal-hook", &["lyceum"]),
+    ("clap", &["terminal", "lyceum"]),
+    ("indicatif", &["terminal"]),
+    ("signal-hook", &["terminal"]),
     ("ureq", &["hub", "remote"]),
 ];
 

@@ -17,7 +17,7 @@ enum Crates {
 }
 
 const UNSAFE: Crates = Crates::Only(&["kernels", "mapped"]);
-const EDGE: Crates = Crates::Only(&["lyceum", "xtask"]);
+const EDGE: Crates = Crates::Only(&["terminal", "lyceum", "xtask"]);
 const NO_FILES: Crates = Crates::Except(&["kernels", "tensor", "nn", "optim"]);
 const NO_CLOCK: Crates = Crates::Except(&["tensor", "nn", "models", "optim"]);
 

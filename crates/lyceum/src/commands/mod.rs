@@ -17,10 +17,10 @@ pub mod pretrain;
 mod pull;
 mod run;
 mod runs;
-pub mod table;
 pub mod verify;
 
 use std::io::{self, Write};
+use terminal::table;
 
 use serde_json::Value;
 

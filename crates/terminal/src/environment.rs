@@ -23,15 +23,14 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use curate::{Keys, Secret};
 use kernels::Isa;
 use rayon::ThreadPool;
 use tensor::Device;
 
-use crate::cli::{Global, n_threads};
-use crate::commands::table::printable;
 use crate::failure::{Context as _, Failure};
+use crate::table::printable;
 
 /// What the main thread has, and a deep call may need.
 const STACK_BYTES: usize = 8 << 20;
@@ -45,6 +44,29 @@ pub enum Log {
     Info,
     /// And what takes how long.
     Debug,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Global {
+    /// Say nothing but warnings on standard error
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Compute on N threads (default: all this process may use)
+    #[arg(long, global = true, value_name = "N", value_parser = n_threads)]
+    pub threads: Option<usize>,
+}
+
+/// More threads than any machine has; many more do nothing but wait for each other.
+const MAX_THREADS: usize = 1024;
+
+/// A number of threads.
+///
+/// # Errors
+/// With what is expected.
+pub fn n_threads(text: &str) -> Result<usize, String> {
+    let n = text.parse().ok().filter(|n| (1..=MAX_THREADS).contains(n));
+    n.ok_or_else(|| format!("expected a number from 1 to {MAX_THREADS}"))
 }
 
 /// What every command shares.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use indicatif::TermLike;
 
 use super::*;
-use crate::cli::Global;
+use crate::environment::Global;
 
 /// What was written, readable while a `Progress` writes on.
 #[derive(Clone, Default, Debug)]

@@ -1,15 +1,16 @@
 //! How a command ends.
 
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, Write as _};
 use std::path::Path;
 
 use curate::RemoteError;
 use curate::crawl::CrawlError;
 use curate::dedup::DedupError;
+use nn::ConfigError;
 
-use crate::commands::table::printable;
+use crate::table::printable;
 
 /// How a command ended that was not refused; the process's exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,7 @@ impl Failure {
     }
 
     /// The same with what to do about it.
+    #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
@@ -201,6 +203,45 @@ impl From<generate::SamplingError> for Failure {
         let flag = error.field.replace('_', "-");
         Self::new(format!("`--{flag}` is {}, expected {}", error.value, error.expected))
             .hint("change it, or leave it out: `lyceum generate --help` tells what it does")
+    }
+}
+
+/// A field, its value, whether that fits, and what would.
+pub type Value<'v> = (&'v str, &'v dyn Display, bool, &'v str);
+
+/// Refuses the first value that does not fit.
+///
+/// # Errors
+/// With it.
+pub fn within(values: &[Value]) -> Result<(), Failure> {
+    match values.iter().find(|(_, _, fits, _)| !fits) {
+        None => Ok(()),
+        Some((field, value, _, range)) => Err(refused(field, format!("{value} is not {range}"))),
+    }
+}
+
+/// A value that is refused.
+pub fn refused(field: &str, problem: impl Display) -> Failure {
+    let hint = match field {
+        "model.n_heads" => "make `model.d_model` a multiple of `model.n_heads`".to_owned(),
+        field => format!("change it in the recipe, or with `--set {field}=VALUE`"),
+    };
+    Failure::new(format!("recipe: `{field}`: {problem}")).hint(hint)
+}
+
+/// A model that cannot be built, in the recipe's words.
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let field = match error.field {
+            "vocab_size" => "tokenizer.vocab_size".to_owned(),
+            "max_len" => "data.seq_len".to_owned(),
+            // As the family's own config has it.
+            "nhead" => "model.n_heads".to_owned(),
+            "d_embed" => "model.d_model".to_owned(),
+            field if field.ends_with("dropout") => "model.dropout".to_owned(),
+            field => format!("model.{field}"),
+        };
+        refused(&field, error.problem)
     }
 }
 

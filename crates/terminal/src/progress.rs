@@ -10,8 +10,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use train::metrics::{Scores, StepRow};
 use train::report::format::{bytes, compact, duration};
 
-use crate::commands::table::printable;
 use crate::environment::Env;
+use crate::table::printable;
 
 mod download;
 
