@@ -235,9 +235,22 @@ impl Model {
         dir: &Path,
         adapters: &[(&str, &Path)],
     ) -> Result<(Self, Unused), ModelError> {
+        Self::load_adapted_as(dir, None, adapters)
+    }
+
+    /// The same as a model of `config`, whose head comes with an adapter.
+    ///
+    /// # Errors
+    /// As both.
+    pub fn load_adapted_as(
+        dir: &Path,
+        config: Option<ModelConfig>,
+        adapters: &[(&str, &Path)],
+    ) -> Result<(Self, Unused), ModelError> {
         let opened: Vec<_> =
             adapters.iter().map(|(_, dir)| open_adapter(dir)).collect::<Result<_, _>>()?;
-        let (mut model, unused) = Self::load_whole(dir, |config| {
+        let seed = (0, Coding::Plain);
+        let (mut model, fitted) = Self::load_in(dir, config, seed, |config| {
             let named = adapters.iter().zip(&opened);
             let named = named.map(|((name, _), (lora, _))| ((*name).to_owned(), lora.clone()));
             // Who wraps a base model alone has names without what stands before it elsewhere.
@@ -259,7 +272,7 @@ impl Model {
         if let Some((name, _)) = adapters.first() {
             model.use_adapters(&[(name, 1.0)])?;
         }
-        Ok((model, unused))
+        Ok((model, fitted.unused))
     }
 
     /// The adapter of that name.

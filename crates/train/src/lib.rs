@@ -22,7 +22,7 @@ mod trainer;
 pub use error::{StepError, TrainError};
 pub use evaluate::{Evaluation, evaluate};
 pub use feed::Feed;
-pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started};
+pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started, load_whole};
 pub use samples::{Judge, Portion, SampleFeed, SamplePlan};
 pub use state::{DataHashes, TrainerState};
 pub use text::{RunSource, TextFeed};

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
-use models::Model;
+use models::{Model, ModelError, TRAINED};
 use tensor::Param;
 
 use crate::error::{StepError, TrainError};
@@ -54,6 +54,16 @@ pub struct RunParts<'o> {
     pub files: Vec<(String, Vec<u8>)>,
     /// Who writes the checkpoints.
     pub origin: Origin,
+    /// Reads the model of a checkpoint, of which the same learns.
+    pub load: &'o dyn Fn(&Path) -> Result<Model, ModelError>,
+}
+
+/// A checkpoint that is a whole model, all of which learns.
+///
+/// # Errors
+/// As [`Model::load`].
+pub fn load_whole(dir: &Path) -> Result<Model, ModelError> {
+    Model::load(dir).map(|(model, _)| model)
 }
 
 /// Sees what a run does; what it does not care for, it need not name.
@@ -123,7 +133,9 @@ impl<'o> Run<'o> {
         }
         let data = parts.feed.hashes();
         if let Some(from) = &started.from {
-            load(&mut parts.trainer, &from.dir)?;
+            let mismatch = |problem| TrainError::Mismatch { dir: from.dir.clone(), problem };
+            let model = (parts.load)(&from.dir).map_err(|e| mismatch(e.to_string()))?;
+            load(&mut parts.trainer, model, &from.dir)?;
             refuse_others(&parts, &data, &from.dir)?;
         }
         parts.trainer.state.data = data;
@@ -272,13 +284,17 @@ impl<'o> Run<'o> {
         for (name, bytes) in files {
             staged.write(name, bytes)?;
         }
-        let entries = trainer.model.entries();
-        checkpoint::weights::save(
-            &mut staged,
-            "model",
-            &entries,
-            checkpoint::weights::MAX_SHARD_BYTES,
-        )?;
+        let model = &trainer.model;
+        let (name, entries) = if model.adapters.is_empty() {
+            ("model", model.entries())
+        } else {
+            let files = model.adapter_files(TRAINED);
+            let (config, entries) = files.expect("the one that is trained");
+            staged.write("adapter_config.json", config.as_bytes())?;
+            ("adapter_model", entries)
+        };
+        let most = checkpoint::weights::MAX_SHARD_BYTES;
+        checkpoint::weights::save(&mut staged, name, &entries, most)?;
         trainer::save(&mut staged, &moments(trainer), &trainer.state)?;
         staged.commit(origin.clone())?;
         note_best(dir, self.judged.as_slice())?;
@@ -364,9 +380,8 @@ fn moments<'t>(trainer: &'t Trainer) -> Vec<Entry<'t>> {
 }
 
 /// Takes weights, moments and state from a checkpoint.
-fn load(trainer: &mut Trainer, dir: &Path) -> Result<(), TrainError> {
+fn load(trainer: &mut Trainer, model: Model, dir: &Path) -> Result<(), TrainError> {
     let mismatch = |problem: String| TrainError::Mismatch { dir: dir.to_owned(), problem };
-    let (model, _) = Model::load(dir).map_err(|e| mismatch(e.to_string()))?;
     if model.config.family().to_json() != trainer.model.config.family().to_json() {
         return Err(mismatch("its config is of another model".into()));
     }

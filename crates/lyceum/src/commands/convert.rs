@@ -39,8 +39,9 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
         return Err(Failure::new("`--max-shard-size` is for `--to hf`: a GGUF file is one file")
             .hint("leave it out"));
     }
-    let loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
-    let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.dir)? };
+    let mut loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
+    loaded.merge(env)?;
+    let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.base)? };
     match args.to {
         Format::Hf => hf(&loaded, &dtypes, args, env)?,
         Format::Gguf => to_gguf(&loaded, &dtypes, &args.output)?,

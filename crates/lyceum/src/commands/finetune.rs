@@ -2,13 +2,15 @@
 
 mod samples;
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, RunDir, atomic};
-use models::{Fitted, Model};
+use models::{Fitted, Method, Model, ModelConfig, ModelError, TRAINED, Tuning};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
+use train::report::format::compact;
 use train::{
     Ended, Evaluation, Observer, Portion, Run, RunParts, SampleFeed, SamplePlan, StepConfig,
     Trainer,
@@ -44,7 +46,11 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         r_drop: recipe.task.r_drop,
         ..Labelled::new(Asked::of(&samples.head))
     };
-    let (model, fitted) = Model::load_as(&recipe.model.from, config, recipe.train.seed)?;
+    let tuning = recipe.tuning(heads(&config))?;
+    let seed = recipe.train.seed;
+    let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
+    let (model, fitted) = base()?;
+    let load = |dir: &Path| again(dir, &tuning, seed, &base);
     let step = step_config(&recipe, env)?;
 
     let mut fresh = Fresh::watch(&out);
@@ -73,6 +79,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         files,
         origin: pretrain::origin(env),
         feed: Box::new(feed),
+        load: &load,
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
     if args.resume {
@@ -82,17 +89,28 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     pretrain::announce(&started, args.resume, env, &mut observer);
     intro((&recipe, &fitted), &run, &mut observer);
     fresh.keep();
-    let bar = observer.progress.bar();
-    let tell =
-        || bar.map_or_else(|| env.say(pretrain::STOPPING), |bar| bar.println(pretrain::STOPPING));
-    let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
-    observer.progress.finish();
-    let ended = ended?;
+    let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
     summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
+}
+
+/// The model of a checkpoint: an adapter lies beside the base that it began with, all else is a
+/// model by itself.
+fn again(
+    dir: &Path,
+    tuning: &Tuning,
+    seed: u64,
+    base: &dyn Fn() -> Result<(Model, Fitted), ModelError>,
+) -> Result<Model, ModelError> {
+    if !matches!(tuning.method, Method::Lora(_)) {
+        return Model::load_tuned(dir, None, tuning, seed).map(|(model, _)| model);
+    }
+    let (mut model, _) = base()?;
+    model.read_adapter(TRAINED, &models::open_adapter(dir)?.1)?;
+    Ok(model)
 }
 
 /// The recipe as it will be stored, and the run directory.
@@ -171,16 +189,32 @@ fn judge(trainer: &Trainer, objective: &Labelled, samples: &Samples) -> Option<E
     Some(Evaluation { metrics, is_better_small, ..Evaluation::of(losses) })
 }
 
+/// The modules of a head, which a change of low rank does not reach: they learn as a whole.
+fn heads(config: &ModelConfig) -> Vec<String> {
+    let (family, mut names) = (config.family(), BTreeSet::new());
+    for import in family.imports() {
+        let is_of_head = import.source.own().is_some_and(|own| own.contains("heads."));
+        let is_of_base = family.prefix().is_some_and(|prefix| import.name.starts_with(prefix));
+        if let Some((module, _)) = import.name.split_once('.').filter(|_| is_of_head && !is_of_base)
+        {
+            names.insert(module.to_owned());
+        }
+    }
+    names.into_iter().collect()
+}
+
 fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut RunObserver) {
     for (what, names) in [("drawn fresh", &fitted.fresh), ("not used", &fitted.unused)] {
         if !names.is_empty() {
             observer.say(&format!("{what}: {}", names.join(", ")));
         }
     }
-    let n = run.trainer().model.params.n_values();
+    let params = &run.trainer().model.params;
+    let [n, learned] = [params.n_values(), params.trained().map(|e| e.param.len()).sum()];
     observer.say(&format!(
-        "{} parameters, {} steps of {} samples in {}",
-        train::report::format::compact(n as f64),
+        "{} parameters, of which {} learn, {} steps of {} samples in {}",
+        compact(n as f64),
+        compact(learned as f64),
         recipe.train.steps,
         recipe.train.batch_size,
         recipe.train.precision,

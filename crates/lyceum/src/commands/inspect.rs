@@ -8,7 +8,7 @@ use ::checkpoint::gguf::{Metadata, Value as Meta};
 use ::checkpoint::manifest::{self, FileRecord, Manifest};
 use ::checkpoint::{Checkpoint, RunDir, Weights, weights};
 use ::data::Store;
-use models::{Architecture, HeadKind, Model, ModelConfig, Stack};
+use models::{Architecture, HeadKind, Model, ModelConfig, Stack, open_adapter};
 use nn::EmbedConfig;
 use serde_json::{Map, Value, json};
 use tokenize::Tokenizer;
@@ -190,7 +190,9 @@ fn model(dir: &Path) -> Result<Shown, Failure> {
         Some(manifest) => manifest.files.into_iter().collect(),
         None => hashes(dir)?,
     };
-    let tensors = tensors(&Weights::open(dir)?)?;
+    let is_adapter = dir.join("adapter_config.json").exists();
+    let weights = if is_adapter { open_adapter(dir)?.1 } else { Weights::open(dir)? };
+    let tensors = tensors(&weights)?;
     Ok(facts.section("files", files(&hashed)).section("tensors", tensors).end())
 }
 

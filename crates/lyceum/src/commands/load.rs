@@ -8,7 +8,7 @@ use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use generate::Settings;
 use kernels::Isa;
-use models::{Architecture, HeadKind, Model};
+use models::{Architecture, HeadKind, Model, TRAINED, Unused};
 use serde_json::{Map, Value};
 use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
@@ -52,10 +52,36 @@ pub fn model_dir(path: &Path) -> Result<PathBuf, Failure> {
     Ok(if is_run(path) { checkpoint::resolve(path)?.dir } else { path.to_owned() })
 }
 
+/// The model of a directory, to be run, and where its weights are; of that of an adapter, its base
+/// with it.
+fn loaded(dir: &Path) -> Result<(Model, Unused, PathBuf), Failure> {
+    if !dir.join("adapter_config.json").exists() {
+        let (model, unused) = Model::load_frozen(dir)?;
+        return Ok((model, unused, dir.to_owned()));
+    }
+    let (config, _) = models::open_adapter(dir)?;
+    let Some(base) = config.base else {
+        let problem = format!("the adapter in `{}` does not say what its base is", dir.display());
+        return Err(Failure::new(problem)
+            .hint("name it in `base_model_name_or_path` of its `adapter_config.json`"));
+    };
+    let base = model_dir(Path::new(&base))?;
+    let own = dir.join("config.json").exists().then(|| Model::load_config(dir)).transpose()?;
+    let (model, unused) = Model::load_adapted_as(&base, own, &[(TRAINED, dir)])?;
+    Ok((model, unused, base))
+}
+
+/// Tokens that a merged model is held against the other on.
+const PROBE: usize = 16;
+/// How far apart these may be, of the largest number.
+const MERGED: f32 = 1e-3;
+
 /// A model and where it came from.
 pub struct Loaded {
     /// The model's directory.
     pub dir: PathBuf,
+    /// Where its weights are: the same, unless that is an adapter's.
+    pub base: PathBuf,
     /// The model.
     pub model: Model,
     /// The precision to run it in.
@@ -74,16 +100,32 @@ impl Loaded {
         for skipped in &resolved.skipped {
             env.warn(&format!("{skipped}; `{}` is used", dir.display()));
         }
-        let (model, unused) = Model::load_frozen(&dir)?;
+        let (model, unused, base) = loaded(&dir)?;
         if let [first, ..] = &unused[..] {
             let n = unused.len();
             env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
         }
-        let weights = Weights::open(&dir)?;
+        let weights = Weights::open(&base)?;
         let dtypes = weights.names().filter_map(|name| Some(weights.get(name).ok()?.dtype));
         let precision = precision.resolve(env.isa, dtypes);
         env.debug(|| format!("loaded `{}` in {:.2?}", dir.display(), began.elapsed()));
-        Ok(Self { dir, model, precision })
+        Ok(Self { dir, base, model, precision })
+    }
+
+    /// Puts the adapter, where there is one, into the weights.
+    ///
+    /// # Errors
+    /// Where the model does not say the same then, but for rounding.
+    pub fn merge(&mut self, env: &Env) -> Result<(), Failure> {
+        if self.model.adapters.is_empty() {
+            return Ok(());
+        }
+        let vocab_size = self.model.head_stack().config().tokens().vocab_size;
+        let probe: Vec<u32> = (0..PROBE).map(|i| (i * vocab_size / PROBE) as u32).collect();
+        let (model, apart) = self.model.merged(&env.device(), &probe, MERGED)?;
+        env.say(&format!("merged: {apart:.1e} apart on {PROBE} tokens, at most {MERGED:.0e}"));
+        self.model = model;
+        Ok(())
     }
 
     /// The model's tokenizer.
@@ -109,7 +151,7 @@ impl Loaded {
         &self,
         without: impl FnOnce(TokenizeError) -> E,
     ) -> Result<Result<Tokenizer, E>, Failure> {
-        let weights = Weights::open(&self.dir)?;
+        let weights = Weights::open(&self.base)?;
         let loaded = match weights.metadata() {
             Some(metadata) => Tokenizer::from_gguf(&self.dir, &gguf_vocab(metadata)),
             None => Tokenizer::load(&self.dir),
@@ -275,7 +317,7 @@ impl Loaded {
     /// # Errors
     /// Where there is none, or it is no template.
     pub fn chat_template(&self, tokenizer: &Tokenizer) -> Result<ChatTemplate, Failure> {
-        let weights = Weights::open(&self.dir)?;
+        let weights = Weights::open(&self.base)?;
         let source = weights.metadata().and_then(|m| m.get("tokenizer.chat_template"));
         let found = match source.as_ref().and_then(Meta::as_str) {
             Some(source) => Some(tokenizer.chat_template_from(source)?),

@@ -7,13 +7,17 @@ pub mod preflight;
 pub mod summary;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use checkpoint::{Manifest, Origin, OsDisk, RunDir, atomic};
 use kernels::roof;
 use models::{Model, ModelConfig};
 use tensor::{DType, Precision};
 use tokenize::Tokenizer;
-use train::{Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TextFeed, Trainer};
+use train::{
+    Ended, Observer, Run, RunConfig, RunParts, Started, StepConfig, TextFeed, TrainError, Trainer,
+};
 
 use self::corpus::Corpora;
 use self::fresh::Fresh;
@@ -26,7 +30,7 @@ use crate::machine;
 use crate::recipe::{self, Recipe, TrainSection};
 use crate::stop;
 
-pub(super) const STOPPING: &str = "stopping after this step; again to stop at once";
+const STOPPING: &str = "stopping after this step; again to stop at once";
 
 /// Trains what the recipe says, from the start or where the run stands.
 ///
@@ -79,6 +83,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         files,
         origin: origin(env),
         feed: Box::new(feed),
+        load: &train::load_whole,
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
     if args.resume {
@@ -93,17 +98,27 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     observer.intro((&recipe, recipe.batches()?), &estimate, &corpora);
     preflight::say(&recipe, &corpora, &*objective, &mut |what| observer.progress.say(what))?;
     fresh.keep();
-    let bar = observer.progress.bar();
-    let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
-    let ended = stop::during(&stop, tell, || run.go(&stop, &mut observer));
-    observer.progress.finish();
-    let ended = ended?;
+    let ended = go(&mut run, &stop, &mut observer, env)?;
     let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
     summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
+}
+
+/// Steps until all are done or `stop` is set, which is said.
+pub(super) fn go(
+    run: &mut Run,
+    stop: &Arc<AtomicBool>,
+    observer: &mut RunObserver,
+    env: &Env,
+) -> Result<Ended, TrainError> {
+    let bar = observer.progress.bar();
+    let tell = || bar.map_or_else(|| env.say(STOPPING), |bar| bar.println(STOPPING));
+    let ended = stop::during(stop, tell, || run.go(stop, observer));
+    observer.progress.finish();
+    ended
 }
 
 /// Says what is left in `out` by a run that ends at once.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datasets::{Task, Wanted};
+use models::{LoraConfig, Method, Quantised, Targets, Tuning};
 use serde::{Deserialize, Serialize};
 use toml::Table;
 
@@ -16,8 +17,8 @@ use crate::failure::Failure;
 
 /// Recipes of tasks. What is not said is as in `transformers`' own examples, but for a warmup.
 const KIND: Kind = Kind {
-    sections: "a recipe of a task is TOML with the sections model, data, task, optim, train and \
-               eval",
+    sections: "a recipe of a task is TOML with the sections model, data, task, method, optim, \
+               train and eval",
     example: "train.batch_size=16",
     base: "
         [optim]
@@ -48,6 +49,8 @@ pub struct FinetuneRecipe {
     pub data: LabelledSection,
     /// What is asked.
     pub task: TuneSection,
+    /// What of the model learns.
+    pub method: MethodSection,
     /// How weights move.
     pub optim: OptimSection,
     /// How long, how much at once, what is kept; `steps`, `checkpoint_every` and `eval_every` of 0
@@ -107,6 +110,59 @@ impl Default for LabelledSection {
             epochs: 3.0,
             max_cut: 0.1,
             max_shared: 0.01,
+        }
+    }
+}
+
+/// What of the model learns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MethodKind {
+    /// Every weight.
+    #[default]
+    Full,
+    /// The head alone.
+    Head,
+    /// Changes of low rank beside the weights, and the head.
+    Lora,
+}
+
+/// What of the model learns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodSection {
+    /// `full`, `head` or `lora`.
+    pub kind: MethodKind,
+    /// Of that, what stays as it is: own names, in which `*` stands for anything.
+    pub freeze: Vec<String>,
+    /// What weights that do not learn are rounded to: `int8` or `nf4`.
+    pub quantise: Option<String>,
+    /// Of a change of low rank.
+    pub rank: usize,
+    /// It is multiplied with this over its rank.
+    pub alpha: f64,
+    /// Probability of dropping from what it reads.
+    pub dropout: f64,
+    /// What is changed, by the names of `transformers`: how they end, or `all-linear` for all.
+    pub targets: Vec<String>,
+    /// Whether alpha is over the root of the rank.
+    pub rank_stabilised: bool,
+    /// Whether lengths and directions learn apart.
+    pub dora: bool,
+}
+
+impl Default for MethodSection {
+    fn default() -> Self {
+        Self {
+            kind: MethodKind::Full,
+            freeze: vec![],
+            quantise: None,
+            rank: 16,
+            alpha: 32.0,
+            dropout: 0.0,
+            targets: vec!["all-linear".into()],
+            rank_stabilised: false,
+            dora: false,
         }
     }
 }
@@ -190,6 +246,44 @@ impl FinetuneRecipe {
             ("task.r_drop", &task.r_drop, (0.0..1e3).contains(&task.r_drop), "in [0, 1000)"),
         ])?;
         train.check(optim)
+    }
+
+    /// What learns, and what of the rest; a head that is drawn fresh is stored with a change of low
+    /// rank, by these names.
+    ///
+    /// # Errors
+    /// Where a value is unknown.
+    pub fn tuning(&self, heads: Vec<String>) -> Result<Tuning, Failure> {
+        let m = &self.method;
+        let quantise = match m.quantise.as_deref() {
+            None => None,
+            Some("int8") => Some(Quantised::Int8),
+            Some("nf4") => Some(Quantised::Nf4),
+            Some(other) => {
+                let problem = format!("`{other}` is neither `int8` nor `nf4`");
+                return Err(refused("method.quantise", problem));
+            }
+        };
+        let lora = || LoraConfig {
+            rank: m.rank,
+            alpha: m.alpha,
+            dropout: m.dropout,
+            targets: Some(match &m.targets[..] {
+                [one] if one == "all-linear" => Targets::Pattern(one.clone()),
+                some => Targets::Names(some.to_vec()),
+            }),
+            modules_to_save: (!heads.is_empty()).then_some(heads),
+            rank_stabilised: m.rank_stabilised,
+            dora: m.dora,
+            base: Some(self.model.from.display().to_string()),
+            ..LoraConfig::default()
+        };
+        let method = match m.kind {
+            MethodKind::Full => Method::Full,
+            MethodKind::Head => Method::Head,
+            MethodKind::Lora => Method::Lora(lora()),
+        };
+        Ok(Tuning { method, freeze: m.freeze.clone(), quantise })
     }
 
     /// What is said of the tables instead of guessed.

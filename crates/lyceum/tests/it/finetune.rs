@@ -151,3 +151,56 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let gpt = Tuning { lab: &lab, model: arg(lab.path("missing")) };
     assert!(refusal(gpt.go("a", &good, &[])).contains("missing"));
 }
+
+#[test]
+fn what_stays_stays_and_a_small_change_is_a_small_file() {
+    let lab = Lab::new();
+    let base = base(&lab);
+    let tuning = Tuning { lab: &lab, model: arg(&base) };
+    let data = table(&lab, "opinions.csv", &opinions(60));
+    let sets = |kind: &str, steps: &str| -> Vec<String> {
+        let [kind, steps] = [format!("method.kind={kind}"), format!("train.steps={steps}")];
+        let lr = "optim.peak_lr=1e-2";
+        let all = ["optim.schedule=constant", lr, "train.batch_size=9", &kind, &steps];
+        all.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect()
+    };
+    let go = |out: &str, kind: &str, steps: &str, more: &[&str]| {
+        let sets = sets(kind, steps);
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        tuning.go(out, &data, &[&sets[..], more].concat()).done()
+    };
+    for (kind, file, more) in [
+        ("lora", "adapter_model.safetensors", &["--set", "method.dora=true"][..]),
+        ("head", "model.safetensors", &[]),
+        ("full", "model.safetensors", &["--set", "method.freeze=[\"embed*\"]"]),
+    ] {
+        let [whole, a] = ["whole", "a"].map(|name| format!("{kind}-{name}"));
+        go(&whole, kind, "30", more);
+        go(&a, kind, "11", more);
+        go(&a, kind, "30", &[more, &["--resume"]].concat());
+        let weights = |run: &str| {
+            fs::read(lab.path(run).join("checkpoints/step-30").join(file)).expect("saved")
+        };
+        assert!(weights(&a) == weights(&whole), "{kind}");
+        let said = run(&["run", &arg(lab.path(&a)), "77 the tea was good"]).done();
+        assert!(said.starts_with("yes ") || kind == "head", "{kind}: {said}");
+    }
+    let lora = lab.path("lora-a/checkpoints/step-30");
+    assert!(!lora.join("model.safetensors").exists());
+    let config = fs::read_to_string(lora.join("adapter_config.json")).expect("saved");
+    assert!(config.contains("\"use_dora\": true"), "{config}");
+    let merged = lab.path("merged");
+    let said = run(&["convert", &arg(lab.path("lora-a")), &arg(&merged), "--to", "hf"]);
+    assert!(said.stderr.starts_with("merged: "), "{}", said.stderr);
+    said.done();
+    let of = |model: PathBuf| run(&["run", &arg(model), "77 the tea was good"]).done();
+    assert_eq!(of(merged), of(lab.path("lora-a")));
+    assert!(run(&["inspect", &arg(lab.path("lora-a"))]).done().contains("lora_A"));
+    let stderr = refusal(tuning.go(
+        "b",
+        &data,
+        &["--set", "method.kind=lora", "--set", "method.targets=[\"nothing\"]"],
+    ));
+    assert!(stderr.contains("`target_modules` are in none of the names"), "{stderr}");
+    assert!(!lab.path("b").exists());
+}

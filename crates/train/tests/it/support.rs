@@ -179,6 +179,7 @@ impl<'o> Plan<'o> {
             },
             files: vec![("tokenizer.json".into(), b"{}".to_vec())],
             origin: Origin::default(),
+            load: &train::load_whole,
         }
     }
 

@@ -159,6 +159,7 @@ impl<'a> Setup<'a> {
                 trainer: self.trainer(&self.config, self.step)?,
                 dir,
                 feed: Box::new(feed),
+                load: &train::load_whole,
                 config: RunConfig { steps, keep_last: 1, ..RunConfig::default() },
                 files: vec![],
                 origin: pretrain::origin(self.env),
