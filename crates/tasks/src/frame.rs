@@ -36,6 +36,8 @@ pub struct Framed {
     /// Of a window of a context: the bytes of it that each token stands for, none where it is of
     /// something else.
     pub places: Vec<Option<[usize; 2]>>,
+    /// Of words: which of them each token is of that is asked; one that no token stands for is not.
+    pub words: Vec<usize>,
 }
 
 impl Frame<'_> {
@@ -49,7 +51,7 @@ impl Frame<'_> {
     pub fn examples(&self, record: usize, of: &Record) -> Result<Vec<Framed>, TokenizeError> {
         let whole = |(row, n_cut): (Row, usize), label, targets| {
             let example = Example { input: row, label, targets, ..Example::of(record as u64) };
-            vec![Framed { example, record, n_cut, places: Vec::new() }]
+            vec![Framed { example, record, n_cut, places: Vec::new(), words: Vec::new() }]
         };
         Ok(match &of.input {
             Input::Classify { text, pair, label } => {
@@ -65,8 +67,10 @@ impl Frame<'_> {
                 whole(self.choices(prompt, choices)?, label, Vec::new())
             }
             Input::Tag { words, tags } => {
-                let (row, n_cut, targets) = self.words(words, tags)?;
-                whole((row, n_cut), Label::None, targets)
+                let (row, n_cut, targets, asked) = self.words(words, tags)?;
+                let mut made = whole((row, n_cut), Label::None, targets);
+                made[0].words = asked;
+                made
             }
             Input::Span { question, context, answers, .. } => {
                 let answer = answers.first().map(|(text, start)| {
@@ -116,7 +120,7 @@ impl Frame<'_> {
         &self,
         words: &[String],
         tags: &[usize],
-    ) -> Result<(Row, usize, Vec<u32>), TokenizeError> {
+    ) -> Result<(Row, usize, Vec<u32>, Vec<usize>), TokenizeError> {
         let mut encoded = self.tokenizer.encode_for_model(&words.join(" "), None)?;
         let n_cut = cut(&mut encoded, self.max_len);
         let mut ends = words.iter().scan(0, |end, word| {
@@ -125,7 +129,7 @@ impl Frame<'_> {
         });
         let (mut word, mut end) = (0, ends.next().unwrap_or(0));
         let mut targets = vec![IGNORED; encoded.ids.len()];
-        let mut asked = None;
+        let mut asked = Vec::new();
         for (at, &(_, to)) in encoded.offsets.iter().enumerate() {
             if encoded.texts[at].is_none() || to == 0 {
                 continue;
@@ -134,13 +138,13 @@ impl Frame<'_> {
             while to > end {
                 (word, end) = (word + 1, ends.next().unwrap_or(usize::MAX));
             }
-            if asked != Some(word) {
-                asked = Some(word);
+            if asked.last() != Some(&word) {
+                asked.push(word);
                 // Without tags, a model is asked all the same.
                 targets[at] = tags.get(word).map_or(0, |tag| *tag as u32);
             }
         }
-        Ok((self.row_of(encoded), n_cut, targets))
+        Ok((self.row_of(encoded), n_cut, targets, asked))
     }
 
     /// Windows of a context behind its question; `answer` is what is to be found, in bytes of the
@@ -176,7 +180,7 @@ impl Frame<'_> {
             let label = Label::Span(answer.and_then(|a| found(&places, a)).unwrap_or([0, 0]));
             let input = self.row_of(select(&encoded, &kept));
             let example = Example { input, label, ..Example::of(record as u64) };
-            windows.push(Framed { example, record, n_cut, places });
+            windows.push(Framed { example, record, n_cut, places, words: Vec::new() });
             if last == context.len() {
                 break;
             }

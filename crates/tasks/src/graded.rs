@@ -96,7 +96,7 @@ fn tags(
     (framed, records, labels): (&[Framed], &[Record], &[String]),
     scores: &[Vec<f32>],
 ) -> Result<f64, MetricError> {
-    // What a word is said to be that was cut off.
+    // What a word is said to be that was cut off, or has no token.
     let outside = labels.iter().position(|label| label == "O").unwrap_or(0);
     let (mut truth, mut said) = (Vec::new(), Vec::new());
     for (framed, scores) in framed.iter().zip(scores) {
@@ -104,8 +104,10 @@ fn tags(
         if tags.is_empty() {
             continue;
         }
-        let mut of_words: Vec<usize> = scores.chunks(labels.len().max(1)).map(largest).collect();
-        of_words.resize(words.len(), outside);
+        let mut of_words = vec![outside; words.len()];
+        for (&word, scores) in framed.words.iter().zip(scores.chunks(labels.len().max(1))) {
+            of_words[word] = largest(scores);
+        }
         truth.push(tags.clone());
         said.push(of_words);
     }
@@ -194,4 +196,29 @@ fn answered<'a>(records: &'a [Record], said: &'a [String]) -> Vec<Answered<'a>> 
         _ => None,
     };
     records.iter().zip(said).filter_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::Example;
+    use datasets::Place;
+
+    #[test]
+    fn a_word_that_has_no_token_moves_no_other() {
+        let labels = ["O", "B-PER"].map(str::to_owned);
+        let words = ["Emma", "\u{ad}", "Jane"].map(str::to_owned).to_vec();
+        let input = Input::Tag { words, tags: vec![1, 0, 1] };
+        let at = Place { file: "tags.jsonl".into(), unit: "line", number: 1 };
+        let record = Record { id: "0".into(), at, input };
+        let example = Example::of(0);
+        let (places, words) = (Vec::new(), vec![0, 2]);
+        let framed = [Framed { example, record: 0, n_cut: 0, places, words }];
+        let scores = [vec![0.0, 1.0, 0.0, 1.0]];
+        let of = |name| {
+            metric(name, Asked::Tag, (&framed, std::slice::from_ref(&record), &labels), &scores)
+        };
+        assert_eq!(of("f1"), Ok(1.0));
+        assert_eq!(of("accuracy"), Ok(1.0));
+    }
 }

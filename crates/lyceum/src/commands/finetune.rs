@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use checkpoint::{OsDisk, RunDir, atomic};
+use checkpoint::{OsDisk, atomic};
 use models::{Fitted, Method, Model, ModelConfig, ModelError, TRAINED, Tuning};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
@@ -17,7 +17,7 @@ use train::{
 };
 
 use self::samples::Samples;
-use super::pretrain::{self, fresh::Fresh, observer::RunObserver, summary};
+use super::pretrain::{self, observer::RunObserver, summary};
 use crate::cli::Finetune;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
@@ -53,9 +53,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let load = |dir: &Path| again(dir, &tuning, seed, &base);
     let step = step_config(&recipe, env)?;
 
-    let mut fresh = Fresh::watch(&out);
-    let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
-    let dir = opened.inspect_err(|_| fresh.keep())?;
+    let (mut fresh, dir) = pretrain::open(&out, args.resume)?;
     let path = out.join(recipe::FILE_NAME);
     let store_recipe = || atomic::write_file(&OsDisk, &path, recipe.to_toml().as_bytes());
     if !args.resume {
@@ -132,6 +130,17 @@ fn resolve(args: &Finetune, env: &Env) -> Result<(FinetuneRecipe, PathBuf), Fail
         };
     }
     if let (Some(before), Some(out)) = (&before, &args.out) {
+        // What a recipe leaves to the samples was settled when the run began.
+        let (train, before_train) = (&mut recipe.train, &before.train);
+        for (asked, settled) in [
+            (&mut train.steps, before_train.steps),
+            (&mut train.checkpoint_every, before_train.checkpoint_every),
+            (&mut train.eval_every, before_train.eval_every),
+        ] {
+            if *asked == 0 {
+                *asked = settled;
+            }
+        }
         same_run(&[before.to_table(), recipe.to_table()], out)?;
     }
     let stem = name.map_or_else(|| "finetune".to_owned(), ToOwned::to_owned);

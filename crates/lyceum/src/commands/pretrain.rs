@@ -1,7 +1,7 @@
 //! `lyceum pretrain`: from text to a model that writes.
 
 pub mod corpus;
-pub mod fresh;
+mod fresh;
 pub mod observer;
 pub mod preflight;
 pub mod summary;
@@ -48,10 +48,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         // Before anything is made; once more below, when the vocabulary has its true size.
         estimated(&asked_model(&recipe)?, &recipe, env, text_bytes)?;
     }
-    let mut fresh = Fresh::watch(&out);
-    let opened = if args.resume { RunDir::resume(&out) } else { RunDir::create(&out) };
-    // Another process may have made it meanwhile.
-    let dir = opened.inspect_err(|_| fresh.keep())?;
+    let (mut fresh, dir) = open(&out, args.resume)?;
     let path = out.join(recipe::FILE_NAME);
     let store_recipe = || atomic::write_file(&OsDisk, &path, recipe.to_toml().as_bytes());
     if !args.resume {
@@ -105,6 +102,15 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
         Ended::Finished => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
+}
+
+/// The directory of a run, made or gone on with; a fresh one goes again if the run does not begin.
+pub(super) fn open(out: &Path, resume: bool) -> Result<(Fresh, RunDir), Failure> {
+    let mut fresh = Fresh::watch(out);
+    let opened = if resume { RunDir::resume(out) } else { RunDir::create(out) };
+    // Another process may have made it meanwhile.
+    let dir = opened.inspect_err(|_| fresh.keep())?;
+    Ok((fresh, dir))
 }
 
 /// Steps until all are done or `stop` is set, which is said.

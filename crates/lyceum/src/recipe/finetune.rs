@@ -10,15 +10,15 @@ use toml::Table;
 
 use super::override_::Kind;
 use super::sections::shortest;
-use super::training::{EvalSection, OptimSection, TrainSection};
+use super::training::{OptimSection, TrainSection};
 use super::{refused, within};
 use crate::commands::load::model_dir;
 use crate::failure::Failure;
 
 /// Recipes of tasks. What is not said is as in `transformers`' own examples, but for a warmup.
 const KIND: Kind = Kind {
-    sections: "a recipe of a task is TOML with the sections model, data, task, method, optim, \
-               train and eval",
+    sections: "a recipe of a task is TOML with the sections model, data, task, method, optim \
+               and train",
     example: "train.batch_size=16",
     base: "
         [optim]
@@ -33,8 +33,6 @@ const KIND: Kind = Kind {
         checkpoint_every = 0
         eval_every = 0
         sample_every = 0
-        [eval]
-        batch_size = 64
     ",
     embedded: &[],
 };
@@ -56,8 +54,6 @@ pub struct FinetuneRecipe {
     /// How long, how much at once, what is kept; `steps`, `checkpoint_every` and `eval_every` of 0
     /// are what `data.epochs` says, and an epoch.
     pub train: TrainSection,
-    /// How the model is judged.
-    pub eval: EvalSection,
 }
 
 /// What is tuned.
@@ -225,6 +221,10 @@ impl FinetuneRecipe {
     /// With the first field at fault.
     pub fn check(&self) -> Result<(), Failure> {
         let Self { model, data, task, optim, train, .. } = self;
+        if train.sample_every != 0 {
+            let problem = "a model that learns a task writes no samples";
+            return Err(refused("train.sample_every", problem));
+        }
         if model.from.as_os_str().is_empty() {
             return Err(refused("model.from", "there is no model to begin with")
                 .hint("name one: `--model DIR`, a model directory or a run"));

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::fixture::{Ran, arg, run};
+use crate::fixture::{Ran, arg, run, run_with_stdin};
 use crate::recipe::{Lab, refusal};
 
 /// A tiny encoder, pretrained for a few steps.
@@ -110,6 +110,11 @@ fn numbers_tags_and_answers_are_learned_from_their_tables() {
         ),
     ];
     for (task, data, metric) in cases {
+        let asked = match task {
+            "span" => "{\"question\": \"Who was it?\", \"context\": \"It was Emma.\"}",
+            "choice" => "{\"text\": \"Who was it?\", \"choices\": [\"Emma.\", \"Jane.\"]}",
+            _ => "{\"text\": \"It was a day.\"}",
+        };
         let more =
             ["--task", task, "--set", "train.steps=3", "--set", "data.validation_fraction=0.3"];
         let ran = tuning.go(task, &data, &more);
@@ -118,7 +123,26 @@ fn numbers_tags_and_answers_are_learned_from_their_tables() {
         assert!(stderr.contains(&format!("{task}: reads")), "{stderr}");
         let last = lab.metrics(task).pop().expect("an evaluation");
         assert_eq!(last["eval"]["metrics"][0][0], metric, "{task}: {last}");
+        // What is suggested can be done.
+        if ["span", "choice"].contains(&task) {
+            assert!(stderr.contains(asked), "{stderr}");
+        }
+        let model = arg(lab.path(task));
+        run_with_stdin(&["run", &model, "-", "--jsonl"], asked.as_bytes()).done();
     }
+}
+
+#[test]
+fn a_run_goes_on_with_the_recipe_it_was_begun_with() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let data = table(&lab, "opinions.csv", &opinions(30));
+    let recipe = arg(lab.path("tune.toml"));
+    fs::write(&recipe, "[data]\nepochs = 1\n[train]\nbatch_size = 9\n").expect("written");
+    let whole = tuning.go("a", &data, &[&recipe]);
+    assert!(whole.stderr.contains("3 steps"), "{}", whole.stderr);
+    whole.done();
+    tuning.go("a", &data, &[&recipe, "--resume"]).done();
 }
 
 #[test]
@@ -131,7 +155,9 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let long = table(&lab, "long.csv", &long);
     let other = table(&lab, "other.csv", &["a,b".to_owned(), "1,2".to_owned()]);
     let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
-    let cases: [(&str, &[&str], &str); 10] = [
+    let cases: [(&str, &[&str], &str); 12] = [
+        (&good, &["--set", "train.sample_every=5"], "writes no samples"),
+        (&good, &["--set", "eval.batch_size=5"], "unknown field `eval`"),
         ("nothing.csv", &[], "stands for no file"),
         (&other, &[], "no task is known by such columns"),
         (&empty, &[], "is empty"),

@@ -104,12 +104,21 @@ fn next_commands(
 ) -> Vec<Named<'static>> {
     let [program, out] = [program, out].map(shell_word);
     let resume = format!("{program} {command} --out {out} --resume");
+    let asked = |key: &str, rest: &str| {
+        format!("echo '{{\"{key}\": \"Who was it?\", {rest}}}' | {program} run {out} - --jsonl")
+    };
     match ended {
         Ended::Finished => vec![
             match pipeline {
                 "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
-                "text-classification" | "token-classification" | "multiple-choice" => {
+                "text-classification" | "token-classification" => {
                     ("try it", format!("{program} run {out} \"It was a day.\""))
+                }
+                "question-answering" => {
+                    ("try it", asked("question", "\"context\": \"It was Emma.\""))
+                }
+                "multiple-choice" => {
+                    ("try it", asked("text", "\"choices\": [\"Emma.\", \"Jane.\"]"))
                 }
                 "text2text-generation" => ("try it", format!("{program} run {out} \"It was\"")),
                 _ => ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
