@@ -17,6 +17,7 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/peft",
     "crates/metrics/tests/golden",
     "crates/models/tests/heads",
+    "crates/tasks/tests/golden",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -28,6 +29,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     // After the models that it runs.
     ("golden/generation.py", 0, ""),
     ("golden/heads.py", 5, ""),
+    ("golden/preferences.py", 6, "preferences"),
     ("golden/torch_files.py", 1, ""),
     ("golden/mel.py", 2, ""),
     // Over the models as they are committed.

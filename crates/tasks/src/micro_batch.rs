@@ -41,6 +41,8 @@ pub struct MicroBatch {
     pub output: Option<Shown>,
     /// `[B, T]` of the output, else of the input; [`NO_TARGET`] where nothing is asked.
     pub targets: Vec<u32>,
+    /// As many: log-probabilities of the targets where learning began, 0 where nobody asks.
+    pub reference: Vec<f32>,
     /// What is to be said of each example.
     pub labels: Vec<Label>,
     /// Which rows of the input's `[B * T]` each text has; what is padded with is of none.
@@ -92,6 +94,7 @@ impl MicroBatch {
         let output = (output_len > 0).then(|| Shown::new(&outputs, output_len, rng));
         let len = if output.is_some() { output_len } else { input_len };
         let targets = some.iter().map(|example| &example.targets[..]);
+        let reference = some.iter().map(|example| &example.reference[..]);
         let mut input = Shown::new(&inputs, input_len, rng);
         let text = |(i, row): (usize, &&Row)| i * input_len..i * input_len + row.ids.len();
         input.call.mask.prefix = some.first().map_or(0, |example| example.prefix);
@@ -99,6 +102,7 @@ impl MicroBatch {
             input,
             output,
             targets: padded(targets, len, NO_TARGET),
+            reference: padded(reference, len, 0.0),
             labels: some.iter().map(|example| example.label).collect(),
             counts,
             texts: inputs.iter().enumerate().map(text).collect(),
@@ -138,6 +142,12 @@ impl MicroBatch {
             of_example.push(first_text..texts.len());
         }
         let targets = some.iter().flat_map(|example| &example.targets).copied().collect();
+        let mut reference = Vec::new();
+        for Example { targets, reference: own, .. } in some {
+            let end = reference.len() + targets.len();
+            reference.extend_from_slice(own);
+            reference.resize(end, 0.0);
+        }
         row.types = some.iter().any(|e| e.input.types.is_some()).then_some(types);
         (row.segments, row.positions) = (Some(segments), Some(positions));
         let len = row.ids.len();
@@ -146,6 +156,7 @@ impl MicroBatch {
             input: Shown::new(&[&row], len, rng),
             output: None,
             targets,
+            reference,
             labels: some.iter().map(|example| example.label).collect(),
             counts: Counts::of(examples),
             texts,
@@ -191,7 +202,7 @@ impl Shown {
 }
 
 /// `rows` one after the other, each `len` long.
-fn padded<'r>(rows: impl Iterator<Item = &'r [u32]>, len: usize, pad: u32) -> Vec<u32> {
+fn padded<'r, T: Copy + 'r>(rows: impl Iterator<Item = &'r [T]>, len: usize, pad: T) -> Vec<T> {
     let mut all = Vec::new();
     for row in rows {
         all.extend_from_slice(row);

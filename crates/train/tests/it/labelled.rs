@@ -58,8 +58,7 @@ fn examples(asked: Asked) -> Vec<Example> {
                 Asked::Span => Label::Span([1, 2]),
                 Asked::Tag | Asked::Better => Label::None,
             };
-            let (output, prefix) = (None, 0);
-            Example { sample_id: u64::from(i), input, output, targets, label, prefix }
+            Example { input, targets, label, ..Example::of(u64::from(i)) }
         })
         .collect()
 }

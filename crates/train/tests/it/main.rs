@@ -8,6 +8,7 @@ mod faults;
 mod golden;
 mod labelled;
 mod precision;
+mod preferred;
 mod refusals;
 mod replaced;
 mod resume;
