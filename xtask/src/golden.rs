@@ -35,7 +35,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
 ];
 
 /// What writes adapters.
-const PEFT: &[&str] = &["peft==0.21.2"];
+pub const PEFT: &[&str] = &["peft==0.21.2"];
 /// Makes the values of metrics, of the official scripts in a package, and of these.
 const METRICS: &str = "crates/metrics/tests/golden/make.py";
 const DEFINE_METRICS: &[&str] = &[
