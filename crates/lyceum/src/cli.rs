@@ -11,12 +11,14 @@ pub use crate::environment::Global;
 mod data;
 mod finetune;
 mod foreign;
+mod search;
 
 pub use self::data::{
     Crawl, Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize,
 };
 pub use self::finetune::Finetune;
 pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
+pub use self::search::{Search, Until};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,6 +53,9 @@ pub enum Command {
     /// Tune a model for a task: classify, score, choose, tag, answer
     #[command(after_long_help = finetune::EXAMPLES)]
     Finetune(Finetune),
+    /// Try settings of a recipe, and say which are best: grid, random, successive halving
+    #[command(after_long_help = search::EXAMPLES)]
+    Search(Search),
     /// Continue a text
     #[command(after_long_help = GENERATE_EXAMPLES)]
     Generate(Generate),
@@ -137,6 +142,9 @@ pub struct Pretrain {
     /// Go on from the newest valid checkpoint of `--out`
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Judge, save and end after this step, or this share of all: 200, 25%
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<Until>,
 }
 
 const GENERATE_EXAMPLES: &str = "\

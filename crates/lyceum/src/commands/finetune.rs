@@ -12,8 +12,8 @@ use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Evaluation, Observer, Portion, Run, RunParts, SampleFeed, SamplePlan, StepConfig,
-    Trainer,
+    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
+    StepConfig, Trainer,
 };
 
 use self::samples::Samples;
@@ -59,6 +59,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
+    let until = args.until.map(|until| until.step(recipe.train.steps));
     let pipeline = samples.head.pipeline();
     let files = files((&recipe, &model, pipeline), &tokenizer)?;
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
@@ -73,7 +74,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let parts = RunParts {
         trainer: Trainer::new(model, &objective, env.device(), step),
         dir,
-        config: recipe.train.run_config(),
+        config: RunConfig { until, ..recipe.train.run_config() },
         files,
         origin: pretrain::origin(env),
         feed: Box::new(feed),
@@ -90,7 +91,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
     summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished => Exit::Done,
+        Ended::Finished | Ended::Paused => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }
