@@ -20,6 +20,7 @@ mod command;
 mod golden;
 mod python;
 mod source;
+mod tables;
 mod tidy;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --only NAME            archive, text, encode, near or batches alone
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
   assets                     fetches packages that some tests want, outside of the tree
+  tables [NAME..]            makes what recipes learn from, of packages, in tables/
   golden [--check]           makes the golden files, or checks that they reproduce";
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", "finetune", options @ ..] => bench::finetune(options),
         ["bench", "data", options @ ..] => bench::data(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
+        ["tables", names @ ..] => tables::make(names),
         ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),
         ["golden", "--check"] => golden::check(),

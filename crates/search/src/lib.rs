@@ -1,6 +1,6 @@
 //! Which settings of a recipe are best: what is tried, what goes on, and how it is shown.
 //!
-//! The map: an [`Axis`] is a key of a recipe and its values; a [`Plan`] makes [`Point`]s of several,
+//! The map: an [`Axis`] is a key of a recipe and its values; a [`Plan`] makes [`Point`]s of them,
 //! all of a grid or some drawn by a seed, and says how many go on to a longer [`Rung`]. A point is
 //! tried once a seed ([`Plan::seeds`]); a [`Standing`] is what came of it. [`page()`] draws them.
 //! Nothing here starts a process or reads a file.

@@ -213,7 +213,8 @@ pub fn scatter(
     let dot = |(x, y, note): &&(f64, f64, String)| {
         let (x, y, note) = (at(*x), plot.y(*y), escape(note));
         format!(
-            "<circle class=\"dots\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"><title>{note}</title></circle>\n"
+            "<circle class=\"dots\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\">\
+             <title>{note}</title></circle>\n"
         )
     };
     format!(
