@@ -17,6 +17,7 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/peft",
     "crates/metrics/tests/golden",
     "crates/models/tests/heads",
+    "crates/train/tests/golden/curves",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -32,6 +33,7 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/mel.py", 2, ""),
     // Over the models as they are committed.
     ("golden/adapters.py", 3, ""),
+    ("golden/curves.py", 6, ""),
 ];
 
 /// What writes adapters.
