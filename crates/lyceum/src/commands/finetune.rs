@@ -1,5 +1,6 @@
 //! `lyceum finetune`: from a model that is there to one that does a task.
 
+mod preflight;
 mod samples;
 
 use std::collections::BTreeSet;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
-use models::{Fitted, Method, Model, ModelConfig, ModelError, TRAINED, Tuning};
+use models::{Fitted, HeadKind, Method, Model, ModelConfig, ModelError, TRAINED, Tuning};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
 use train::report::format::compact;
@@ -64,6 +65,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let files = files((&recipe, &model, pipeline), &tokenizer)?;
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
     let judged = &samples;
+    let asks_tokens = matches!(samples.head, HeadKind::Tokens);
+    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, copies), env)?;
     let judge = |trainer: &Trainer| Ok(judge(trainer, &objective, judged));
     let feed = SampleFeed::new(
         Arc::clone(&samples.train),
