@@ -33,6 +33,8 @@ pub struct RunConfig {
     pub sample_every: u64,
     /// Checkpoints that are kept, beside the best one.
     pub keep_last: usize,
+    /// Judges, saves and ends after this step, as if a run were asked to stop there.
+    pub until: Option<u64>,
     /// Saves and ends after so long.
     pub max_time: Option<Duration>,
     /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share
@@ -106,6 +108,8 @@ pub enum Ended {
     Interrupted,
     /// Its time was over; a checkpoint was saved.
     OutOfTime,
+    /// It is as far as it was to go for now; a checkpoint was saved.
+    Paused,
 }
 
 /// A run under way.
@@ -171,6 +175,11 @@ impl<'o> Run<'o> {
         while self.step_idx() < config.steps {
             let ended = if stop.load(Ordering::Relaxed) {
                 Some(Ended::Interrupted)
+            } else if config.until.is_some_and(|until| self.step_idx() >= until) {
+                if self.judged.as_ref().is_none_or(|judged| judged.step != self.step_idx()) {
+                    self.evaluate(observer)?;
+                }
+                Some(Ended::Paused)
             } else {
                 let over = config.max_time.is_some_and(|most| self.began.elapsed() >= most);
                 over.then_some(Ended::OutOfTime)

@@ -47,6 +47,7 @@ pub fn write(
     let outcome = match ended {
         Ended::Finished => "finished".into(),
         Ended::Interrupted => format!("interrupted at step {}", state.step),
+        Ended::Paused => format!("paused at step {}", state.step),
         Ended::OutOfTime => format!("out of time at step {}", state.step),
     };
     let of_data = state.data.iter().map(|(name, hash)| (name.as_str(), hash.clone()));
