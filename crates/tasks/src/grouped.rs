@@ -32,12 +32,17 @@ pub struct Grouped {
 /// Keeps a group of equal rewards from being divided by nothing.
 const LEAST_DEVIATION: f64 = 1e-4;
 
+/// The mean of `rewards`, and their deviation: that of a sample.
+pub fn spread(rewards: &[f64]) -> (f64, f64) {
+    let n = rewards.len() as f64;
+    let mean = rewards.iter().sum::<f64>() / n.max(1.0);
+    let squares: f64 = rewards.iter().map(|r| (r - mean) * (r - mean)).sum();
+    (mean, (squares / (n - 1.0).max(1.0)).sqrt())
+}
+
 /// How much better each of a group's `rewards` is than their mean, in deviations of theirs.
 pub fn advantages(rewards: &[f64]) -> Vec<f64> {
-    let n = rewards.len() as f64;
-    let mean = rewards.iter().sum::<f64>() / n;
-    let squares: f64 = rewards.iter().map(|r| (r - mean) * (r - mean)).sum();
-    let deviation = (squares / (n - 1.0).max(1.0)).sqrt();
+    let (mean, deviation) = spread(rewards);
     rewards.iter().map(|r| (r - mean) / (deviation + LEAST_DEVIATION)).collect()
 }
 

@@ -57,6 +57,10 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Generate(#[from] generate::GenerateError),
+    #[error(transparent)]
+    Reward(#[from] tasks::rewards::RewardError),
     /// A step that was refused, with what is needed to look at it again.
     #[error("{step}")]
     Refused {
@@ -91,6 +95,8 @@ impl TrainError {
             Self::Data(e) => e.hint(),
             Self::Checkpoint(e) => e.hint(),
             Self::Log(e) => e.hint(),
+            Self::Generate(_) => None,
+            Self::Reward(e) => e.hint(),
             Self::Refused { replay, checkpoint, .. } => Some(format!(
                 "the weights are untouched and saved in `{}`, the batch in `{}`; resume with a \
                  smaller `optim.peak_lr`, or in f32",

@@ -1,11 +1,13 @@
 //! A run: the step over and over, with everything around it, in a directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
 use models::{Model, ModelError, TRAINED};
+use tasks::Losses;
 use tensor::Param;
 
 use crate::error::{StepError, TrainError};
@@ -209,7 +211,7 @@ impl<'o> Run<'o> {
 
     fn step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let began = Instant::now();
-        let examples = self.parts.feed.next()?;
+        let examples = self.parts.feed.next(&self.parts.trainer)?;
         let trainer = &mut self.parts.trainer;
         let report = match trainer.step(&examples) {
             Ok(report) => report,
@@ -236,6 +238,7 @@ impl<'o> Run<'o> {
             tokens_per_s,
             share_of_peak: self.parts.config.gflop.map(|(gflop, peak)| gflop * tokens_per_s / peak),
             memory_bytes: observer.memory_bytes(),
+            told: told(&report.losses, &*self.parts.feed),
         };
         if report.skipped {
             let scale = trainer.state.loss_scale;
@@ -273,7 +276,9 @@ impl<'o> Run<'o> {
 
     fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let step = self.step_idx();
-        if let Some(text) = observer.sample(&self.parts.trainer, step) {
+        let (_, own) = self.parts.feed.told();
+        let own = own.inspect(|text| observer.say(text));
+        if let Some(text) = own.or_else(|| observer.sample(&self.parts.trainer, step)) {
             self.samples.append(&SampleRow { step, text })?;
         }
         Ok(())
@@ -312,6 +317,15 @@ impl<'o> Run<'o> {
         observer.checkpoint(step, &self.parts.dir.checkpoint_dir(step));
         Ok(())
     }
+}
+
+/// What a step tells beside its loss: means of later parts, and what the feed saw. What is not
+/// finite is left out.
+fn told(losses: &Losses, feed: &dyn Feed) -> BTreeMap<String, f64> {
+    let parts = losses.0.iter().skip(1);
+    let means = parts.filter_map(|part| Some((part.name, part.loss.mean()?)));
+    let all = means.chain(feed.told().0).filter(|(_, value)| value.is_finite());
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Refuses data, or a number of steps, that a checkpoint cannot go on with.

@@ -25,7 +25,7 @@ pub(super) struct Series {
 /// Curves over the steps of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chart {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     /// What is drawn, with its unit; ends the title.
     pub(super) unit: &'static str,
     pub(super) series: Vec<Series>,
@@ -58,7 +58,7 @@ impl Chart {
             "<figure{}>\n<figcaption><b>{}</b> <span class=\"unit\">{}</span>{}</figcaption>\n\
              {}{}</figure>\n",
             if self.wide { " class=\"wide\"" } else { "" },
-            escape(self.title),
+            escape(&self.title),
             escape(self.unit),
             self.legend(),
             self.drawing(),
@@ -103,7 +103,7 @@ impl Chart {
         format!(
             "<svg viewBox=\"0 0 {width} {HEIGHT}\" role=\"img\" \
              aria-label=\"{}, {}\">\n{}{}{}</svg>\n",
-            escape(self.title),
+            escape(&self.title),
             escape(self.unit),
             plot.grid(),
             self.drawn().map(|series| plot.curve(series)).collect::<String>(),
