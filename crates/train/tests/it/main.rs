@@ -10,6 +10,7 @@ mod golden;
 mod labelled;
 mod precision;
 mod refusals;
+mod regime;
 mod replaced;
 mod resume;
 mod run;
