@@ -17,7 +17,9 @@ pub use self::data::{
     Crawl, Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize,
 };
 pub use self::finetune::Finetune;
-pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
+pub use self::foreign::{
+    AdapterArgs, Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs,
+};
 pub use self::search::{Search, Until};
 
 const EXAMPLES: &str = "\
@@ -159,6 +161,9 @@ Examples:
 pub struct Generate {
     /// A model directory, or a run (its best checkpoint, else the newest)
     pub model: PathBuf,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// The text to continue; without one, the model begins
     #[arg(long, short, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -244,6 +249,9 @@ pub struct Eval {
     /// Text, JSONL or Parquet, compressed or not; a folder of such; `-` for standard input
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// Tokens from one window to the next (default: half the context)
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub stride: Option<usize>,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use nn::LORA;
+use nn::{BY, LORA};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Json, Value, json};
@@ -284,7 +284,7 @@ struct Module<'t> {
 }
 
 /// What an adapter amounts to over a family's names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Placed {
     /// Changes by own weights.
     pub changes: BTreeMap<String, LowRankSpec>,
@@ -292,12 +292,14 @@ pub(crate) struct Placed {
     pub saved: BTreeSet<String>,
     /// What its file holds.
     pub table: Vec<Import>,
+    /// Of one number each: what parts of it are multiplied with.
+    pub switches: Vec<String>,
     /// Whether a weight that is changed is stored transposed.
     pub fan_in_fan_out: bool,
 }
 
 /// What `peft` puts before a name.
-const PREFIX: &str = "base_model.model.";
+pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// Places an adapter of that name: over external names `imports`, where `maps` are the weights that
 /// can be changed.
@@ -344,16 +346,35 @@ pub(crate) fn place(
         let spec = spec((name, config), &modules, &mut table)?;
         changes.insert(own.to_owned(), spec);
     }
-    let mut saved = BTreeSet::new();
+    let (saved, heads) = saved(&save, imports, PREFIX)?;
+    table.extend(heads);
+    let switch = |own: &String| {
+        let scope = own.strip_suffix("weight").unwrap_or(own);
+        format!("{scope}{LORA}.{name}.{BY}")
+    };
+    let switches = changes.keys().map(switch).collect();
+    Ok(Placed { changes, saved, table, switches, fan_in_fan_out })
+}
+
+/// Own names of what learns as a whole, and how it is stored: by external names behind a prefix.
+///
+/// # Errors
+/// With a part of a weight, which cannot.
+pub(crate) fn saved(
+    save: &[String],
+    imports: &[Import],
+    prefix: &str,
+) -> Result<(BTreeSet<String>, Vec<Import>), String> {
+    let (mut names, mut table) = (BTreeSet::new(), Vec::new());
     for Import { name, source } in imports {
-        let Some((module, own)) = saves(&save, name).zip(source.own()) else { continue };
+        let Some((module, own)) = saves(save, name).zip(source.own()) else { continue };
         if matches!(source, Source::Rows(..) | Source::Pairs(..)) {
             return Err(format!("`{module}` of `modules_to_save` cannot learn alone"));
         }
-        saved.insert(own.to_owned());
-        table.push(Import { name: format!("{PREFIX}{name}"), source: source.clone() });
+        names.insert(own.to_owned());
+        table.push(Import { name: format!("{prefix}{name}"), source: source.clone() });
     }
-    Ok(Placed { changes, saved, table, fan_in_fan_out })
+    Ok((names, table))
 }
 
 /// The change of one map, whose external names are added to `table`.

@@ -8,6 +8,7 @@ use crate::audio::{AudioConfig, AudioStem};
 use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
+use crate::lead::Led;
 use crate::linear::{Linear, LinearInit};
 use crate::norm::{Norm, NormConfig};
 use crate::patch::{PatchConfig, PatchEmbedding};
@@ -327,6 +328,9 @@ impl TokenEmbedding {
     pub fn forward(&self, tape: &Tape, ids: &Arc<[u32]>, shape: [usize; 2], call: &Call) -> Var {
         tape.scope("embed", None, || {
             let mut x = tape.embedding(&self.table, ids, shape, self.scale);
+            if let Some(Led { rows, prompt: Some(prompt) }) = &call.led {
+                x = tape.overlay(x, prompt, rows, [0, 0, prompt.shape()[1]]);
+            }
             if let Some((table, first)) = &self.learned {
                 let at = match first {
                     0 => call.positions.clone(),

@@ -4,6 +4,7 @@ use tensor::{
     Init, LinearArgs, LowRankArgs, LowRankPart, LowRankSpec, Param, ParamsBuilder, Tape, Var,
 };
 
+use crate::beside::BY;
 use crate::context::Call;
 use crate::dropout::Dropout;
 
@@ -39,7 +40,7 @@ impl LowRank {
                     }
                 })
                 .collect(),
-            by: b.constant("by", &[1], Init::Ones),
+            by: b.constant(BY, &[1], Init::Ones),
             dropout: Dropout::new(b, "input", spec.dropout),
         })
     }

@@ -71,6 +71,11 @@ impl Counts {
 }
 
 impl Row {
+    fn n_texts(&self) -> usize {
+        let own = self.segments.as_ref();
+        own.map_or(1, |own| own.chunk_by(|a, b| a == b).count())
+    }
+
     fn n_tokens(&self) -> u64 {
         match &self.segments {
             Some(segments) => segments.iter().filter(|&&segment| segment != 0).count() as u64,
@@ -114,7 +119,9 @@ impl MicroBatch {
     /// The same without padding: one row, in which the texts of the examples follow one another and
     /// do not see each other. What is asked of a text is the same as in a row of its own.
     pub fn flat(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
-        let before: usize = examples[..rows.start].iter().map(|e| e.input.ids.len()).sum();
+        let earlier = &examples[..rows.start];
+        let before: usize = earlier.iter().map(|e| e.input.ids.len()).sum();
+        let n_texts_before: usize = earlier.iter().map(|e| e.input.n_texts()).sum();
         let some = &examples[rows];
         let (mut row, mut texts, mut of_example) = (Row::default(), Vec::new(), Vec::new());
         let (mut segments, mut positions, mut types) = (Vec::new(), Vec::new(), Vec::new());
@@ -152,8 +159,10 @@ impl MicroBatch {
         (row.segments, row.positions) = (Some(segments), Some(positions));
         let len = row.ids.len();
         let rng = rng.map(|rng| Rng { first_token: rng.first_token + before as u64, ..rng });
+        let mut input = Shown::new(&[&row], len, rng);
+        input.call.n_texts_before = n_texts_before as u64;
         Self {
-            input: Shown::new(&[&row], len, rng),
+            input,
             output: None,
             targets,
             reference,

@@ -69,6 +69,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let model = first_model(&recipe, &config, tokenizer)?;
     let files = files(tokenizer, &recipe, &model)?;
     let trainer = Trainer::new(model, &*objective, env.device(), step);
+    let trainer = trainer.with_regime(&recipe.train.regime(&recipe.optim))?;
     let peak = peak_gflops(env, step.precision);
     let data = (corpora.sources.clone(), corpora.shares.clone());
     let windows = (recipe.batches()?, recipe.eval.batch_size);
@@ -100,7 +101,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
     summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished | Ended::Paused => Exit::Done,
+        Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }

@@ -100,7 +100,9 @@ fn stored(args: &Search) -> Result<Stored, Failure> {
             Failure::new(message).hint("begin anew, in another directory")
         });
     }
-    if path.exists() {
+    let trials = args.out.join(TRIALS_DIR);
+    // One whose command was refused has no run.
+    if path.exists() && super::runs::paths_in(&trials)?.iter().any(|path| is_run(path)) {
         return Err(Failure::new(format!("`{}` has a search already", args.out.display()))
             .hint("go on with it by `--resume`, or choose another `--out`"));
     }
@@ -109,7 +111,6 @@ fn stored(args: &Search) -> Result<Stored, Failure> {
     let plan = Plan { over: args.over.clone(), strategy, halve: args.halve, seed: args.seed };
     plan.points().map_err(|error| Failure::of(&error, error.hint()))?;
     let stored = Stored { command: args.command.clone(), plan };
-    let trials = args.out.join(TRIALS_DIR);
     fs::create_dir_all(&trials).context(format!("cannot make `{}`", trials.display()))?;
     let text = serde_json::to_string_pretty(&stored).context("a plan is plain")?;
     atomic::write_file(&OsDisk, &path, text.as_bytes())?;
@@ -279,6 +280,7 @@ impl Under<'_> {
         if let Some(Until::Share(share)) = until {
             command.arg(format!("--until={}%", share * 100.0));
         }
+        command.env("LYCEUM_THREADS", self.env.n_threads.to_string());
         command.stdin(Stdio::null()).stdout(log.try_clone().reading(&trial.log)?).stderr(log);
         let status = command.status().context("a trial does not start")?;
         Ok(status.code())

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use data::IGNORED;
-use models::{LoraConfig, Method, Model, ModelConfig, TRAINED, Tuning, open_adapter};
+use models::{AdapterConfig, Method, Model, ModelConfig, TRAINED, Tuning, open_adapter};
 use optim::{AdamWConfig, Schedule};
 use serde_json::Value;
 use tasks::{Asked, Example, Label, Labelled, NextToken, Objective, Row};
 use tensor::{Device, Isa, Precision};
 use train::{StepConfig, Trainer};
 
-/// Relative, in f32: a hundred times what was measured with AVX-512, and of 1e-3 that was asked for.
+/// Relative, in f32: ten times what was measured with AVX-512.
 const BOUND: f64 = 1e-5;
 
 fn golden(name: &str) -> PathBuf {
@@ -83,7 +83,6 @@ fn follow(name: &str, model: Model, objective: &dyn Objective) {
     }
     assert_eq!(steps.len(), 50);
     assert!(largest < BOUND, "{name}: {largest:.2e} apart");
-    println!("{name}: 50 losses, at most {largest:.2e} apart");
 }
 
 #[test]
@@ -96,7 +95,8 @@ fn every_weight_learns_as_in_pytorch() {
 #[test]
 fn changes_of_low_rank_learn_as_in_peft() {
     let dir = base("llama-gqa");
-    let (lora, weights): (LoraConfig, _) = open_adapter(&golden("low-rank")).unwrap();
+    let (adapter, weights) = open_adapter(&golden("low-rank")).unwrap();
+    let AdapterConfig::Lora(lora) = adapter else { panic!("changes of low rank") };
     let tuning = Method::Lora(lora).into();
     let (mut model, _) = Model::load_tuned(&dir, Some(config(&dir)), &tuning, 0).unwrap();
     model.read_adapter(TRAINED, &weights).unwrap();

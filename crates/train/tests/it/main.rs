@@ -11,6 +11,7 @@ mod labelled;
 mod precision;
 mod preferred;
 mod refusals;
+mod regime;
 mod replaced;
 mod resume;
 mod run;
