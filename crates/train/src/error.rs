@@ -98,7 +98,7 @@ impl TrainError {
             Self::Data(e) => e.hint(),
             Self::Checkpoint(e) => e.hint(),
             Self::Log(e) => e.hint(),
-            Self::Generate(_) => None,
+            Self::Generate(e) => e.hint(),
             Self::Reward(e) => e.hint(),
             Self::Refused { replay, checkpoint, .. } => Some(format!(
                 "the weights are untouched and saved in `{}`, the batch in `{}`; resume with a \

@@ -41,8 +41,7 @@ fn example(i: usize, ids: &Value, label: Option<&Value>) -> Example {
         Some(label) => (Label::Class(label.as_u64().unwrap() as u32), vec![]),
         None => (Label::None, ids[1..].iter().copied().chain([IGNORED]).collect()),
     };
-    let (input, output, prefix) = (Row::plain(ids), None, 0);
-    Example { sample_id: i as u64, input, output, targets, label, prefix }
+    Example { input: Row::plain(ids), targets, label, ..Example::of(i as u64) }
 }
 
 /// Takes the steps of a curve, and holds each loss against what it was there.

@@ -18,8 +18,7 @@ fn examples() -> Vec<Example> {
         let ids: Vec<u32> = (0..8).map(|t| 1 + (i * 7 + t) % 31).collect();
         let targets = ids.iter().map(|id| 1 + id % 31).collect();
         let input = tasks::Row::plain(ids);
-        let (output, label, prefix) = (None, tasks::Label::None, 0);
-        Example { sample_id: u64::from(i), input, output, targets, label, prefix }
+        Example { input, targets, ..Example::of(u64::from(i)) }
     };
     (0..4).map(row).collect()
 }

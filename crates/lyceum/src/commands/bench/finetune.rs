@@ -122,6 +122,6 @@ fn example(i: usize, ids: &[u32], is_lora: bool) -> Example {
         targets.extend(ids[1..].iter().copied().chain([data::IGNORED]));
     }
     let label = if is_lora { Label::None } else { Label::Class(i as u32 % 2) };
-    let (input, output, prefix) = (Row::plain(ids.to_vec()), None, 0);
-    Example { sample_id: i as u64, input, output, targets, label, prefix }
+    let input = Row::plain(ids.to_vec());
+    Example { input, targets, label, ..Example::of(i as u64) }
 }
