@@ -5,6 +5,7 @@ mod data;
 mod decode;
 mod engine;
 mod figures;
+mod finetune;
 mod table;
 
 use std::fmt::Write as _;
@@ -19,6 +20,7 @@ pub use data::data;
 pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};
+pub use finetune::finetune;
 use table::{Runs, Sample};
 
 /// What `bench train` was asked for.

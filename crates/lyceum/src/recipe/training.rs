@@ -250,6 +250,7 @@ impl TrainSection {
             eval_every: self.eval_every,
             sample_every: 0,
             keep_last: self.keep_last,
+            until: None,
             max_time: self.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
             patience: self.patience,
             min_delta: self.min_delta,

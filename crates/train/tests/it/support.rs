@@ -178,6 +178,7 @@ impl<'o> Plan<'o> {
                 eval_every: self.eval_every,
                 sample_every: 4,
                 keep_last: self.keep_last,
+                until: None,
                 max_time: None,
                 patience: self.patience,
                 min_delta: 0.0,

@@ -48,6 +48,7 @@ pub fn write(
         Ended::Finished => "finished".into(),
         Ended::Interrupted => format!("interrupted at step {}", state.step),
         Ended::Stopped => format!("stopped at step {}, no better for a while", state.step),
+        Ended::Paused => format!("paused at step {}", state.step),
         Ended::OutOfTime => format!("out of time at step {}", state.step),
     };
     let of_data = state.data.iter().map(|(name, hash)| (name.as_str(), hash.clone()));
@@ -126,7 +127,7 @@ fn next_commands(
             },
             ("train it longer", format!("{resume} --set train.steps={}", step * 2)),
         ],
-        Ended::Interrupted | Ended::OutOfTime => vec![("go on", resume)],
+        Ended::Interrupted | Ended::OutOfTime | Ended::Paused => vec![("go on", resume)],
     };
     if ended == Ended::Stopped {
         next.truncate(1);
