@@ -410,6 +410,9 @@ pub struct BenchFinetune {
     /// two classes)
     #[arg(long, value_name = "RANK", value_parser = at_least_one)]
     pub lora: Option<usize>,
+    /// Round what does not learn
+    #[arg(long, requires = "lora", value_name = "FORM", value_parser = ["int8", "nf4"])]
+    pub quantise: Option<String>,
     /// The precision
     #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32", "f16"])]
     pub mode: String,

@@ -218,6 +218,15 @@ pub struct TuneSection {
     pub metrics: Vec<String>,
 }
 
+/// What weights are rounded to.
+///
+/// # Errors
+/// Where there is no such form.
+pub fn quantised(name: &str) -> Result<Quantised, Failure> {
+    let unknown = || format!("`{name}` is neither `int8` nor `nf4`");
+    Quantised::named(name).ok_or_else(|| refused("method.quantise", unknown()))
+}
+
 fn is_one(weights: &ClassWeights) -> bool {
     *weights == ClassWeights::One
 }
@@ -299,15 +308,7 @@ impl FinetuneRecipe {
     /// Where a value is unknown.
     pub fn tuning(&self, heads: Vec<String>, head: &HeadKind) -> Result<Tuning, Failure> {
         let m = &self.method;
-        let quantise = match m.quantise.as_deref() {
-            None => None,
-            Some("int8") => Some(Quantised::Int8),
-            Some("nf4") => Some(Quantised::Nf4),
-            Some(other) => {
-                let problem = format!("`{other}` is neither `int8` nor `nf4`");
-                return Err(refused("method.quantise", problem));
-            }
-        };
+        let quantise = m.quantise.as_deref().map(quantised).transpose()?;
         let base = Some(self.model.from.display().to_string());
         let heads = (!heads.is_empty()).then_some(heads);
         let beside = |beside| BesideConfig {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use kernels::philox::philox4x32;
-use models::{HeadKind, LoraConfig, Method, Model, ModelConfig, Targets};
+use models::{HeadKind, LoraConfig, Method, Model, ModelConfig, Targets, Tuning};
 use optim::{AdamWConfig, Schedule};
 use serde_json::{Value, json};
 use tasks::{Asked, Example, Label, Labelled, NextToken, Objective, Row};
@@ -18,7 +18,7 @@ use crate::commands::load::model_dir;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine;
-use crate::recipe::TrainSection;
+use crate::recipe::{TrainSection, quantised};
 
 /// Steps that are not counted.
 const WARMUP: usize = 4;
@@ -42,7 +42,9 @@ pub fn finetune(args: &BenchFinetune, env: &Env) -> Result<Value, Failure> {
         ..LoraConfig::default()
     };
     let method = args.lora.map_or(Method::Full, |rank| Method::Lora(lora(rank)));
-    let (model, _) = Model::load_tuned(&dir, Some(config), &method.into(), 0)?;
+    let quantise = args.quantise.as_deref().map(quantised).transpose()?;
+    let tuning = Tuning { method, quantise, ..Tuning::default() };
+    let (model, _) = Model::load_tuned(&dir, Some(config), &tuning, 0)?;
     let labelled = Labelled::new(Asked::Class);
     let next = NextToken::default();
     let objective: &dyn Objective = if is_lora { &next } else { &labelled };
