@@ -18,7 +18,9 @@ use std::ops::{AddAssign, Range};
 
 /// A target that is not counted.
 pub use kernels::cross_entropy::IGNORED as NO_TARGET;
-use kernels::cross_entropy::{self, RowLoss};
+pub use kernels::cross_entropy::RowLoss;
+
+use kernels::cross_entropy;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 use kernels::reduce;
 
@@ -107,6 +109,18 @@ impl Tape<'_> {
     /// When the shapes disagree or a target is not below `V`.
     #[track_caller]
     pub fn linear_cross_entropy(&self, hidden: &Var, args: CrossEntropyArgs) -> Loss {
+        let losses = self.linear_losses(hidden, args);
+        let n_targets = args.targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
+        let n_right = losses.iter().filter(|row| row.is_right).count() as u64;
+        Loss { sum: losses.iter().map(|row| f64::from(row.loss)).sum(), n_targets, n_right }
+    }
+
+    /// The same, row by row.
+    ///
+    /// # Panics
+    /// As [`Tape::linear_cross_entropy`].
+    #[track_caller]
+    pub fn linear_losses(&self, hidden: &Var, args: CrossEntropyArgs) -> Vec<RowLoss> {
         let learns = self.is_recording() && args.trains() || hidden.flows();
         let (rows, d_model) = hidden.value.rows();
         let &[vocab_size, weight_d] = args.weight.shape() else {
@@ -142,9 +156,7 @@ impl Tape<'_> {
         if let Some(d_hidden) = d_hidden {
             self.seed(hidden, d_hidden);
         }
-        let n_targets = args.targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
-        let n_right = losses.iter().filter(|row| row.is_right).count() as u64;
-        Loss { sum, n_targets, n_right }
+        losses
     }
 }
 
