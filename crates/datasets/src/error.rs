@@ -9,7 +9,7 @@ use data::DataError;
 use thiserror::Error;
 
 /// Where a row stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The file.
     pub file: Arc<str>,

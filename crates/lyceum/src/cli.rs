@@ -9,6 +9,7 @@ use crate::commands::load::PrecisionArg;
 pub use crate::environment::Global;
 
 mod data;
+mod eval;
 mod finetune;
 mod foreign;
 mod search;
@@ -16,6 +17,7 @@ mod search;
 pub use self::data::{
     Crawl, Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize,
 };
+pub use self::eval::{Eval, EvalCommand};
 pub use self::finetune::Finetune;
 pub use self::foreign::{
     AdapterArgs, Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs,
@@ -73,8 +75,12 @@ pub enum Command {
     /// Write a model in another format or type
     #[command(after_long_help = foreign::CONVERT_EXAMPLES)]
     Convert(Convert),
-    /// Measure how well a model predicts a text: bits per byte, perplexity
-    #[command(after_long_help = EVAL_EXAMPLES)]
+    /// Measure a model: on tasks, on labelled data, or how well it predicts a text
+    #[command(
+        after_long_help = eval::EXAMPLES,
+        args_conflicts_with_subcommands = true,
+        subcommand_negates_reqs = true
+    )]
     Eval(Eval),
     /// Run one forward pass: tensors in, tensors out
     #[command(after_long_help = FORWARD_EXAMPLES)]
@@ -230,37 +236,6 @@ pub struct SamplingArgs {
     /// Always take the most likely token
     #[arg(long, conflicts_with_all = ["temperature", "top_k", "top_p", "min_p"])]
     pub greedy: bool,
-}
-
-const EVAL_EXAMPLES: &str = "\
-Examples:
-  lyceum eval runs/NAME book.txt
-  lyceum eval gpt2/ a.txt b.jsonl.gz --json
-  cat book.txt | lyceum eval runs/NAME -
-
-Windows of the model's context slide over each document; every token is predicted once, from at
-least context minus stride tokens where there are so many.";
-
-/// Options of `eval`.
-#[derive(Args, Debug)]
-pub struct Eval {
-    /// A model directory, or a run
-    pub model: PathBuf,
-    /// Text, JSONL or Parquet, compressed or not; a folder of such; `-` for standard input
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-    /// Adapters beside it.
-    #[command(flatten)]
-    pub adapters: AdapterArgs,
-    /// Tokens from one window to the next (default: half the context)
-    #[arg(long, value_name = "N", value_parser = at_least_one)]
-    pub stride: Option<usize>,
-    /// The precision to compute in
-    #[arg(long, value_enum, default_value_t)]
-    pub precision: PrecisionArg,
-    /// One JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 const FORWARD_EXAMPLES: &str = "\
@@ -555,7 +530,7 @@ mod tests {
 
     #[test]
     fn every_example_is_a_command_and_its_keys_are_a_recipes() {
-        let helps = [PRETRAIN_EXAMPLES, GENERATE_EXAMPLES, EVAL_EXAMPLES, FORWARD_EXAMPLES];
+        let helps = [PRETRAIN_EXAMPLES, GENERATE_EXAMPLES, eval::EXAMPLES, FORWARD_EXAMPLES];
         let more = [INSPECT_EXAMPLES, RUNS_EXAMPLES, PLAN_EXAMPLES, VERIFY_EXAMPLES];
         let rest = [DOCTOR_EXAMPLES, BENCH_EXAMPLES, COMPLETIONS_EXAMPLES];
         let readmes =

@@ -40,8 +40,9 @@ impl Asked {
     /// `[B * T]`, 0 where nothing is asked.
     fn log_probs(&self, tape: &Tape, stack: &Stack, n_rows: usize) -> Vec<f32> {
         let mut all = vec![0.0; n_rows];
-        for (&row, log_p) in self.rows.iter().zip(tape.log_probs(&self.hidden, self.args(stack))) {
-            all[row as usize] = log_p;
+        let losses = tape.linear_losses(&self.hidden, self.args(stack));
+        for (&row, lost) in self.rows.iter().zip(losses) {
+            all[row as usize] = -lost.loss;
         }
         all
     }

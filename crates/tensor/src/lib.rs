@@ -26,12 +26,12 @@ pub use dtype::{DType, Precision};
 pub use frozen::{Code, Frozen, Rows, Values};
 pub use kernels::Isa;
 pub use kernels::activation::Activation;
-pub use kernels::attention::Pattern;
+pub use kernels::attention::{BRANCH_SHIFT, Pattern};
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
     AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss,
     LowRankArgs, LowRankPart, NO_TARGET, PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing,
-    UnfoldArgs,
+    RowLoss, UnfoldArgs,
 };
 pub use params::{Entry, Grads, Init, LowRankSpec, Param, Params, ParamsBuilder, PartSpec};
 pub use pool::{Pool, PoolStats};

@@ -168,6 +168,7 @@ with_hints! {
     checkpoint::CheckpointError,
     datasets::DatasetError,
     data::DataError,
+    evaluate::EvalError,
     generate::GenerateError,
     hub::HubError,
     models::ModelError,

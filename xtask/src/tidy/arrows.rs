@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("generate", 4),
     ("tasks", 5),
     ("train", 6),
+    ("evaluate", 7),
     ("search", 7),
     ("terminal", 8),
     ("lyceum", 9),

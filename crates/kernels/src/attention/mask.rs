@@ -6,6 +6,21 @@ use super::spec::{AttnShape, Pattern};
 use crate::dropout::Dropout;
 use crate::philox::{GROUP, Key, group};
 
+/// How far in a segment's number the branch stands: below are its document's bits.
+pub const BRANCH_SHIFT: u32 = 20;
+
+/// The document of a segment, which is that of its trunk.
+#[inline]
+fn document(segment: u32) -> u32 {
+    segment & ((1 << BRANCH_SHIFT) - 1)
+}
+
+/// Whether a query of one segment sees a key of another, so far as segments say.
+#[inline]
+fn joins(query: u32, key: u32) -> bool {
+    key != 0 && (key == query || key == document(query))
+}
+
 /// One attention call: sizes, scale, mask, bias, dropout.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnSpec<'a> {
@@ -20,7 +35,9 @@ pub struct AttnSpec<'a> {
     /// Segment of every query, `[B, T]`, 0 for padding; needs `k_segments`.
     pub q_segments: Option<&'a [u32]>,
     /// Segment of every key, `[B, S]`, 0 for padding. With `q_segments` a query sees the keys of
-    /// its own segment; without, every key that is not padding.
+    /// its own segment; without, every key that is not padding. A segment `document | branch <<
+    /// BRANCH_SHIFT` sees those of its document's trunk (branch 0), too, but not those of other
+    /// branches: several texts go on from one beginning.
     pub k_segments: Option<&'a [u32]>,
     /// Added to the scaled score, `[N, T + S - 1]`: head `n`, query `t` (of this call) and key `k`
     /// read column `k - t + T - 1`, so column 0 is the distance `-(q_start + T - 1)`.
@@ -57,7 +74,7 @@ impl<'a> AttnSpec<'a> {
         let by_position = self.pattern.visible(self.q_start + t, k_len).contains(&k);
         let by_segment = self.k_segments.is_none_or(|segments| {
             let key = segments[b * k_len + k];
-            key != 0 && self.q_segments.is_none_or(|segments| segments[b * q_len + t] == key)
+            Self::admits(self.q_segments.map(|segments| segments[b * q_len + t]), key)
         });
         by_position && by_segment
     }
@@ -114,6 +131,15 @@ impl<'a> AttnSpec<'a> {
         self.k_segments.map(|segments| &segments[b * k_len..][..k_len])
     }
 
+    /// Whether a query of segment `id` sees a key, so far as segments say.
+    #[inline]
+    pub(super) fn admits(id: Option<u32>, key: u32) -> bool {
+        match id {
+            Some(id) => joins(id, key),
+            None => key != 0,
+        }
+    }
+
     /// The bias of head `n` and query `t`, one entry a key.
     #[inline]
     pub(super) fn bias_row(&self, n: usize, t: usize) -> Option<&'a [f32]> {
@@ -148,7 +174,7 @@ impl<'a> AttnSpec<'a> {
         let range = start..by_position.end.clamp(start, keys.end);
         let Some(segments) = self.key_segments(b) else { return range };
         let (low, high) = self.segment_bounds(b, queries);
-        let matches = |id: &u32| *id != 0 && (low..=high).contains(id);
+        let matches = |id: &u32| *id != 0 && (low..=high).contains(&document(*id));
         let ids = &segments[range.clone()];
         match (ids.iter().position(matches), ids.iter().rposition(matches)) {
             (Some(first), Some(last)) => start + first..start + last + 1,
@@ -156,14 +182,17 @@ impl<'a> AttnSpec<'a> {
         }
     }
 
-    /// Smallest and largest segment of `queries`, padding left out.
+    /// Smallest and largest document of `queries`, padding left out.
     fn segment_bounds(&self, b: usize, queries: Range<usize>) -> (u32, u32) {
         let mut bounds = (u32::MAX, 0);
         for t in queries {
             match self.q_segment(b, t) {
                 None => return (1, u32::MAX),
                 Some(0) => {}
-                Some(id) => bounds = (bounds.0.min(id), bounds.1.max(id)),
+                Some(id) => {
+                    let id = document(id);
+                    bounds = (bounds.0.min(id), bounds.1.max(id));
+                }
             }
         }
         bounds

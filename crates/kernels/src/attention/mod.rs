@@ -34,7 +34,7 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
-pub use mask::AttnSpec;
+pub use mask::{AttnSpec, BRANCH_SHIFT};
 pub use spec::{AttnShape, Heads, Pattern, Qkv};
 
 use crate::gemm::Multiply;

@@ -137,8 +137,7 @@ impl Strip<'_> {
         let Some(segments) = self.spec.key_segments(self.b) else { return };
         let id = self.spec.q_segment(self.b, t);
         for (add, &key) in add.iter_mut().zip(&segments[keys]) {
-            let sees = key != 0 && id.is_none_or(|id| id == key);
-            *add = if sees { *add } else { f32::NEG_INFINITY };
+            *add = if AttnSpec::admits(id, key) { *add } else { f32::NEG_INFINITY };
         }
     }
 

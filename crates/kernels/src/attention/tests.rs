@@ -61,9 +61,8 @@ fn cases() -> Vec<Case> {
         Case { shape: [2, 1, 530, 2, 1, 16], dropout: 0.25, q_start: 529, ..CAUSAL },
         Case { shape: [1, 270, 270, 2, 1, 16], dropout: 0.5, bias: true, ..window(90) },
     ];
-    for segments in
-        [Segments::Left, Segments::Right, Segments::Holes, Segments::Packed, Segments::AllPadding]
-    {
+    let segments = [Segments::Left, Segments::Right, Segments::Holes, Segments::Packed];
+    for segments in segments.into_iter().chain([Segments::Branches, Segments::AllPadding]) {
         cases.push(Case { shape: [3, 41, 41, 2, 1, 8], segments, ..CAUSAL });
         cases.push(Case { shape: [3, 41, 41, 2, 2, 8], segments, bias: true, ..full });
         cases.push(Case { shape: [3, 290, 290, 1, 1, 16], segments, dropout: 0.1, ..CAUSAL });

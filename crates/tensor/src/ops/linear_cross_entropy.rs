@@ -16,9 +16,10 @@
 
 use std::ops::{AddAssign, Range};
 
+use kernels::cross_entropy;
 /// A target that is not counted.
 pub use kernels::cross_entropy::IGNORED as NO_TARGET;
-use kernels::cross_entropy::{self, RowLoss};
+pub use kernels::cross_entropy::RowLoss;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 use kernels::reduce;
 
@@ -119,16 +120,17 @@ impl Tape<'_> {
         Loss { sum, n_targets, n_right }
     }
 
-    /// `[R]`: the logarithm of each target's probability, 0 where there is none. Nothing is learned
-    /// here: a loss that is a function of these is, by [`Tape::linear_cross_entropy`] over the same
-    /// `hidden`, where a row's weight is minus the loss's slope for it.
+    /// `[R]`: what each row loses, 0 where there is no target; minus that is the logarithm of its
+    /// target's probability. Nothing is learned here: a loss that is a function of these is, by
+    /// [`Tape::linear_cross_entropy`] over the same `hidden`, where a row's weight is minus the
+    /// loss's slope for its log-probability.
     ///
     /// # Panics
     /// When the shapes disagree or a target is not below `V`.
     #[track_caller]
-    pub fn log_probs(&self, hidden: &Var, args: CrossEntropyArgs) -> Vec<f32> {
+    pub fn linear_losses(&self, hidden: &Var, args: CrossEntropyArgs) -> Vec<RowLoss> {
         let args = CrossEntropyArgs { row_weights: None, smoothing: 0.0, ..args };
-        self.row_losses(hidden, args, false).0.iter().map(|row| -row.loss).collect()
+        self.row_losses(hidden, args, false).0
     }
 
     /// The loss of each row, and the gradient of `hidden` where it flows; that of the parameters is
@@ -381,7 +383,7 @@ mod tests {
         let plain = Tape::new(&fixture.device, &fixture.params, Precision::F32);
         let log_p = |h: &[f32]| -> Vec<f64> {
             let h = Var::constant(fixture.device.tensor(&[3, 6], h));
-            plain.log_probs(&h, args).iter().map(|p| f64::from(*p)).collect()
+            plain.linear_losses(&h, args).iter().map(|row| -f64::from(row.loss)).collect()
         };
         // log p of the third over that of the first.
         let loss = |h: &[f32]| {
@@ -393,7 +395,7 @@ mod tests {
             let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads)
                 .with_loss_scale(scale);
             let h = tape.input(fixture.inputs[0].clone());
-            let p = tape.log_probs(&h, args);
+            let p = tape.linear_losses(&h, args).iter().map(|row| -row.loss).collect::<Vec<_>>();
             assert_eq!((p.len(), p[1]), (3, 0.0));
             assert!(p[0] < 0.0 && p[2] < 0.0, "{p:?}");
             let row_weights = [p[2] / (p[0] * p[0]), 1.0, -1.0 / p[0]];

@@ -31,7 +31,7 @@ mod unfold;
 pub use attention::{AttentionArgs, KeyValues, Projected};
 pub use dropout::DropSite;
 pub use linear::LinearArgs;
-pub use linear_cross_entropy::{CrossEntropyArgs, LogitsWatch, Loss, NO_TARGET};
+pub use linear_cross_entropy::{CrossEntropyArgs, LogitsWatch, Loss, NO_TARGET, RowLoss};
 pub use low_rank::{LowRankArgs, LowRankPart};
 pub use patches::PatchArgs;
 pub use rms_norm::RmsNormArgs;

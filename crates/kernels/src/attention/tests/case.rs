@@ -1,6 +1,6 @@
 //! One call with random operands, run fast and by the reference.
 
-use crate::attention::{AttnShape, AttnSpec, Pattern, Qkv, QkvGrads, Saved};
+use crate::attention::{AttnShape, AttnSpec, BRANCH_SHIFT, Pattern, Qkv, QkvGrads, Saved};
 use crate::dropout::Dropout;
 use crate::gemm::Multiply;
 use crate::philox::Key;
@@ -15,6 +15,8 @@ pub enum Segments {
     Right,
     Holes,
     Packed,
+    /// Documents of which two branches go on from a trunk.
+    Branches,
     AllPadding,
     /// Padding of keys alone, as in cross-attention.
     Memory,
@@ -34,6 +36,10 @@ impl Segments {
             Self::Left => u32::from(i >= padding),
             Self::Right => u32::from(i + padding < len),
             Self::Holes | Self::Memory => u32::from(!(i * 7 + b).is_multiple_of(3)),
+            Self::Branches => {
+                let part = (i * 9 / len.max(1)) as u32;
+                (part / 3 + 1) | ((part % 3) << BRANCH_SHIFT)
+            }
             Self::Packed => (i * (b + 2) / len.max(1)) as u32 + 1,
             Self::AllPadding => u32::from(b == 1),
         }

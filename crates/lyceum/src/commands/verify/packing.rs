@@ -7,7 +7,7 @@ use train::StepConfig;
 
 use super::laws::{Found, gradient, relative};
 use super::setup::Setup;
-use crate::commands::eval::{batch, windows};
+use crate::commands::eval::text::{batch, windows};
 use crate::failure::Failure;
 
 /// Windows shorter than this hold no two documents.

@@ -1,0 +1,383 @@
+//! Models with a head of their own for a task, measured on labelled records.
+//!
+//! Beside metrics: how often one class is taken for another, whether confidences are true, where
+//! errors are (by what a column says, and by length), and the worst of them.
+
+use std::collections::BTreeMap;
+
+use datasets::{Input, Label as Truth, Record};
+use metrics::calibration::{Bin, Binning, bins, ece, mce, temperature};
+use metrics::classes::{Classes, confusion};
+use metrics::probabilities::{brier, log_loss};
+use metrics::{Bootstrap, MetricError, registry};
+use models::HeadKind;
+use serde::Serialize;
+use tasks::{Asked, Framed, Label, answers, largest, probabilities};
+
+use crate::error::Result;
+
+/// Bars of a reliability diagram.
+const BINS: usize = 10;
+/// Values of a column that are shown one by one.
+const VALUES_MAX: usize = 20;
+/// Errors that are shown.
+const WORST: usize = 20;
+/// Characters of a text that are shown.
+const SHOWN_CHARS: usize = 300;
+
+/// What a model says of records.
+pub struct Judged<'a> {
+    /// What it is asked.
+    pub head: &'a HeadKind,
+    /// What it was shown.
+    pub framed: &'a [Framed],
+    /// Of these.
+    pub records: &'a [Record],
+    /// The scores of each.
+    pub scores: &'a [Vec<f32>],
+}
+
+/// A metric of all records.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadMetric {
+    /// Its name.
+    pub metric: String,
+    /// Its value; none where it is not defined.
+    pub value: Option<f64>,
+    /// Where it lies, by resampling records; none of tags and spans.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// Whether confidences are true.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Calibration {
+    /// Expected calibration error, from 0 to 1.
+    pub ece: f64,
+    /// Maximum calibration error.
+    pub mce: f64,
+    /// Brier's score.
+    pub brier: f64,
+    /// Nats a record.
+    pub log_loss: f64,
+    /// What scores are to be divided by, where there is such a number.
+    pub temperature: Option<f64>,
+    /// The diagram: where a bin begins and ends, records, mean confidence, share that is right.
+    pub bins: Vec<[f64; 5]>,
+}
+
+/// Records that have something in common.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Slice {
+    /// A column, or `tokens`.
+    pub column: String,
+    /// What is in it.
+    pub value: String,
+    /// Records.
+    pub n: usize,
+    /// Their mean error: the share that is wrong, or how far from right.
+    pub error: f64,
+}
+
+/// A record that was judged wrongly.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Worst {
+    /// Where it stands.
+    pub at: String,
+    /// The beginning of its text.
+    pub text: String,
+    /// What is right.
+    pub right: String,
+    /// What was said.
+    pub said: String,
+    /// How wrong: the confidence in it, or how far from right.
+    pub error: f64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeadReport {
+    /// Records with a label.
+    pub n: usize,
+    /// Its metrics.
+    pub metrics: Vec<HeadMetric>,
+    /// Names of classes, where there are some.
+    pub labels: Vec<String>,
+    /// How often class `i` was taken for `j`; rows are the truth.
+    pub confusion: Option<Vec<Vec<u64>>>,
+    /// Of classes and choices.
+    pub calibration: Option<Calibration>,
+    /// By columns, and by length.
+    pub slices: Vec<Slice>,
+    /// The most confident or the largest errors.
+    pub worst: Vec<Worst>,
+}
+
+/// One record: how wrong, and what was said.
+struct Outcome {
+    record: usize,
+    n_tokens: usize,
+    /// 0 or 1, or how far from right.
+    error: f64,
+    /// What errors are ordered by.
+    weight: f64,
+    right: String,
+    said: String,
+}
+
+impl Judged<'_> {
+    /// All that is known; `columns` are values of each record by the name of a column.
+    ///
+    /// # Errors
+    /// Where there is no record with a label.
+    pub fn report(
+        &self,
+        metrics: &[&str],
+        columns: &[(String, Vec<String>)],
+        how: &Bootstrap,
+    ) -> Result<HeadReport> {
+        let outcomes = self.outcomes();
+        if outcomes.is_empty() {
+            return Err(MetricError::Empty { what: "records with a label" }.into());
+        }
+        let pairs = self.pairs();
+        let (truth, said): (Vec<usize>, Vec<usize>) =
+            pairs.iter().map(|&(at, truth)| (truth, largest(&self.scores[at]))).unzip();
+        let n_classes = self.head.labels().len();
+        let has_classes = matches!(self.head, HeadKind::Classes { .. });
+        let matrix = if has_classes { Some(confusion(&truth, &said, n_classes)?) } else { None };
+        let mut slices = lengths(&outcomes);
+        for (name, values) in columns {
+            slices.extend(by_value(name, |outcome| values[outcome.record].clone(), &outcomes));
+        }
+        Ok(HeadReport {
+            n: outcomes.len(),
+            metrics: metrics.iter().map(|name| self.metric(name, (&truth, &said), how)).collect(),
+            labels: self.head.labels().to_vec(),
+            confusion: matrix.map(|m| m.chunks(n_classes.max(1)).map(<[u64]>::to_vec).collect()),
+            calibration: self.calibration(&pairs)?,
+            slices,
+            worst: self.worst(outcomes),
+        })
+    }
+
+    /// Which example has which class, or which right choice.
+    fn pairs(&self) -> Vec<(usize, usize)> {
+        let of = |(at, framed): (usize, &Framed)| match framed.example.label {
+            Label::Class(class) => Some((at, class as usize)),
+            _ => None,
+        };
+        self.framed.iter().enumerate().filter_map(of).collect()
+    }
+
+    fn metric(&self, name: &str, of: (&[usize], &[usize]), how: &Bootstrap) -> HeadMetric {
+        let asked = Asked::of(self.head);
+        let parts = (self.framed, self.records, self.head.labels());
+        let value = tasks::metric(name, asked, parts, self.scores).ok();
+        let (truth, said) = of;
+        let n_classes = self.scores.iter().map(Vec::len).max().unwrap_or(0);
+        let n_classes = n_classes.max(self.head.labels().len());
+        let interval = match (asked, registry::of_classes(name), registry::of_values(name)) {
+            (Asked::Class | Asked::Choice, Ok(named), _) => how.interval(truth.len(), |of| {
+                let take = |side: &[usize]| of.iter().map(|&i| side[i]).collect::<Vec<_>>();
+                (named.compute)(&Classes::new(&take(truth), &take(said), n_classes)?)
+            }),
+            (Asked::Value, _, Ok(named)) => {
+                let values = self.values();
+                how.interval(values.len(), |of| {
+                    let take = |at: usize| of.iter().map(|&i| values[i][at]).collect::<Vec<_>>();
+                    (named.compute)(&take(0), &take(1))
+                })
+            }
+            _ => Err(MetricError::Empty { what: "resamples" }),
+        };
+        let interval = interval.ok().map(|interval| [interval.low, interval.high]);
+        HeadMetric { metric: name.to_owned(), value, interval }
+    }
+
+    /// Numbers that are right, and that were said.
+    fn values(&self) -> Vec<[f64; 2]> {
+        let of = |(framed, scores): (&Framed, &Vec<f32>)| match framed.example.label {
+            Label::Value(value) => Some([f64::from(value), f64::from(scores[0])]),
+            _ => None,
+        };
+        self.framed.iter().zip(self.scores).filter_map(of).collect()
+    }
+
+    fn calibration(&self, pairs: &[(usize, usize)]) -> Result<Option<Calibration>> {
+        if pairs.is_empty() {
+            return Ok(None);
+        }
+        // Choices may be fewer in one record than in another.
+        let n = pairs.iter().map(|&(at, _)| self.scores[at].len()).max().unwrap_or(0);
+        let (mut all, mut logits, mut truth) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut confidence, mut correct) = (Vec::new(), Vec::new());
+        for &(at, class) in pairs {
+            let scores = &self.scores[at];
+            let p = probabilities(scores, scores.len());
+            let best = largest(scores);
+            confidence.push(f64::from(p[best]).clamp(0.0, 1.0));
+            correct.push(best == class);
+            truth.push(class);
+            let missing = n - scores.len();
+            all.extend(p.iter().map(|p| f64::from(*p).clamp(0.0, 1.0)));
+            all.extend(std::iter::repeat_n(0.0, missing));
+            logits.extend(scores.iter().map(|z| f64::from(*z)));
+            logits.extend(std::iter::repeat_n(f64::from(f32::MIN), missing));
+        }
+        let found: Vec<Bin> = bins(&confidence, &correct, Binning::Width(BINS))?;
+        let bar = |b: &Bin| [b.low, b.high, b.n as f64, b.confidence, b.accuracy];
+        Ok(Some(Calibration {
+            ece: ece(&found),
+            mce: mce(&found),
+            brier: brier(&truth, &all, n)?,
+            log_loss: log_loss(&truth, &all, n)?,
+            temperature: temperature(&truth, &logits, n).ok(),
+            bins: found.iter().map(bar).collect(),
+        }))
+    }
+
+    /// What became of each record that has a label.
+    fn outcomes(&self) -> Vec<Outcome> {
+        let name = |class: usize| {
+            self.head.labels().get(class).cloned().unwrap_or_else(|| format!("choice {class}"))
+        };
+        let spans = match self.head {
+            HeadKind::Spans => answers(self.framed, self.records, self.scores),
+            _ => Vec::new(),
+        };
+        let mut seen = None;
+        let mut outcomes = Vec::new();
+        for (framed, scores) in self.framed.iter().zip(self.scores) {
+            // Of the windows of a context the first stands for all.
+            if seen.replace(framed.record) == Some(framed.record) {
+                continue;
+            }
+            let (error, weight, right, said) = match framed.example.label {
+                Label::Class(class) => {
+                    let (class, best) = (class as usize, largest(scores));
+                    let p = f64::from(probabilities(scores, scores.len())[best]);
+                    let error = f64::from(u8::from(best != class));
+                    (error, error * p, name(class), name(best))
+                }
+                Label::Value(value) => {
+                    let far = (f64::from(value) - f64::from(scores[0])).abs();
+                    (far, far, format!("{value:.3}"), format!("{:.3}", scores[0]))
+                }
+                _ => match self.other(framed, scores, &spans) {
+                    Some((error, right, said)) => (error, error, right, said),
+                    None => continue,
+                },
+            };
+            let (record, n_tokens) = (framed.record, framed.example.input.ids.len());
+            outcomes.push(Outcome { record, n_tokens, error, weight, right, said });
+        }
+        outcomes
+    }
+
+    /// Tags: the share of words that are wrong. Spans: how far an answer is from the nearest.
+    fn other(
+        &self,
+        framed: &Framed,
+        scores: &[f32],
+        spans: &[String],
+    ) -> Option<(f64, String, String)> {
+        match &self.records[framed.record].input {
+            Input::Tag { words, tags } if !tags.is_empty() => {
+                let labels = self.head.labels();
+                let said: Vec<usize> = scores.chunks(labels.len().max(1)).map(largest).collect();
+                let wrong: Vec<(usize, usize)> = framed
+                    .words
+                    .iter()
+                    .copied()
+                    .zip(said)
+                    .filter(|(word, tag)| tags[*word] != *tag)
+                    .collect();
+                let shown = |of: &dyn Fn(&(usize, usize)) -> usize| {
+                    let one = |at: &(usize, usize)| format!("{}/{}", words[at.0], labels[of(at)]);
+                    wrong.iter().map(one).collect::<Vec<_>>().join(" ")
+                };
+                let error = wrong.len() as f64 / words.len() as f64;
+                Some((error, shown(&|at| tags[at.0]), shown(&|at| at.1)))
+            }
+            Input::Span { answers, .. } => {
+                let said = &spans[framed.record];
+                let best = answers.iter().map(|(text, _)| metrics::reading::f1(said, text));
+                let none = f64::from(u8::from(answers.is_empty() && said.is_empty()));
+                let right: Vec<&str> = answers.iter().map(|(text, _)| &**text).collect();
+                Some((1.0 - best.fold(none, f64::max), right.join(" | "), said.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    fn worst(&self, mut outcomes: Vec<Outcome>) -> Vec<Worst> {
+        outcomes.retain(|outcome| outcome.error > 0.0);
+        outcomes.sort_by(|a, b| b.weight.total_cmp(&a.weight));
+        outcomes.truncate(WORST);
+        let shown = |outcome: Outcome| {
+            let record = &self.records[outcome.record];
+            let text = match &record.input {
+                Input::Tag { words, .. } => words.join(" "),
+                Input::Classify { text, pair: Some(pair), .. } => format!("{text} | {pair}"),
+                Input::Classify { text, .. } => text.clone(),
+                Input::Choice { prompt, choices, .. } => {
+                    format!("{prompt} | {}", choices.join(" | "))
+                }
+                Input::Span { question, .. } => question.clone(),
+                other => format!("{other:?}"),
+            };
+            Worst {
+                at: record.at.to_string(),
+                text: text.chars().take(SHOWN_CHARS).collect(),
+                right: outcome.right,
+                said: outcome.said,
+                error: outcome.weight,
+            }
+        };
+        outcomes.into_iter().map(shown).collect()
+    }
+
+    /// What a benchmark is told of each record: a class, a choice or a number.
+    pub fn predictions(&self) -> Vec<Truth> {
+        let of = |scores: &Vec<f32>| match self.head {
+            HeadKind::Score => Truth::Score(scores[0]),
+            _ => Truth::Class(largest(scores)),
+        };
+        self.scores.iter().map(of).collect()
+    }
+}
+
+/// By tokens, in powers of two.
+fn lengths(outcomes: &[Outcome]) -> Vec<Slice> {
+    let bucket = |outcome: &Outcome| {
+        let high = outcome.n_tokens.max(8).next_power_of_two();
+        format!("{:>5} .. {high}", if high == 8 { 0 } else { high / 2 + 1 })
+    };
+    let mut slices = by_value("tokens", bucket, outcomes);
+    slices.sort_by(|a, b| a.value.cmp(&b.value));
+    for slice in &mut slices {
+        slice.value = slice.value.trim_start().to_owned();
+    }
+    slices
+}
+
+/// By the values of a column, the most frequent first; rare ones together.
+fn by_value(column: &str, of: impl Fn(&Outcome) -> String, outcomes: &[Outcome]) -> Vec<Slice> {
+    let mut found: BTreeMap<String, (usize, f64)> = BTreeMap::new();
+    for outcome in outcomes {
+        let (n, sum) = found.entry(of(outcome)).or_default();
+        (*n, *sum) = (*n + 1, *sum + outcome.error);
+    }
+    let mut found: Vec<(String, (usize, f64))> = found.into_iter().collect();
+    found.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
+    let rest = found.split_off(found.len().min(VALUES_MAX));
+    if !rest.is_empty() {
+        let both = |(n, sum): (usize, f64), of: &(String, (usize, f64))| (n + of.1.0, sum + of.1.1);
+        found.push((format!("{} others", rest.len()), rest.iter().fold((0, 0.0), both)));
+    }
+    let slice = |(value, (n, sum)): (String, (usize, f64))| {
+        let (column, error) = (column.to_owned(), sum / n as f64);
+        Slice { column, value, n, error }
+    };
+    found.into_iter().map(slice).collect()
+}

@@ -1,0 +1,147 @@
+//! A model measured on tasks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use checkpoint::{OsDisk, atomic};
+use evaluate::{
+    Encoder, Logged, RESULTS_FILE, Results, Runner, Sample, Setting, Task, TaskFile, TaskResult,
+    Writer, log_path, log_text, score,
+};
+use metrics::Bootstrap;
+use serde_json::json;
+use tokenize::ChatTemplate;
+
+use crate::cli::Eval;
+use crate::commands::load::Loaded;
+use crate::commands::show;
+use crate::commands::table::Table;
+use crate::environment::Env;
+use crate::failure::{Context, Exit, Failure};
+use crate::progress::Progress;
+
+/// Runs every task: all of them are read and made tokens before anything is computed.
+///
+/// # Errors
+/// Where a task, its data or the model refuses, or a file cannot be written.
+pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
+    let tasks: Vec<Task> =
+        args.task.iter().map(|path| open(path, args, env)).collect::<Result<_, _>>()?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = tasks.iter().find(|task| !names.insert(&task.file.name)) {
+        let problem = format!("two tasks are called `{}`", twice.file.name);
+        return Err(Failure::new(problem).hint("give one of them another `task`"));
+    }
+    let loaded = Loaded::with(model, &args.adapters, args.precision, env)?.scores_tokens()?;
+    let tokenizer = loaded.tokenizer()?;
+    let device = env.device();
+    let at = (&loaded.model, &device, loaded.precision);
+    let Some(encoder) = Encoder::new(&tokenizer, loaded.end(&tokenizer)) else {
+        let problem = format!("the tokenizer in `{}` has no token to begin with", model.display());
+        return Err(Failure::new(problem).hint("name `bos_token` or `eos_token` in its config"));
+    };
+    let ends = loaded.ends(&tokenizer)?;
+    let writer = Writer { model: at, tokenizer: &tokenizer, ends: &ends, seed: args.seed };
+    let runner = Runner { model: at, encoder, writer, batch_tokens: args.batch_tokens };
+    let chat = args.apply_chat_template.then(|| loaded.chat_template(&tokenizer)).transpose()?;
+    if let Some(out) = &args.out {
+        let what = format!("failed to make `{}`", out.display());
+        fs::create_dir_all(out).context(what)?;
+    }
+    let mut results = Results {
+        model: model.display().to_string(),
+        precision: loaded.precision.compute.to_string(),
+        chat: args.apply_chat_template,
+        seed: args.seed,
+        tasks: Vec::new(),
+    };
+    let logs = measure((&tasks, chat.as_ref()), &runner, args, env)?;
+    let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    for (task, log) in tasks.iter().zip(&logs) {
+        results.tasks.push(TaskResult::new(task, log, &how));
+        if let Some(out) = &args.out {
+            let path = log_path(out, &task.file.name);
+            atomic::write_file(&OsDisk, &path, log_text(log).as_bytes())?;
+        }
+    }
+    if let Some(out) = &args.out {
+        // Last: where it is, the logs are whole.
+        let text = results.to_json();
+        atomic::write_file(&OsDisk, &out.join(RESULTS_FILE), text.as_bytes())?;
+    }
+    show(args.json, (table(&results), json!(results)))
+}
+
+fn open(path: &str, args: &Eval, env: &Env) -> Result<Task, Failure> {
+    let mut file = TaskFile::read(Path::new(path))?;
+    if let Some(n) = args.num_fewshot {
+        file.n_shots = n;
+    }
+    if !file.passed_over.is_empty() {
+        env.say(&format!("{path}: passed over: {}", file.passed_over.join(", ")));
+    }
+    Ok(Task::open(file)?)
+}
+
+/// What came of every document of every task.
+fn measure(
+    (tasks, chat): (&[Task], Option<&ChatTemplate>),
+    runner: &Runner,
+    args: &Eval,
+    env: &Env,
+) -> Result<Vec<Vec<Logged>>, Failure> {
+    let setting = Setting { limit: args.limit, seed: args.seed, chat };
+    let mut prepared = Vec::new();
+    for task in tasks {
+        let samples = task.samples(&setting)?;
+        let asked = runner.prepare(task, &samples)?;
+        let n: usize = samples.iter().map(|sample| sample.requests.len()).sum();
+        env.say(&format!("{}: {} documents, {n} requests", task.file.name, samples.len()));
+        if let Some((n, first)) = asked.truncated {
+            let (name, at) = (&task.file.name, &samples[first].at);
+            env.warn(&format!("{name}: {n} prompts lose their beginning; the first: {at}"));
+        }
+        prepared.push((task, samples, asked));
+    }
+    let total: usize = prepared.iter().map(|(_, _, asked)| asked.len()).sum();
+    let mut progress = Progress::new(env, io::stderr().is_terminal(), 0, total as u64);
+    let (mut logs, mut done) = (Vec::new(), 0);
+    for (task, samples, asked) in &prepared {
+        let responses = runner.answer(task, samples, asked, |n| {
+            done += n;
+            progress.piece(done as u64, "request", &task.file.name);
+        })?;
+        let log = |(sample, responses): (&Sample, &Vec<_>)| -> Result<Logged, Failure> {
+            Ok(Logged::new(sample, responses, &score(task, sample, responses)?))
+        };
+        logs.push(samples.iter().zip(&responses).map(log).collect::<Result<_, _>>()?);
+    }
+    progress.finish();
+    Ok(logs)
+}
+
+fn table(results: &Results) -> String {
+    let mut table = Table::new(&["task", "docs", "shots", "metric", "value", "stderr", "95 %"]);
+    for task in &results.tasks {
+        for metric in &task.metrics {
+            let name = match &*metric.filter {
+                "none" => metric.metric.clone(),
+                filter => format!("{} ({filter})", metric.metric),
+            };
+            let number = |x: Option<f64>| x.map(|x| format!("{x:.4}")).unwrap_or_default();
+            let interval = metric.interval.map(|[a, b]| format!("{a:.4} .. {b:.4}"));
+            table.row(&[
+                task.task.clone(),
+                task.n_docs.to_string(),
+                task.n_shots.to_string(),
+                name,
+                number(metric.value),
+                number(metric.stderr),
+                interval.unwrap_or_default(),
+            ]);
+        }
+    }
+    table.text()
+}
