@@ -49,7 +49,7 @@ CASES = {
 }
 
 # After the others, which keep their seeds.
-LED = {
+LATER = {
     "gpt2-prompt": (
         AutoModelForCausalLM,
         "gpt2-tiny",
@@ -70,6 +70,11 @@ LED = {
         "bert-classifier",
         PrefixTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS"),
     ),
+    "llama-embed": (
+        AutoModelForCausalLM,
+        "llama-gqa",
+        LoraConfig(r=2, lora_alpha=3, target_modules=["embed_tokens", "o_proj"]),
+    ),
 }
 
 
@@ -81,7 +86,8 @@ def stored(model):
     }
     if "prompt_embeddings" in found:
         found["prompt_embeddings"] = model.prompt_encoder["default"].embedding.weight
-    return found
+    # With a change of an embedding, `peft` stores what is changed, too.
+    return {name: param for name, param in found.items() if param.requires_grad}
 
 
 def case(folder, seed, name, auto, base, config):
@@ -133,5 +139,5 @@ if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1])
     for name, (auto, base, fields) in CASES.items():
         case(folder, sorted(CASES).index(name), name, auto, base, LoraConfig(**fields))
-    for seed, (name, (auto, base, config)) in enumerate(LED.items(), len(CASES)):
+    for seed, (name, (auto, base, config)) in enumerate(LATER.items(), len(CASES)):
         case(folder, seed, name, auto, base, config)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use checkpoint::{Dtype, Entry, Weights};
-use nn::{Beside, LORA};
+use nn::Beside;
 use regex::Regex;
 use serde_json::Value;
 use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder};
@@ -13,7 +13,7 @@ use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::import::{self, Import, Source, strip, widened};
-use crate::lora::{LoraConfig, PREFIX, Placed, place};
+use crate::lora::{LoraConfig, PREFIX, Placed, inside, place};
 use crate::model::{Model, Unused};
 use crate::opened::Fitted;
 use crate::peft::{AdapterConfig, BesideConfig};
@@ -73,6 +73,9 @@ pub struct Adapter {
 
 /// The name of the one that is trained.
 pub const TRAINED: &str = "default";
+
+/// How the name of a copy of the base ends in an adapter's file.
+const COPIED: &str = ".base_layer.weight";
 
 const CONFIG: &str = "adapter_config.json";
 const FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
@@ -168,10 +171,13 @@ impl Adapter {
         }
         for Import { name, source } in self.table() {
             let shape = weights.get(name)?.shape;
-            if let Source::Rows(_, rows) = source
-                && shape.first() != Some(&rows.len())
-            {
-                let problem = format!("`{name}` is {shape:?}, but its rank {}", rows.len());
+            let rank = match source {
+                Source::Rows(_, rows) => Some(rows.len()),
+                Source::Transposed(own) => self.table_rank(own),
+                _ => None,
+            };
+            if let Some(rank) = rank.filter(|rank| shape.first() != Some(rank)) {
+                let problem = format!("`{name}` is {shape:?}, but its rank {rank}");
                 return Err(ModelError::Adapter { name: self.name.clone(), problem });
             }
         }
@@ -180,8 +186,26 @@ impl Adapter {
 
     /// The name of a parameter of the change of `own`.
     pub(crate) fn leaf(&self, own: &str, leaf: &str) -> String {
-        let scope = own.strip_suffix("weight").unwrap_or(own);
-        format!("{scope}{LORA}.{}.{leaf}", self.name)
+        inside(own, &self.name, leaf)
+    }
+
+    /// Whether it changes that weight.
+    pub(crate) fn changes(&self, own: &str) -> bool {
+        self.placed.changes.contains_key(own)
+    }
+
+    /// The rank of a change of a table, by the name of its rows.
+    fn table_rank(&self, rows: &str) -> Option<usize> {
+        let mut changes = self.placed.changes.iter();
+        let (_, spec) = changes.find(|(own, _)| self.leaf(own, "b") == rows)?;
+        Some(spec.parts[0].rank)
+    }
+
+    /// The change of a table: `a` `[D, r]`, `b` `[V, r]`, and what it is multiplied with.
+    pub(crate) fn rows(&self, params: &Params, own: &str) -> Option<(Param, Param, f32)> {
+        let spec = self.placed.changes.get(own)?;
+        let find = |leaf: &str| Some(params.find(&self.leaf(own, leaf))?.param.clone());
+        Some((find("a")?, find("b")?, spec.parts[0].scale))
     }
 
     /// The change of a weight: `A` and its parts.
@@ -337,11 +361,30 @@ impl Model {
     pub fn read_adapter(&mut self, name: &str, weights: &Weights) -> Result<(), ModelError> {
         let table = self.adapter(name)?.placed.table.clone();
         import::check(&table, weights, self.params.entries())?;
-        if let Some(tensor) = weights.names().find(|n| !table.iter().any(|i| i.name == *n)) {
-            let problem = format!("`{tensor}` has no place in this base");
+        for tensor in weights.names().filter(|n| !table.iter().any(|i| i.name == *n)) {
+            let problem = match tensor.strip_suffix(COPIED) {
+                None => format!("`{tensor}` has no place in this base"),
+                Some(module) if self.is_as(module, &table, &weights.to_f32(tensor)?) => continue,
+                Some(_) => format!("`{tensor}` differs from what this base has there"),
+            };
             return Err(ModelError::Adapter { name: name.into(), problem });
         }
         import::read(&table, weights, &mut self.params, |_| Coding::Plain, Err)
+    }
+
+    /// Whether `values` are those of the table that an adapter changes under that name, but for
+    /// rounding: `peft` stores such a table with what changes it.
+    fn is_as(&self, module: &str, table: &[Import], values: &[f32]) -> bool {
+        let theirs = format!("{module}.lora_embedding_A");
+        let rows = table.iter().find(|i| i.name == theirs).and_then(|i| i.source.own());
+        let is_it = |e: &&tensor::Entry| {
+            rows.is_some_and(|rows| self.adapters.iter().any(|a| a.leaf(&e.name, "b") == rows))
+                && self.adapters.iter().any(|a| a.changes(&e.name))
+        };
+        let Some(entry) = self.params.entries().iter().find(is_it) else { return false };
+        let own = widened(&self.params, &entry.param);
+        let is_near = |(a, b): (&f32, &f32)| (a - b).abs() <= a.abs() / 128.0 + f32::MIN_POSITIVE;
+        own.len() == values.len() && own.iter().zip(values).all(is_near)
     }
 
     /// Uses these adapters, each times a number, and no others; the base is not touched.
@@ -400,7 +443,8 @@ impl Model {
         let device = Device::cpu(Isa::Portable);
         for adapter in &self.adapters {
             for own in adapter.placed.changes.keys() {
-                let (_, parts) = adapter.change(&self.params, own).expect("registered");
+                // Of a table there are none.
+                let Some((_, parts)) = adapter.change(&self.params, own) else { continue };
                 let weight = self.params.find(own).expect("registered").param.clone();
                 for LowRankPart { rows, magnitude, .. } in parts {
                     if let Some(magnitude) = magnitude {

@@ -325,6 +325,8 @@ pub(crate) fn place(
         let is_saved = saves(&save, tensor).is_some();
         let plain = matches!(source, Source::Param(_) | Source::Rows(..) | Source::Transposed(_));
         match own.filter(|_| plain && !is_saved) {
+            // All linear maps are no tables.
+            Some(own) if all && !own.ends_with(".weight") => {}
             Some(own) if config.is_target(module)? => {
                 fan_in_fan_out |= matches!(source, Source::Transposed(_));
                 parts.entry(own).or_default().push(Module { name: module, own, rows });
@@ -348,10 +350,7 @@ pub(crate) fn place(
     }
     let (saved, heads) = saved(&save, imports, PREFIX)?;
     table.extend(heads);
-    let switch = |own: &String| {
-        let scope = own.strip_suffix("weight").unwrap_or(own);
-        format!("{scope}{LORA}.{name}.{BY}")
-    };
+    let switch = |own: &String| inside(own, name, BY);
     let switches = changes.keys().map(switch).collect();
     Ok(Placed { changes, saved, table, switches, fan_in_fan_out })
 }
@@ -377,6 +376,12 @@ pub(crate) fn saved(
     Ok((names, table))
 }
 
+/// The name of a parameter of the change of `own`.
+pub(crate) fn inside(own: &str, adapter: &str, leaf: &str) -> String {
+    let scope = own.rsplit_once('.').map_or("", |(scope, _)| scope);
+    format!("{scope}.{LORA}.{adapter}.{leaf}")
+}
+
 /// The change of one map, whose external names are added to `table`.
 fn spec(
     (name, config): (&str, &LoraConfig),
@@ -386,14 +391,22 @@ fn spec(
     let (mut parts, mut first) = (Vec::new(), 0);
     for (i, Module { name: module, own, rows }) in modules.iter().enumerate() {
         let (rank, scale) = config.sizes(module)?;
-        let scope = own.strip_suffix("weight").unwrap_or(own);
-        let scope = format!("{scope}{LORA}.{name}");
+        let ours = |leaf: &str| inside(own, name, leaf);
         let theirs = |leaf: &str| format!("{PREFIX}{module}.{leaf}");
-        let a = Source::Rows(format!("{scope}.a"), first..first + rank);
+        if !own.ends_with(".weight") {
+            if config.dora {
+                return Err(format!("`use_dora` is not supported of `{module}`, a table"));
+            }
+            table.push(Import::transposed(theirs("lora_embedding_A"), ours("b")));
+            table.push(Import::param(theirs("lora_embedding_B"), ours("a")));
+            parts.push(PartSpec { rows: None, rank, scale, magnitude: false });
+            continue;
+        }
+        let a = Source::Rows(ours("a"), first..first + rank);
         table.push(Import { name: theirs("lora_A.weight"), source: a });
-        table.push(Import::param(theirs("lora_B.weight"), format!("{scope}.b.{i}")));
+        table.push(Import::param(theirs("lora_B.weight"), ours(&format!("b.{i}"))));
         if config.dora {
-            let own = format!("{scope}.magnitude.{i}");
+            let own = ours(&format!("magnitude.{i}"));
             table.push(Import::param(theirs("lora_magnitude_vector"), own));
         }
         parts.push(PartSpec { rows: rows.clone(), rank, scale, magnitude: config.dora });

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nn::{Beside, Context, Input};
-use tensor::{Device, ParamsBuilder, Precision, Tape, Var};
+use nn::{BY, Beside, Context, Input};
+use tensor::{Device, Param, ParamsBuilder, Precision, Tape, Var};
 
 use crate::adapted::Adapter;
 use crate::architecture::Architecture;
@@ -82,19 +82,23 @@ impl Model {
         let params = &mut merged.params;
         for entry in params.entries().to_vec() {
             let old = &self.params.find(&entry.name).expect("the same parameters").param;
-            let changes = self.adapters.iter().filter_map(|adapter| {
-                let (a, parts) = adapter.change(&self.params, &entry.name)?;
-                let by = self.params.find(&adapter.leaf(&entry.name, "by"))?;
-                Some((a, parts, self.params.get(&by.param)[0]))
+            let changing = self.adapters.iter().filter(|adapter| adapter.changes(&entry.name));
+            let used = changing.filter_map(|adapter| {
+                let by = self.params.find(&adapter.leaf(&entry.name, BY))?;
+                Some((adapter, self.params.get(&by.param)[0]))
             });
-            let changes: Vec<_> = changes.filter(|(.., by)| *by != 0.0).collect();
+            let changes: Vec<_> = used.filter(|(_, by)| *by != 0.0).collect();
             if changes.is_empty() && old.is_frozen() {
                 params.freeze(&entry.param, self.params.frozen(old).clone());
                 continue;
             }
             let mut values = widened(&self.params, old).into_owned();
-            for (a, parts, by) in &changes {
-                self.params.merge_low_rank(device, (&mut values, old), a, (parts, *by));
+            for (adapter, by) in changes {
+                if let Some((a, parts)) = adapter.change(&self.params, &entry.name) {
+                    self.params.merge_low_rank(device, (&mut values, old), &a, (&parts, by));
+                } else if let Some((a, b, scale)) = adapter.rows(&self.params, &entry.name) {
+                    self.add_rows(&mut values, [&a, &b], scale * by);
+                }
             }
             params.put(&entry.param, values);
         }
@@ -107,6 +111,17 @@ impl Model {
             return Ok((merged, worst));
         }
         Err(ModelError::Merge { difference: worst, tolerance })
+    }
+
+    /// Adds `by b a^T` to a table `[V, D]`.
+    fn add_rows(&self, values: &mut [f32], [a, b]: [&Param; 2], by: f32) {
+        let (d, rank) = (a.shape()[0], a.shape()[1]);
+        let (a, b) = (self.params.get(a).chunks_exact(rank), self.params.get(b));
+        for (row, b) in values.chunks_exact_mut(d).zip(b.chunks_exact(rank)) {
+            for (value, a) in row.iter_mut().zip(a.clone()) {
+                *value += by * a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            }
+        }
     }
 
     /// What comes out for some tokens, in f32.

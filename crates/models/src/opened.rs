@@ -167,7 +167,8 @@ impl Model {
             fit(&opened, &config, builder.entries())
         };
         import::check(&table, &opened.weights, builder.entries())?;
-        let maps: HashSet<String> = builder.maps().iter().cloned().collect();
+        let maps = builder.maps().iter().filter(|name| name.ends_with(".weight"));
+        let maps: HashSet<String> = maps.cloned().collect();
         let params = builder.build_zeroed();
         let mut model = Self { config, architecture, params, adapters };
         let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();

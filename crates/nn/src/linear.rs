@@ -46,7 +46,7 @@ impl Linear {
         init: LinearInit,
     ) -> Self {
         builder.scope(name, |b| {
-            let specs = b.take_low_rank();
+            let specs = b.take_low_rank("weight");
             Self {
                 weight: b.matrix("weight", [d_out, d_in], init.weight),
                 bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
