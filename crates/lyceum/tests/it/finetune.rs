@@ -7,7 +7,7 @@ use crate::fixture::{Ran, arg, run, run_with_stdin};
 use crate::recipe::{Lab, refusal};
 
 /// A tiny encoder, pretrained for a few steps.
-fn base(lab: &Lab) -> PathBuf {
+pub fn base(lab: &Lab) -> PathBuf {
     let sets = [
         "task.objective=masked_tokens",
         "model.family=bert",
@@ -20,14 +20,14 @@ fn base(lab: &Lab) -> PathBuf {
     lab.path("base")
 }
 
-fn table(lab: &Lab, name: &str, rows: &[String]) -> String {
+pub fn table(lab: &Lab, name: &str, rows: &[String]) -> String {
     let path = lab.path(name);
     fs::write(&path, rows.join("\n")).expect("written");
     arg(path)
 }
 
 /// Lines that are of one class or the other by a word.
-fn opinions(n: usize) -> Vec<String> {
+pub fn opinions(n: usize) -> Vec<String> {
     let rest = ["the day", "a walk", "her letter", "this house", "that dance", "his visit"];
     let line = |i: usize| {
         let (word, label) = if i.is_multiple_of(2) { ("good", "yes") } else { ("bad", "no") };
