@@ -4,6 +4,7 @@
 mod data;
 mod decode;
 mod engine;
+mod evaluate;
 mod figures;
 mod finetune;
 mod table;
@@ -20,6 +21,7 @@ pub use data::data;
 pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};
+pub use evaluate::evaluate;
 pub use finetune::finetune;
 use table::{Runs, Sample};
 

@@ -54,6 +54,12 @@ const DEFINE_METRICS: &[&str] = &[
     "seqeval==1.2.2",
 ];
 
+/// What lm-evaluation-harness asks and gets; its sums are those of one processor, so they are made
+/// here and held by a test, but not compared.
+const TASKS: &str = "crates/evaluate/tests/golden";
+/// The harness.
+pub const HARNESS: &[&str] = &["lm_eval==0.4.13"];
+
 /// The case that is refused.
 const NOT_KNOWN: &str = "gemma2";
 
@@ -191,7 +197,7 @@ fn llama_cpp(python: Python, scratch: &Path) -> Result<()> {
 }
 
 fn python() -> Result<Python> {
-    Python::ready()?.with(PEFT)?.with(DEFINE_METRICS)
+    Python::ready()?.with(PEFT)?.with(DEFINE_METRICS)?.with(HARNESS)
 }
 
 /// Lets every script fill its part below `root`.
@@ -204,7 +210,9 @@ fn write(python: &Python, root: &Path) -> Result<()> {
     let metrics = root.join(FOLDERS[4]);
     fs::create_dir_all(&metrics)?;
     let scripts = assets::fetch_one("jiant")?;
-    command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))
+    command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))?;
+    let mut tasks = python.command();
+    command::run(tasks.arg("golden/lm_eval_files.py").arg(root.join(TASKS)))
 }
 
 /// Trains two steps, then runs one batch through both implementations.

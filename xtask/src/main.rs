@@ -5,6 +5,7 @@
 //! | `cargo xtask ci [--no-test]` | every check that a change must pass |
 //! | `cargo xtask tidy` | the house rules that no compiler knows (`STYLE.md`) |
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
+//! | `cargo xtask bench evaluate` | log-likelihoods a second against lm-evaluation-harness |
 //! | `cargo xtask bench decode` | a trained model at work against `transformers`, in turn |
 //! | `cargo xtask bench finetune` | steps of tuning against `transformers` and `peft`, in turn |
 //! | `cargo xtask bench data` | web archives, text, tokens and duplicates against others' code |
@@ -37,6 +38,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --threads N            threads of each (2)
       --steps N              timed steps a run (8; BASE 4)
       --quick                one round of size S, 3 steps
+  bench evaluate [--rounds N]  log-likelihoods a second here and in lm-evaluation-harness
   bench decode [--rounds N]  prompts, tokens, start and sentences here and in transformers
   bench finetune [--rounds N]  steps of tuning here, and in transformers and peft
   bench data [OPTIONS]       web archives, main text, encoding, near-duplicates and batches
@@ -67,6 +69,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "decode", options @ ..] => bench::decode(options),
         ["bench", "finetune", options @ ..] => bench::finetune(options),
+        ["bench", "evaluate", options @ ..] => bench::evaluate(options),
         ["bench", "data", options @ ..] => bench::data(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
         ["tables", names @ ..] => tables::make(names),

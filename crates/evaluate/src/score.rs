@@ -150,9 +150,9 @@ struct Layout {
 }
 
 impl Layout {
-    /// Rows as long as the longest group.
+    /// Rows as long as the longest group; of fewer tokens, products would sum otherwise.
     fn new(longest: &Group) -> Self {
-        let len = longest.n_tokens.next_multiple_of(LANES);
+        let len = longest.n_tokens.max(LANES);
         Self { len, taken: Vec::new(), places: Vec::new() }
     }
 

@@ -9,6 +9,7 @@ mod crawl;
 mod data;
 mod doctor;
 mod eval;
+mod evaluation;
 mod families;
 mod finetune;
 mod fixture;

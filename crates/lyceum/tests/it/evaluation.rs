@@ -1,0 +1,276 @@
+//! `lyceum eval` on tasks and on labelled data, and what is done with the results.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::finetune::{base, opinions, table};
+use crate::fixture::{Ran, arg, model, run};
+use crate::recipe::Lab;
+
+const DOCS: &str = r#"{"q": "It was", "choices": ["a bright day", "cold"], "answer": 0}
+{"q": "The clocks", "choices": ["were striking", "in April"], "answer": 1}
+{"q": "It was a bright day in April, and the clocks were striking. It", "choices": ["was", "a day in"], "answer": 0}
+"#;
+
+const CHOICE: &str = "task: choice
+dataset_path: json
+dataset_kwargs: {data_files: {test: docs.jsonl}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: \"{{q}}\"
+doc_to_choice: choices
+doc_to_target: answer
+tag: plain
+";
+
+/// A folder with documents, and with tasks over them.
+struct Tasks(TempDir);
+
+impl Tasks {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("docs.jsonl"), DOCS).expect("written");
+        Self(dir)
+    }
+
+    fn path(&self, name: &str) -> String {
+        arg(self.0.path().join(name))
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        fs::write(self.0.path().join(name), text).expect("written");
+        self.path(name)
+    }
+
+    fn eval(&self, text: &str, more: &[&str]) -> Ran {
+        let task = self.write("task.yaml", text);
+        run(&[&["eval", &arg(model()), "--task", &task], more].concat())
+    }
+}
+
+fn lines(path: &str) -> Vec<Value> {
+    let text = fs::read_to_string(path).expect("there");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_task_gives_a_table_numbers_and_a_log() {
+    let tasks = Tasks::new();
+    let out = tasks.path("out");
+    let ran = tasks.eval(CHOICE, &["--out", &out, "--batch-tokens", "1"]);
+    assert!(ran.stderr.contains("passed over: tag"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("choice: 3 documents, 6 requests"), "{}", ran.stderr);
+    let shown = ran.done();
+    assert!(shown.starts_with("task    docs  shots  metric    value"), "{shown}");
+    let log = fs::read(format!("{out}/samples_choice.jsonl")).expect("a log");
+    let numbers = fs::read(format!("{out}/results.json")).expect("numbers");
+    // The same to the byte, whatever is shown at once.
+    let ran = tasks.eval(CHOICE, &["--out", &out]);
+    assert_eq!(ran.done(), shown);
+    assert!(fs::read(format!("{out}/samples_choice.jsonl")).expect("a log") == log);
+    assert!(fs::read(format!("{out}/results.json")).expect("numbers") == numbers);
+    let log = lines(&format!("{out}/samples_choice.jsonl"));
+    assert_eq!(log[1]["requests"][0], serde_json::json!(["The clocks", " were striking"]));
+    assert_eq!(log[1]["right"], serde_json::json!([1]));
+    assert!(log[1]["responses"][0][0].as_f64().is_some_and(|x| x < 0.0));
+    let json = tasks.eval(CHOICE, &["--limit", "2", "--num-fewshot", "1", "--json"]).json();
+    assert_eq!(json["tasks"][0]["n_docs"], 2);
+    assert_eq!(json["tasks"][0]["n_shots"], 1);
+}
+
+#[test]
+fn texts_are_written_up_to_where_they_end() {
+    let tasks = Tasks::new();
+    let text = CHOICE.replace("multiple_choice", "generate_until")
+        + "generation_kwargs: {until: [' '], max_gen_toks: 4}\n";
+    let out = tasks.path("out");
+    tasks.eval(&text, &["--out", &out]).done();
+    for line in lines(&format!("{out}/samples_choice.jsonl")) {
+        let written = line["responses"][0].as_str().expect("a text").to_owned();
+        assert!(!written.contains(' '), "{written}");
+        assert_eq!(line["compared"]["none"], written);
+    }
+    let whole = CHOICE.replace("multiple_choice", "loglikelihood_rolling");
+    let whole = whole.replace("doc_to_target: answer", "doc_to_target: q");
+    let json = tasks.eval(&whole, &["--json"]).json();
+    let bits = json["tasks"][0]["metrics"][2]["value"].as_f64().expect("a number");
+    // The sum of nats is that of the text as a file, but for windows.
+    assert!(bits > 0.0 && bits < 20.0, "{bits}");
+}
+
+#[test]
+fn runs_are_compared_on_the_same_documents_alone() {
+    let tasks = Tasks::new();
+    let [a, b, c] = ["a", "b", "c"].map(|name| tasks.path(name));
+    tasks.eval(CHOICE, &["--out", &a]).done();
+    tasks.eval(CHOICE, &["--out", &b, "--num-fewshot", "1"]).done();
+    tasks.eval(CHOICE, &["--out", &c, "--limit", "2"]).done();
+    let json = run(&["eval", "compare", &a, &b, "--json"]).json();
+    assert_eq!(json[0]["test"], "McNemar");
+    assert_eq!(json[0]["n_docs"], 3);
+    let same = run(&["eval", "compare", &a, &a]).done();
+    assert!(same.contains("+0.0000") && same.contains("1.0000"), "{same}");
+    let stderr = run(&["eval", "compare", &a, &c]).refused();
+    assert!(stderr.contains("`choice`: 3 documents and 2"), "{stderr}");
+    tasks.write("docs.jsonl", &DOCS.replace("bright", "dark"));
+    tasks.eval(CHOICE, &["--out", &c]).done();
+    let stderr = run(&["eval", "compare", &a, &c]).refused();
+    assert!(stderr.contains("other documents") && stderr.contains("line 1"), "{stderr}");
+    tasks.eval(&CHOICE.replace("task: choice", "task: other"), &["--out", &c]).done();
+    let stderr = run(&["eval", "compare", &a, &c]).refused();
+    assert!(stderr.contains("the folders have other tasks"), "{stderr}");
+    let board = run(&["eval", "leaderboard", &a, &b]).done();
+    assert_eq!(board.lines().count(), 4, "{board}");
+    let page = tasks.path("board.html");
+    run(&["eval", "leaderboard", &a, &b, "--out", &page]).done();
+    assert!(fs::read_to_string(&page).expect("a page").contains("<table>"));
+    let stderr = run(&["eval", "leaderboard", &a, "--out", "board.pdf"]).refused();
+    assert!(stderr.contains("`.html` or `.md`"), "{stderr}");
+    assert!(run(&["eval", "leaderboard", "/no/such"]).refused().contains("results.json"));
+}
+
+#[test]
+fn what_cannot_be_asked_is_refused_before_anything_is_computed() {
+    let tasks = Tasks::new();
+    let refused = |from: &str, to: &str| {
+        let text = CHOICE.replace(from, to);
+        assert_ne!(text, CHOICE);
+        tasks.eval(&text, &["--quiet"]).refused()
+    };
+    let said = refused("doc_to_target: answer", "doc_to_target: anser");
+    assert!(said.contains("`anser`") && said.contains("did you mean `answer`?"), "{said}");
+    let said = refused("{{q}}", "{{qu}}");
+    assert!(said.contains("task.yaml`, line 6: `doc_to_text` names `qu`"), "{said}");
+    let said = refused("{{q}}", "{{q");
+    assert!(said.contains("line 6") && said.contains("of the template"), "{said}");
+    let said = refused("{{q}}", "{{q.nobody.knows}}");
+    assert!(said.contains("docs.jsonl`, line 1"), "{said}");
+    let said = refused("tag: plain", "process_docs: !function a.b");
+    assert!(said.contains("line 9") && said.contains("Python"), "{said}");
+    let said = refused("test_split: test", "test_split: tst");
+    assert!(said.contains("did you mean `test`?"), "{said}");
+    let said = refused("dataset_path: json", "dataset_path: cais/mmlu");
+    assert!(said.contains("a set on a hub"), "{said}");
+    let said = refused("tag: plain", "num_fewshot: 3");
+    assert!(said.contains("3 examples of 3"), "{said}");
+    let said = refused("tag: plain", "generation_kwargs: {until: ['']}");
+    assert!(said.contains("empty text in `until`"), "{said}");
+    let long = CHOICE.replace("multiple_choice", "generate_until")
+        + "generation_kwargs: {max_gen_toks: 32}\n";
+    let said = tasks.eval(&long, &["--quiet"]).refused();
+    assert!(said.contains("asks for 32 tokens of a model of 32"), "{said}");
+    tasks.write("docs.jsonl", "");
+    assert!(tasks.eval(CHOICE, &["--quiet"]).refused().contains("no documents"));
+    tasks.write("docs.jsonl", &DOCS.replace("\"answer\": 1", "\"answer\": 7"));
+    let said = tasks.eval(CHOICE, &["--quiet"]).refused();
+    assert!(said.contains("line 2") && said.contains("none of the 2 choices"), "{said}");
+    let said = tasks.eval(CHOICE, &["--apply-chat-template", "--quiet"]).refused();
+    assert!(said.contains("error: "), "{said}");
+}
+
+#[test]
+fn prompts_longer_than_the_model_lose_their_beginning_and_that_is_said() {
+    let tasks = Tasks::new();
+    let long = format!(
+        "{{\"q\": \"{}\", \"choices\": [\"a\", \"b\"], \"answer\": 0}}\n",
+        "It was ".repeat(40)
+    );
+    tasks.write("docs.jsonl", &long);
+    let ran = tasks.eval(CHOICE, &[]);
+    assert!(
+        ran.stderr.contains("choice: 2 prompts lose their beginning; the first: "),
+        "{}",
+        ran.stderr
+    );
+    ran.done();
+}
+
+#[test]
+fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
+    let lab = Lab::new();
+    let (model, data) = (arg(base(&lab)), table(&lab, "opinions.csv", &opinions(60)));
+    let out = arg(lab.path("run"));
+    let sets = [
+        "--set",
+        "train.steps=30",
+        "--set",
+        "optim.peak_lr=3e-3",
+        "--set",
+        "optim.schedule=constant",
+    ];
+    let own = ["finetune", "--model", &model, "--data", &data, "--out", &out];
+    run(&[&own[..], &sets].concat()).done();
+    let mut rows = opinions(20);
+    for (at, row) in rows.iter_mut().enumerate() {
+        row.push_str(if at == 0 {
+            ",source"
+        } else if at % 3 == 0 {
+            ",book"
+        } else {
+            ",film"
+        });
+    }
+    let data = table(&lab, "judged.csv", &rows);
+    let folder = arg(lab.path("found"));
+    let own = ["eval", &out, "--data", &data, "--out", &folder];
+    let json = run(&[&own[..], &["--slice", "source", "--json"]].concat()).json();
+    assert_eq!((json["n"].as_u64(), &json["metrics"][0]["metric"]), (Some(20), &"accuracy".into()));
+    let counts: u64 = json["confusion"]
+        .as_array()
+        .expect("rows")
+        .iter()
+        .flat_map(|row| row.as_array().expect("cells"))
+        .filter_map(Value::as_u64)
+        .sum();
+    assert_eq!(counts, 20);
+    let slices = json["slices"].as_array().expect("some");
+    let of = |value: &str| slices.iter().find(|s| s["value"] == value).map(|s| s["n"].clone());
+    assert_eq!((of("book"), of("film")), (Some(6.into()), Some(14.into())));
+    assert!(json["calibration"]["ece"].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)));
+    let page = fs::read_to_string(Path::new(&folder).join("report.html")).expect("a page");
+    assert!(page.contains("reliability diagram") && !page.contains("<script"));
+    assert!(run(&own).done().contains("calibration error"));
+    let said = run(&[&own[..], &["--slice", "sorce", "--quiet"]].concat()).refused();
+    assert!(said.contains("did you mean `source`?"), "{said}");
+    let said = run(&["eval", &arg(crate::fixture::model()), "--data", &data, "-q"]).refused();
+    assert!(said.contains("has no head for labelled data"), "{said}");
+    let task = arg(lab.path("t.yaml"));
+    fs::write(lab.path("docs.jsonl"), DOCS).expect("written");
+    fs::write(&task, CHOICE).expect("written");
+    assert!(
+        run(&["eval", &out, "--task", &task, "-q"])
+            .refused()
+            .contains("with a head for another task")
+    );
+}
+
+#[test]
+fn predictions_of_a_benchmark_are_written_in_its_layout() {
+    let lab = Lab::new();
+    let model = arg(base(&lab));
+    let glue = lab.path("glue/CoLA");
+    fs::create_dir_all(&glue).expect("made");
+    let row = |at: usize| format!("gj04\t{}\t\tThe tea {at} was good.", at % 2);
+    let rows: String = (0..12).map(|at| row(at) + "\n").collect();
+    fs::write(glue.join("train.tsv"), &rows).expect("written");
+    fs::write(glue.join("dev.tsv"), &rows).expect("written");
+    fs::write(glue.join("test.tsv"), "index\tsentence\n0\tIt was.\n1\tWas it?\n").expect("written");
+    let (data, out) = (arg(lab.path("glue")), arg(lab.path("cola")));
+    let sets = ["--set", "data.set=cola", "--set", "train.steps=2"];
+    let own = ["finetune", "--model", &model, "--data", &data, "--out", &out];
+    run(&[&own[..], &sets, &["--set", "data.max_shared=1.0"]].concat()).done();
+    let to = arg(lab.path("to"));
+    let own = ["eval", &out, "--data", &data, "--task", "cola", "--submission", &to];
+    let shown = run(&own).done();
+    assert!(shown.contains("matthews"), "{shown}");
+    let written = fs::read_to_string(lab.path("to/CoLA.tsv")).expect("a file");
+    assert!(
+        written.starts_with("index\tprediction\n0\t") && written.lines().count() == 3,
+        "{written}"
+    );
+    let said = run(&["eval", &out, "--data", &data, "--task", "rte", "-q"]).refused();
+    assert!(said.contains("error: "), "{said}");
+}

@@ -1,0 +1,126 @@
+//! Log-likelihoods a second against lm-evaluation-harness, on the same task files and weights.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::decode::{sentences, smol};
+use super::engine::binary;
+use super::figures::{self, Figure, Samples, line, number, text};
+use crate::golden::HARNESS;
+use crate::python::Python;
+use crate::{assets, command};
+
+/// What the peer may take at once; its best counts.
+const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
+/// Documents: of four choices each, and of one continuation.
+const DOCS: [usize; 2] = [24, 96];
+
+const CHOICE: &str = "output_type: multiple_choice
+doc_to_text: question
+doc_to_choice: choices
+doc_to_target: answer
+";
+const LAST: &str = "output_type: loglikelihood
+doc_to_text: text
+doc_to_target: last
+";
+
+/// Runs both in turn, round after round, and prints medians and ratios of medians.
+///
+/// # Errors
+/// When a package, a program or an option is missing, or a run fails.
+pub fn evaluate(args: &[&str]) -> Result<()> {
+    let rounds = match args {
+        [] => 3,
+        ["--rounds", n] => super::count("--rounds", n)?,
+        _ => bail!("`bench evaluate` knows `--rounds N` alone"),
+    };
+    let python = Python::ready()?.with(HARNESS)?;
+    super::build()?;
+    assets::fetch()?;
+    let folder = command::target_dir().join("bench");
+    fs::create_dir_all(&folder)?;
+    let model = smol(&folder)?;
+    let tasks = tasks(&folder)?;
+    let mut samples = Samples::default();
+    for round in 1..=rounds {
+        eprintln!("round {round}");
+        for (name, task) in &tasks {
+            for batch in BATCHES {
+                let mut theirs = python.command();
+                theirs.args(["bench/lm_eval.py", text(&model)?, text(task)?, "--batch", batch]);
+                let found = line(&mut theirs)?;
+                let rate = number(&found, "n")? / number(&found, "seconds")?;
+                samples.add(&format!("{name}, lm_eval at {batch}, a second"), rate);
+            }
+            // The whole process: its start and the load of the model, too.
+            let mut ours = binary(&["eval", text(&model)?, "--task", text(task)?, "--json"]);
+            let began = Instant::now();
+            command::output(ours.args(["--quiet", "--threads", "2"]))?;
+            let n = if *name == "choices" { 4 * DOCS[0] } else { DOCS[1] };
+            let rate = n as f64 / began.elapsed().as_secs_f64();
+            samples.add(&format!("{name}, a second"), rate);
+        }
+    }
+    println!("{}", figures::render(&figures(&samples)?, &samples));
+    Ok(())
+}
+
+fn figures(samples: &Samples) -> Result<Vec<Figure>> {
+    let figure = |what: &'static str, name: &str| -> Result<Figure> {
+        let theirs =
+            |batch: &&str| samples.median(&format!("{name}, lm_eval at {batch}, a second"));
+        let theirs: Vec<f64> = BATCHES.iter().map(theirs).collect::<Result<_>>()?;
+        let best = theirs.into_iter().fold(0.0, f64::max);
+        let ours = samples.median(&format!("{name}, a second"))?;
+        Ok(Figure::new(what, ours / best, [2.0, 4.0], "x"))
+    };
+    Ok(vec![
+        figure("log-likelihoods, four choices", "choices")?,
+        figure("log-likelihoods, one continuation", "last words")?,
+    ])
+}
+
+/// Two tasks out of a novel: which of four ends a sentence has, and its last word.
+fn tasks(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
+    let text = fs::read_to_string(sentences(folder)?)?;
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+    let long: Vec<&Vec<&str>> = lines.iter().filter(|words| words.len() > 16).collect();
+    let [n_choices, n_last] = DOCS;
+    ensure!(long.len() >= 4 * n_choices + n_last, "only {} sentences", long.len());
+    let end = |words: &[&str], at: usize| words[words.len() - 3 - at % 6..].join(" ");
+    let choice = |at: usize| {
+        let four = &long[4 * at..4 * at + 4];
+        let first = four[0];
+        let question = first[..first.len() - 3 - 4 * at % 6].join(" ");
+        let choices: Vec<String> =
+            four.iter().enumerate().map(|(i, words)| end(words, 4 * at + i)).collect();
+        serde_json::json!({"question": question, "choices": choices, "answer": 0})
+    };
+    let last = |at: usize| {
+        let (last, rest) = long[4 * n_choices + at].split_last().context("words")?;
+        Ok(serde_json::json!({"text": rest.join(" "), "last": format!(" {last}")}))
+    };
+    let last: Result<Vec<_>> = (0..n_last).map(last).collect();
+    let folder = folder.join("evaluate");
+    fs::create_dir_all(&folder)?;
+    let mut all = Vec::new();
+    let (choices, last): (Vec<_>, _) = ((0..n_choices).map(choice).collect(), last?);
+    for (name, file, own, rows) in
+        [("choices", "choice", CHOICE, choices), ("last words", "last", LAST, last)]
+    {
+        let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        fs::write(folder.join(format!("{file}.jsonl")), rows.join("\n") + "\n")?;
+        let task = format!(
+            "task: {file}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: \
+             {file}.jsonl}}}}\ntest_split: test\n{own}"
+        );
+        let path = folder.join(format!("{file}.yaml"));
+        fs::write(&path, task)?;
+        all.push((name, path));
+    }
+    Ok(all)
+}
