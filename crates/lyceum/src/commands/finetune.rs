@@ -41,6 +41,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let base = Model::load_config(&recipe.model.from)?;
     let tokenizer = Tokenizer::load(&recipe.model.from)?;
     let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
+    recipe.train.can_wait(!samples.validation.is_empty())?;
     let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &samples);
     let objective = Labelled {

@@ -155,8 +155,10 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let long = table(&lab, "long.csv", &long);
     let other = table(&lab, "other.csv", &["a,b".to_owned(), "1,2".to_owned()]);
     let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
+    let unjudged: &[&str] = &["--set", "train.patience=2", "--set", "data.validation_fraction=0"];
     let led: &[&str] = &["--set", "method.kind=prefix", "--set", "method.n_virtual=20"];
-    let cases: [(&str, &[&str], &str); 17] = [
+    let cases: [(&str, &[&str], &str); 18] = [
+        (&good, unjudged, "there is nothing to judge by"),
         (&good, led, "20 of the 24 positions that the model knows leave too few"),
         (&good, &["--set", "optim.layer_decay=0"], "optim.layer_decay"),
         (&good, &["--set", "optim.rates={\"embed*\" = -1.0}"], "optim.rates"),
