@@ -96,13 +96,14 @@ impl From<ParamsBuilder> for Plan {
 }
 
 impl Adapter {
-    /// Places adapters over the names of a family, bare ones where they are `stripped`. Those with
-    /// weights are held against what these are, before any memory is taken for them.
+    /// Places adapters over the names of a family, bare ones where they are `stripped`; of what is
+    /// theirs learns what `trains` says. Those with weights are held against what these are, before
+    /// any memory is taken for them.
     fn plan(
         config: &ModelConfig,
         adapters: Vec<(String, AdapterConfig, Option<&Weights>)>,
         stripped: bool,
-        train: bool,
+        trains: impl Fn(&str) -> bool + 'static,
     ) -> Result<Plan, ModelError> {
         let config_error = |source| ModelError::Config { path: PathBuf::new(), source };
         let mut besides = adapters.iter().map(|(_, config, _)| config.beside());
@@ -148,7 +149,7 @@ impl Adapter {
             }
             placed.push(adapter);
         }
-        let trains = move |name: &str| train && learned.contains(name);
+        let trains = move |name: &str| learned.contains(name) && trains(name);
         let builder = ParamsBuilder::training(trains).with_low_rank(changes);
         Ok(Plan { builder, adapters: placed, beside })
     }
@@ -286,7 +287,8 @@ impl Model {
             let stays = move |name: &str| globs.iter().any(|glob| glob.is_match(name));
             let heads = |name: &str| name.split('.').any(|part| part == "heads");
             if let Some(adapter) = method.adapter() {
-                return Adapter::plan(config, vec![(TRAINED.into(), adapter, None)], false, true);
+                let adapters = vec![(TRAINED.into(), adapter, None)];
+                return Adapter::plan(config, adapters, false, move |name| !stays(name));
             }
             let only_heads = *method == Method::Head;
             let trains = move |name: &str| !stays(name) && (heads(name) || !only_heads);
@@ -334,7 +336,7 @@ impl Model {
                 opened.iter().all(|(_, w)| !w.names().any(|name| name.starts_with(prefix)))
             };
             let bare = prefix.as_ref().is_some_and(bare);
-            Adapter::plan(config, named.collect(), bare, false)
+            Adapter::plan(config, named.collect(), bare, |_| false)
         })?;
         for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {
             model.read_adapter(name, weights)?;

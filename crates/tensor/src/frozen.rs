@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kernels::gemm::Multiply;
 use kernels::{bf16, f16};
 use rayon::prelude::*;
 
@@ -67,18 +68,37 @@ pub enum Values<'p> {
 }
 
 impl<'p> Values<'p> {
-    /// The same as plain numbers: where they are coded, decoded into what is `held` meanwhile.
-    pub fn plain<'v>(self, device: &Device, held: &'v mut Option<Tensor>) -> Values<'v>
+    /// The same as plain numbers for a product: where they are coded, decoded into what is `held`
+    /// meanwhile, and rounded already where the product rounds them.
+    pub fn plain<'v>(
+        self,
+        device: &Device,
+        multiply: Multiply,
+        held: &'v mut Option<Tensor>,
+    ) -> Values<'v>
     where
         'p: 'v,
     {
         let Self::Coded(code, bytes, cols) = self else { return self };
         let row_bytes = code.row_bytes(cols);
-        let decoded = held.insert(device.empty(&[bytes.len() / row_bytes, cols], DType::F32));
-        let rows = decoded.as_mut_slice::<f32>().par_chunks_exact_mut(cols);
-        let stored = bytes.par_chunks_exact(row_bytes);
-        rows.zip(stored).with_min_len(8).for_each(|(to, row)| code.decode(row, to));
-        Values::F32(decoded.as_slice::<f32>())
+        let stored = bytes.par_chunks_exact(row_bytes).with_min_len(8);
+        let shape = [bytes.len() / row_bytes, cols];
+        if multiply == Multiply::F32 {
+            let decoded = held.insert(device.empty(&shape, DType::F32));
+            let rows = decoded.as_mut_slice::<f32>().par_chunks_exact_mut(cols);
+            rows.zip(stored).for_each(|(to, row)| code.decode(row, to));
+            return Values::F32(decoded.as_slice::<f32>());
+        }
+        let decoded = held.insert(device.empty(&shape, DType::Bf16));
+        let rows = decoded.as_mut_slice::<bf16>().par_chunks_exact_mut(cols).zip(stored);
+        rows.for_each_init(
+            || vec![0.0; cols],
+            |wide, (to, row)| {
+                code.decode(row, wide);
+                to.iter_mut().zip(wide).for_each(|(to, x)| *to = bf16::from_f32(*x));
+            },
+        );
+        Values::Bf16(decoded.as_slice::<bf16>())
     }
 }
 

@@ -254,8 +254,8 @@ impl ParamsBuilder {
         self
     }
 
-    /// Notes that `leaf` of the current scope can be changed, and takes its changes: the weight of a
-    /// linear map, or a table.
+    /// Notes that `leaf` of the current scope can be changed, and takes its changes: the weight of
+    /// a linear map, or a table.
     pub fn take_low_rank(&mut self, leaf: &str) -> Vec<LowRankSpec> {
         let name = self.path(leaf);
         let specs = self.low_rank.remove(&name).unwrap_or_default();

@@ -12,8 +12,10 @@ Examples:
   lyceum finetune --model minilm/ --data reviews.csv
   lyceum finetune --model minilm/ --data train.jsonl --validation dev.jsonl --task classify
   lyceum finetune recipe.toml --out runs/mine --set train.batch_size=16
+  lyceum finetune --model minilm/ --data reviews.csv --set method.kind=prefix
   lyceum finetune --out runs/mine --resume
 
+`method.kind` is full, head, lora, prompt, prefix or adapter: what learns, beside what stays.
 Which column is what is guessed and shown; `--set 'data.columns.text=[\"review\"]'` says it.";
 
 /// Options of `finetune`.

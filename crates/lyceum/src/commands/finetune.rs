@@ -41,6 +41,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let base = Model::load_config(&recipe.model.from)?;
     let tokenizer = Tokenizer::load(&recipe.model.from)?;
     let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
+    recipe.train.can_wait(!samples.validation.is_empty())?;
     let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &samples);
     let objective = Labelled {
@@ -67,11 +68,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     }
     let until = args.until.map(|until| until.step(recipe.train.steps));
     let pipeline = samples.head.pipeline();
-    let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
-    if tuning.method.adapter().is_some() {
-        let mark = base_file(&recipe.model.from)?;
-        files.extend(mark.map(|text| (BASE_FILE.to_owned(), text.into_bytes())));
-    }
+    let files = files((&recipe, &model, pipeline), &tokenizer)?;
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
     let judged = &samples;
     let asks_tokens = matches!(samples.head, HeadKind::Tokens);
@@ -197,6 +194,10 @@ fn files(
     let card = summary::card(("Fine-tuned", pipeline), &recipe.to_toml(), model);
     let mut files = tokenizer.files()?;
     files.push(("README.md", card.into_bytes()));
+    if !model.adapters.is_empty() {
+        let mark = base_file(&recipe.model.from)?;
+        files.extend(mark.map(|text| (BASE_FILE, text.into_bytes())));
+    }
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 

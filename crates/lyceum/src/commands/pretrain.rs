@@ -61,6 +61,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     };
     let prepare = || Corpora::prepare(&recipe, dir.path(), env);
     let corpora = stop::at_once_during(&stop, ended_early, prepare)?;
+    recipe.train.can_wait(corpora.sources.iter().any(|source| source.validation.is_some()))?;
     let tokenizer = &corpora.tokenizer;
     let config = recipe.model(Some(tokenizer))?;
     let estimate = estimated(&config, &recipe, env, text_bytes)?;

@@ -236,6 +236,18 @@ impl TrainSection {
         })
     }
 
+    /// Refuses to wait for something better where nothing is judged.
+    ///
+    /// # Errors
+    /// Then.
+    pub fn can_wait(&self, is_judged: bool) -> Result<(), Failure> {
+        if is_judged || self.patience == 0 {
+            return Ok(());
+        }
+        let hint = "give a table or a share of the data for it, or leave it out";
+        Err(refused("train.patience", "there is nothing to judge by").hint(hint))
+    }
+
     /// How weights are treated, with what `optim` says.
     pub fn regime(&self, optim: &OptimSection) -> Regime {
         let (layer_decay, rates) = (optim.layer_decay, optim.rates.clone());

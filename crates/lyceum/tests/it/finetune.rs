@@ -155,8 +155,10 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let long = table(&lab, "long.csv", &long);
     let other = table(&lab, "other.csv", &["a,b".to_owned(), "1,2".to_owned()]);
     let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
+    let unjudged: &[&str] = &["--set", "train.patience=2", "--set", "data.validation_fraction=0"];
     let led: &[&str] = &["--set", "method.kind=prefix", "--set", "method.n_virtual=20"];
-    let cases: [(&str, &[&str], &str); 17] = [
+    let cases: [(&str, &[&str], &str); 18] = [
+        (&good, unjudged, "there is nothing to judge by"),
         (&good, led, "20 of the 24 positions that the model knows leave too few"),
         (&good, &["--set", "optim.layer_decay=0"], "optim.layer_decay"),
         (&good, &["--set", "optim.rates={\"embed*\" = -1.0}"], "optim.rates"),
@@ -272,18 +274,32 @@ fn what_stays_stays_and_a_small_change_is_a_small_file() {
     said.done();
     let of = |model: PathBuf| run(&["run", &arg(model), "77 the tea was good"]).done();
     assert_eq!(of(merged), of(lab.path("lora-a")));
+    beside_a_base_by_command(&lab, &base);
+    assert!(run(&["inspect", &arg(lab.path("lora-a"))]).done().contains("lora_A"));
+    let stderr = refusal(tuning.go(
+        "b",
+        &data,
+        &["--set", "method.kind=lora", "--set", "method.targets=[\"nothing\"]"],
+    ));
+    assert!(stderr.contains("`target_modules` are in none of the names"), "{stderr}");
+    assert!(!lab.path("b").exists());
+}
+
+/// What was tuned runs and merges beside its base, and beside no other.
+fn beside_a_base_by_command(lab: &Lab, base: &Path) {
+    let of = |model: PathBuf| run(&["run", &arg(model), "77 the tea was good"]).done();
     let said = |model: &Path, adapter: &str| {
         run(&["run", &arg(model), "--adapter", adapter, "77 the tea was good"])
     };
     for kind in ["lora", "prompt", "prefix", "adapter"] {
         let tuned = lab.path(&format!("{kind}-a"));
-        assert_eq!(said(&base, &arg(&tuned)).done(), of(tuned), "{kind}");
+        assert_eq!(said(base, &arg(&tuned)).done(), of(tuned), "{kind}");
     }
-    let half = said(&base, &format!("{}=0.5", arg(lab.path("lora-a")))).done();
+    let half = said(base, &format!("{}=0.5", arg(lab.path("lora-a")))).done();
     assert_ne!(half, of(lab.path("lora-a")));
     let led = format!("{}=0.5", arg(lab.path("prompt-a")));
-    assert!(refusal(said(&base, &led)).contains("learned tokens are there or not"));
-    let (from, to) = (arg(&base), arg(lab.path("merged-2")));
+    assert!(refusal(said(base, &led)).contains("learned tokens are there or not"));
+    let (from, to) = (arg(base), arg(lab.path("merged-2")));
     let lora = arg(lab.path("lora-a"));
     let merge = |more: &[&str]| {
         let own = ["convert", &from, &to, "--to", "hf", "--adapter", &lora];
@@ -295,12 +311,4 @@ fn what_stays_stays_and_a_small_change_is_a_small_file() {
     assert_eq!(of(lab.path("merged-2")), of(lab.path("lora-a")));
     let stderr = refusal(said(&lab.path("merged-2"), &lora));
     assert!(stderr.contains("was trained beside other weights than those of"), "{stderr}");
-    assert!(run(&["inspect", &arg(lab.path("lora-a"))]).done().contains("lora_A"));
-    let stderr = refusal(tuning.go(
-        "b",
-        &data,
-        &["--set", "method.kind=lora", "--set", "method.targets=[\"nothing\"]"],
-    ));
-    assert!(stderr.contains("`target_modules` are in none of the names"), "{stderr}");
-    assert!(!lab.path("b").exists());
 }

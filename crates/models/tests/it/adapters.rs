@@ -346,6 +346,10 @@ fn what_does_not_fit_is_refused() {
     assert!(freeze(Method::Full, &["block*", "no.such"]).contains("`no.such` of `freeze`"));
     assert!(freeze(Method::Full, &["*"]).contains("nothing learns"));
     assert!(freeze(Method::Head, &[]).contains("nothing learns"));
+    let (config, _) = open_adapter(&adapter("bert-lora")).unwrap();
+    let tuning = Tuning { freeze: vec!["heads.*".into()], ..method(config).into() };
+    let (some, _) = Model::load_for(&base("bert-classifier"), &tuning, 0).unwrap();
+    assert!(some.params.trained().all(|entry| entry.name.contains(".lora.")));
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Tape<'_> {
                     activated: args.activation.zip(activated.take()),
                 };
                 let mut held = None;
-                let values = values.plain(device, &mut held);
+                let values = values.plain(device, self.precision().multiply(), &mut held);
                 let c = &mut sum.as_mut_slice::<Y>()[first..];
                 let c = MatMut::new(c, rows, n).with_stride(d_out);
                 by_values!(values, w => {
@@ -169,7 +169,7 @@ fn backward_input(sweep: &mut Sweep, weight: &Param, x: &Var, du: &Tensor) {
         // The parts of a frozen weight: each takes some columns of `du`.
         for Rows { first, n, values } in params.rows(weight) {
             let mut held = None;
-            let values = values.plain(device, &mut held);
+            let values = values.plain(device, multiply, &mut held);
             let a = Mat::new(&du.as_slice::<G>()[first..], rows, n).with_stride(d_out);
             let c = MatMut::new(dx.as_mut_slice::<X>(), rows, d_in);
             let epilogue = Epilogue { write, ..Epilogue::default() };

@@ -191,7 +191,7 @@ fn norms(
         }
         let at = lines.start - part.rows.start;
         let mut held = None;
-        by_values!(values.plain(device, &mut held), w => {
+        by_values!(values.plain(device, Multiply::F32, &mut held), w => {
             let c = MatMut::new(&mut aw[at..], rank, lines.len()).with_stride(n);
             let w = Mat::new(&w[(lines.start - first) * d_in..], lines.len(), d_in).t();
             gemm(device.isa, Multiply::F32, c, a, w, Epilogue::default());
@@ -215,7 +215,7 @@ fn squares(device: &Device, params: &Params, weight: &Param, rows: Range<usize>)
         let lines = first.max(rows.start)..(first + n).min(rows.end);
         if !lines.is_empty() {
             let mut held = None;
-            by_values!(values.plain(device, &mut held), w => {
+            by_values!(values.plain(device, Multiply::F32, &mut held), w => {
                 let w = w[(lines.start - first) * d_in..].par_chunks_exact(d_in);
                 let to = squares[lines.start - rows.start..][..lines.len()].par_iter_mut();
                 to.zip(w).for_each(|(to, w)| {

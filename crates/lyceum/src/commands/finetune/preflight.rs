@@ -28,7 +28,8 @@ pub fn say(
     env: &Env,
 ) -> Result<(), Failure> {
     let precision = recipe.train.precision(env.isa)?;
-    let sizes = step_tokens(plan, copies);
+    let n_virtual = recipe.n_virtual();
+    let sizes = step_tokens(plan, copies, n_virtual);
     let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
     let most = sizes.iter().copied().fold(0.0, f64::max);
     let micro = recipe.train.micro_batch() as f64 / recipe.train.batch_size.max(1) as f64;
@@ -36,17 +37,22 @@ pub fn say(
     let mean_len = plan.lengths.iter().map(|len| f64::from(*len)).sum::<f64>() / n;
     let load = load((asks_tokens, recipe.train.recompute), (most, micro), (precision, env.isa));
     let load = Load { eval_rows: eval_tokens as f64, ..load };
-    let estimate = Estimate::of_tuning(model, &load, mean_len as usize);
+    let estimate = Estimate::of_tuning(model, &load, mean_len as usize + n_virtual);
+    let regime = recipe.regime();
+    // The mean of the weights; those of the start, and of the step meanwhile.
+    let n_arenas = usize::from(regime.ema > 0.0) + 2 * usize::from(regime.mixout > 0.0);
+    let beside = (n_arenas * size_of_val(model.params.values())) as u64;
+    let total_bytes = estimate.total_bytes() + beside;
     let (peak, share) = (peak_gflops(env, precision), share_of_peak(&model.config)?);
     let seconds =
         estimate.flops_per_token * mean * recipe.train.steps as f64 / (peak * 1e9 * share);
     env.say(&format!(
         "it will take about {} of memory and {}, evaluations apart",
-        bytes(estimate.total_bytes()),
+        bytes(total_bytes),
         duration(seconds)
     ));
     let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
-    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)
+    machine::refuse_beyond_memory("recipe: `train`", total_bytes, hint)
 }
 
 fn load(
@@ -58,13 +64,13 @@ fn load(
     Load { rows, step_rows, eval_rows, asks_tokens, text_bytes, recompute, precision, isa }
 }
 
-/// Tokens of the first steps.
-fn step_tokens(plan: &SamplePlan, copies: usize) -> Vec<f64> {
+/// Tokens of the first steps, with so many learned ones a sample.
+fn step_tokens(plan: &SamplePlan, copies: usize, n_virtual: usize) -> Vec<f64> {
     let (mut cursor, mut sizes) = (Cursor::default(), vec![]);
     while sizes.len() < STEPS && cursor.epoch == 0 {
         let (step, next) = plan.step(cursor);
-        let n: u64 = step.iter().map(|sample| u64::from(plan.lengths[*sample])).sum();
-        sizes.push((n * copies as u64) as f64);
+        let n: usize = step.iter().map(|i| plan.lengths[*i] as usize + n_virtual).sum();
+        sizes.push((n * copies) as f64);
         cursor = next;
     }
     sizes
