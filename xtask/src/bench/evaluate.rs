@@ -16,7 +16,7 @@ use crate::{assets, command};
 /// What the peer may take at once; its best counts.
 const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
 /// Documents: of four choices each, and of one continuation.
-const DOCS: [usize; 2] = [24, 96];
+const DOCS: [usize; 2] = [48, 200];
 
 const CHOICE: &str = "output_type: multiple_choice
 doc_to_text: question
@@ -73,7 +73,7 @@ fn figures(samples: &Samples) -> Result<Vec<Figure>> {
     let figure = |what: &'static str, name: &str| -> Result<Figure> {
         let theirs =
             |batch: &&str| samples.median(&format!("{name}, lm_eval at {batch}, a second"));
-        let theirs: Vec<f64> = BATCHES.iter().map(|batch| theirs(batch)).collect::<Result<_>>()?;
+        let theirs: Vec<f64> = BATCHES.iter().map(theirs).collect::<Result<_>>()?;
         let best = theirs.into_iter().fold(0.0, f64::max);
         let ours = samples.median(&format!("{name}, a second"))?;
         Ok(Figure::new(what, ours / best, [2.0, 4.0], "x"))
