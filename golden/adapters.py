@@ -10,7 +10,7 @@ import pathlib
 import sys
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import save_file
 from transformers import (
@@ -48,18 +48,53 @@ CASES = {
     "t5-lora": (AutoModelForSeq2SeqLM, "t5", dict(r=2, target_modules=["q", "v", "wo"])),
 }
 
+# After the others, which keep their seeds.
+LATER = {
+    "gpt2-prompt": (
+        AutoModelForCausalLM,
+        "gpt2-tiny",
+        PromptTuningConfig(num_virtual_tokens=5, task_type="CAUSAL_LM"),
+    ),
+    "llama-prefix": (
+        AutoModelForCausalLM,
+        "llama-gqa",
+        PrefixTuningConfig(num_virtual_tokens=4, task_type="CAUSAL_LM"),
+    ),
+    "bert-prompt": (
+        AutoModelForSequenceClassification,
+        "bert-classifier",
+        PromptTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS"),
+    ),
+    "bert-prefix": (
+        AutoModelForSequenceClassification,
+        "bert-classifier",
+        PrefixTuningConfig(num_virtual_tokens=3, task_type="SEQ_CLS"),
+    ),
+    "llama-embed": (
+        AutoModelForCausalLM,
+        "llama-gqa",
+        LoraConfig(r=2, lora_alpha=3, target_modules=["embed_tokens", "o_proj"]),
+    ),
+}
+
 
 def stored(model):
     """Names and parameters as they are in the file."""
     by_storage = {p.data_ptr(): p for p in model.parameters()}
-    return {name: by_storage[x.data_ptr()] for name, x in get_peft_model_state_dict(model).items()}
+    found = {
+        name: by_storage.get(x.data_ptr()) for name, x in get_peft_model_state_dict(model).items()
+    }
+    if "prompt_embeddings" in found:
+        found["prompt_embeddings"] = model.prompt_encoder["default"].embedding.weight
+    # With a change of an embedding, `peft` stores what is changed, too.
+    return {name: param for name, param in found.items() if param.requires_grad}
 
 
-def case(folder, name, auto, base, fields):
-    torch.manual_seed(sorted(CASES).index(name))
+def case(folder, seed, name, auto, base, config):
+    torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True)
     model = auto.from_pretrained(GOLDEN / base, dtype=torch.float32)
-    model = get_peft_model(model, LoraConfig(**fields)).eval()
+    model = get_peft_model(model, config).eval()
     params = stored(model)
     with torch.no_grad():
         for param in params.values():
@@ -71,21 +106,26 @@ def case(folder, name, auto, base, fields):
     config = json.loads(path.read_text())
     config["base_model_name_or_path"] = base
     # Sets are in no order.
-    if isinstance(config["target_modules"], list):
+    if isinstance(config.get("target_modules"), list):
         config["target_modules"].sort()
     path.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     ids = torch.randint(3, model.config.vocab_size, (2, 9))
     classes = auto is AutoModelForSequenceClassification
     labels = torch.tensor([1, 0]) if classes else ids.clone()
     io = {"input_ids": ids, "labels": labels}
+    asked = labels.clone()
+    if auto is AutoModelForCausalLM:
+        # Else the last learned token is asked for it.
+        asked[:, 0] = -100
     losses = []
     for step in range(STEPS):
-        found = model(input_ids=ids, labels=labels)
+        found = model(input_ids=ids, labels=asked, attention_mask=torch.ones_like(ids))
         model.zero_grad()
         found.loss.backward()
         losses.append(found.loss.detach())
         if step == 0:
-            io["logits"] = found.logits.detach()
+            # Those of the tokens that are not learned.
+            io["logits"] = found.logits.detach()[..., -9:, :] if not classes else found.logits
             for tensor, param in params.items():
                 io[f"grad.{tensor}"] = param.grad.clone()
         with torch.no_grad():
@@ -96,5 +136,8 @@ def case(folder, name, auto, base, fields):
 
 
 if __name__ == "__main__":
+    folder = pathlib.Path(sys.argv[1])
     for name, (auto, base, fields) in CASES.items():
-        case(pathlib.Path(sys.argv[1]), name, auto, base, fields)
+        case(folder, sorted(CASES).index(name), name, auto, base, LoraConfig(**fields))
+    for seed, (name, (auto, base, config)) in enumerate(LATER.items(), len(CASES)):
+        case(folder, seed, name, auto, base, config)

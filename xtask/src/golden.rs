@@ -17,6 +17,8 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/peft",
     "crates/metrics/tests/golden",
     "crates/models/tests/heads",
+    "crates/train/tests/golden/curves",
+    "crates/tasks/tests/golden",
 ];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
@@ -28,14 +30,16 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     // After the models that it runs.
     ("golden/generation.py", 0, ""),
     ("golden/heads.py", 5, ""),
+    ("golden/preferences.py", 7, "preferences"),
     ("golden/torch_files.py", 1, ""),
     ("golden/mel.py", 2, ""),
     // Over the models as they are committed.
     ("golden/adapters.py", 3, ""),
+    ("golden/curves.py", 6, ""),
 ];
 
 /// What writes adapters.
-const PEFT: &[&str] = &["peft==0.21.2"];
+pub const PEFT: &[&str] = &["peft==0.21.2"];
 /// Makes the values of metrics, of the official scripts in a package, and of these.
 const METRICS: &str = "crates/metrics/tests/golden/make.py";
 const DEFINE_METRICS: &[&str] = &[

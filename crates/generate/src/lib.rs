@@ -23,6 +23,6 @@ pub use encode::{Source, encode};
 pub use error::GenerateError;
 pub use rules::{Rules, Timestamps};
 pub use sampling::{Sampling, SamplingError};
-pub use search::{Choice, Draw, Finish, Request, Search, draw, find, generate};
+pub use search::{Choice, Draw, Finish, Request, Search, draw, draw_each, find, generate};
 pub use settings::{Settings, SettingsError, Speech};
 pub use speech::{Segment, Sound, likeliest, transcribe};

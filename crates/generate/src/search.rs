@@ -76,16 +76,19 @@ fn uniform(seed: u64, row: usize, position: usize) -> f32 {
     unit_f32(philox4x32(counter, [seed as u32, (seed >> 32) as u32])[0])
 }
 
-/// Shows every row of the decoder what it has not seen of `prompt`, each of which then stands for
-/// `n` rows with room for `capacity` positions; the logits `[B n, V]` after it.
+/// Shows the rows of the decoder what they have not seen of their prompts, all of one length, each
+/// of which then stands for `n` rows with room for `capacity` positions; the logits `[B n, V]`
+/// after it.
 pub(crate) fn prefill(
     decoder: &mut Decoder,
-    prompt: &[u32],
+    prompts: &[&[u32]],
     n: usize,
     capacity: usize,
 ) -> Result<Vec<f32>, GenerateError> {
     let batch = decoder.batch();
-    let logits = decoder.advance(&prompt[decoder.len()..].repeat(batch))?;
+    let seen = decoder.len();
+    let unseen: Vec<u32> = prompts.iter().flat_map(|prompt| &prompt[seen..]).copied().collect();
+    let logits = decoder.advance(&unseen)?;
     if n == 1 {
         return Ok(logits);
     }
@@ -112,19 +115,38 @@ pub(crate) fn prefill(
 pub fn draw(
     decoder: &mut Decoder,
     prompt: &[u32],
+    how: (&Search, &Draw),
+    each: impl FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<Vec<Finish>, GenerateError> {
+    let prompts = vec![prompt; decoder.batch()];
+    draw_each(decoder, &prompts, how, each)
+}
+
+/// [`draw`] of a prompt for each row of the decoder, all of one length.
+///
+/// # Errors
+/// As [`draw`].
+///
+/// # Panics
+/// As [`draw`], and when there are not as many prompts as rows, or not all are of one length.
+pub fn draw_each(
+    decoder: &mut Decoder,
+    prompts: &[&[u32]],
     (search, how): (&Search, &Draw),
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
     let max_len = decoder.max_len();
-    assert!(!prompt.is_empty() && prompt.len() <= max_len, "draw: {} tokens", prompt.len());
-    assert!(how.n_samples > 0, "draw: no row");
+    let n_prompt = prompts.first().map_or(0, |prompt| prompt.len());
+    assert!(n_prompt > 0 && n_prompt <= max_len, "draw: {n_prompt} tokens");
+    assert!(prompts.iter().all(|prompt| prompt.len() == n_prompt), "draw: unequal prompts");
+    assert!(prompts.len() == decoder.batch() && how.n_samples > 0, "draw: no row");
     let n = decoder.batch() * how.n_samples;
-    let room = search.room(max_len, prompt.len());
-    let mut rows: Vec<Vec<u32>> = vec![prompt.to_vec(); n];
+    let room = search.room(max_len, n_prompt);
+    let mut rows: Vec<Vec<u32>> = (0..n).map(|row| prompts[row / how.n_samples].to_vec()).collect();
     let mut finish: Vec<Option<Finish>> = vec![None; n];
     for made in 0..room {
         let mut logits = if made == 0 {
-            prefill(decoder, prompt, how.n_samples, prompt.len() + room - 1)?
+            prefill(decoder, prompts, how.n_samples, n_prompt + room - 1)?
         } else {
             // An ended row is fed its last token: rows of a batch do not see each other.
             let last: Vec<u32> = rows.iter().map(|row| row[row.len() - 1]).collect();
@@ -135,7 +157,7 @@ pub fn draw(
             if finish[row].is_some() {
                 continue;
             }
-            search.restrict(z, &rows[row], prompt.len());
+            search.restrict(z, &rows[row], n_prompt);
             let u = uniform(how.seed, how.first_row + row, rows[row].len());
             let token = how.sampling.draw(z, &rows[row], u);
             rows[row].push(token);

@@ -12,13 +12,17 @@ mod data;
 mod eval;
 mod finetune;
 mod foreign;
+mod search;
 
 pub use self::data::{
     Crawl, Data, Diff, InspectData, ReadArgs, Sample, ShardArgs, Stats, Tokenize,
 };
 pub use self::eval::{Eval, EvalCommand};
 pub use self::finetune::Finetune;
-pub use self::foreign::{Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs};
+pub use self::foreign::{
+    AdapterArgs, Chat, Convert, DtypeArg, Format, Pooling, Pull, Run, SearchArgs,
+};
+pub use self::search::{Search, Until};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,6 +57,9 @@ pub enum Command {
     /// Tune a model for a task: classify, score, choose, tag, answer
     #[command(after_long_help = finetune::EXAMPLES)]
     Finetune(Finetune),
+    /// Try settings of a recipe, and say which are best: grid, random, successive halving
+    #[command(after_long_help = search::EXAMPLES)]
+    Search(Search),
     /// Continue a text
     #[command(after_long_help = GENERATE_EXAMPLES)]
     Generate(Generate),
@@ -143,6 +150,9 @@ pub struct Pretrain {
     /// Go on from the newest valid checkpoint of `--out`
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Judge, save and end after this step, or this share of all: 200, 25%
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<Until>,
 }
 
 const GENERATE_EXAMPLES: &str = "\
@@ -157,6 +167,9 @@ Examples:
 pub struct Generate {
     /// A model directory, or a run (its best checkpoint, else the newest)
     pub model: PathBuf,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// The text to continue; without one, the model begins
     #[arg(long, short, value_name = "TEXT")]
     pub prompt: Option<String>,
@@ -352,6 +365,50 @@ pub enum Bench {
     /// A model's load, the reading of a prompt, and one token after another
     #[command(after_long_help = BENCH_DECODE_EXAMPLES)]
     Decode(BenchDecode),
+    /// A step of tuning: all of a classifier, or low-rank changes of a language model
+    #[command(after_long_help = BENCH_FINETUNE_EXAMPLES)]
+    Finetune(BenchFinetune),
+}
+
+const BENCH_FINETUNE_EXAMPLES: &str = "\
+Examples:
+  lyceum bench finetune ./MiniLM --batch 32 --seq 128
+  lyceum bench finetune ./MiniLM --texts reviews.txt
+  lyceum bench finetune ./SmolLM2-135M --lora 16 --batch 4 --seq 512 --json";
+
+/// Options of `bench finetune`.
+#[derive(Args, Debug)]
+pub struct BenchFinetune {
+    /// A model directory, a GGUF file, or a run
+    pub model: PathBuf,
+    /// Learns low-rank changes of this rank from each next token (default: every weight, from
+    /// two classes)
+    #[arg(long, value_name = "RANK", value_parser = at_least_one)]
+    pub lora: Option<usize>,
+    /// Round what does not learn
+    #[arg(long, requires = "lora", value_name = "FORM", value_parser = ["int8", "nf4"])]
+    pub quantise: Option<String>,
+    /// The precision
+    #[arg(long, default_value = "bf16", value_parser = ["bf16", "f32", "f16"])]
+    pub mode: String,
+    /// Samples a step
+    #[arg(long, value_name = "B", default_value_t = 32, value_parser = at_least_one)]
+    pub batch: usize,
+    /// Tokens a sample, at most
+    #[arg(long, value_name = "T", default_value_t = 128, value_parser = at_least_one)]
+    pub seq: usize,
+    /// Samples are the lines of this file (default: random tokens)
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
+    /// Steps that are timed
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    pub steps: usize,
+    /// Keep only each block's input, and run it again in backward
+    #[arg(long)]
+    pub recompute: bool,
+    /// One JSON line
+    #[arg(long)]
+    pub json: bool,
 }
 
 const BENCH_DECODE_EXAMPLES: &str = "\

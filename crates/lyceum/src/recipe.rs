@@ -20,7 +20,7 @@ use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
 
 pub use self::crawl::{CrawlRecipe, PersonalAction};
-pub use self::finetune::{ClassWeights, FinetuneRecipe};
+pub use self::finetune::{ClassWeights, FinetuneRecipe, quantised};
 use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};

@@ -2,22 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use checkpoint::{Dtype, Entry, Weights};
-use nn::{Context, LORA};
+use nn::Beside;
 use regex::Regex;
 use serde_json::Value;
-use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder, Precision, Tape, Var};
+use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder};
 
-use crate::architecture::Architecture;
 use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::import::{self, Import, Source, strip, widened};
-use crate::lora::{LoraConfig, Placed, place};
+use crate::lora::{LoraConfig, PREFIX, Placed, inside, place};
 use crate::model::{Model, Unused};
 use crate::opened::Fitted;
+use crate::peft::{AdapterConfig, BesideConfig};
 
 /// What learns.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +29,19 @@ pub enum Method {
     Head,
     /// A low-rank adapter beside the weights.
     Lora(LoraConfig),
+    /// Learned tokens, or bottlenecks.
+    Beside(BesideConfig),
+}
+
+impl Method {
+    /// The adapter that learns, where the weights do not.
+    pub fn adapter(&self) -> Option<AdapterConfig> {
+        match self {
+            Self::Full | Self::Head => None,
+            Self::Lora(config) => Some(AdapterConfig::Lora(config.clone())),
+            Self::Beside(config) => Some(AdapterConfig::Beside(config.clone())),
+        }
+    }
 }
 
 /// How a model is trained.
@@ -55,36 +67,55 @@ pub struct Adapter {
     /// What it is called here.
     pub name: String,
     /// What it is.
-    pub config: LoraConfig,
+    pub config: AdapterConfig,
     placed: Placed,
 }
 
 /// The name of the one that is trained.
 pub const TRAINED: &str = "default";
 
+/// How the name of a copy of the base ends in an adapter's file.
+const COPIED: &str = ".base_layer.weight";
+
 const CONFIG: &str = "adapter_config.json";
 const FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
 const MAX_CONFIG_BYTES: u64 = 8 << 20;
 
-/// How a model is built: its parameters' rules, and the adapters beside them.
-pub(crate) type Plan = (ParamsBuilder, Vec<Adapter>);
+/// How a model is built: its parameters' rules, and what is beside them.
+#[derive(Default)]
+pub(crate) struct Plan {
+    pub builder: ParamsBuilder,
+    pub adapters: Vec<Adapter>,
+    pub beside: Beside,
+}
+
+impl From<ParamsBuilder> for Plan {
+    fn from(builder: ParamsBuilder) -> Self {
+        Self { builder, ..Self::default() }
+    }
+}
 
 impl Adapter {
-    /// Places adapters over the names of a family, bare ones where they are `stripped`.
+    /// Places adapters over the names of a family, bare ones where they are `stripped`. Those with
+    /// weights are held against what these are, before any memory is taken for them.
     fn plan(
         config: &ModelConfig,
-        adapters: Vec<(String, LoraConfig)>,
+        adapters: Vec<(String, AdapterConfig, Option<&Weights>)>,
         stripped: bool,
         train: bool,
     ) -> Result<Plan, ModelError> {
         let config_error = |source| ModelError::Config { path: PathBuf::new(), source };
-        let (_, first) = Model::register(config).map_err(config_error)?;
+        let mut besides = adapters.iter().map(|(_, config, _)| config.beside());
+        let beside = besides.find(|beside| *beside != Beside::Nothing).unwrap_or_default();
+        let (_, first) =
+            Model::register_in(config, ParamsBuilder::default(), beside).map_err(config_error)?;
+        let names: Vec<String> = first.entries().iter().map(|e| e.name.clone()).collect();
         let family = config.family();
         let mut imports = family.imports();
         strip(&mut imports, family.prefix().filter(|_| stripped || family.is_base()));
         let mut changes = BTreeMap::<String, Vec<_>>::new();
-        let (mut placed, mut saved) = (Vec::<Self>::new(), BTreeSet::new());
-        for (name, config) in adapters {
+        let (mut placed, mut learned) = (Vec::<Self>::new(), BTreeSet::new());
+        for (name, config, weights) in adapters {
             let problem = |problem| ModelError::Adapter { name: name.clone(), problem };
             let own = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if name.is_empty() || !name.chars().all(own) {
@@ -93,7 +124,16 @@ impl Adapter {
             if placed.iter().any(|there| there.name == name) {
                 return Err(problem("there is one of that name".into()));
             }
-            let at = place((&name, &config), &imports, first.maps()).map_err(problem)?;
+            let is_second = config.beside() != Beside::Nothing
+                && placed.iter().any(|there| there.config.beside() != Beside::Nothing);
+            if is_second {
+                return Err(problem("only one may be of learned tokens or bottlenecks".into()));
+            }
+            let at = match &config {
+                AdapterConfig::Lora(lora) => place((&name, lora), &imports, first.maps()),
+                AdapterConfig::Beside(beside) => beside.place(&imports, &names),
+            };
+            let at = at.map_err(problem)?;
             if !at.saved.is_empty() && placed.iter().any(|there| !there.placed.saved.is_empty()) {
                 let text = "it replaces a head, as another does: only one may";
                 return Err(problem(text.into()));
@@ -101,12 +141,22 @@ impl Adapter {
             for (own, spec) in &at.changes {
                 changes.entry(own.clone()).or_default().push(spec.clone());
             }
-            saved.extend(at.saved.iter().cloned());
-            placed.push(Self { name, config, placed: at });
+            learned.extend(at.table.iter().filter_map(|i| i.source.own()).map(str::to_owned));
+            let adapter = Self { name, config, placed: at };
+            if let Some(weights) = weights {
+                adapter.check(weights, first.entries())?;
+            }
+            placed.push(adapter);
         }
-        let inside = format!(".{LORA}.");
-        let trains = move |name: &str| train && (name.contains(&inside) || saved.contains(name));
-        Ok((ParamsBuilder::training(trains).with_low_rank(changes), placed))
+        let trains = move |name: &str| train && learned.contains(name);
+        let builder = ParamsBuilder::training(trains).with_low_rank(changes);
+        Ok(Plan { builder, adapters: placed, beside })
+    }
+
+    /// Whether it adds to weights and does nothing else, so that it can be taken away again.
+    pub fn is_a_sum(&self) -> bool {
+        let is_lora = matches!(&self.config, AdapterConfig::Lora(lora) if !lora.dora);
+        is_lora && self.placed.saved.is_empty()
     }
 
     /// The tensors of its file, in their order, and what they are here.
@@ -115,13 +165,19 @@ impl Adapter {
     }
 
     /// Holds ranks against what is stored, before any memory is taken for them.
-    fn check(&self, weights: &Weights) -> Result<(), ModelError> {
+    fn check(&self, weights: &Weights, registered: &[tensor::Entry]) -> Result<(), ModelError> {
+        if self.config.beside() != Beside::Nothing {
+            return import::check(self.table(), weights, registered);
+        }
         for Import { name, source } in self.table() {
             let shape = weights.get(name)?.shape;
-            if let Source::Rows(_, rows) = source
-                && shape.first() != Some(&rows.len())
-            {
-                let problem = format!("`{name}` is {shape:?}, but its rank {}", rows.len());
+            let rank = match source {
+                Source::Rows(_, rows) => Some(rows.len()),
+                Source::Transposed(own) => self.table_rank(own),
+                _ => None,
+            };
+            if let Some(rank) = rank.filter(|rank| shape.first() != Some(rank)) {
+                let problem = format!("`{name}` is {shape:?}, but its rank {rank}");
                 return Err(ModelError::Adapter { name: self.name.clone(), problem });
             }
         }
@@ -129,13 +185,31 @@ impl Adapter {
     }
 
     /// The name of a parameter of the change of `own`.
-    fn leaf(&self, own: &str, leaf: &str) -> String {
-        let scope = own.strip_suffix("weight").unwrap_or(own);
-        format!("{scope}{LORA}.{}.{leaf}", self.name)
+    pub(crate) fn leaf(&self, own: &str, leaf: &str) -> String {
+        inside(own, &self.name, leaf)
+    }
+
+    /// Whether it changes that weight.
+    pub(crate) fn changes(&self, own: &str) -> bool {
+        self.placed.changes.contains_key(own)
+    }
+
+    /// The rank of a change of a table, by the name of its rows.
+    fn table_rank(&self, rows: &str) -> Option<usize> {
+        let mut changes = self.placed.changes.iter();
+        let (_, spec) = changes.find(|(own, _)| self.leaf(own, "b") == rows)?;
+        Some(spec.parts[0].rank)
+    }
+
+    /// The change of a table: `a` `[D, r]`, `b` `[V, r]`, and what it is multiplied with.
+    pub(crate) fn rows(&self, params: &Params, own: &str) -> Option<(Param, Param, f32)> {
+        let spec = self.placed.changes.get(own)?;
+        let find = |leaf: &str| Some(params.find(&self.leaf(own, leaf))?.param.clone());
+        Some((find("a")?, find("b")?, spec.parts[0].scale))
     }
 
     /// The change of a weight: `A` and its parts.
-    fn change(&self, params: &Params, own: &str) -> Option<(Param, Vec<LowRankPart>)> {
+    pub(crate) fn change(&self, params: &Params, own: &str) -> Option<(Param, Vec<LowRankPart>)> {
         let spec = self.placed.changes.get(own)?;
         let find = |leaf: &str| Some(params.find(&self.leaf(own, leaf))?.param.clone());
         let n_rows = params.find(own)?.param.shape()[0];
@@ -154,8 +228,8 @@ impl Adapter {
 /// Reads the config of an adapter's directory, and opens its weights.
 ///
 /// # Errors
-/// Where they are not there, or are no low-rank adapter.
-pub fn open_adapter(dir: &Path) -> Result<(LoraConfig, Weights), ModelError> {
+/// Where they are not there, or are of no kind that is known.
+pub fn open_adapter(dir: &Path) -> Result<(AdapterConfig, Weights), ModelError> {
     let path = dir.join(CONFIG);
     let read = |source| ModelError::Read { path: path.clone(), source };
     let text = mapped::read_small(&path, MAX_CONFIG_BYTES).map_err(read)?;
@@ -163,13 +237,16 @@ pub fn open_adapter(dir: &Path) -> Result<(LoraConfig, Weights), ModelError> {
         .map_err(|source| ModelError::Json { path: path.clone(), source })?;
     let name = dir.display().to_string();
     let config =
-        LoraConfig::from_json(&json).map_err(|problem| ModelError::Adapter { name, problem })?;
+        AdapterConfig::from_json(&json).map_err(|problem| ModelError::Adapter { name, problem })?;
     let file = FILES.map(|name| dir.join(name)).into_iter().find(|file| file.exists());
     Ok((config, Weights::open(&file.unwrap_or_else(|| dir.join(FILES[0])))?))
 }
 
-/// What a pattern with `*` says of a name.
-fn glob(pattern: &str) -> Regex {
+/// What a pattern says of a name, in which `*` stands for anything.
+///
+/// # Panics
+/// Never: what else there is in it stands for itself.
+pub fn glob(pattern: &str) -> Regex {
     let pattern = regex::escape(pattern).replace(r"\*", ".*");
     Regex::new(&format!("^{pattern}$")).expect("an escaped pattern")
 }
@@ -208,21 +285,18 @@ impl Model {
             }
             let stays = move |name: &str| globs.iter().any(|glob| glob.is_match(name));
             let heads = |name: &str| name.split('.').any(|part| part == "heads");
-            Ok(match method {
-                Method::Full => (ParamsBuilder::training(move |name| !stays(name)), Vec::new()),
-                Method::Head => {
-                    let trains = move |name: &str| heads(name) && !stays(name);
-                    (ParamsBuilder::training(trains), Vec::new())
-                }
-                Method::Lora(lora) => {
-                    Adapter::plan(config, vec![(TRAINED.into(), lora.clone())], false, true)?
-                }
-            })
+            if let Some(adapter) = method.adapter() {
+                return Adapter::plan(config, vec![(TRAINED.into(), adapter, None)], false, true);
+            }
+            let only_heads = *method == Method::Head;
+            let trains = move |name: &str| !stays(name) && (heads(name) || !only_heads);
+            Ok(ParamsBuilder::training(trains).into())
         })?;
         if model.params.values().is_empty() {
             return Err(ModelError::NothingLearns);
         }
         model.start_magnitudes();
+        model.start_prompt();
         Ok((model, fitted))
     }
 
@@ -251,20 +325,16 @@ impl Model {
             adapters.iter().map(|(_, dir)| open_adapter(dir)).collect::<Result<_, _>>()?;
         let seed = (0, Coding::Plain);
         let (mut model, fitted) = Self::load_in(dir, config, seed, |config| {
-            let named = adapters.iter().zip(&opened);
-            let named = named.map(|((name, _), (lora, _))| ((*name).to_owned(), lora.clone()));
+            let named = adapters.iter().zip(&opened).map(|((name, _), (config, weights))| {
+                ((*name).to_owned(), config.clone(), Some(weights))
+            });
             // Who wraps a base model alone has names without what stands before it elsewhere.
-            let prefix =
-                config.family().prefix().map(|prefix| format!("base_model.model.{prefix}"));
+            let prefix = config.family().prefix().map(|prefix| format!("{PREFIX}{prefix}"));
             let bare = |prefix: &String| {
                 opened.iter().all(|(_, w)| !w.names().any(|name| name.starts_with(prefix)))
             };
             let bare = prefix.as_ref().is_some_and(bare);
-            let plan = Adapter::plan(config, named.collect(), bare, false)?;
-            for (adapter, (_, weights)) in plan.1.iter().zip(&opened) {
-                adapter.check(weights)?;
-            }
-            Ok(plan)
+            Adapter::plan(config, named.collect(), bare, false)
         })?;
         for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {
             model.read_adapter(name, weights)?;
@@ -291,24 +361,49 @@ impl Model {
     pub fn read_adapter(&mut self, name: &str, weights: &Weights) -> Result<(), ModelError> {
         let table = self.adapter(name)?.placed.table.clone();
         import::check(&table, weights, self.params.entries())?;
-        if let Some(tensor) = weights.names().find(|n| !table.iter().any(|i| i.name == *n)) {
-            let problem = format!("`{tensor}` has no place in this base");
+        for tensor in weights.names().filter(|n| !table.iter().any(|i| i.name == *n)) {
+            let problem = match tensor.strip_suffix(COPIED) {
+                None => format!("`{tensor}` has no place in this base"),
+                Some(module) if self.is_as(module, &table, &weights.to_f32(tensor)?) => continue,
+                Some(_) => format!("`{tensor}` differs from what this base has there"),
+            };
             return Err(ModelError::Adapter { name: name.into(), problem });
         }
         import::read(&table, weights, &mut self.params, |_| Coding::Plain, Err)
     }
 
+    /// Whether `values` are those of the table that an adapter changes under that name, but for
+    /// rounding: `peft` stores such a table with what changes it.
+    fn is_as(&self, module: &str, table: &[Import], values: &[f32]) -> bool {
+        let theirs = format!("{module}.lora_embedding_A");
+        let rows = table.iter().find(|i| i.name == theirs).and_then(|i| i.source.own());
+        let is_it = |e: &&tensor::Entry| {
+            rows.is_some_and(|rows| self.adapters.iter().any(|a| a.leaf(&e.name, "b") == rows))
+                && self.adapters.iter().any(|a| a.changes(&e.name))
+        };
+        let Some(entry) = self.params.entries().iter().find(is_it) else { return false };
+        let own = widened(&self.params, &entry.param);
+        let is_near = |(a, b): (&f32, &f32)| (a - b).abs() <= a.abs() / 128.0 + f32::MIN_POSITIVE;
+        own.len() == values.len() && own.iter().zip(values).all(is_near)
+    }
+
     /// Uses these adapters, each times a number, and no others; the base is not touched.
     ///
     /// # Errors
-    /// Where there is none of that name.
+    /// Where there is none of that name, or one of learned tokens is to count in part.
     pub fn use_adapters(&mut self, of: &[(&str, f32)]) -> Result<(), ModelError> {
-        of.iter().try_for_each(|(name, _)| self.adapter(name).map(|_| ()))?;
+        for (name, by) in of {
+            let whole = self.adapter(name)?.config.beside().n_tokens() > 0;
+            if whole && *by != 0.0 && *by != 1.0 {
+                let problem = format!("learned tokens are there or not, and not {by} times");
+                return Err(ModelError::Adapter { name: (*name).into(), problem });
+            }
+        }
         for adapter in &self.adapters {
             let found = of.iter().filter(|(name, _)| *name == adapter.name);
             let by = found.map(|(_, by)| by).sum();
-            for own in adapter.placed.changes.keys() {
-                let entry = self.params.find(&adapter.leaf(own, "by")).expect("registered");
+            for own in &adapter.placed.switches {
+                let entry = self.params.find(own).expect("registered");
                 let param = entry.param.clone();
                 self.params.get_mut(&param)[0] = by;
             }
@@ -323,7 +418,24 @@ impl Model {
     pub fn adapter_files(&self, name: &str) -> Result<(String, Vec<Entry<'_>>), ModelError> {
         let Adapter { config, placed, .. } = self.adapter(name)?;
         let entries = import::entries(&placed.table, &self.params, None, |_, _| Dtype::F32.into());
-        Ok((config.to_json(placed.fan_in_fan_out), entries))
+        let json = match config {
+            AdapterConfig::Lora(config) => config.to_json(placed.fan_in_fan_out),
+            AdapterConfig::Beside(config) => config.to_json(&self.stack().config().trunk),
+        };
+        Ok((json, entries))
+    }
+
+    /// Learned tokens start as rows of the table of tokens, as Lester et al. (section 3.2) found
+    /// them to learn best; which, the numbers say that were drawn for them.
+    fn start_prompt(&mut self) {
+        let Some(prompt) = self.params.find("lead.prompt").map(|e| e.param.clone()) else { return };
+        let nn::Embed::Token(embed) = &self.stack().embed else { return };
+        let table = widened(&self.params, &embed.table).into_owned();
+        let (n_rows, width) = (embed.table.shape()[0], embed.table.shape()[1]);
+        for row in self.params.get_mut(&prompt).chunks_exact_mut(width) {
+            let from = row[0].to_bits() as usize % n_rows;
+            row.copy_from_slice(&table[from * width..][..width]);
+        }
     }
 
     /// Lengths that learn apart start as those of the weights.
@@ -331,7 +443,8 @@ impl Model {
         let device = Device::cpu(Isa::Portable);
         for adapter in &self.adapters {
             for own in adapter.placed.changes.keys() {
-                let (_, parts) = adapter.change(&self.params, own).expect("registered");
+                // Of a table there are none.
+                let Some((_, parts)) = adapter.change(&self.params, own) else { continue };
                 let weight = self.params.find(own).expect("registered").param.clone();
                 for LowRankPart { rows, magnitude, .. } in parts {
                     if let Some(magnitude) = magnitude {
@@ -341,74 +454,5 @@ impl Model {
                 }
             }
         }
-    }
-
-    /// The same model, to be run, whose weights are what adapters in use make of them; there are no
-    /// adapters beside it. It may differ from this one by rounding: on `probe`, ids of tokens,
-    /// what comes out is compared, relative to the largest number. Returns that difference, too.
-    ///
-    /// # Errors
-    /// Where it is above `tolerance`, or the model does not read tokens.
-    pub fn merged(
-        &self,
-        device: &Device,
-        probe: &[u32],
-        tolerance: f32,
-    ) -> Result<(Self, f32), ModelError> {
-        let config_error = |source| ModelError::Config { path: PathBuf::new(), source };
-        let (architecture, builder) =
-            Self::register_in(&self.config, ParamsBuilder::frozen()).map_err(config_error)?;
-        let mut params = builder.build_zeroed();
-        for entry in params.entries().to_vec() {
-            let old = &self.params.find(&entry.name).expect("the same parameters").param;
-            let changes = self.adapters.iter().filter_map(|adapter| {
-                let (a, parts) = adapter.change(&self.params, &entry.name)?;
-                let by = self.params.find(&adapter.leaf(&entry.name, "by"))?;
-                Some((a, parts, self.params.get(&by.param)[0]))
-            });
-            let changes: Vec<_> = changes.filter(|(.., by)| *by != 0.0).collect();
-            if changes.is_empty() && old.is_frozen() {
-                params.freeze(&entry.param, self.params.frozen(old).clone());
-                continue;
-            }
-            let mut values = widened(&self.params, old).into_owned();
-            for (a, parts, by) in &changes {
-                self.params.merge_low_rank(device, (&mut values, old), a, (parts, *by));
-            }
-            params.put(&entry.param, values);
-        }
-        let merged =
-            Self { config: self.config.clone(), architecture, params, adapters: Vec::new() };
-        let [before, after] = [self.probe(device, probe)?, merged.probe(device, probe)?];
-        let largest = before.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
-        let difference = before.iter().zip(&after).map(|(a, b)| (a - b).abs() / largest);
-        // Not `max`, which passes over NaN.
-        let worst = difference.fold(0.0, |m, d| if d > m || d.is_nan() { d } else { m });
-        if worst <= tolerance {
-            return Ok((merged, worst));
-        }
-        Err(ModelError::Merge { difference: worst, tolerance })
-    }
-
-    /// What comes out for some tokens, in f32.
-    fn probe(&self, device: &Device, ids: &[u32]) -> Result<Vec<f32>, ModelError> {
-        let (ids, shape): (Arc<[u32]>, _) = (ids.into(), [1, ids.len()]);
-        let tape = Tape::new(device, &self.params, Precision::F32);
-        let mut ctx = Context::plain(1, ids.len());
-        let (stack, x): (_, Var) = match &self.architecture {
-            Architecture::EncoderDecoder(pair) => {
-                let memory = pair.encode(&tape, nn::Input::Tokens(&ids, shape), ctx.call.clone());
-                ctx.call.memory = Some(memory);
-                (&pair.decoder, pair.decode(&tape, &ids, shape, &mut ctx))
-            }
-            other => {
-                let stack = other
-                    .stack()
-                    .map_err(|source| ModelError::Config { path: PathBuf::new(), source })?;
-                (stack, stack.forward(&tape, &ids, shape, &mut ctx))
-            }
-        };
-        let logits = stack.token_head().map(|head| head.logits(&tape, &x));
-        Ok(logits.unwrap_or(x).value().to_vec())
     }
 }

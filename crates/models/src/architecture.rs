@@ -66,6 +66,17 @@ impl ArchitectureConfig {
             Self::EncoderDecoder(_) | Self::DualEncoder(_) => Err(no_stack()),
         }
     }
+
+    /// The one stack, which reads tokens.
+    ///
+    /// # Errors
+    /// Where it is something else.
+    pub(crate) fn read_text(&mut self) -> Result<&mut StackConfig, ConfigError> {
+        match self {
+            Self::Stack(stack) if stack.embed.tokens().is_some() => Ok(stack),
+            _ => Err(ConfigError::new("model_type", "has no single trunk that reads tokens")),
+        }
+    }
 }
 
 impl Architecture {

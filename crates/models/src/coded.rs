@@ -33,6 +33,15 @@ pub(crate) enum Coding {
 }
 
 impl Quantised {
+    /// The one of that name, as a recipe has it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "int8" => Some(Self::Int8),
+            "nf4" => Some(Self::Nf4),
+            _ => None,
+        }
+    }
+
     /// Whether rows of so many values are a whole number of blocks.
     pub(crate) fn fits(self, n: usize) -> bool {
         match self {

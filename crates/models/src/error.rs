@@ -6,6 +6,8 @@ use checkpoint::CheckpointError;
 use nn::ConfigError;
 use thiserror::Error;
 
+use crate::base::BASE_FILE;
+
 /// Why a model could not be loaded.
 #[derive(Debug, Error)]
 #[allow(missing_docs)] // The messages say it, and the fields are their facts.
@@ -30,6 +32,10 @@ pub enum ModelError {
     NothingLearns,
     #[error("the merged model differs by {difference:.2e}, more than {tolerance:.2e}")]
     Merge { difference: f32, tolerance: f32 },
+    #[error("the adapter in `{adapter}` was trained beside other weights than those of `{base}`")]
+    OtherBase { adapter: PathBuf, base: PathBuf },
+    #[error("model {number} has no mean with the first: {problem}")]
+    Average { number: usize, problem: String },
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }
@@ -58,6 +64,13 @@ impl ModelError {
                 Some("a head that is the embedding's table cannot learn alone".into())
             }
             Self::Merge { .. } => Some("keep the adapter beside its base".into()),
+            Self::OtherBase { .. } => Some(format!(
+                "give it the base that it was trained on; without `{BASE_FILE}` beside it, shapes \
+                 alone decide"
+            )),
+            Self::Average { .. } => {
+                Some("average what one model became in several runs of one recipe".into())
+            }
             Self::Constant { .. } => {
                 Some("the table of positions is fixed: were the weights changed by hand?".into())
             }

@@ -8,6 +8,7 @@
 
 mod adapted;
 mod architecture;
+mod base;
 mod coded;
 mod detector;
 mod dual_encoder;
@@ -18,12 +19,15 @@ mod gguf;
 mod grow;
 mod import;
 mod lora;
+mod merged;
 mod model;
 mod opened;
+mod peft;
 mod stack;
 
-pub use adapted::{Adapter, Method, TRAINED, Tuning, open_adapter};
+pub use adapted::{Adapter, Method, TRAINED, Tuning, glob, open_adapter};
 pub use architecture::{Architecture, ArchitectureConfig};
+pub use base::{BASE_FILE, base_file, check_base};
 pub use coded::Quantised;
 pub use detector::{Detector, DetectorConfig};
 pub use dual_encoder::{DualEncoder, DualEncoderConfig, Scores, Seen};
@@ -39,4 +43,5 @@ pub use import::{Import, Source};
 pub use lora::{Layers, LoraConfig, Targets};
 pub use model::{Model, Unused};
 pub use opened::Fitted;
+pub use peft::{AdapterConfig, BesideConfig};
 pub use stack::{Stack, StackConfig};

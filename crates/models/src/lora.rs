@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use nn::LORA;
+use nn::{BY, LORA};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Json, Value, json};
@@ -284,7 +284,7 @@ struct Module<'t> {
 }
 
 /// What an adapter amounts to over a family's names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Placed {
     /// Changes by own weights.
     pub changes: BTreeMap<String, LowRankSpec>,
@@ -292,12 +292,14 @@ pub(crate) struct Placed {
     pub saved: BTreeSet<String>,
     /// What its file holds.
     pub table: Vec<Import>,
+    /// Of one number each: what parts of it are multiplied with.
+    pub switches: Vec<String>,
     /// Whether a weight that is changed is stored transposed.
     pub fan_in_fan_out: bool,
 }
 
 /// What `peft` puts before a name.
-const PREFIX: &str = "base_model.model.";
+pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// Places an adapter of that name: over external names `imports`, where `maps` are the weights that
 /// can be changed.
@@ -323,6 +325,8 @@ pub(crate) fn place(
         let is_saved = saves(&save, tensor).is_some();
         let plain = matches!(source, Source::Param(_) | Source::Rows(..) | Source::Transposed(_));
         match own.filter(|_| plain && !is_saved) {
+            // All linear maps are no tables.
+            Some(own) if all && !own.ends_with(".weight") => {}
             Some(own) if config.is_target(module)? => {
                 fan_in_fan_out |= matches!(source, Source::Transposed(_));
                 parts.entry(own).or_default().push(Module { name: module, own, rows });
@@ -344,16 +348,38 @@ pub(crate) fn place(
         let spec = spec((name, config), &modules, &mut table)?;
         changes.insert(own.to_owned(), spec);
     }
-    let mut saved = BTreeSet::new();
+    let (saved, heads) = saved(&save, imports, PREFIX)?;
+    table.extend(heads);
+    let switch = |own: &String| inside(own, name, BY);
+    let switches = changes.keys().map(switch).collect();
+    Ok(Placed { changes, saved, table, switches, fan_in_fan_out })
+}
+
+/// Own names of what learns as a whole, and how it is stored: by external names behind a prefix.
+///
+/// # Errors
+/// With a part of a weight, which cannot.
+pub(crate) fn saved(
+    save: &[String],
+    imports: &[Import],
+    prefix: &str,
+) -> Result<(BTreeSet<String>, Vec<Import>), String> {
+    let (mut names, mut table) = (BTreeSet::new(), Vec::new());
     for Import { name, source } in imports {
-        let Some((module, own)) = saves(&save, name).zip(source.own()) else { continue };
+        let Some((module, own)) = saves(save, name).zip(source.own()) else { continue };
         if matches!(source, Source::Rows(..) | Source::Pairs(..)) {
             return Err(format!("`{module}` of `modules_to_save` cannot learn alone"));
         }
-        saved.insert(own.to_owned());
-        table.push(Import { name: format!("{PREFIX}{name}"), source: source.clone() });
+        names.insert(own.to_owned());
+        table.push(Import { name: format!("{prefix}{name}"), source: source.clone() });
     }
-    Ok(Placed { changes, saved, table, fan_in_fan_out })
+    Ok((names, table))
+}
+
+/// The name of a parameter of the change of `own`.
+pub(crate) fn inside(own: &str, adapter: &str, leaf: &str) -> String {
+    let scope = own.rsplit_once('.').map_or("", |(scope, _)| scope);
+    format!("{scope}.{LORA}.{adapter}.{leaf}")
 }
 
 /// The change of one map, whose external names are added to `table`.
@@ -365,14 +391,22 @@ fn spec(
     let (mut parts, mut first) = (Vec::new(), 0);
     for (i, Module { name: module, own, rows }) in modules.iter().enumerate() {
         let (rank, scale) = config.sizes(module)?;
-        let scope = own.strip_suffix("weight").unwrap_or(own);
-        let scope = format!("{scope}{LORA}.{name}");
+        let ours = |leaf: &str| inside(own, name, leaf);
         let theirs = |leaf: &str| format!("{PREFIX}{module}.{leaf}");
-        let a = Source::Rows(format!("{scope}.a"), first..first + rank);
+        if !own.ends_with(".weight") {
+            if config.dora {
+                return Err(format!("`use_dora` is not supported of `{module}`, a table"));
+            }
+            table.push(Import::transposed(theirs("lora_embedding_A"), ours("b")));
+            table.push(Import::param(theirs("lora_embedding_B"), ours("a")));
+            parts.push(PartSpec { rows: None, rank, scale, magnitude: false });
+            continue;
+        }
+        let a = Source::Rows(ours("a"), first..first + rank);
         table.push(Import { name: theirs("lora_A.weight"), source: a });
-        table.push(Import::param(theirs("lora_B.weight"), format!("{scope}.b.{i}")));
+        table.push(Import::param(theirs("lora_B.weight"), ours(&format!("b.{i}"))));
         if config.dora {
-            let own = format!("{scope}.magnitude.{i}");
+            let own = ours(&format!("magnitude.{i}"));
             table.push(Import::param(theirs("lora_magnitude_vector"), own));
         }
         parts.push(PartSpec { rows: rows.clone(), rank, scale, magnitude: config.dora });

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use checkpoint::{Dtype, Entry, Stored, Weights};
-use nn::{ConfigError, Context, Input};
+use nn::{Beside, ConfigError, Context, Input};
 use serde_json::Value;
 use tensor::{Params, ParamsBuilder, Tape, Var};
 
@@ -124,14 +124,19 @@ impl Model {
     /// # Errors
     /// Where the config cannot be built.
     pub fn register(config: &ModelConfig) -> Result<(Architecture, ParamsBuilder), ConfigError> {
-        Self::register_in(config, ParamsBuilder::default())
+        Self::register_in(config, ParamsBuilder::default(), Beside::Nothing)
     }
 
     pub(crate) fn register_in(
         config: &ModelConfig,
         mut builder: ParamsBuilder,
+        beside: Beside,
     ) -> Result<(Architecture, ParamsBuilder), ConfigError> {
-        let architecture = config.family().architecture()?.build(&mut builder)?;
+        let mut architecture = config.family().architecture()?;
+        if beside != Beside::Nothing {
+            architecture.read_text()?.trunk.beside = beside;
+        }
+        let architecture = architecture.build(&mut builder)?;
         Ok((architecture, builder))
     }
 
@@ -186,7 +191,7 @@ impl Model {
     /// Where config or weights are missing, damaged, or do not fit each other. The weights' shapes
     /// are held against the config before memory is taken.
     pub fn load(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_whole(dir, |_| Ok(Default::default()))
+        Self::load_whole(dir, |_| Ok(Plan::default()))
     }
 
     /// The same, to be run only: large weights stay in their file and their type.
@@ -194,7 +199,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_frozen(dir: &Path) -> Result<(Self, Unused), ModelError> {
-        Self::load_whole(dir, |_| Ok((ParamsBuilder::frozen(), Vec::new())))
+        Self::load_whole(dir, |_| Ok(ParamsBuilder::frozen().into()))
     }
 
     /// A model as it was saved, with nothing drawn but what `plan` puts beside it.

@@ -138,7 +138,7 @@ impl Model {
         config: ModelConfig,
         seed: u64,
     ) -> Result<(Self, Fitted), ModelError> {
-        Self::load_in(dir, Some(config), (seed, Coding::Plain), |_| Ok(Default::default()))
+        Self::load_in(dir, Some(config), (seed, Coding::Plain), |_| Ok(Plan::default()))
     }
 
     /// Loads a model directory, as a model of `config` where one is given, built as `plan` says for
@@ -158,15 +158,17 @@ impl Model {
             let problem = format!("a `{found}`, and not a `{wanted}`");
             return Err(config_error(ConfigError::new("model_type", problem)));
         }
-        let (builder, adapters) = plan(&config)?;
-        let (architecture, builder) = Self::register_in(&config, builder).map_err(config_error)?;
+        let Plan { builder, adapters, beside } = plan(&config)?;
+        let (architecture, builder) =
+            Self::register_in(&config, builder, beside).map_err(config_error)?;
         let (table, fresh) = if config == opened.config {
             (opened.table.clone(), Vec::new())
         } else {
             fit(&opened, &config, builder.entries())
         };
         import::check(&table, &opened.weights, builder.entries())?;
-        let maps: HashSet<String> = builder.maps().iter().cloned().collect();
+        let maps = builder.maps().iter().filter(|name| name.ends_with(".weight"));
+        let maps: HashSet<String> = maps.cloned().collect();
         let params = builder.build_zeroed();
         let mut model = Self { config, architecture, params, adapters };
         let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();

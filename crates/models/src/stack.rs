@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use nn::{
     Call, Checked, ConfigError, Context, Embed, EmbedConfig, Head, HeadConfig, Input, KvCache,
-    PooledHead, TagHead, TokenEmbedConfig, TokenHead, Transformer, TransformerConfig,
+    Lead, LedRows, Pool, PooledHead, TagHead, TokenEmbedConfig, TokenHead, Transformer,
+    TransformerConfig,
 };
-use tensor::{DType, Device, Param, ParamsBuilder, Tape, Var};
+use tensor::{DType, Device, Param, Params, ParamsBuilder, Tape, Var};
 
 /// What a stack is made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,8 @@ pub struct Stack {
     pub trunk: Transformer,
     /// How it is read out, by the name of what comes out.
     pub heads: Vec<(&'static str, Head)>,
+    /// Learned tokens before each text.
+    lead: Option<Lead>,
 }
 
 impl Stack {
@@ -90,7 +93,12 @@ impl Stack {
             })
         };
         let heads = c.heads.iter().map(|config| head(builder, config)).collect();
-        Self { config, embed, trunk, heads }
+        let width = c.embed.tokens().map_or(0, TokenEmbedConfig::width);
+        let reads_first =
+            |head: &HeadConfig| matches!(head, HeadConfig::Pooled(head) if head.at == Pool::First);
+        let reads_first = c.heads.iter().any(|(_, head)| reads_first(head));
+        let lead = Lead::new(builder, (c.trunk.beside, reads_first), (width, c.embed.init()));
+        Self { config, embed, trunk, heads, lead }
     }
 
     /// The head over the vocabulary, where there is one.
@@ -137,15 +145,40 @@ impl Stack {
         self.read(tape, Input::Tokens(ids, shape), ctx)
     }
 
-    /// The same of whatever comes in.
+    /// The same of whatever comes in; learned tokens go before each text, and are left out again.
     pub fn read<'a>(&'a self, tape: &Tape<'a>, input: Input, ctx: &mut Context) -> Var {
+        let is_first = ctx.cache.as_ref().is_none_or(|cache| cache.is_empty());
+        if let (Some(lead), Input::Tokens(ids, shape)) = (&self.lead, &input)
+            && is_first
+            && lead.is_used(tape.params())
+        {
+            let LedRows { ids, shape: led, call, tokens } = lead.before(ids, *shape, &ctx.call);
+            let mut ctx = Context { call, cache: ctx.cache.as_deref_mut() };
+            let x = self.embed.forward(tape, Input::Tokens(&ids, led), &ctx.call);
+            let x = self.trunk.forward(tape, x, &mut ctx);
+            let d = self.config().trunk.d_model;
+            return tape.select_rows(&x, &tokens).reshape(&[shape[0], shape[1], d]);
+        }
         let x = self.embed.forward(tape, input, &ctx.call);
         self.trunk.forward(tape, x, ctx)
     }
 
     /// A cache for `capacity` positions in each of `batch` rows.
-    pub fn cache(&self, device: &Device, dtype: DType, shape: [usize; 2]) -> KvCache {
+    pub fn cache(&self, device: &Device, dtype: DType, [batch, capacity]: [usize; 2]) -> KvCache {
+        let n_lead = self.config().trunk.beside.n_tokens();
+        let shape = [batch, capacity + n_lead];
         KvCache::new(device, self.trunk.config(), dtype, shape)
+    }
+
+    /// Positions that there are for the tokens of a text.
+    pub fn max_len(&self) -> usize {
+        self.config().tokens().max_len.saturating_sub(self.config().trunk.beside.n_tokens())
+    }
+
+    /// Learned tokens that go before each text: positions of a cache that the text does not have.
+    pub fn n_lead(&self, params: &Params) -> usize {
+        let used = self.lead.as_ref().filter(|lead| lead.is_used(params));
+        used.map_or(0, Lead::n_tokens)
     }
 
     /// A call at positions `0..T`, seeing everything its pattern lets it see.

@@ -22,6 +22,8 @@ pub(crate) struct Layer {
     /// Angles of every position of the call.
     pub rope: Option<Arc<RopeTable>>,
     pub relative: Option<RelativeBias>,
+    /// Keys and values of learned tokens, and in which of their columns those of this layer begin.
+    pub prefix: Option<(Param, usize)>,
 }
 
 /// Normalization of queries and keys.
@@ -108,7 +110,8 @@ impl Attention {
                         args: norm.rms(),
                     }
                 }),
-                output: Linear::new(b, "output", [d_heads, d_model], out_bias, out_init),
+                output: Linear::new(b, "output", [d_heads, d_model], out_bias, out_init)
+                    .followed_by(b, "output", config.beside.bottleneck(true)),
                 probabilities: Dropout::new(b, "probabilities", config.dropout.attention),
                 residual: Dropout::new(b, "residual", config.dropout.residual),
             }
@@ -135,6 +138,10 @@ impl Attention {
         if let Some(table) = &layer.rope {
             let turning = [self.n_heads + self.n_kv_heads, self.d_head];
             packed = tape.rope(packed, turning, table, &call.positions);
+        }
+        if let (Some((table, from)), Some(led)) = (&layer.prefix, &call.led) {
+            let at = [*from, self.n_heads * self.d_head, 2 * self.n_kv_heads * self.d_head];
+            packed = tape.overlay(packed, table, &led.rows, at);
         }
         let (q_len, held) = (x.value().shape()[1], cache.as_ref().map_or(0, |(_, held)| *held));
         let args = AttentionArgs {

@@ -2,6 +2,7 @@
 
 use tensor::{Activation, Pattern};
 
+use crate::beside::Beside;
 use crate::experts::ExpertsConfig;
 use crate::rope::RopeConfig;
 
@@ -165,6 +166,8 @@ pub struct TransformerConfig {
     pub dropout: DropoutConfig,
     /// How weights start.
     pub init: WeightInit,
+    /// What is learned beside it.
+    pub beside: Beside,
 }
 
 /// Why a config cannot be built.
@@ -276,6 +279,7 @@ impl TransformerConfig {
         if let Some(experts) = &self.experts {
             experts.check(&self)?;
         }
+        self.beside.check(&self)?;
         if let Some(Sharing { n_groups, n_blocks }) = self.sharing {
             check_size("n_groups", n_groups)?;
             check_size("n_blocks", n_blocks)?;
@@ -348,6 +352,7 @@ impl TransformerConfig {
             scale: None,
             dropout: DropoutConfig::default(),
             init: WeightInit::Gpt2 { std: 0.02 },
+            beside: Beside::Nothing,
         }
     }
 

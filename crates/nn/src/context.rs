@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tensor::{Balance, Device, Pattern, Rng, Var};
 
 use crate::cache::{KvCache, select_rows};
+use crate::lead::Led;
 
 /// Who sees whom, beside the trunk's own pattern: one segment id a key, 0 for padding, else one id
 /// a document, so that left and right padding, holes and packing are one mechanism.
@@ -85,6 +86,10 @@ pub struct Call {
     pub recompute: bool,
     /// Gathers how evenly tokens are spread over experts, and sends back the gradient of that.
     pub balance: Option<Balance>,
+    /// How many texts of the step's batch come before these, where `rng` counts its tokens.
+    pub n_texts_before: u64,
+    /// Where learned tokens are, once they are there.
+    pub led: Option<Led>,
 }
 
 impl Call {
@@ -117,7 +122,9 @@ impl Context<'_> {
         let positions = (0..batch).flat_map(|_| row.clone()).collect();
         let (mask, types) = (Mask::default(), Vec::new());
         let (memory, rng, recompute, balance) = (None, None, false, None);
-        let call = Call { mask, positions, types, memory, rng, recompute, balance };
+        let (n_texts_before, led) = (0, None);
+        let call =
+            Call { mask, positions, types, memory, rng, recompute, balance, n_texts_before, led };
         Self { call, cache: None }
     }
 }

@@ -8,7 +8,9 @@ use crate::audio::{AudioConfig, AudioStem};
 use crate::config::{ConfigError, check_matrix, check_probability, check_size};
 use crate::context::Call;
 use crate::dropout::Dropout;
+use crate::lead::Led;
 use crate::linear::{Linear, LinearInit};
+use crate::low_rank::LowRankRows;
 use crate::norm::{Norm, NormConfig};
 use crate::patch::{PatchConfig, PatchEmbedding};
 use crate::waves::{WaveKind, Waves};
@@ -274,6 +276,7 @@ impl Embed {
 pub struct TokenEmbedding {
     /// `[V, D]`.
     pub table: Param,
+    changes: Vec<LowRankRows>,
     /// With the row of position 0.
     learned: Option<(Param, u32)>,
     sinusoidal: Option<Waves>,
@@ -306,10 +309,15 @@ impl TokenEmbedding {
             let own = || b.param("positions", &[first + n, d], init);
             (positions.cloned().unwrap_or_else(own), first as u32)
         };
+        let shape = [config.vocab_size, d];
+        // One that is shared is changed by nobody.
+        let changes = |b: &mut ParamsBuilder| {
+            let specs = if tokens.is_none() { b.take_low_rank("tokens") } else { Vec::new() };
+            specs.iter().map(|spec| LowRankRows::new(b, spec, shape)).collect()
+        };
         builder.scope("embed", |b| Self {
-            table: tokens
-                .cloned()
-                .unwrap_or_else(|| b.matrix("tokens", [config.vocab_size, d], init)),
+            table: tokens.cloned().unwrap_or_else(|| b.matrix("tokens", shape, init)),
+            changes: changes(b),
             learned: (config.positions == TokenPositions::Learned).then(|| learned(b)),
             sinusoidal: match config.positions {
                 TokenPositions::Sinusoidal(kind) => Some(Waves::new(kind, [n, d])),
@@ -327,6 +335,12 @@ impl TokenEmbedding {
     pub fn forward(&self, tape: &Tape, ids: &Arc<[u32]>, shape: [usize; 2], call: &Call) -> Var {
         tape.scope("embed", None, || {
             let mut x = tape.embedding(&self.table, ids, shape, self.scale);
+            for change in &self.changes {
+                x = change.change(tape, x, ids, self.scale);
+            }
+            if let Some(Led { rows, prompt: Some(prompt) }) = &call.led {
+                x = tape.overlay(x, prompt, rows, [0, 0, prompt.shape()[1]]);
+            }
             if let Some((table, first)) = &self.learned {
                 let at = match first {
                     0 => call.positions.clone(),

@@ -78,7 +78,11 @@ impl Dense {
         Self {
             kind: ffn,
             up: Linear::new(b, name, [d_model, d_up], bias, up_init),
-            down: Linear::new(b, "down", [d_ff, d_model], bias, down_init),
+            down: Linear::new(b, "down", [d_ff, d_model], bias, down_init).followed_by(
+                b,
+                "down",
+                config.beside.bottleneck(false),
+            ),
             middle: Dropout::new(b, "middle", config.dropout.ffn),
             output: Dropout::new(b, "output", config.dropout.residual),
         }

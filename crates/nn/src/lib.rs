@@ -7,6 +7,7 @@
 
 mod attention;
 mod audio;
+mod beside;
 mod block;
 mod cache;
 mod config;
@@ -17,6 +18,7 @@ mod embed;
 mod experts;
 mod ffn;
 mod head;
+mod lead;
 mod linear;
 mod low_rank;
 mod norm;
@@ -28,6 +30,7 @@ mod transformer;
 mod waves;
 
 pub use audio::{AudioConfig, AudioStem};
+pub use beside::{BOTTLENECK, BY, Beside, BottleneckConfig};
 pub use cache::KvCache;
 pub use config::{
     AttnPositions, BiasConfig, Checked, ConfigError, DropoutConfig, FfnKind, LayerConfig, NormKind,
@@ -41,6 +44,7 @@ pub use head::{
     Head, HeadConfig, PooledHead, PooledHeadConfig, TagHead, TagHeadConfig, TokenHead,
     TokenHeadConfig,
 };
+pub use lead::{Lead, Led, LedRows};
 pub use linear::Linear;
 pub use low_rank::LORA;
 pub use norm::{Norm, NormConfig};

@@ -2,6 +2,7 @@
 
 use tensor::{CrossEntropyArgs, DType, Init, LinearArgs, Param, ParamsBuilder, Tape, Var};
 
+use crate::beside::{Bottleneck, BottleneckConfig};
 use crate::context::Call;
 use crate::dropout::Dropout;
 use crate::low_rank::LowRank;
@@ -13,6 +14,7 @@ pub struct Linear {
     /// `[O]`.
     pub bias: Option<Param>,
     changes: Vec<LowRank>,
+    bottleneck: Option<Box<Bottleneck>>,
 }
 
 /// How a linear layer starts.
@@ -44,11 +46,12 @@ impl Linear {
         init: LinearInit,
     ) -> Self {
         builder.scope(name, |b| {
-            let specs = b.take_low_rank();
+            let specs = b.take_low_rank("weight");
             Self {
                 weight: b.matrix("weight", [d_out, d_in], init.weight),
                 bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
                 changes: specs.into_iter().map(|s| LowRank::new(b, s, [d_in, d_out])).collect(),
+                bottleneck: None,
             }
         })
     }
@@ -65,7 +68,21 @@ impl Linear {
             weight: b.matrix("weight", [d_out, d_in], init.weight),
             bias: bias.then(|| b.param("bias", &[d_out], init.bias)),
             changes: Vec::new(),
+            bottleneck: None,
         })
+    }
+
+    /// The same as the end of a sublayer, whose output such a network changes.
+    pub(crate) fn followed_by(
+        self,
+        builder: &mut ParamsBuilder,
+        name: &str,
+        config: Option<BottleneckConfig>,
+    ) -> Self {
+        let d_out = self.weight.shape()[0];
+        let bottleneck =
+            config.map(|c| Box::new(builder.scope(name, |b| Bottleneck::new(b, c, d_out))));
+        Self { bottleneck, ..self }
     }
 
     /// The op's arguments, stored as `out`.
@@ -112,6 +129,14 @@ impl Linear {
         (dropout, call): (&Dropout, &Call),
     ) -> Var {
         let args = self.args(DType::F32);
+        if let Some(bottleneck) = self.bottleneck.as_ref().filter(|b| b.by(tape) != 0.0) {
+            let y = dropout.forward(tape, self.apply(tape, x, args, Some(call)), call);
+            let y = bottleneck.change(tape, &y);
+            return match residual {
+                None => y,
+                Some(residual) => tape.add(residual, &y),
+            };
+        }
         if dropout.site(call).is_none() {
             return self.apply(tape, x, LinearArgs { residual, ..args }, Some(call));
         }

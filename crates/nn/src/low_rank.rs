@@ -1,9 +1,13 @@
 //! Changes of low rank beside a linear map.
 
+use std::sync::Arc;
+
 use tensor::{
-    Init, LinearArgs, LowRankArgs, LowRankPart, LowRankSpec, Param, ParamsBuilder, Tape, Var,
+    DType, Init, LinearArgs, LowRankArgs, LowRankPart, LowRankSpec, Param, ParamsBuilder, PartSpec,
+    Tape, Var,
 };
 
+use crate::beside::BY;
 use crate::context::Call;
 use crate::dropout::Dropout;
 
@@ -39,7 +43,7 @@ impl LowRank {
                     }
                 })
                 .collect(),
-            by: b.constant("by", &[1], Init::Ones),
+            by: b.constant(BY, &[1], Init::Ones),
             dropout: Dropout::new(b, "input", spec.dropout),
         })
     }
@@ -79,6 +83,42 @@ impl LowRank {
     /// Whether there are lengths that learn apart: what the map gives alone is needed then.
     pub fn has_magnitudes(&self) -> bool {
         self.parts.iter().any(|part| part.magnitude.is_some())
+    }
+}
+
+/// The change that one adapter makes to a table: of each row `b_v A^T`, which begins as `peft` has
+/// it, with `b` of zero.
+pub(crate) struct LowRankRows {
+    /// `[D, r]`.
+    a: Param,
+    /// `[V, r]`.
+    b: Param,
+    scale: f32,
+    by: Param,
+}
+
+impl LowRankRows {
+    /// Registers it in the scope of the table `[V, D]`.
+    pub fn new(b: &mut ParamsBuilder, spec: &LowRankSpec, [n, d]: [usize; 2]) -> Self {
+        let PartSpec { rank, scale, .. } = spec.parts[0];
+        b.scope(format!("{LORA}.{}", spec.adapter), |b| Self {
+            a: b.param("a", &[d, rank], Init::Normal { std: 1.0 }),
+            b: b.param("b", &[n, rank], Init::Zeros),
+            scale,
+            by: b.constant(BY, &[1], Init::Ones),
+        })
+    }
+
+    /// Changes `x`, the rows `ids` of the table times `times`.
+    pub fn change(&self, tape: &Tape, x: Var, ids: &Arc<[u32]>, times: f32) -> Var {
+        let by = tape.params().get(&self.by)[0];
+        if by == 0.0 {
+            return x;
+        }
+        let shape = x.value().shape();
+        let rows = tape.embedding(&self.b, ids, [shape[0], shape[1]], times * self.scale * by);
+        let args = LinearArgs::new(&self.a, None, DType::F32);
+        tape.linear(&rows, LinearArgs { residual: Some(&x), ..args })
     }
 }
 

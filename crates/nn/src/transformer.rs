@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tensor::{DType, Init, Param, ParamsBuilder, Tape, Var};
 
 use crate::attention::Layer;
+use crate::beside::Beside;
 use crate::block::Block;
 use crate::config::{AttnPositions, Checked, LayerConfig, TransformerConfig};
 use crate::context::{Call, Context};
@@ -19,6 +20,7 @@ pub struct Transformer {
     /// One a kind of layer.
     ropes: Vec<Option<Rope>>,
     relative: Option<Param>,
+    prefix: Option<Param>,
     final_norm: Option<Norm>,
 }
 
@@ -36,13 +38,20 @@ impl Transformer {
         });
         let init = Init::Normal { std: (c.d_model as f32).sqrt().recip() };
         let relative = n_buckets.map(|n| builder.param("relative_bias", &[n, c.n_heads], init));
+        let prefix = match c.beside {
+            Beside::Prefix(n) => {
+                let d = 2 * c.n_layers * c.n_kv_heads * c.d_head;
+                Some(builder.param("prefix", &[n, d], Init::Normal { std: 0.02 }))
+            }
+            _ => None,
+        };
         let block = |i: usize, builder: &mut ParamsBuilder| {
             builder.scope(format!("blocks.{i}"), |b| Block::new(b, c, i))
         };
         let blocks = (0..c.n_blocks()).map(|i| block(i, builder)).collect();
         let final_norm = c.final_norm.then(|| Norm::new(builder, "final_norm", NormConfig::of(c)));
         let ropes = c.cycle.iter().map(rope).collect();
-        Self { config, blocks, ropes, relative, final_norm }
+        Self { config, blocks, ropes, relative, prefix, final_norm }
     }
 
     /// What it is made of.
@@ -56,7 +65,10 @@ impl Transformer {
     pub fn forward<'a>(&'a self, tape: &Tape<'a>, mut x: Var, ctx: &mut Context) -> Var {
         let kinds = self.kinds(&ctx.call);
         for i in 0..self.config.get().n_layers {
-            let layer = kinds[i % kinds.len()].clone();
+            let mut layer = kinds[i % kinds.len()].clone();
+            let of_layer =
+                |table: &Param| (table.clone(), i * table.shape()[1] / self.config.get().n_layers);
+            layer.prefix = self.prefix.as_ref().map(of_layer);
             let block = &self.blocks[self.config.get().block_of(i)];
             let call = &*self.call_of(i, &ctx.call);
             tape.scope("blocks", Some(i), || tape.capture("hidden", x.value()));
@@ -110,6 +122,7 @@ impl Transformer {
                     max_distance,
                     both_ways,
                 }),
+                prefix: None,
             }
         };
         cycle.map(kind).collect()

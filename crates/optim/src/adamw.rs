@@ -35,28 +35,41 @@ pub struct AdamW {
     config: AdamWConfig,
     first: Arena,
     second: Arena,
-    /// Runs of parameters that are alike, in order: the padding between them is zero and stays so.
-    groups: Vec<(Range<usize>, bool)>,
+    groups: Vec<Group>,
+}
+
+/// A run of parameters that are alike: the padding between them is zero and stays so.
+struct Group {
+    range: Range<usize>,
+    decay: bool,
+    /// What the learning rate is multiplied with.
+    rate: f32,
 }
 
 impl AdamW {
-    /// Moments of zero for `params`.
+    /// Moments of zero for `params`, which learn at one rate.
     pub fn new(params: &Params, config: AdamWConfig) -> Self {
         let len = params.values().len();
-        let mut groups: Vec<(Range<usize>, bool)> = vec![];
+        let [first, second] = [Arena::zeros(len), Arena::zeros(len)];
+        let mut all = Self { config, first, second, groups: Vec::new() };
+        all.set_rates(params, |_| 1.0);
+        all
+    }
+
+    /// Multiplies the learning rate of each of `params` with what `rate` says of its name.
+    pub fn set_rates(&mut self, params: &Params, rate: impl Fn(&str) -> f32) {
+        self.groups.clear();
         for entry in params.trained() {
-            let decay = decays(&entry.name, entry.param.shape());
+            let (decay, rate) = (decays(&entry.name, entry.param.shape()), rate(&entry.name));
             let start = entry.param.range().start;
-            match groups.last_mut() {
-                Some((_, last)) if *last == decay => {}
-                Some((range, _)) => {
-                    range.end = start;
-                    groups.push((start..len, decay));
+            if let Some(last) = self.groups.last_mut() {
+                if last.decay == decay && last.rate.to_bits() == rate.to_bits() {
+                    continue;
                 }
-                None => groups.push((start..len, decay)),
+                last.range.end = start;
             }
+            self.groups.push(Group { range: start..params.values().len(), decay, rate });
         }
-        Self { config, first: Arena::zeros(len), second: Arena::zeros(len), groups }
     }
 
     /// One update of every weight with `grads * grad_scale`; `step` counts from 1.
@@ -68,8 +81,9 @@ impl AdamW {
         step: u64,
     ) {
         let AdamWConfig { beta1, beta2, eps, weight_decay } = self.config;
-        for (range, decay) in &self.groups {
+        for Group { range, decay, rate } in &self.groups {
             let weight_decay = if *decay { weight_decay } else { 0.0 };
+            let lr = lr * rate;
             let update = Update { lr, beta1, beta2, eps, weight_decay, grad_scale, step };
             adamw::step(
                 isa,

@@ -26,6 +26,9 @@ pub struct Example {
     pub output: Option<Row>,
     /// One a token of `output`, else of `input`: what is to be said there, or [`IGNORED`].
     pub targets: Vec<u32>,
+    /// One a target's place: the log-probability of it where learning began, as a loss may be
+    /// anchored to it; empty where nobody asks.
+    pub reference: Vec<f32>,
     /// What is to be said of all of it.
     pub label: Label,
     /// So many positions at the start are seen by all, where a trunk looks back alone.
@@ -94,8 +97,9 @@ pub(crate) fn pieces(batch: &Batch, row: usize) -> Vec<Piece<'_>> {
 
 impl Example {
     /// One of which only the name is known.
-    pub(crate) fn of(sample_id: u64) -> Self {
+    pub fn of(sample_id: u64) -> Self {
         let (input, output, targets) = (Row::default(), None, Vec::new());
-        Self { sample_id, input, output, targets, label: Label::None, prefix: 0 }
+        let (reference, label, prefix) = (Vec::new(), Label::None, 0);
+        Self { sample_id, input, output, targets, reference, label, prefix }
     }
 }

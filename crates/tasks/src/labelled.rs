@@ -22,7 +22,7 @@ use nn::Context;
 use tensor::{Loss, Tape, Var};
 
 use crate::example::Label;
-use crate::losses::{Losses, Part};
+use crate::losses::{Losses, Part, logistic};
 use crate::micro_batch::MicroBatch;
 use crate::objective::Objective;
 
@@ -254,8 +254,7 @@ impl Judged<'_> {
     fn better(&mut self, rows: [usize; 2]) {
         let [good, bad] = rows.map(|row| row * self.n_cols);
         let apart = f64::from(self.z[good]) - f64::from(self.z[bad]);
-        let sum = (-apart).max(0.0) + (-apart.abs()).exp().ln_1p();
-        let slope = -1.0 / (1.0 + apart.exp());
+        let (sum, slope) = logistic(apart);
         self.loss += Loss { sum, n_targets: 1, n_right: u64::from(apart > 0.0) };
         self.dz[good] += slope as f32;
         self.dz[bad] -= slope as f32;

@@ -41,6 +41,8 @@ pub struct MicroBatch {
     pub output: Option<Shown>,
     /// `[B, T]` of the output, else of the input; [`NO_TARGET`] where nothing is asked.
     pub targets: Vec<u32>,
+    /// As many: log-probabilities of the targets where learning began, 0 where nobody asks.
+    pub reference: Vec<f32>,
     /// What is to be said of each example.
     pub labels: Vec<Label>,
     /// Which rows of the input's `[B * T]` each text has; what is padded with is of none.
@@ -69,6 +71,11 @@ impl Counts {
 }
 
 impl Row {
+    fn n_texts(&self) -> usize {
+        let own = self.segments.as_ref();
+        own.map_or(1, |own| own.chunk_by(|a, b| a == b).count())
+    }
+
     fn n_tokens(&self) -> u64 {
         match &self.segments {
             Some(segments) => segments.iter().filter(|&&segment| segment != 0).count() as u64,
@@ -92,6 +99,7 @@ impl MicroBatch {
         let output = (output_len > 0).then(|| Shown::new(&outputs, output_len, rng));
         let len = if output.is_some() { output_len } else { input_len };
         let targets = some.iter().map(|example| &example.targets[..]);
+        let reference = some.iter().map(|example| &example.reference[..]);
         let mut input = Shown::new(&inputs, input_len, rng);
         let text = |(i, row): (usize, &&Row)| i * input_len..i * input_len + row.ids.len();
         input.call.mask.prefix = some.first().map_or(0, |example| example.prefix);
@@ -99,6 +107,7 @@ impl MicroBatch {
             input,
             output,
             targets: padded(targets, len, NO_TARGET),
+            reference: padded(reference, len, 0.0),
             labels: some.iter().map(|example| example.label).collect(),
             counts,
             texts: inputs.iter().enumerate().map(text).collect(),
@@ -110,7 +119,9 @@ impl MicroBatch {
     /// The same without padding: one row, in which the texts of the examples follow one another and
     /// do not see each other. What is asked of a text is the same as in a row of its own.
     pub fn flat(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
-        let before: usize = examples[..rows.start].iter().map(|e| e.input.ids.len()).sum();
+        let earlier = &examples[..rows.start];
+        let before: usize = earlier.iter().map(|e| e.input.ids.len()).sum();
+        let n_texts_before: usize = earlier.iter().map(|e| e.input.n_texts()).sum();
         let some = &examples[rows];
         let (mut row, mut texts, mut of_example) = (Row::default(), Vec::new(), Vec::new());
         let (mut segments, mut positions, mut types) = (Vec::new(), Vec::new(), Vec::new());
@@ -138,14 +149,23 @@ impl MicroBatch {
             of_example.push(first_text..texts.len());
         }
         let targets = some.iter().flat_map(|example| &example.targets).copied().collect();
+        let mut reference = Vec::new();
+        for Example { targets, reference: own, .. } in some {
+            let end = reference.len() + targets.len();
+            reference.extend_from_slice(own);
+            reference.resize(end, 0.0);
+        }
         row.types = some.iter().any(|e| e.input.types.is_some()).then_some(types);
         (row.segments, row.positions) = (Some(segments), Some(positions));
         let len = row.ids.len();
         let rng = rng.map(|rng| Rng { first_token: rng.first_token + before as u64, ..rng });
+        let mut input = Shown::new(&[&row], len, rng);
+        input.call.n_texts_before = n_texts_before as u64;
         Self {
-            input: Shown::new(&[&row], len, rng),
+            input,
             output: None,
             targets,
+            reference,
             labels: some.iter().map(|example| example.label).collect(),
             counts: Counts::of(examples),
             texts,
@@ -191,7 +211,7 @@ impl Shown {
 }
 
 /// `rows` one after the other, each `len` long.
-fn padded<'r>(rows: impl Iterator<Item = &'r [u32]>, len: usize, pad: u32) -> Vec<u32> {
+fn padded<'r, T: Copy + 'r>(rows: impl Iterator<Item = &'r [T]>, len: usize, pad: T) -> Vec<T> {
     let mut all = Vec::new();
     for row in rows {
         all.extend_from_slice(row);

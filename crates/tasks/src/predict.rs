@@ -6,6 +6,7 @@ use tensor::{Device, Precision, Tape};
 
 use crate::example::Example;
 use crate::labelled::Labelled;
+use crate::log_probs::portions;
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
 
@@ -18,19 +19,12 @@ pub fn predict(
     n_tokens: usize,
 ) -> (Losses, Vec<Vec<f32>>) {
     let (mut losses, mut scores) = (Losses::default(), Vec::with_capacity(examples.len()));
-    let mut from = 0;
-    while from < examples.len() {
-        let (mut to, mut n) = (from, 0);
-        while to < examples.len() && (to == from || n + examples[to].input.ids.len() <= n_tokens) {
-            n += examples[to].input.ids.len();
-            to += 1;
-        }
-        let micro = MicroBatch::flat(&examples[from..to], 0..to - from, None);
+    for some in portions(examples, n_tokens) {
+        let micro = MicroBatch::flat(some, 0..some.len(), None);
         let tape = Tape::new(device, &model.params, precision);
         let z = Labelled::scores(&tape, model, &micro, objective.asked);
         losses += objective.losses_of(&z, &micro);
         scores.extend(objective.by_example(&z.value().to_vec(), &micro));
-        from = to;
     }
     (losses, scores)
 }

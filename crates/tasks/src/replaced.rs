@@ -157,6 +157,7 @@ mod tests {
             input: Shown { ids: vec![7; n].into(), shape, call },
             output: None,
             targets: vec![7; n],
+            reference: Vec::new(),
             labels: vec![crate::Label::None; shape[0]],
             texts: Vec::new(),
             of_example: Vec::new(),

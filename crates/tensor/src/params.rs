@@ -254,15 +254,16 @@ impl ParamsBuilder {
         self
     }
 
-    /// Notes that the current scope is a linear map which can be changed, and takes its changes.
-    pub fn take_low_rank(&mut self) -> Vec<LowRankSpec> {
-        let name = self.path("weight");
+    /// Notes that `leaf` of the current scope can be changed, and takes its changes: the weight of a
+    /// linear map, or a table.
+    pub fn take_low_rank(&mut self, leaf: &str) -> Vec<LowRankSpec> {
+        let name = self.path(leaf);
         let specs = self.low_rank.remove(&name).unwrap_or_default();
         self.maps.push(name);
         specs
     }
 
-    /// Weights of the linear maps that can be changed, in order.
+    /// What can be changed, in order.
     pub fn maps(&self) -> &[String] {
         &self.maps
     }

@@ -20,6 +20,9 @@ pub use self::download::Download;
 /// The least time between two plain lines.
 const EVERY: Duration = Duration::from_secs(10);
 
+/// What of all that objectives tell is shown with every step.
+const TOLD: [&str; 2] = ["margin", "reward"];
+
 /// The progress of one session of a run.
 pub struct Progress {
     view: View,
@@ -109,6 +112,8 @@ impl Progress {
     /// The most wanted first: a narrow terminal cuts the end off.
     fn text(&self, row: &StepRow, elapsed: Duration) -> String {
         let mut parts = vec![format!("loss {:.3}", row.loss)];
+        let told = row.told.iter().filter(|(name, _)| TOLD.contains(&name.as_str()));
+        parts.extend(told.map(|(name, value)| format!("{name} {value:.3}")));
         parts.extend(self.judged.clone());
         parts.extend(self.seconds_left(row.step, elapsed).map(|s| duration(s) + " left"));
         parts.push(format!("{} tokens/s", compact(row.tokens_per_s)));

@@ -57,6 +57,10 @@ pub enum TrainError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Generate(#[from] generate::GenerateError),
+    #[error(transparent)]
+    Reward(#[from] tasks::rewards::RewardError),
     /// A step that was refused, with what is needed to look at it again.
     #[error("{step}")]
     Refused {
@@ -72,6 +76,9 @@ pub enum TrainError {
     /// The data is not what the run began with.
     #[error("checkpoint `{dir}` is of other data: the hash of the {what} differs")]
     OtherData { dir: PathBuf, what: String },
+    /// A learning rate of nothing.
+    #[error("`{pattern}` of `optim.rates` is the name of nothing that learns")]
+    Rate { pattern: String },
     /// There is nothing left to do, and no way back.
     #[error("checkpoint `{dir}` is at step {step}, beyond the {steps} that are asked for")]
     Beyond { dir: PathBuf, step: u64, steps: u64 },
@@ -91,6 +98,8 @@ impl TrainError {
             Self::Data(e) => e.hint(),
             Self::Checkpoint(e) => e.hint(),
             Self::Log(e) => e.hint(),
+            Self::Generate(e) => e.hint(),
+            Self::Reward(e) => e.hint(),
             Self::Refused { replay, checkpoint, .. } => Some(format!(
                 "the weights are untouched and saved in `{}`, the batch in `{}`; resume with a \
                  smaller `optim.peak_lr`, or in f32",
@@ -102,6 +111,9 @@ impl TrainError {
             }
             Self::Beyond { step, .. } => {
                 Some(format!("ask for more than {step} with `train.steps`, or leave it as it was"))
+            }
+            Self::Rate { .. } => {
+                Some("own names, in which `*` stands for anything, as `heads.*`".into())
             }
             Self::Mismatch { .. } => Some("resume with the recipe the run began with".into()),
         }

@@ -16,11 +16,16 @@ pub trait Feed {
     /// Where there is no such place, or too little for a step.
     fn seek(&mut self, cursors: &Cursors) -> Result<(), TrainError>;
 
-    /// The examples of the next step.
+    /// The examples of the next step, which may be what the model of `trainer` makes of them.
     ///
     /// # Errors
-    /// Where they cannot be read, or are used up.
-    fn next(&mut self) -> Result<Vec<Example>, TrainError>;
+    /// Where they cannot be read or made, or are used up.
+    fn next(&mut self, trainer: &Trainer) -> Result<Vec<Example>, TrainError>;
+
+    /// What is to be told of these beside their loss, and one of them to be read.
+    fn told(&self) -> (Vec<(&str, f64)>, Option<String>) {
+        (Vec::new(), None)
+    }
 
     /// Where it stands.
     fn cursors(&self) -> Cursors;

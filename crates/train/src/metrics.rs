@@ -78,6 +78,9 @@ pub struct StepRow {
     /// Largest resident memory of the process so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// What an objective tells beside its loss, by name: rewards, divergences.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub told: BTreeMap<String, f64>,
 }
 
 /// One evaluation on held-out data.
@@ -152,7 +155,9 @@ impl Scores {
             let scores = PartScores::of(losses.first());
             (name.clone(), PartScores { loss: losses.mean().unwrap_or(f64::NAN), ..scores })
         };
-        let several = Some(&found.losses.0).filter(|parts| parts.len() > 1);
+        // What is only told is among the metrics.
+        let learned = found.losses.0.iter().filter(|part| part.weight != 0.0);
+        let several = Some(learned).filter(|parts| parts.clone().count() > 1);
         Self {
             loss: found.losses.mean().unwrap_or(f64::NAN),
             bits_per_byte: found.bits_per_byte,

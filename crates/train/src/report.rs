@@ -20,9 +20,9 @@ mod tests;
 use checkpoint::Best;
 
 use crate::metrics::{EvalRow, SampleRow, StepRow};
-pub use chart::bars;
+pub use chart::{bars, scatter};
 use energy::Energy;
-pub use page::{document, section, tiles};
+pub use page::{document, rows, section, tiles};
 pub use series::median;
 
 /// File name of the report inside a run directory.

@@ -1,15 +1,18 @@
 //! A run: the step over and over, with everything around it, in a directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use checkpoint::{Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, Values, trainer};
+use checkpoint::{
+    Best, Checkpoint, CheckpointError, Entry, Origin, RunDir, StagedDir, Values, trainer,
+};
 use models::{Model, ModelError, TRAINED};
+use tasks::Losses;
 use tensor::Param;
 
 use crate::error::{StepError, TrainError};
-use crate::evaluate::Evaluation;
 use crate::feed::Feed;
 use crate::metrics::{
     self, EvalRow, Log, LogError, METRICS_FILE, MetricsLog, MetricsRow, SAMPLES_FILE, SampleLog,
@@ -33,8 +36,15 @@ pub struct RunConfig {
     pub sample_every: u64,
     /// Checkpoints that are kept, beside the best one.
     pub keep_last: usize,
+    /// Judges, saves and ends after this step, as if a run were asked to stop there.
+    pub until: Option<u64>,
     /// Saves and ends after so long.
     pub max_time: Option<Duration>,
+    /// Ends after so many evaluations in a row that found nothing better; 0 for never. What is
+    /// better has a checkpoint then.
+    pub patience: u64,
+    /// By how much it must be better to count as that, in the number that decides.
+    pub min_delta: f64,
     /// GFLOP of the model's arithmetic for each target, and GFLOP/s of the machine: for the share
     /// of the peak.
     pub gflop: Option<(f64, f64)>,
@@ -106,6 +116,10 @@ pub enum Ended {
     Interrupted,
     /// Its time was over; a checkpoint was saved.
     OutOfTime,
+    /// It is as far as it was to go for now; a checkpoint was saved.
+    Paused,
+    /// It no longer got better; the best has a checkpoint, and so has the last.
+    Stopped,
 }
 
 /// A run under way.
@@ -169,10 +183,18 @@ impl<'o> Run<'o> {
     ) -> Result<Ended, TrainError> {
         let config = self.parts.config;
         while self.step_idx() < config.steps {
-            let ended = if stop.load(Ordering::Relaxed) {
+            let over = config.max_time.is_some_and(|most| self.began.elapsed() >= most);
+            let waited = self.parts.trainer.state.waited;
+            let ended = if config.patience > 0 && waited >= config.patience {
+                Some(Ended::Stopped)
+            } else if stop.load(Ordering::Relaxed) {
                 Some(Ended::Interrupted)
+            } else if config.until.is_some_and(|until| self.step_idx() >= until) {
+                if self.judged.as_ref().is_none_or(|judged| judged.step != self.step_idx()) {
+                    self.evaluate(observer)?;
+                }
+                Some(Ended::Paused)
             } else {
-                let over = config.max_time.is_some_and(|most| self.began.elapsed() >= most);
                 over.then_some(Ended::OutOfTime)
             };
             if let Some(ended) = ended {
@@ -181,13 +203,13 @@ impl<'o> Run<'o> {
             }
             self.step(observer)?;
             let (step, last) = (self.step_idx(), self.step_idx() == config.steps);
-            if last || step.is_multiple_of(config.eval_every) {
-                self.evaluate(observer)?;
-            }
+            let is_due = last || step.is_multiple_of(config.eval_every);
+            let is_best = is_due && self.evaluate(observer)? && self.is_best();
             if config.sample_every > 0 && (last || step.is_multiple_of(config.sample_every)) {
                 self.sample(observer)?;
             }
-            if last || step.is_multiple_of(config.checkpoint_every) {
+            let keeps = is_best && config.patience > 0;
+            if last || keeps || step.is_multiple_of(config.checkpoint_every) {
                 self.save(observer)?;
             }
         }
@@ -200,7 +222,7 @@ impl<'o> Run<'o> {
 
     fn step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let began = Instant::now();
-        let examples = self.parts.feed.next()?;
+        let examples = self.parts.feed.next(&self.parts.trainer)?;
         let trainer = &mut self.parts.trainer;
         let report = match trainer.step(&examples) {
             Ok(report) => report,
@@ -227,6 +249,7 @@ impl<'o> Run<'o> {
             tokens_per_s,
             share_of_peak: self.parts.config.gflop.map(|(gflop, peak)| gflop * tokens_per_s / peak),
             memory_bytes: observer.memory_bytes(),
+            told: told(&report.losses, &*self.parts.feed),
         };
         if report.skipped {
             let scale = trainer.state.loss_scale;
@@ -239,14 +262,30 @@ impl<'o> Run<'o> {
         Ok(())
     }
 
-    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        let Some(found) = self.judge()? else { return Ok(()) };
-        let row = EvalRow { step: self.step_idx(), eval: Scores::of(&found) };
+    /// Judges the model, where there is something to judge by.
+    fn evaluate(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let RunParts { trainer, feed, .. } = &mut self.parts;
+        let Some(found) = trainer.averaged(|trainer| feed.judge(trainer))? else {
+            return Ok(false);
+        };
+        let row = EvalRow { step: trainer.state.step, eval: Scores::of(&found) };
         self.metrics.append(&MetricsRow::Eval(row.clone()))?;
         self.events.eval(&row)?;
         observer.eval(&row);
         self.judged = Some(row);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Whether what was just judged is better than ever before; counts where it is not.
+    fn is_best(&mut self) -> bool {
+        let by = self.judged.as_ref().map_or(f64::NAN, |row| row.eval.best_by());
+        let (state, delta) = (&mut self.parts.trainer.state, self.parts.config.min_delta);
+        let is_best = by.is_finite() && state.best.is_none_or(|best| by < best - delta);
+        state.waited = if is_best { 0 } else { state.waited + 1 };
+        if is_best {
+            state.best = Some(by);
+        }
+        is_best
     }
 
     /// What it learns from.
@@ -254,17 +293,14 @@ impl<'o> Run<'o> {
         &*self.parts.feed
     }
 
-    /// The model on what it is judged by; none where there is nothing.
-    ///
-    /// # Errors
-    /// Where that cannot be read.
-    pub fn judge(&self) -> Result<Option<Evaluation>, TrainError> {
-        self.parts.feed.judge(&self.parts.trainer)
-    }
-
     fn sample(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let step = self.step_idx();
-        if let Some(text) = observer.sample(&self.parts.trainer, step) {
+        let (_, own) = self.parts.feed.told();
+        let text = match own.inspect(|text| observer.say(text)) {
+            Some(own) => Some(own),
+            None => self.parts.trainer.averaged(|trainer| observer.sample(trainer, step)),
+        };
+        if let Some(text) = text {
             self.samples.append(&SampleRow { step, text })?;
         }
         Ok(())
@@ -278,31 +314,53 @@ impl<'o> Run<'o> {
         }
         self.metrics.sync()?;
         self.samples.sync()?;
-        let RunParts { trainer, dir, files, origin, config, .. } = &self.parts;
-        let mut staged = dir.stage(step)?;
-        staged.write("config.json", trainer.model.config_json().as_bytes())?;
-        for (name, bytes) in files {
-            staged.write(name, bytes)?;
-        }
-        let model = &trainer.model;
-        let (name, entries) = if model.adapters.is_empty() {
-            ("model", model.entries())
-        } else {
-            let files = model.adapter_files(TRAINED);
-            let (config, entries) = files.expect("the one that is trained");
-            staged.write("adapter_config.json", config.as_bytes())?;
-            ("adapter_model", entries)
-        };
-        let most = checkpoint::weights::MAX_SHARD_BYTES;
-        checkpoint::weights::save(&mut staged, name, &entries, most)?;
-        trainer::save(&mut staged, &moments(trainer), &trainer.state)?;
-        staged.commit(origin.clone())?;
+        let RunParts { trainer, dir, files, origin, config, .. } = &mut self.parts;
+        trainer.averaged(|trainer| write(dir.stage(step)?, trainer, files, origin))?;
         note_best(dir, self.judged.as_slice())?;
         dir.prune(step, config.keep_last.max(1))?;
         self.saved = Some(step);
         observer.checkpoint(step, &self.parts.dir.checkpoint_dir(step));
         Ok(())
     }
+}
+
+/// What a step tells beside its loss: means of later parts, and what the feed saw. What is not
+/// finite is left out.
+fn told(losses: &Losses, feed: &dyn Feed) -> BTreeMap<String, f64> {
+    let parts = losses.0.iter().skip(1);
+    let means = parts.filter_map(|part| Some((part.name, part.loss.mean()?)));
+    let all = means.chain(feed.told().0).filter(|(_, value)| value.is_finite());
+    all.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Writes a checkpoint. Where there is a running mean, it is in the place of the weights now.
+fn write(
+    mut staged: StagedDir,
+    trainer: &Trainer,
+    files: &[(String, Vec<u8>)],
+    origin: &Origin,
+) -> Result<(), CheckpointError> {
+    let model = &trainer.model;
+    staged.write("config.json", model.config_json().as_bytes())?;
+    for (name, bytes) in files {
+        staged.write(name, bytes)?;
+    }
+    let (name, entries) = if model.adapters.is_empty() {
+        ("model", model.entries())
+    } else {
+        let files = model.adapter_files(TRAINED);
+        let (config, entries) = files.expect("the one that is trained");
+        staged.write("adapter_config.json", config.as_bytes())?;
+        ("adapter_model", entries)
+    };
+    let most = checkpoint::weights::MAX_SHARD_BYTES;
+    checkpoint::weights::save(&mut staged, name, &entries, most)?;
+    let mut tensors = moments(trainer);
+    if let Some(average) = &trainer.average {
+        tensors.extend(learned(trainer, WEIGHTS, average.values()));
+    }
+    trainer::save(&mut staged, &tensors, &trainer.state)?;
+    staged.commit(origin.clone()).map(|_| ())
 }
 
 /// Refuses data, or a number of steps, that a checkpoint cannot go on with.
@@ -363,19 +421,23 @@ fn logs(
     })
 }
 
-/// Both moments of every parameter that learns, by the project's own names.
-fn moments<'t>(trainer: &'t Trainer) -> Vec<Entry<'t>> {
-    let params = &trainer.model.params;
-    let of = |prefix: &str, values: &'t [f32]| -> Vec<Entry<'t>> {
-        let entry = |name: &str, param: &Param| {
-            let values = Values::F32(&values[param.range()]);
-            Entry::new(format!("{prefix}.{name}"), param.shape(), values)
-        };
-        params.trained().map(|e| entry(&e.name, &e.param)).collect()
+/// What the names of weights begin with, of a run that stores their running mean as its model.
+const WEIGHTS: &str = "weights";
+
+/// Of every parameter that learns its part of `values`, by the project's own names.
+fn learned<'t>(trainer: &'t Trainer, prefix: &str, values: &'t [f32]) -> Vec<Entry<'t>> {
+    let entry = |name: &str, param: &Param| {
+        let values = Values::F32(&values[param.range()]);
+        Entry::new(format!("{prefix}.{name}"), param.shape(), values)
     };
+    trainer.model.params.trained().map(|e| entry(&e.name, &e.param)).collect()
+}
+
+/// Both moments of every parameter that learns.
+fn moments<'t>(trainer: &'t Trainer) -> Vec<Entry<'t>> {
     let [first, second] = trainer.optimizer.moments();
-    let mut all = of("first", first);
-    all.extend(of("second", second));
+    let mut all = learned(trainer, "first", first);
+    all.extend(learned(trainer, "second", second));
     all
 }
 
@@ -387,6 +449,15 @@ fn load(trainer: &mut Trainer, model: Model, dir: &Path) -> Result<(), TrainErro
     }
     trainer.model = model;
     let (weights, state) = trainer::load::<TrainerState>(dir)?;
+    if let Some(average) = &mut trainer.average {
+        average.swap(&mut trainer.model.params);
+        for entry in trainer.model.params.entries().to_vec() {
+            if entry.param.is_trained() {
+                let (name, shape) = (format!("{WEIGHTS}.{}", entry.name), entry.param.shape());
+                weights.read_f32(&name, shape, trainer.model.params.get_mut(&entry.param))?;
+            }
+        }
+    }
     for entry in trainer.model.params.trained() {
         let (range, shape) = (entry.param.range(), entry.param.shape());
         let names = ["first", "second"].map(|moment| format!("{moment}.{}", entry.name));

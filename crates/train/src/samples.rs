@@ -107,7 +107,7 @@ impl Feed for SampleFeed<'_> {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<Vec<Example>, TrainError> {
+    fn next(&mut self, _: &Trainer) -> Result<Vec<Example>, TrainError> {
         let epoch = self.cursor.epoch;
         let (step, cursor) = self.plan.step(self.cursor);
         self.cursor = cursor;

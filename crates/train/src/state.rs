@@ -22,6 +22,13 @@ pub struct TrainerState {
     pub steps_at_scale: u64,
     /// Seconds spent so far, over all sessions.
     pub seconds: f64,
+    /// The best that an evaluation found, as [`crate::metrics::Scores::best_by`] has it, and how
+    /// many came after it: kept where a run may end early.
+    #[serde(default)]
+    pub best: Option<f64>,
+    /// That number.
+    #[serde(default)]
+    pub waited: u64,
     /// Hashes of what it is trained on and judged by; none before a run has begun.
     #[serde(default)]
     pub data: DataHashes,

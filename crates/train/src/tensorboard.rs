@@ -67,6 +67,8 @@ impl EventWriter {
             ("train/tokens_per_s", row.tokens_per_s),
         ];
         scalars.extend(row.share_of_peak.map(|share| ("train/share_of_peak", share)));
+        let names: Vec<String> = row.told.keys().map(|name| format!("train/{name}")).collect();
+        scalars.extend(names.iter().map(String::as_str).zip(row.told.values().copied()));
         self.scalars(row.step, &scalars)
     }
 
@@ -81,6 +83,10 @@ impl EventWriter {
         let names: Vec<String> =
             eval.parts.keys().map(|name| format!("eval/{name}_loss")).collect();
         scalars.extend(names.iter().map(String::as_str).zip(eval.parts.values().map(|p| p.loss)));
+        let names: Vec<String> =
+            eval.metrics.iter().map(|(name, _)| format!("eval/{name}")).collect();
+        let metrics = names.iter().zip(&eval.metrics);
+        scalars.extend(metrics.filter_map(|(name, (_, value))| Some((&**name, (*value)?))));
         self.scalars(*step, &scalars)
     }
 

@@ -76,7 +76,7 @@ impl Feed for TextFeed<'_> {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<Vec<Example>, TrainError> {
+    fn next(&mut self, _: &Trainer) -> Result<Vec<Example>, TrainError> {
         let batch = self.batches.as_mut().expect("`seek` comes first").next_batch()?;
         Ok(self.objective.examples(&batch, self.seed))
     }

@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 
 use kernels::reduce::sum_squares;
 use models::Model;
-use optim::{AdamW, AdamWConfig, Schedule, clip_scale};
+use optim::{AdamW, AdamWConfig, Average, Schedule, clip_scale};
 use tasks::{Counts, Example, Losses, MicroBatch, Objective};
 use tensor::{DType, Device, Grads, NotFinite, Precision, Rng, Tape};
 
-use crate::error::StepError;
+use crate::error::{StepError, TrainError};
+use crate::regime::{Mixout, Regime};
 use crate::state::TrainerState;
 
 /// How a step is done.
@@ -64,6 +65,8 @@ pub struct Trainer<'o> {
     /// How it steps.
     pub config: StepConfig,
     pub(crate) optimizer: AdamW,
+    pub(crate) average: Option<Average>,
+    mixout: Option<Mixout>,
     objective: &'o dyn Objective,
     grads: RefCell<Grads>,
     audited: bool,
@@ -81,12 +84,41 @@ impl<'o> Trainer<'o> {
         Self {
             grads: RefCell::new(Grads::new(&model.params)),
             optimizer: AdamW::new(&model.params, config.adamw),
+            average: None,
+            mixout: None,
             state: TrainerState::start(if f16 { FIRST_LOSS_SCALE } else { 1.0 }),
             audited: false,
             model,
             objective,
             device,
             config,
+        }
+    }
+
+    /// The same, whose weights are treated as `regime` says; before its first step.
+    ///
+    /// # Errors
+    /// Where a pattern names nothing that learns.
+    pub fn with_regime(mut self, regime: &Regime) -> Result<Self, TrainError> {
+        let params = &self.model.params;
+        let rates = regime.rates_of(params)?;
+        self.optimizer.set_rates(params, |name| rates[name]);
+        self.average = (regime.ema > 0.0).then(|| Average::new(params, regime.ema));
+        self.mixout = (regime.mixout > 0.0).then(|| Mixout::new(params, regime.mixout));
+        Ok(self)
+    }
+
+    /// What `look` sees with the running mean of the weights in their place, where there is one.
+    pub fn averaged<T>(&mut self, look: impl FnOnce(&Self) -> T) -> T {
+        self.swap_average();
+        let seen = look(self);
+        self.swap_average();
+        seen
+    }
+
+    fn swap_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.swap(&mut self.model.params);
         }
     }
 
@@ -113,11 +145,14 @@ impl<'o> Trainer<'o> {
         let step = self.state.step + 1;
         self.grads.get_mut().reset();
         let mut losses = Losses::default();
+        self.mix();
         for micro in self.micro_batches(examples) {
             losses += self.accumulate(&micro);
         }
-        self.audit(step)?;
+        let audited = self.audit(step);
         self.grads.get_mut().zero_unwritten(&self.model.params);
+        self.unmix();
+        audited?;
         let Some(mean) = losses.mean() else { return Err(StepError::NoTargets { step }) };
         // The gradients are scaled sums until here.
         let to_mean = 1.0 / (losses.first().n_targets as f64 * f64::from(self.state.loss_scale));
@@ -134,12 +169,30 @@ impl<'o> Trainer<'o> {
             let weights = (&mut self.model.params, &*self.grads.get_mut());
             self.state.updates += 1;
             self.optimizer.step(isa, weights, (lr, scale), self.state.updates);
+            if let Some(average) = &mut self.average {
+                average.update(&self.model.params, self.state.updates);
+            }
         }
         self.adapt_loss_scale(overflow);
         self.state.step = step;
         let counts = Counts::of(examples);
         self.state.tokens += counts.n_tokens;
         Ok(StepReport { losses, counts, grad_norm, lr, skipped: overflow })
+    }
+
+    /// Mixes weights of the start in, for a step.
+    fn mix(&mut self) {
+        if let Some(mixout) = &mut self.mixout {
+            mixout.mix(&mut self.model.params, [self.config.seed, self.state.step]);
+        }
+    }
+
+    /// Takes them out again, and from the gradients what they learned.
+    fn unmix(&mut self) {
+        if let Some(mixout) = &mut self.mixout {
+            let key = [self.config.seed, self.state.step];
+            mixout.unmix((&mut self.model.params, self.grads.get_mut()), key);
+        }
     }
 
     fn micro_batches(&self, examples: &[Example]) -> Vec<MicroBatch> {
@@ -203,10 +256,11 @@ impl<'o> Trainer<'o> {
     }
 
     /// Runs the micro-batches once more, looking at every result, to name the op.
-    fn find_not_finite(&self, examples: &[Example], loss: f64, grad_norm: f64) -> StepError {
+    fn find_not_finite(&mut self, examples: &[Example], loss: f64, grad_norm: f64) -> StepError {
         let mut at: Option<NotFinite> = None;
         let mut sample_ids = examples.iter().map(|example| example.sample_id).collect();
         self.grads.borrow_mut().reset();
+        self.mix();
         for micro in self.micro_batches(examples) {
             let found = Cell::new(None);
             let tape = self.tape().with_checks(&found);
@@ -218,6 +272,7 @@ impl<'o> Trainer<'o> {
                 break;
             }
         }
+        self.unmix();
         StepError::NotFinite { step: self.state.step + 1, loss, grad_norm, at, sample_ids }
     }
 }

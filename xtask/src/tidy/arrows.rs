@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("tasks", 5),
     ("train", 6),
     ("evaluate", 7),
+    ("search", 7),
     ("terminal", 8),
     ("lyceum", 9),
 ];

@@ -70,10 +70,10 @@ pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetErr
         let hint = "there is nothing to learn from two equal answers: take the row out";
         return Err(cell.failed("is the same as the rejected one".to_owned(), hint));
     }
-    if let Some(prompt) = cells(schema, row, "prompt").next() {
-        return Ok(Input::Preference { prompt: said_in(&prompt)?, chosen, rejected });
-    }
     let (prompt, chosen, rejected) = match (chosen, rejected) {
+        (chosen, rejected) if cells(schema, row, "prompt").next().is_some() => {
+            (prompt(schema, row)?, chosen, rejected)
+        }
         (Said::Text(mut chosen), Said::Text(mut rejected)) => {
             let same = chosen.chars().zip(rejected.chars()).take_while(|(a, b)| a == b);
             let mut n_bytes: usize = same.map(|(a, _)| a.len_utf8()).sum();
@@ -93,6 +93,8 @@ pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetErr
             return Err(cell.failed("is not of the kind of the rejected one".to_owned(), hint));
         }
     };
+    check_answer(&prompt, &chosen, &cell)?;
+    check_answer(&prompt, &rejected, &first(schema, row, "rejected"))?;
     Ok(Input::Preference { prompt, chosen, rejected })
 }
 
@@ -102,8 +104,10 @@ pub(super) fn judged(schema: &Schema, row: &Row) -> Result<Input, DatasetError> 
         let problem = format!("{}, true or false was wanted", kind(label.value));
         label.failed(problem, "1 and 0, yes and no do as well")
     })?;
-    let completion = said_in(&first(schema, row, "completion"))?;
-    Ok(Input::Judged { prompt: prompt(schema, row)?, completion, is_good })
+    let cell = first(schema, row, "completion");
+    let (prompt, completion) = (prompt(schema, row)?, said_in(&cell)?);
+    check_answer(&prompt, &completion, &cell)?;
+    Ok(Input::Judged { prompt, completion, is_good })
 }
 
 pub(super) fn prompt(schema: &Schema, row: &Row) -> Result<Said, DatasetError> {
@@ -157,6 +161,22 @@ fn of_object(cell: &Cell, idx: usize, item: &Value) -> Result<Message, DatasetEr
         _ => return Err(failed("without `content`")),
     };
     Ok(Message { role, content, more })
+}
+
+/// An answer says something, and it is the assistant's turn.
+fn check_answer(prompt: &Said, answer: &Said, cell: &Cell) -> Result<(), DatasetError> {
+    let calls = |messages: &[Message]| messages.iter().any(|m| m.more.contains_key("tool_calls"));
+    let has_call = matches!(answer, Said::Messages(messages) if calls(messages));
+    if !has_call && answer.texts().iter().all(|text| text.trim().is_empty()) {
+        let hint = "an answer that says nothing beyond its prompt is none: take the row out";
+        return Err(cell.failed("has no answer".to_owned(), hint));
+    }
+    match (prompt, answer) {
+        (Said::Messages(prompt), Said::Messages(answer)) => {
+            check_turns(&[&prompt[..], answer].concat(), cell)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_turns(messages: &[Message], cell: &Cell) -> Result<(), DatasetError> {

@@ -243,6 +243,25 @@ fn preferences_share_a_prompt() {
 }
 
 #[test]
+fn an_answer_says_something_in_its_turn() {
+    let asked = json!([{"role": "user", "content": "Sky?"}]);
+    let answer = |role: &str| json!([{"role": role, "content": "blue"}]);
+    let cases = [
+        (json!({"prompt": "Sky?", "chosen": "blue", "rejected": " "}), "`rejected` has no answer"),
+        (json!({"chosen": "It is", "rejected": "It is not"}), "`chosen` has no answer"),
+        (json!({"prompt": "a", "completion": "", "label": true}), "`completion` has no answer"),
+        (
+            json!({"prompt": asked, "chosen": answer("assistant"), "rejected": answer("user")}),
+            "`rejected` has two turns of the user, numbers 1 and 2",
+        ),
+    ];
+    for (row, expected) in cases {
+        let error = refused("a.jsonl", &row.to_string(), &Wanted::default());
+        assert!(error.starts_with(&format!("`a.jsonl`, line 1: {expected}\nhint: ")), "{error}");
+    }
+}
+
+#[test]
 fn verdicts_are_yes_or_no() {
     let row = |label: Value| json!({"prompt": "a", "completion": "b", "label": label}).to_string();
     for (label, expected) in [(json!(true), true), (json!(0), false), (json!("Yes"), true)] {

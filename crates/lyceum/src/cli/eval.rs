@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::at_least_one;
+use super::{AdapterArgs, at_least_one};
 use crate::commands::load::PrecisionArg;
 
 /// Of `eval`.
@@ -44,6 +44,9 @@ pub struct Eval {
     /// Text, JSONL or Parquet, compressed or not; a folder of such; `-` for standard input
     #[arg(required_unless_present_any = ["task", "data"], conflicts_with_all = ["task", "data"])]
     pub files: Vec<PathBuf>,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// A task file, YAML or TOML; may be repeated. With `--data`, a set of GLUE
     #[arg(long, value_name = "FILE")]
     pub task: Vec<String>,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Until;
+
 /// Of `finetune`.
 pub const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +43,9 @@ pub struct Finetune {
     /// Go on from the newest valid checkpoint of `--out`
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Judge, save and end after this step, or this share of all: 200, 25%
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<Until>,
 }
 
 impl Finetune {

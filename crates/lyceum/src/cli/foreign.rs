@@ -22,6 +22,9 @@ Examples:
 pub struct Chat {
     /// A model directory, a GGUF file, or a run
     pub model: PathBuf,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// What the model is told before the first turn
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
@@ -47,6 +50,7 @@ Examples:
   lyceum run minilm/ \"A man is eating food.\"
   cat lines.txt | lyceum run minilm/ - --out embeddings.npy
   lyceum run bert/ \"The capital of France is [MASK].\"
+  lyceum run minilm/ --adapter runs/opinions \"A man is eating food.\"
   cat pairs.jsonl | lyceum run classifier/ - --jsonl   # {\"text\": \"..\", \"text_pair\": \"..\"}
   cat asked.jsonl | lyceum run squad/ - --jsonl   # {\"question\": \"..\", \"context\": \"..\"}
   lyceum run opus-mt-en-de/ \"It was a bright day in April.\" --beams 4
@@ -63,6 +67,25 @@ chooses, how likely each of the `choices` is; one with an encoder and a decoder 
 of each text: a translation, a summary. Whisper writes down what is said in audio files (WAV, AIFF,
 FLAC, MP3, Ogg Vorbis, MP4, Matroska) of any length.";
 
+/// Adapters beside a model.
+#[derive(Args, Clone, Debug, Default)]
+pub struct AdapterArgs {
+    /// Use an adapter beside the model: its directory, or a run; perhaps so many times, as in
+    /// `polite=0.5`; may be repeated
+    #[arg(long = "adapter", value_name = "DIR[=TIMES]", value_parser = weighted)]
+    pub all: Vec<(PathBuf, f32)>,
+}
+
+/// A directory, and how often what is in it counts.
+fn weighted(text: &str) -> Result<(PathBuf, f32), String> {
+    let by = text.rsplit_once('=').and_then(|(dir, by)| Some((dir, by.parse::<f32>().ok()?)));
+    match by {
+        Some((_, by)) if !by.is_finite() => Err(format!("{by} times is no number of times")),
+        Some((dir, by)) => Ok((dir.into(), by)),
+        None => Ok((text.into(), 1.0)),
+    }
+}
+
 /// Options of `run`.
 #[derive(Args, Debug)]
 #[allow(clippy::struct_excessive_bools)] // Switches.
@@ -72,6 +95,9 @@ pub struct Run {
     /// Texts, or audio files for a model of speech; `-` for standard input, each line a text
     #[arg(required = true, value_name = "INPUT")]
     pub inputs: Vec<String>,
+    /// Adapters beside it.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
     /// Each line of standard input is a JSON object with `text` and perhaps `text_pair`, or with
     /// `choices`
     #[arg(long)]
@@ -187,7 +213,9 @@ pub const CONVERT_EXAMPLES: &str = "\
 Examples:
   lyceum convert model.gguf smollm2/ --to hf --dtype bf16
   lyceum convert runs/mine model.gguf --to gguf --dtype q8_0
-  lyceum convert old-checkpoint/ new/ --to hf          # a pickle becomes safetensors";
+  lyceum convert old-checkpoint/ new/ --to hf          # a pickle becomes safetensors
+  lyceum convert model/ merged/ --to hf --adapter runs/polite --adapter runs/short=0.5
+  lyceum convert runs/a soup/ --to hf --average runs/b --average runs/c";
 
 /// Options of `convert`.
 #[derive(Args, Debug)]
@@ -202,6 +230,15 @@ pub struct Convert {
     /// How tensors are stored (default: as most of the model is)
     #[arg(long, value_enum)]
     pub dtype: Option<DtypeArg>,
+    /// Adapters that are put into its weights.
+    #[command(flatten)]
+    pub adapters: AdapterArgs,
+    /// Take them out of its weights again, into which they were put
+    #[arg(long, requires = "all")]
+    pub unmerge: bool,
+    /// Average its weights with those of another model that began as the same; may be repeated
+    #[arg(long, value_name = "MODEL")]
+    pub average: Vec<PathBuf>,
     /// Above this, the weights of a directory are written in several files and an index, such as
     /// `500MB` (default: 5GB)
     #[arg(long, value_name = "SIZE", value_parser = n_bytes)]

@@ -27,7 +27,7 @@ const COMMANDS: &str =
 /// Where the model is refused, has no template, or a turn cannot be encoded.
 pub fn run(args: &Chat, env: &Env) -> Result<Exit, Failure> {
     let sampling = sampling(&args.sampling).check()?;
-    let loaded = Loaded::open(&args.model, args.precision, env)?.scores_tokens()?;
+    let loaded = Loaded::with(&args.model, &args.adapters, args.precision, env)?.scores_tokens()?;
     let tokenizer = loaded.tokenizer()?;
     let template = loaded.chat_template(&tokenizer)?;
     let device = env.device();

@@ -5,7 +5,7 @@ use std::path::Path;
 use ::checkpoint::gguf::{self, Value as Meta};
 use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
 use ::checkpoint::{Dtype, OsDisk, StagedDir, Stored, Weights};
-use models::ModelConfig;
+use models::{Model, ModelConfig};
 use nn::ConfigError;
 use tokenize::{GgufVocab, TokenizeError};
 
@@ -39,8 +39,27 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
         return Err(Failure::new("`--max-shard-size` is for `--to hf`: a GGUF file is one file")
             .hint("leave it out"));
     }
-    let mut loaded = Loaded::open(&args.input, super::load::PrecisionArg::F32, env)?;
+    let precision = super::load::PrecisionArg::F32;
+    let mut adapters = args.adapters.clone();
+    if args.unmerge {
+        adapters.all.iter_mut().for_each(|(_, by)| *by = -*by);
+    }
+    let mut loaded = Loaded::with(&args.input, &adapters, precision, env)?;
+    if let Some(adapter) = loaded.model.adapters.iter().find(|a| args.unmerge && !a.is_a_sum()) {
+        let problem = format!("adapter `{}` cannot be taken out of weights again", adapter.name);
+        return Err(Failure::new(problem)
+            .hint("one whose lengths learn apart, or that has a head, is no sum: keep the base"));
+    }
     loaded.merge(env)?;
+    if !args.average.is_empty() {
+        let mut models = vec![loaded.model];
+        for other in &args.average {
+            let mut other = Loaded::open(other, precision, env)?;
+            other.merge(env)?;
+            models.push(other.model);
+        }
+        loaded.model = Model::average(&models)?;
+    }
     let dtypes = Dtypes { wanted: args.dtype, weights: Weights::open(&loaded.base)? };
     match args.to {
         Format::Hf => hf(&loaded, &dtypes, args, env)?,

@@ -1,5 +1,6 @@
 //! `lyceum finetune`: from a model that is there to one that does a task.
 
+mod preflight;
 mod samples;
 
 use std::collections::BTreeSet;
@@ -7,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
-use models::{Fitted, Method, Model, ModelConfig, ModelError, TRAINED, Tuning};
+use models::{
+    BASE_FILE, Fitted, HeadKind, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
+};
 use tasks::{Asked, Labelled, predict};
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Evaluation, Observer, Portion, Run, RunParts, SampleFeed, SamplePlan, StepConfig,
-    Trainer,
+    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
+    StepConfig, Trainer,
 };
 
 use self::samples::Samples;
@@ -46,11 +49,14 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         r_drop: recipe.task.r_drop,
         ..Labelled::new(Asked::of(&samples.head))
     };
-    let tuning = recipe.tuning(heads(&config))?;
+    let tuning = recipe.tuning(heads(&config), &samples.head)?;
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
     let (model, fitted) = base()?;
-    let load = |dir: &Path| again(dir, &tuning, seed, &base);
+    let load = |dir: &Path| {
+        models::check_base(dir, &recipe.model.from)?;
+        again(dir, &tuning, seed, &base)
+    };
     let step = step_config(&recipe, env)?;
 
     let (mut fresh, dir) = pretrain::open(&out, args.resume)?;
@@ -59,10 +65,17 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
+    let until = args.until.map(|until| until.step(recipe.train.steps));
     let pipeline = samples.head.pipeline();
-    let files = files((&recipe, &model, pipeline), &tokenizer)?;
+    let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
+    if tuning.method.adapter().is_some() {
+        let mark = base_file(&recipe.model.from)?;
+        files.extend(mark.map(|text| (BASE_FILE.to_owned(), text.into_bytes())));
+    }
     let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
     let judged = &samples;
+    let asks_tokens = matches!(samples.head, HeadKind::Tokens);
+    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, copies), env)?;
     let judge = |trainer: &Trainer| Ok(judge(trainer, &objective, judged));
     let feed = SampleFeed::new(
         Arc::clone(&samples.train),
@@ -71,9 +84,10 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         Box::new(judge),
     );
     let parts = RunParts {
-        trainer: Trainer::new(model, &objective, env.device(), step),
+        trainer: Trainer::new(model, &objective, env.device(), step)
+            .with_regime(&recipe.regime())?,
         dir,
-        config: recipe.train.run_config(),
+        config: RunConfig { until, ..recipe.train.run_config() },
         files,
         origin: pretrain::origin(env),
         feed: Box::new(feed),
@@ -90,7 +104,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
     summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished => Exit::Done,
+        Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }
@@ -103,7 +117,7 @@ fn again(
     seed: u64,
     base: &dyn Fn() -> Result<(Model, Fitted), ModelError>,
 ) -> Result<Model, ModelError> {
-    if !matches!(tuning.method, Method::Lora(_)) {
+    if tuning.method.adapter().is_none() {
         return Model::load_tuned(dir, None, tuning, seed).map(|(model, _)| model);
     }
     let (mut model, _) = base()?;

@@ -35,7 +35,7 @@ const MAX_PROMPT_BYTES: u64 = 64 << 20;
 pub fn run(args: &Generate, env: &Env) -> Result<Exit, Failure> {
     let sampling = sampling(&args.sampling).check()?;
     let prompt = read_prompt(args)?;
-    let loaded = Loaded::open(&args.model, args.precision, env)?.scores_tokens()?;
+    let loaded = Loaded::with(&args.model, &args.adapters, args.precision, env)?.scores_tokens()?;
     let tokenizer = loaded.tokenizer()?;
     let request = Request {
         prompt: prompt_ids(&prompt, &loaded, &tokenizer)?,

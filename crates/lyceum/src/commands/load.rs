@@ -14,6 +14,7 @@ use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
 
 use super::runs::is_run;
+use crate::cli::AdapterArgs;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 
@@ -52,22 +53,49 @@ pub fn model_dir(path: &Path) -> Result<PathBuf, Failure> {
     Ok(if is_run(path) { checkpoint::resolve(path)?.dir } else { path.to_owned() })
 }
 
-/// The model of a directory, to be run, and where its weights are; of that of an adapter, its base
-/// with it.
-fn loaded(dir: &Path) -> Result<(Model, Unused, PathBuf), Failure> {
-    if !dir.join("adapter_config.json").exists() {
-        let (model, unused) = Model::load_frozen(dir)?;
-        return Ok((model, unused, dir.to_owned()));
+/// The model of a directory, to be run, and where its weights are: of that of an adapter, its base
+/// with it; and with more adapters, so many times each.
+fn loaded(dir: &Path, more: &AdapterArgs) -> Result<(Model, Unused, PathBuf), Failure> {
+    let mut adapters = Vec::new();
+    let mut base = dir.to_owned();
+    if dir.join("adapter_config.json").exists() {
+        let (config, _) = models::open_adapter(dir)?;
+        let Some(named) = config.base() else {
+            let dir = dir.display();
+            let problem = format!("the adapter in `{dir}` does not say what its base is");
+            return Err(Failure::new(problem).hint(
+                "give the base, and this with `--adapter`, or name it in \
+                 `base_model_name_or_path` of its `adapter_config.json`",
+            ));
+        };
+        base = model_dir(Path::new(named))?;
+        adapters.push((dir.to_owned(), 1.0));
     }
-    let (config, _) = models::open_adapter(dir)?;
-    let Some(base) = config.base else {
-        let problem = format!("the adapter in `{}` does not say what its base is", dir.display());
-        return Err(Failure::new(problem)
-            .hint("name it in `base_model_name_or_path` of its `adapter_config.json`"));
-    };
-    let base = model_dir(Path::new(&base))?;
-    let own = dir.join("config.json").exists().then(|| Model::load_config(dir)).transpose()?;
-    let (model, unused) = Model::load_adapted_as(&base, own, &[(TRAINED, dir)])?;
+    for (path, by) in &more.all {
+        adapters.push((model_dir(path)?, *by));
+    }
+    if adapters.is_empty() {
+        let (model, unused) = Model::load_frozen(dir)?;
+        return Ok((model, unused, base));
+    }
+    let mut own = None;
+    for (dir, by) in &adapters {
+        // What is taken out of weights was put into them: they are others than it was trained on.
+        if *by >= 0.0 {
+            models::check_base(dir, &base)?;
+        }
+        if own.is_none() && dir.join("config.json").exists() {
+            own = Some(Model::load_config(dir)?);
+        }
+    }
+    let name = |i: usize| if i == 0 { TRAINED.to_owned() } else { format!("{TRAINED}-{i}") };
+    let names: Vec<String> = (0..adapters.len()).map(name).collect();
+    let named: Vec<(&str, &Path)> =
+        names.iter().zip(&adapters).map(|(name, (dir, _))| (&**name, &**dir)).collect();
+    let (mut model, unused) = Model::load_adapted_as(&base, own, &named)?;
+    let times: Vec<(&str, f32)> =
+        names.iter().zip(&adapters).map(|(name, (_, by))| (&**name, *by)).collect();
+    model.use_adapters(&times)?;
     Ok((model, unused, base))
 }
 
@@ -94,13 +122,26 @@ impl Loaded {
     /// # Errors
     /// Where there is none, or it is damaged.
     pub fn open(path: &Path, precision: PrecisionArg, env: &Env) -> Result<Self, Failure> {
+        Self::with(path, &AdapterArgs::default(), precision, env)
+    }
+
+    /// The same with adapters beside it.
+    ///
+    /// # Errors
+    /// Where one is damaged, or of another base.
+    pub fn with(
+        path: &Path,
+        adapters: &AdapterArgs,
+        precision: PrecisionArg,
+        env: &Env,
+    ) -> Result<Self, Failure> {
         let began = Instant::now();
         let resolved = checkpoint::resolve(path)?;
         let dir = resolved.dir;
         for skipped in &resolved.skipped {
             env.warn(&format!("{skipped}; `{}` is used", dir.display()));
         }
-        let (model, unused, base) = loaded(&dir)?;
+        let (model, unused, base) = loaded(&dir, adapters)?;
         if let [first, ..] = &unused[..] {
             let n = unused.len();
             env.warn(&format!("{n} tensors in `{}` are not used: `{first}` ..", dir.display()));
@@ -336,7 +377,7 @@ impl Loaded {
 
     /// Positions the model knows.
     pub fn max_len(&self) -> usize {
-        self.model.head_stack().config().tokens().max_len
+        self.model.head_stack().max_len()
     }
 }
 

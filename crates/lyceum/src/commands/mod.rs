@@ -17,6 +17,7 @@ pub mod pretrain;
 mod pull;
 mod run;
 mod runs;
+mod search;
 pub mod verify;
 
 use std::io::{self, Write};
@@ -36,6 +37,7 @@ pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
     match command {
         Command::Pretrain(args) => pretrain::run(args, env),
         Command::Finetune(args) => finetune::run(args, env),
+        Command::Search(args) => search::run(args, env),
         Command::Generate(args) => generate::run(args, env),
         Command::Chat(args) => chat::run(args, env),
         Command::Run(args) => run::run(args, env),

@@ -149,7 +149,7 @@ fn too_little_text(n_tokens: u64) -> String {
 
 /// Steps of wide models are nearly all matrix products; in narrow ones what moves memory counts.
 /// Fitted to measured steps: 60 % at a width of 256, 85 % at 768.
-fn share_of_peak(config: &ModelConfig) -> Result<f64, Failure> {
+pub fn share_of_peak(config: &ModelConfig) -> Result<f64, Failure> {
     const HALF: f64 = 150.0;
     let d = config.family().stack()?.trunk.d_model as f64;
     Ok(d / (d + HALF))

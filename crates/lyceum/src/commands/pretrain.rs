@@ -69,14 +69,16 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let model = first_model(&recipe, &config, tokenizer)?;
     let files = files(tokenizer, &recipe, &model)?;
     let trainer = Trainer::new(model, &*objective, env.device(), step);
+    let trainer = trainer.with_regime(&recipe.train.regime(&recipe.optim))?;
     let peak = peak_gflops(env, step.precision);
     let data = (corpora.sources.clone(), corpora.shares.clone());
     let windows = (recipe.batches()?, recipe.eval.batch_size);
     let feed = TextFeed::new(&*objective, data, windows, step.seed);
+    let until = args.until.map(|until| until.step(recipe.train.steps));
     let parts = RunParts {
         trainer,
         dir,
-        config: run_config(&recipe, (estimate.flops_per_token / 1e9, peak)),
+        config: RunConfig { until, ..run_config(&recipe, (estimate.flops_per_token / 1e9, peak)) },
         files,
         origin: origin(env),
         feed: Box::new(feed),
@@ -99,7 +101,7 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
     summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
     Ok(match ended {
-        Ended::Finished => Exit::Done,
+        Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
 }

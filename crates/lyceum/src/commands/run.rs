@@ -23,7 +23,7 @@ use crate::failure::{Exit, Failure};
 /// # Errors
 /// Where the model, its tokenizer, an option or an input is refused.
 pub fn run(args: &Run, env: &Env) -> Result<Exit, Failure> {
-    let loaded = Loaded::open(&args.model, args.precision, env)?;
+    let loaded = Loaded::with(&args.model, &args.adapters, args.precision, env)?;
     match &loaded.model.architecture {
         Architecture::EncoderDecoder(pair) if pair.decoder.heads.is_empty() => {
             let problem = format!("`{}` has no head", loaded.dir.display());

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use datasets::{Task, Wanted};
-use models::{LoraConfig, Method, Quantised, Targets, Tuning};
+use models::{BesideConfig, HeadKind, LoraConfig, Method, Quantised, Targets, Tuning};
+use nn::{Beside, BottleneckConfig};
 use serde::{Deserialize, Serialize};
 use toml::Table;
+use train::Regime;
 
 use super::override_::Kind;
 use super::sections::shortest;
@@ -121,16 +123,25 @@ pub enum MethodKind {
     Head,
     /// Changes of low rank beside the weights, and the head.
     Lora,
+    /// Tokens before each text, and the head.
+    Prompt,
+    /// Keys and values of tokens before each text, and the head.
+    Prefix,
+    /// Small networks behind sublayers, and the head.
+    Adapter,
 }
 
 /// What of the model learns.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MethodSection {
-    /// `full`, `head` or `lora`.
+    /// `full`, `head`, `lora`, `prompt`, `prefix` or `adapter`.
     pub kind: MethodKind,
     /// Of that, what stays as it is: own names, in which `*` stands for anything.
     pub freeze: Vec<String>,
+    /// The probability that a weight is, for a step, what it was at the start (mixout); 0 for none.
+    #[serde(serialize_with = "shortest")]
+    pub mixout: f32,
     /// What weights that do not learn are rounded to: `int8` or `nf4`.
     pub quantise: Option<String>,
     /// Of a change of low rank.
@@ -145,6 +156,13 @@ pub struct MethodSection {
     pub rank_stabilised: bool,
     /// Whether lengths and directions learn apart.
     pub dora: bool,
+    /// How many tokens `prompt` and `prefix` learn.
+    pub n_virtual: usize,
+    /// The width of the networks of `adapter`.
+    pub bottleneck: usize,
+    /// Whether there is one behind attention, too, as Houlsby et al. have it; else behind the
+    /// feed-forward network alone (Pfeiffer et al.).
+    pub after_attention: bool,
 }
 
 impl Default for MethodSection {
@@ -152,6 +170,7 @@ impl Default for MethodSection {
         Self {
             kind: MethodKind::Full,
             freeze: vec![],
+            mixout: 0.0,
             quantise: None,
             rank: 16,
             alpha: 32.0,
@@ -159,6 +178,9 @@ impl Default for MethodSection {
             targets: vec!["all-linear".into()],
             rank_stabilised: false,
             dora: false,
+            n_virtual: 20,
+            bottleneck: 64,
+            after_attention: false,
         }
     }
 }
@@ -194,6 +216,15 @@ pub struct TuneSection {
     /// Metrics of an evaluation; the first decides which checkpoint is the best. Else those that
     /// are usual for the task.
     pub metrics: Vec<String>,
+}
+
+/// What weights are rounded to.
+///
+/// # Errors
+/// Where there is no such form.
+pub fn quantised(name: &str) -> Result<Quantised, Failure> {
+    let unknown = || format!("`{name}` is neither `int8` nor `nf4`");
+    Quantised::named(name).ok_or_else(|| refused("method.quantise", unknown()))
 }
 
 fn is_one(weights: &ClassWeights) -> bool {
@@ -233,7 +264,15 @@ impl FinetuneRecipe {
             return Err(refused("data.train", "there is nothing to learn from")
                 .hint("give a table of samples: `--data reviews.csv`"));
         }
+        let (n_virtual, width) = (self.method.n_virtual, self.method.bottleneck);
+        let some = |n: usize| (1..=1 << 16).contains(&n);
         let share = |x: f64| (0.0..=1.0).contains(&x);
+        let mixout = self.method.mixout;
+        if mixout != 0.0 && self.method.kind != MethodKind::Full {
+            let problem = "weights of the start are mixed into all that learn, and those of the \
+                           base stay as they are";
+            return Err(refused("method.mixout", problem).hint("leave it out, or tune `full`"));
+        }
         let (fraction, smoothing) = (data.validation_fraction, task.label_smoothing);
         let fits = (0.0..=0.5).contains(&fraction);
         within(&[
@@ -243,27 +282,43 @@ impl FinetuneRecipe {
             ("data.max_cut", &data.max_cut, share(data.max_cut), "in [0, 1]"),
             ("data.max_shared", &data.max_shared, share(data.max_shared), "in [0, 1]"),
             ("task.label_smoothing", &smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)"),
+            ("method.n_virtual", &n_virtual, some(n_virtual), "in [1, 65536]"),
+            ("method.bottleneck", &width, some(width), "in [1, 65536]"),
+            ("method.mixout", &mixout, (0.0..1.0).contains(&mixout), "in [0, 1)"),
             ("task.r_drop", &task.r_drop, (0.0..1e3).contains(&task.r_drop), "in [0, 1000)"),
         ])?;
         train.check(optim)
     }
 
-    /// What learns, and what of the rest; a head that is drawn fresh is stored with a change of low
-    /// rank, by these names.
+    /// Positions of the model that tokens of a text do not have.
+    pub fn n_virtual(&self) -> usize {
+        let is_led = matches!(self.method.kind, MethodKind::Prompt | MethodKind::Prefix);
+        if is_led { self.method.n_virtual } else { 0 }
+    }
+
+    /// How weights are treated.
+    pub fn regime(&self) -> Regime {
+        Regime { mixout: self.method.mixout, ..self.train.regime(&self.optim) }
+    }
+
+    /// What learns, and what of the rest; a head that is drawn fresh is stored with what learns
+    /// beside the base, by these names, as one of that kind.
     ///
     /// # Errors
     /// Where a value is unknown.
-    pub fn tuning(&self, heads: Vec<String>) -> Result<Tuning, Failure> {
+    pub fn tuning(&self, heads: Vec<String>, head: &HeadKind) -> Result<Tuning, Failure> {
         let m = &self.method;
-        let quantise = match m.quantise.as_deref() {
-            None => None,
-            Some("int8") => Some(Quantised::Int8),
-            Some("nf4") => Some(Quantised::Nf4),
-            Some(other) => {
-                let problem = format!("`{other}` is neither `int8` nor `nf4`");
-                return Err(refused("method.quantise", problem));
-            }
+        let quantise = m.quantise.as_deref().map(quantised).transpose()?;
+        let base = Some(self.model.from.display().to_string());
+        let heads = (!heads.is_empty()).then_some(heads);
+        let beside = |beside| BesideConfig {
+            beside,
+            modules_to_save: heads.clone(),
+            task_type: Some(head.peft_task().into()),
+            base: base.clone(),
         };
+        let bottleneck =
+            BottleneckConfig { width: m.bottleneck, after_attention: m.after_attention };
         let lora = || LoraConfig {
             rank: m.rank,
             alpha: m.alpha,
@@ -272,16 +327,19 @@ impl FinetuneRecipe {
                 [one] if one == "all-linear" => Targets::Pattern(one.clone()),
                 some => Targets::Names(some.to_vec()),
             }),
-            modules_to_save: (!heads.is_empty()).then_some(heads),
+            modules_to_save: heads.clone(),
             rank_stabilised: m.rank_stabilised,
             dora: m.dora,
-            base: Some(self.model.from.display().to_string()),
+            base: base.clone(),
             ..LoraConfig::default()
         };
         let method = match m.kind {
             MethodKind::Full => Method::Full,
             MethodKind::Head => Method::Head,
             MethodKind::Lora => Method::Lora(lora()),
+            MethodKind::Prompt => Method::Beside(beside(Beside::Prompt(m.n_virtual))),
+            MethodKind::Prefix => Method::Beside(beside(Beside::Prefix(m.n_virtual))),
+            MethodKind::Adapter => Method::Beside(beside(Beside::Bottleneck(bottleneck))),
         };
         Ok(Tuning { method, freeze: m.freeze.clone(), quantise })
     }

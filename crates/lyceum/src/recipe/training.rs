@@ -1,11 +1,12 @@
 //! The sections that every kind of training has: how weights move, how long, what is kept.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use optim::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use tensor::{Isa, Precision};
-use train::{RunConfig, StepConfig};
+use train::{Regime, RunConfig, StepConfig};
 
 use super::sections::shortest;
 use super::{refused, within};
@@ -55,6 +56,13 @@ pub struct OptimSection {
     /// Decay of matrices, times the learning rate.
     #[serde(serialize_with = "shortest")]
     pub weight_decay: f32,
+    /// What each block's learning rate is of that of the block above it, the head on top.
+    #[serde(serialize_with = "shortest")]
+    pub layer_decay: f32,
+    /// What learning rates are multiplied with: `"heads.*" = 10.0`, by own names in which `*`
+    /// stands for anything.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, f64>,
 }
 
 impl Default for OptimSection {
@@ -71,6 +79,8 @@ impl Default for OptimSection {
             beta2,
             eps,
             weight_decay,
+            layer_decay: 1.0,
+            rates: BTreeMap::new(),
         }
     }
 }
@@ -130,6 +140,14 @@ pub struct TrainSection {
     pub max_hours: Option<f64>,
     /// Steps between evaluations.
     pub eval_every: u64,
+    /// Ends after so many evaluations in a row that found nothing better; 0 for never.
+    pub patience: u64,
+    /// By how much what decides must be better to count.
+    pub min_delta: f64,
+    /// Judges and keeps a running mean of the weights that forgets so slowly, such as 0.999; 0 for
+    /// the weights themselves.
+    #[serde(serialize_with = "shortest")]
+    pub ema: f32,
 }
 
 impl Default for TrainSection {
@@ -146,6 +164,9 @@ impl Default for TrainSection {
             sample_every: 100,
             max_hours: None,
             eval_every: 50,
+            patience: 0,
+            min_delta: 0.0,
+            ema: 0.0,
         }
     }
 }
@@ -175,6 +196,10 @@ impl TrainSection {
     pub fn check(&self, optim: &OptimSection) -> Result<(), Failure> {
         let (decay, hours) = (optim.weight_decay, self.max_hours.unwrap_or(1.0));
         let (micro_batch, of_batch) = (self.micro_batch, "at most `train.batch_size`");
+        let (layers, delta) = (optim.layer_decay, self.min_delta);
+        // Of several, one that is wrong.
+        let wrong = |rate: &&f64| !(**rate > 0.0 && **rate <= 1e6);
+        let rate = optim.rates.values().find(wrong).copied().unwrap_or(1.0);
         let share = |x: f32| (0.0..1.0).contains(&x);
         let some = |n: usize| (1..=1 << 40).contains(&n);
         within(&[
@@ -186,6 +211,10 @@ impl TrainSection {
             ("optim.beta2", &optim.beta2, share(optim.beta2), "in [0, 1)"),
             ("optim.eps", &optim.eps, optim.eps > 0.0, "above 0"),
             ("optim.weight_decay", &decay, (0.0..=f32::MAX).contains(&decay), "in [0, inf)"),
+            ("optim.layer_decay", &layers, layers > 0.0 && layers <= 1.0, "in (0, 1]"),
+            ("optim.rates", &rate, rate > 0.0 && rate <= 1e6, "all in (0, 1e6]"),
+            ("train.min_delta", &delta, (0.0..f64::MAX).contains(&delta), "in [0, inf)"),
+            ("train.ema", &self.ema, share(self.ema), "in [0, 1)"),
             ("train.max_hours", &hours, hours > 0.0 && hours < 1e6, "a number of hours above 0"),
         ])
     }
@@ -207,6 +236,12 @@ impl TrainSection {
         })
     }
 
+    /// How weights are treated, with what `optim` says.
+    pub fn regime(&self, optim: &OptimSection) -> Regime {
+        let (layer_decay, rates) = (optim.layer_decay, optim.rates.clone());
+        Regime { layer_decay, rates, ema: self.ema, mixout: 0.0 }
+    }
+
     /// What happens when, of a run that writes no samples.
     pub fn run_config(&self) -> RunConfig {
         RunConfig {
@@ -215,7 +250,10 @@ impl TrainSection {
             eval_every: self.eval_every,
             sample_every: 0,
             keep_last: self.keep_last,
+            until: None,
             max_time: self.max_hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
+            patience: self.patience,
+            min_delta: self.min_delta,
             gflop: None,
         }
     }

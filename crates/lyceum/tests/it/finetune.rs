@@ -1,7 +1,7 @@
 //! From a model that is there to one that does a task.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::fixture::{Ran, arg, run, run_with_stdin};
 use crate::recipe::{Lab, refusal};
@@ -155,7 +155,13 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let long = table(&lab, "long.csv", &long);
     let other = table(&lab, "other.csv", &["a,b".to_owned(), "1,2".to_owned()]);
     let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
-    let cases: [(&str, &[&str], &str); 12] = [
+    let led: &[&str] = &["--set", "method.kind=prefix", "--set", "method.n_virtual=20"];
+    let cases: [(&str, &[&str], &str); 17] = [
+        (&good, led, "20 of the 24 positions that the model knows leave too few"),
+        (&good, &["--set", "optim.layer_decay=0"], "optim.layer_decay"),
+        (&good, &["--set", "optim.rates={\"embed*\" = -1.0}"], "optim.rates"),
+        (&good, &["--set", "optim.rates={\"no.such\" = 2.0}"], "`no.such` of `optim.rates`"),
+        (&good, &["--set", "method.kind=head", "--set", "method.mixout=0.5"], "method.mixout"),
         (&good, &["--set", "train.sample_every=5"], "writes no samples"),
         (&good, &["--set", "eval.batch_size=5"], "unknown field `eval`"),
         ("nothing.csv", &[], "stands for no file"),
@@ -179,6 +185,47 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
 }
 
 #[test]
+fn a_run_that_gets_no_better_ends_and_runs_are_averaged() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let data = table(&lab, "opinions.csv", &opinions(60));
+    let sets = [
+        "train.steps=200",
+        "train.eval_every=3",
+        "train.patience=4",
+        "train.ema=0.9",
+        "optim.layer_decay=0.9",
+        "optim.rates={\"heads.*\" = 10.0}",
+        "optim.schedule=constant",
+        "optim.peak_lr=3e-3",
+        "method.mixout=0.1",
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    let last = |name: &str| {
+        let ran = tuning.go(name, &data, &sets);
+        let stderr = ran.stderr.clone();
+        ran.done();
+        assert!(stderr.contains(", no better for a while after"), "{stderr}");
+        assert!(!stderr.contains("train it longer"), "{stderr}");
+        lab.metrics(name).pop().expect("an evaluation")["step"].as_u64().expect("a step")
+    };
+    assert!(last("a") < 200);
+    // Again: there is nothing to do.
+    let ran = tuning.go("a", &data, &[&sets[..], &["--resume"]].concat());
+    assert!(ran.stderr.contains(", no better for a while after"), "{}", ran.stderr);
+    ran.done();
+    let soup = arg(lab.path("soup"));
+    let a = arg(lab.path("a"));
+    run(&["convert", &a, &soup, "--to", "hf", "--average", &a]).done();
+    let of = |model: &str| run(&["run", model, "77 the tea was good"]).done();
+    assert_eq!(of(&soup), of(&a));
+    let base = &tuning.model;
+    let stderr =
+        refusal(run(&["convert", &a, &arg(lab.path("b")), "--to", "hf", "--average", base]));
+    assert!(stderr.contains("model 2 has no mean with the first"), "{stderr}");
+}
+
+#[test]
 fn what_stays_stays_and_a_small_change_is_a_small_file() {
     let lab = Lab::new();
     let base = base(&lab);
@@ -199,6 +246,9 @@ fn what_stays_stays_and_a_small_change_is_a_small_file() {
         ("lora", "adapter_model.safetensors", &["--set", "method.dora=true"][..]),
         ("head", "model.safetensors", &[]),
         ("full", "model.safetensors", &["--set", "method.freeze=[\"embed*\"]"]),
+        ("prompt", "adapter_model.safetensors", &["--set", "method.n_virtual=3"]),
+        ("prefix", "adapter_model.safetensors", &["--set", "method.n_virtual=3"]),
+        ("adapter", "adapter_model.safetensors", &["--set", "method.bottleneck=8"]),
     ] {
         let [whole, a] = ["whole", "a"].map(|name| format!("{kind}-{name}"));
         go(&whole, kind, "30", more);
@@ -209,7 +259,8 @@ fn what_stays_stays_and_a_small_change_is_a_small_file() {
         };
         assert!(weights(&a) == weights(&whole), "{kind}");
         let said = run(&["run", &arg(lab.path(&a)), "77 the tea was good"]).done();
-        assert!(said.starts_with("yes ") || kind == "head", "{kind}: {said}");
+        let is_small = ["head", "prompt", "prefix"].contains(&kind);
+        assert!(said.starts_with("yes ") || is_small, "{kind}: {said}");
     }
     let lora = lab.path("lora-a/checkpoints/step-30");
     assert!(!lora.join("model.safetensors").exists());
@@ -221,6 +272,29 @@ fn what_stays_stays_and_a_small_change_is_a_small_file() {
     said.done();
     let of = |model: PathBuf| run(&["run", &arg(model), "77 the tea was good"]).done();
     assert_eq!(of(merged), of(lab.path("lora-a")));
+    let said = |model: &Path, adapter: &str| {
+        run(&["run", &arg(model), "--adapter", adapter, "77 the tea was good"])
+    };
+    for kind in ["lora", "prompt", "prefix", "adapter"] {
+        let tuned = lab.path(&format!("{kind}-a"));
+        assert_eq!(said(&base, &arg(&tuned)).done(), of(tuned), "{kind}");
+    }
+    let half = said(&base, &format!("{}=0.5", arg(lab.path("lora-a")))).done();
+    assert_ne!(half, of(lab.path("lora-a")));
+    let led = format!("{}=0.5", arg(lab.path("prompt-a")));
+    assert!(refusal(said(&base, &led)).contains("learned tokens are there or not"));
+    let (from, to) = (arg(&base), arg(lab.path("merged-2")));
+    let lora = arg(lab.path("lora-a"));
+    let merge = |more: &[&str]| {
+        let own = ["convert", &from, &to, "--to", "hf", "--adapter", &lora];
+        run(&[&own[..], more].concat())
+    };
+    assert!(refusal(merge(&["--unmerge"])).contains("cannot be taken out of weights again"));
+    assert!(!lab.path("merged-2").exists());
+    merge(&[]).done();
+    assert_eq!(of(lab.path("merged-2")), of(lab.path("lora-a")));
+    let stderr = refusal(said(&lab.path("merged-2"), &lora));
+    assert!(stderr.contains("was trained beside other weights than those of"), "{stderr}");
     assert!(run(&["inspect", &arg(lab.path("lora-a"))]).done().contains("lora_A"));
     let stderr = refusal(tuning.go(
         "b",

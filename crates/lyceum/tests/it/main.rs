@@ -26,6 +26,7 @@ mod replaced;
 mod run;
 mod runs;
 mod s3;
+mod search;
 mod sources;
 mod tasks;
 mod verify;

@@ -75,6 +75,16 @@ const FAMILIES: &[Classes] = &[
 ];
 
 impl HeadKind {
+    /// What `peft` calls the task that such a head is for.
+    pub fn peft_task(&self) -> &'static str {
+        match self {
+            Self::Tokens => "CAUSAL_LM",
+            Self::Classes { .. } | Self::Score | Self::Choice => "SEQ_CLS",
+            Self::Tags { .. } => "TOKEN_CLS",
+            Self::Spans => "QUESTION_ANS",
+        }
+    }
+
     /// What the task is called.
     pub fn name(&self) -> &'static str {
         match self {

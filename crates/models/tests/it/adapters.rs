@@ -8,22 +8,44 @@ use std::sync::Arc;
 
 use checkpoint::{OsDisk, Weights, weights};
 use models::{
-    Architecture, LoraConfig, Method, Model, ModelError, Quantised, TRAINED, Targets, Tuning,
-    open_adapter,
+    AdapterConfig, Architecture, BesideConfig, LoraConfig, Method, Model, ModelError, Quantised,
+    TRAINED, Targets, Tuning, open_adapter,
 };
-use nn::Context;
+use nn::{Beside, BottleneckConfig, Context};
 use tensor::{Grads, Loss, NO_TARGET, Precision, Rng, Tape};
 use testing::{Tolerance, assert_close, assert_same_bits, same_for_any_threads};
 
 use crate::foreign::{golden, is_stack};
 use crate::pass::{Input, device, distance, learn_in, logits, max_error, tokens};
 
-const CASES: [(&str, &str); 4] = [
+/// Changes of low rank, which can be merged.
+const CASES: [(&str, &str); 5] = [
+    ("llama-embed", "llama-gqa"),
     ("gpt2-lora", "gpt2-tiny"),
     ("llama-dora", "llama-gqa"),
     ("bert-lora", "bert-classifier"),
     ("t5-lora", "t5"),
 ];
+
+/// Learned tokens.
+const LED: [(&str, &str); 4] = [
+    ("gpt2-prompt", "gpt2-tiny"),
+    ("llama-prefix", "llama-gqa"),
+    ("bert-prompt", "bert-classifier"),
+    ("bert-prefix", "bert-classifier"),
+];
+
+fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    CASES.into_iter().chain(LED)
+}
+
+/// What learns in a case.
+fn method(config: AdapterConfig) -> Method {
+    match config {
+        AdapterConfig::Lora(config) => Method::Lora(config),
+        AdapterConfig::Beside(config) => Method::Beside(config),
+    }
+}
 
 fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
@@ -40,8 +62,7 @@ fn adapter(name: &str) -> PathBuf {
 /// The model of a case, its adapter learning.
 fn trained(name: &str, from: &str) -> Model {
     let (config, weights) = open_adapter(&adapter(name)).unwrap();
-    let method = Method::Lora(config);
-    let (mut model, _) = Model::load_for(&base(from), &method.into(), 3).unwrap();
+    let (mut model, _) = Model::load_for(&base(from), &method(config).into(), 3).unwrap();
     model.read_adapter(TRAINED, &weights).unwrap();
     model
 }
@@ -96,7 +117,7 @@ fn learn(model: &Model, io: &Weights, precision: Precision, rng: Option<Rng>) ->
 
 #[test]
 fn models_say_and_learn_with_adapters_what_they_do_in_peft() {
-    for (name, from) in CASES {
+    for (name, from) in all() {
         let io = Weights::open(&adapter(name).join("io.safetensors")).unwrap();
         let (frozen, _) = Model::load_adapted(&base(from), &[("it", &adapter(name))]).unwrap();
         let device = device();
@@ -135,7 +156,7 @@ fn models_say_and_learn_with_adapters_what_they_do_in_peft() {
 #[test]
 fn what_peft_wrote_is_written_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, from) in CASES {
+    for (name, from) in all() {
         let model = trained(name, from);
         let (config, entries) = model.adapter_files(TRAINED).unwrap();
         fs::write(folder.path().join("adapter_config.json"), &config).unwrap();
@@ -144,7 +165,10 @@ fn what_peft_wrote_is_written_as_it_was() {
         let (again, found) = open_adapter(folder.path()).unwrap();
         let (theirs, expected) = open_adapter(&adapter(name)).unwrap();
         assert_eq!(again, theirs, "{name}");
-        let names = [&found, &expected].map(|w| w.names().map(str::to_owned).collect::<Vec<_>>());
+        // Of a table that is changed, `peft` stores a copy.
+        let learned = |name: &&str| !name.ends_with(".base_layer.weight");
+        let names = [&found, &expected]
+            .map(|w| w.names().filter(learned).map(str::to_owned).collect::<Vec<_>>());
         assert_eq!(names[0], names[1], "{name}");
         for tensor in &names[0] {
             let shapes = [&found, &expected].map(|w| w.get(tensor).unwrap().shape.to_vec());
@@ -164,7 +188,7 @@ fn a_fresh_adapter_changes_nothing_and_a_frozen_base_stays() {
     for (name, from) in CASES {
         let io = Weights::open(&adapter(name).join("io.safetensors")).unwrap();
         let (config, _) = open_adapter(&adapter(name)).unwrap();
-        let (model, _) = Model::load_for(&base(from), &Method::Lora(config).into(), 3).unwrap();
+        let (model, _) = Model::load_for(&base(from), &method(config).into(), 3).unwrap();
         let (plain, _) = Model::load(&base(from)).unwrap();
         let device = device();
         let [with, without] = [&model, &plain].map(|model| {
@@ -198,6 +222,53 @@ fn merged_says_what_unmerged_says() {
         assert_eq!(worst, 0.0);
         drop(plain);
     }
+}
+
+#[test]
+fn what_was_put_in_is_taken_out_again() {
+    let (dir, folder) = (adapter("gpt2-lora"), tempfile::tempdir().unwrap());
+    let (from, probe) = (base("gpt2-tiny"), (3..20).collect::<Vec<_>>());
+    let (model, _) = Model::load_adapted(&from, &[("it", &dir)]).unwrap();
+    let (merged, _) = model.merged(&device(), &probe, 1e-5).unwrap();
+    fs::copy(from.join("config.json"), folder.path().join("config.json")).unwrap();
+    let file = folder.path().join("model.safetensors");
+    weights::save_file(&OsDisk, &file, &merged.entries()).unwrap();
+    let (mut model, _) = Model::load_adapted(folder.path(), &[("it", &dir)]).unwrap();
+    assert!(model.adapters[0].is_a_sum());
+    model.use_adapters(&[("it", -1.0)]).unwrap();
+    let (back, _) = model.merged(&device(), &probe, 1e-5).unwrap();
+    let (plain, _) = Model::load_frozen(&from).unwrap();
+    let said = |model: &Model| logits((model, &device(), Precision::F32), &Input::plain(&probe, 1));
+    assert!(max_error(&said(&back), &said(&plain)) < 1e-5);
+    assert!(max_error(&said(&merged), &said(&plain)) > 1e-3);
+    let is_a_sum = |name: &str, from: &str| trained(name, from).adapters[0].is_a_sum();
+    assert!(!is_a_sum("llama-dora", "llama-gqa") && !is_a_sum("bert-lora", "bert-classifier"));
+}
+
+#[test]
+fn weights_of_another_base_are_known_and_another_type_is_not_another_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = |dir: &Path| models::base_file(dir).unwrap().unwrap();
+    let from = base("gpt2-tiny");
+    let (model, _) = Model::load(&from).unwrap();
+    let save = |name: &str, dtype: checkpoint::Dtype| {
+        let dir = folder.path().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        let entries = model.entries_as(|_, _| dtype.into());
+        weights::save_file(&OsDisk, &dir.join("model.safetensors"), &entries).unwrap();
+        dir
+    };
+    let [wide, narrow] = [checkpoint::Dtype::F32, checkpoint::Dtype::BF16]
+        .map(|dtype| save(&dtype.to_string(), dtype));
+    assert_eq!(mark(&wide), mark(&narrow));
+    assert_ne!(mark(&wide), mark(&base("llama-gqa")));
+    fs::write(folder.path().join(models::BASE_FILE), mark(&wide)).unwrap();
+    models::check_base(folder.path(), &narrow).unwrap();
+    let other = models::check_base(folder.path(), &base("llama-gqa")).unwrap_err();
+    assert!(matches!(&other, ModelError::OtherBase { .. }), "{other}");
+    fs::write(folder.path().join(models::BASE_FILE), "{}").unwrap();
+    let damaged = models::check_base(folder.path(), &wide).unwrap_err();
+    assert!(matches!(&damaged, ModelError::Json { .. }), "{damaged}");
 }
 
 #[test]
@@ -251,6 +322,22 @@ fn what_does_not_fit_is_refused() {
     assert!(lm_head.contains("`lm_head` of `target_modules` is no map that can be changed"));
     let part = serde_json::json!({ "target_modules": ["o_proj"], "modules_to_save": ["q_proj"] });
     assert!(train(part).contains("`q_proj` of `modules_to_save` cannot learn alone"));
+    let peft = |json: serde_json::Value| {
+        AdapterConfig::from_json(json.as_object().unwrap()).err().unwrap()
+    };
+    let kind = |kind: &str| serde_json::json!({ "peft_type": kind, "num_virtual_tokens": 0 });
+    assert_eq!(peft(kind("PREFIX_TUNING")), "`num_virtual_tokens` is 0; it is from 1 to 65536");
+    assert_eq!(peft(kind("BOTTLENECK")), "there is no `width`");
+    let mut both = kind("PROMPT_TUNING");
+    both["num_transformer_submodules"] = 2.into();
+    assert!(peft(both).contains("`num_transformer_submodules` above 1"));
+    assert!(load("llama-gqa", "gpt2-prompt").contains("shape"));
+    assert!(load("t5", "gpt2-prompt").contains("cannot be built"));
+    let two = [("one", &*adapter("gpt2-prompt")), ("two", &*adapter("gpt2-prompt"))];
+    let two = Model::load_adapted(&base("gpt2-tiny"), &two).err().unwrap().to_string();
+    assert!(two.contains("only one may be of learned tokens"), "{two}");
+    let table = serde_json::json!({ "target_modules": ["embed_tokens"], "use_dora": true });
+    assert!(train(table).contains("`use_dora` is not supported of `model.embed_tokens`"));
     let freeze = |method: Method, patterns: &[&str]| {
         let freeze = patterns.iter().map(|p| (*p).to_owned()).collect();
         let tuning = Tuning { method, freeze, quantise: None };
@@ -282,11 +369,13 @@ fn freezing_changes_no_gradient_of_what_is_left() {
 
 #[test]
 fn an_adapter_learns_the_same_on_any_number_of_threads() {
-    for (name, from) in CASES {
+    for (name, from) in all() {
         let io = Weights::open(&adapter(name).join("io.safetensors")).unwrap();
         let (mut config, weights) = open_adapter(&adapter(name)).unwrap();
-        config.dropout = 0.3;
-        let (mut model, _) = Model::load_for(&base(from), &Method::Lora(config).into(), 3).unwrap();
+        if let AdapterConfig::Lora(config) = &mut config {
+            config.dropout = 0.3;
+        }
+        let (mut model, _) = Model::load_for(&base(from), &method(config).into(), 3).unwrap();
         model.read_adapter(TRAINED, &weights).unwrap();
         for precision in [Precision::F32, Precision::BF16] {
             let rng = Some(Rng { seed: 3, step: 1, first_sample: 0, first_token: 0 });
@@ -347,6 +436,28 @@ fn a_coded_base_learns_as_the_same_numbers_in_f32() {
     }
 }
 
+/// What can be learned beside a decoder or an encoder with a head over tokens.
+fn kinds() -> [Method; 5] {
+    let targets = Some(Targets::Pattern("all-linear".into()));
+    // The loss reads the head over the vocabulary alone.
+    let exclude = Some(Targets::Names(vec!["pooler.dense".into()]));
+    let lora = LoraConfig { rank: 2, targets, exclude, dora: true, ..LoraConfig::default() };
+    let bottleneck = |after_attention| BottleneckConfig { width: 5, after_attention };
+    let besides = [
+        Beside::Prompt(3),
+        Beside::Prefix(2),
+        Beside::Bottleneck(bottleneck(true)),
+        Beside::Bottleneck(bottleneck(false)),
+    ];
+    let [a, b, c, d] = besides.map(beside);
+    [Method::Lora(lora), a, b, c, d]
+}
+
+fn beside(beside: Beside) -> Method {
+    let (modules_to_save, task_type, base) = (None, None, None);
+    Method::Beside(BesideConfig { beside, modules_to_save, task_type, base })
+}
+
 #[test]
 fn every_family_takes_an_adapter() {
     let mut n_models = 0;
@@ -355,34 +466,77 @@ fn every_family_takes_an_adapter() {
         if !is_stack(&plain) || plain.stack().token_head().is_none() {
             continue;
         }
-        let targets = Some(Targets::Pattern("all-linear".into()));
-        // The loss reads the head over the vocabulary alone.
-        let exclude = Some(Targets::Names(vec!["pooler.dense".into()]));
-        let lora = LoraConfig { rank: 2, targets, exclude, dora: true, ..LoraConfig::default() };
-        let (mut model, unused) = Model::load_for(&dir, &Method::Lora(lora).into(), 3).unwrap();
-        assert_eq!(unused, [""; 0], "{name}");
-        let ids = tokens(&model, 18, 4);
-        let input = Input::plain(&ids, 2);
-        let said = |model: &Model| logits((model, &device(), Precision::F32), &input);
-        assert!(distance(&said(&model), &said(&plain)) < 1e-5, "{name}: fresh");
-        let batch = [(input.clone(), ids.clone())];
-        let again = |recompute| {
-            let mut batch = batch.clone();
-            batch[0].0.call.recompute = recompute;
-            learn_in(Precision::F32, &model, &batch)
-        };
-        let learned = again(false);
-        assert_eq!(learned.grads.unwritten(&model.params), [""; 0], "{name}");
-        assert_same_bits(&format!("{name}: recomputed"), again(true).values(), learned.values());
-        let rows = [0..9, 9..18].map(|row| (Input::plain(&ids[row.clone()], 1), ids[row].to_vec()));
-        let sum = learn_in(Precision::F32, &model, &rows);
-        assert!(distance(sum.values(), learned.values()) < 1e-4, "{name}: micro-batches");
-        let weights = model.params.values_mut().iter_mut().zip(learned.values());
-        weights.for_each(|(w, g)| *w -= 0.01 * g.signum());
-        assert!(distance(&said(&model), &said(&plain)) > 1e-4, "{name}: learned");
-        model.use_adapters(&[]).unwrap();
-        assert_same_bits(&format!("{name}: the base"), &said(&model), &said(&plain));
-        n_models += 1;
+        for method in kinds() {
+            let what = format!("{name}, {method:?}");
+            let (model, unused) = match Model::load_for(&dir, &method.clone().into(), 3) {
+                Err(ModelError::Config { source, .. }) if method != kinds()[0] => {
+                    let problem = source.to_string();
+                    assert!(problem.contains("has experts") || problem.contains("no single trunk"));
+                    continue;
+                }
+                loaded => loaded.unwrap(),
+            };
+            assert_eq!(unused, [""; 0], "{what}");
+            learns((&what, &method), model, &plain);
+            n_models += 1;
+        }
     }
-    assert!(n_models >= 25, "{n_models}");
+    assert!(n_models >= 110, "{n_models}");
+}
+
+fn learns((what, method): (&str, &Method), mut model: Model, plain: &Model) {
+    let is_led = model.stack().n_lead(&model.params) > 0;
+    let ids = tokens(&model, 18, 4);
+    let input = Input::plain(&ids, 2);
+    let said = |model: &Model| logits((model, &device(), Precision::F32), &input);
+    let apart = distance(&said(&model), &said(plain));
+    assert_eq!(apart < 1e-5, !is_led, "{what}: fresh, {apart}");
+    let batch = [(input.clone(), ids.clone())];
+    let again = |recompute| {
+        let mut batch = batch.clone();
+        batch[0].0.call.recompute = recompute;
+        learn_in(Precision::F32, &model, &batch)
+    };
+    let learned = again(false);
+    assert_eq!(learned.grads.unwritten(&model.params), [""; 0], "{what}");
+    assert_same_bits(&format!("{what}: recomputed"), again(true).values(), learned.values());
+    let rows = [0..9, 9..18].map(|row| (Input::plain(&ids[row.clone()], 1), ids[row].to_vec()));
+    let sum = learn_in(Precision::F32, &model, &rows);
+    assert!(distance(sum.values(), learned.values()) < 1e-4, "{what}: micro-batches");
+    let weights = model.params.values_mut().iter_mut().zip(learned.values());
+    weights.for_each(|(w, g)| *w -= 0.01 * g.signum());
+    assert!(distance(&said(&model), &said(plain)) > 1e-4, "{what}: learned");
+    cached_is_whole(what, &model);
+    model.use_adapters(&[]).unwrap();
+    assert_same_bits(&format!("{what}: the base"), &said(&model), &said(plain));
+    if matches!(method, Method::Beside(_)) {
+        let refusal = model.merged(&device(), &ids, 1.0).err().unwrap().to_string();
+        assert!(refusal.contains("cannot be put into weights"), "{refusal}");
+        let half = model.use_adapters(&[(TRAINED, 0.5)]).map_err(|e| e.to_string());
+        assert_eq!(half.is_err(), is_led, "{half:?}");
+    }
+}
+
+/// What a decoder says token by token is what it says of all at once.
+fn cached_is_whole(what: &str, model: &Model) {
+    let stack = model.stack();
+    let kinds = &stack.config().trunk.cycle;
+    if kinds.iter().any(|kind| kind.pattern == tensor::Pattern::Full) {
+        return;
+    }
+    let (device, ids) = (device(), tokens(model, 6, 9));
+    let head = stack.token_head().unwrap();
+    let n_lead = stack.n_lead(&model.params);
+    let mut cache = stack.cache(&device, tensor::DType::F32, [1, ids.len()]);
+    let mut found = Vec::new();
+    for part in [&ids[..3], &ids[3..4], &ids[4..]] {
+        let tape = Tape::new(&device, &model.params, Precision::F32);
+        let mut ctx = Context::at(1, cache.len(), part.len());
+        ctx.cache = Some(&mut cache);
+        let x = stack.forward(&tape, &part.into(), [1, part.len()], &mut ctx);
+        found.extend(head.logits(&tape, &x).value().to_vec());
+    }
+    assert_eq!(cache.len(), ids.len() + n_lead);
+    let whole = logits((model, &device, Precision::F32), &Input::plain(&ids, 1));
+    assert!(distance(&found, &whole) < 1e-4, "{what}: cached");
 }

@@ -18,3 +18,4 @@ mod mutations;
 mod others;
 mod pass;
 mod same_bits;
+mod soups;

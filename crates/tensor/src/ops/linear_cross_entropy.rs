@@ -16,11 +16,10 @@
 
 use std::ops::{AddAssign, Range};
 
+use kernels::cross_entropy;
 /// A target that is not counted.
 pub use kernels::cross_entropy::IGNORED as NO_TARGET;
 pub use kernels::cross_entropy::RowLoss;
-
-use kernels::cross_entropy;
 use kernels::gemm::{Epilogue, Mat, MatMut, PackedB, Write, gemm, gemm_packed, pack_b};
 use kernels::reduce;
 
@@ -109,19 +108,40 @@ impl Tape<'_> {
     /// When the shapes disagree or a target is not below `V`.
     #[track_caller]
     pub fn linear_cross_entropy(&self, hidden: &Var, args: CrossEntropyArgs) -> Loss {
-        let losses = self.linear_losses(hidden, args);
+        let learns = self.is_recording() && args.trains() || hidden.flows();
+        let (losses, d_hidden) = self.row_losses(hidden, args, learns);
+        let sum = losses.iter().map(|row| f64::from(row.loss)).sum();
+        self.check_objective("linear_cross_entropy", sum, d_hidden.as_ref(), Some(args.weight));
+        if let Some(d_hidden) = d_hidden {
+            self.seed(hidden, d_hidden);
+        }
         let n_targets = args.targets.iter().filter(|&&t| t != NO_TARGET).count() as u64;
         let n_right = losses.iter().filter(|row| row.is_right).count() as u64;
-        Loss { sum: losses.iter().map(|row| f64::from(row.loss)).sum(), n_targets, n_right }
+        Loss { sum, n_targets, n_right }
     }
 
-    /// The same, row by row.
+    /// `[R]`: what each row loses, 0 where there is no target; minus that is the logarithm of its
+    /// target's probability. Nothing is learned here: a loss that is a function of these is, by
+    /// [`Tape::linear_cross_entropy`] over the same `hidden`, where a row's weight is minus the
+    /// loss's slope for its log-probability.
     ///
     /// # Panics
-    /// As [`Tape::linear_cross_entropy`].
+    /// When the shapes disagree or a target is not below `V`.
     #[track_caller]
     pub fn linear_losses(&self, hidden: &Var, args: CrossEntropyArgs) -> Vec<RowLoss> {
-        let learns = self.is_recording() && args.trains() || hidden.flows();
+        let args = CrossEntropyArgs { row_weights: None, smoothing: 0.0, ..args };
+        self.row_losses(hidden, args, false).0
+    }
+
+    /// The loss of each row, and the gradient of `hidden` where it flows; that of the parameters is
+    /// in the arena then. Nothing of it unless it `learns`.
+    #[track_caller]
+    fn row_losses(
+        &self,
+        hidden: &Var,
+        args: CrossEntropyArgs,
+        learns: bool,
+    ) -> (Vec<RowLoss>, Option<Tensor>) {
         let (rows, d_model) = hidden.value.rows();
         let &[vocab_size, weight_d] = args.weight.shape() else {
             panic!("linear_cross_entropy: weight {:?}", args.weight.shape())
@@ -140,8 +160,8 @@ impl Tape<'_> {
         });
         let mut chunk = Chunks::new(self, hidden, args, (packed, learns));
         let mut losses = vec![RowLoss::default(); rows];
-        let mut d_hidden =
-            hidden.flows().then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
+        let mut d_hidden = (learns && hidden.flows())
+            .then(|| device.empty(hidden.value.shape(), hidden.value.dtype()));
         let per_chunk = chunk.grad_rows();
         for start in (0..rows).step_by(per_chunk) {
             let range = start..rows.min(start + per_chunk);
@@ -151,12 +171,7 @@ impl Tape<'_> {
             }
         }
         device.keep_panels(chunk.packed);
-        let sum = losses.iter().map(|row| f64::from(row.loss)).sum();
-        self.check_objective("linear_cross_entropy", sum, d_hidden.as_ref(), Some(args.weight));
-        if let Some(d_hidden) = d_hidden {
-            self.seed(hidden, d_hidden);
-        }
-        losses
+        (losses, d_hidden)
     }
 }
 
@@ -358,6 +373,47 @@ mod tests {
         let row_weights = Some(&weights[..]);
         let args = CrossEntropyArgs { row_weights, ..CrossEntropyArgs::new(weight, &[3, 10, 0]) };
         assert!((tape.linear_cross_entropy(&h, args).sum - weighted.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_loss_of_log_probabilities_is_learned_by_weights_of_any_sign() {
+        let fixture = Fixture::new(&[("w", &[11, 6])], &[&[3, 6]]);
+        let weight = &fixture.params.entries()[0].param.clone();
+        let args = CrossEntropyArgs::new(weight, &[3, NO_TARGET, 0]);
+        let plain = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        let log_p = |h: &[f32]| -> Vec<f64> {
+            let h = Var::constant(fixture.device.tensor(&[3, 6], h));
+            plain.linear_losses(&h, args).iter().map(|row| -f64::from(row.loss)).collect()
+        };
+        // log p of the third over that of the first.
+        let loss = |h: &[f32]| {
+            let p = log_p(h);
+            p[2] / p[0]
+        };
+        let grads = RefCell::new(Grads::new(&fixture.params));
+        for scale in [1.0, 4.0] {
+            let tape = Tape::recording(&fixture.device, &fixture.params, Precision::F32, &grads)
+                .with_loss_scale(scale);
+            let h = tape.input(fixture.inputs[0].clone());
+            let p = tape.linear_losses(&h, args).iter().map(|row| -row.loss).collect::<Vec<_>>();
+            assert_eq!((p.len(), p[1]), (3, 0.0));
+            assert!(p[0] < 0.0 && p[2] < 0.0, "{p:?}");
+            let row_weights = [p[2] / (p[0] * p[0]), 1.0, -1.0 / p[0]];
+            let args = CrossEntropyArgs { row_weights: Some(&row_weights), ..args };
+            tape.linear_cross_entropy(&h, args);
+            let found = tape.gradients(&[h])[0].clone().expect("a gradient").to_vec();
+            let values = fixture.inputs[0].to_vec();
+            for i in 0..values.len() {
+                let moved = |by: f32| {
+                    let mut h = values.clone();
+                    h[i] += by;
+                    loss(&h)
+                };
+                let slope = (moved(0.01) - moved(-0.01)) / 0.02;
+                let found = f64::from(found[i] / scale);
+                assert!((found - slope).abs() < 1e-3, "{i}: {found} and {slope}");
+            }
+        }
     }
 
     #[test]

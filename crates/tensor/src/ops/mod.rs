@@ -15,6 +15,7 @@ mod layer_norm;
 mod linear;
 mod linear_cross_entropy;
 mod low_rank;
+mod overlay;
 mod patches;
 mod relative_bias;
 mod rms_norm;

@@ -70,6 +70,7 @@ fn row(step: u64) -> StepRow {
         tokens_per_s: 45_231.0,
         share_of_peak: None,
         memory_bytes: None,
+        told: BTreeMap::new(),
     }
 }
 

@@ -18,6 +18,7 @@ fn step(step: u64) -> StepRow {
         tokens_per_s: 2.5,
         share_of_peak: None,
         memory_bytes: None,
+        told: BTreeMap::new(),
     }
 }
 

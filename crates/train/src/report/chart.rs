@@ -25,7 +25,7 @@ pub(super) struct Series {
 /// Curves over the steps of a run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chart {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     /// What is drawn, with its unit; ends the title.
     pub(super) unit: &'static str,
     pub(super) series: Vec<Series>,
@@ -58,7 +58,7 @@ impl Chart {
             "<figure{}>\n<figcaption><b>{}</b> <span class=\"unit\">{}</span>{}</figcaption>\n\
              {}{}</figure>\n",
             if self.wide { " class=\"wide\"" } else { "" },
-            escape(self.title),
+            escape(&self.title),
             escape(self.unit),
             self.legend(),
             self.drawing(),
@@ -103,7 +103,7 @@ impl Chart {
         format!(
             "<svg viewBox=\"0 0 {width} {HEIGHT}\" role=\"img\" \
              aria-label=\"{}, {}\">\n{}{}{}</svg>\n",
-            escape(self.title),
+            escape(&self.title),
             escape(self.unit),
             plot.grid(),
             self.drawn().map(|series| plot.curve(series)).collect::<String>(),
@@ -182,6 +182,48 @@ pub fn bars(title: &str, unit: &str, rows: &[(String, u64, String)]) -> String {
     format!(
         "<figure>\n<figcaption><b>{title}</b> <span class=\"unit\">{unit}</span></figcaption>\n\
          {drawing}</figure>\n"
+    )
+}
+
+/// A figure of points: where each lies, and a note that a pointer reads. `ticks` name places on the
+/// axis to the right.
+pub fn scatter(
+    (title, unit): (&str, &str),
+    ticks: &[(f64, String)],
+    points: &[(f64, f64, String)],
+) -> String {
+    let points: Vec<_> = points.iter().filter(|(x, y, _)| x.is_finite() && y.is_finite()).collect();
+    let (title, unit) = (escape(title), escape(unit));
+    let xs = points.iter().map(|point| point.0).chain(ticks.iter().map(|tick| tick.0));
+    let x_axis = Axis { ticks: vec![], ..Axis::over(xs, 8) };
+    let y_axis = Axis::over(points.iter().map(|point| point.1), 5);
+    let plot = Plot { x_axis, y_axis, right: WIDTH - RIGHT_MARGIN };
+    // Room on both sides, as values lie on the ends.
+    let at = |x: f64| {
+        LEFT + 20.0 + (plot.x(x) - LEFT) * (plot.right - LEFT - 40.0) / (plot.right - LEFT)
+    };
+    let tick = |(x, name): &(f64, String)| {
+        let (x, end, below) = (at(*x), BOTTOM + 5.0, BOTTOM + 20.0);
+        format!(
+            "<path class=\"axis\" d=\"M{x:.1} {BOTTOM}V{end}\"/>\
+             <text class=\"x\" x=\"{x:.1}\" y=\"{below}\">{}</text>\n",
+            escape(name)
+        )
+    };
+    let dot = |(x, y, note): &&(f64, f64, String)| {
+        let (x, y, note) = (at(*x), plot.y(*y), escape(note));
+        format!(
+            "<circle class=\"dots\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\">\
+             <title>{note}</title></circle>\n"
+        )
+    };
+    format!(
+        "<figure>\n<figcaption><b>{title}</b> <span class=\"unit\">{unit}</span></figcaption>\n\
+         <svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}, {unit}\">\n\
+         {}{}{}</svg>\n</figure>\n",
+        plot.grid(),
+        ticks.iter().map(tick).collect::<String>(),
+        points.iter().map(dot).collect::<String>(),
     )
 }
 

@@ -1,5 +1,7 @@
 //! Which curves a report shows.
 
+use std::collections::BTreeSet;
+
 use super::ReportFacts;
 use super::chart::{Chart, Look, Series};
 use super::series::{Point, smooth};
@@ -12,7 +14,7 @@ const SMOOTH_ABOVE: usize = 40;
 pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
     let (steps, evals) = (facts.steps, facts.evals);
     let mut loss = Chart {
-        title: "Loss",
+        title: "Loss".into(),
         unit: "nats a token",
         wide: true,
         floats: true,
@@ -28,22 +30,44 @@ pub(super) fn curves(facts: &ReportFacts) -> Vec<Chart> {
         let right = |eval: &Scores| eval.accuracy;
         Chart { unit: "share of targets that are right", ..evaluated(evals.iter(), right) }
     };
-    let validation = Chart { title: "Validation", floats: true, ..validation };
-    let lr = Chart { title: "Learning rate", ..plain(steps, |row| row.lr) };
+    let validation = Chart { title: "Validation".into(), floats: true, ..validation };
+    let lr = Chart { title: "Learning rate".into(), ..plain(steps, |row| row.lr) };
     let grad_norm = Chart {
-        title: "Gradient norm",
+        title: "Gradient norm".into(),
         unit: "before clipping",
         ..noisy(steps, |row| row.grad_norm)
     };
     let tokens_per_s = Chart {
-        title: "Throughput",
+        title: "Throughput".into(),
         unit: "tokens a second",
         ..noisy(steps, |row| row.tokens_per_s)
     };
+    let told = told(facts);
     let all_steps = steps.iter().map(|row| row.step).chain(evals.iter().map(|row| row.step));
     let first = all_steps.clone().min().unwrap_or(0) as f64;
     let span = (first, all_steps.max().unwrap_or(0) as f64);
-    [loss, validation, lr, grad_norm, tokens_per_s].map(|chart| Chart { span, ..chart }).into()
+    let all = [loss, validation].into_iter().chain(told).chain([lr, grad_norm, tokens_per_s]);
+    all.map(|chart| Chart { span, ..chart }).collect()
+}
+
+/// What objectives tell beside losses, each in a chart of its own: rewards, divergences.
+fn told(facts: &ReportFacts) -> Vec<Chart> {
+    let names: BTreeSet<&String> = facts.steps.iter().flat_map(|row| row.told.keys()).collect();
+    let chart = |name: &String| {
+        let value = |row: &StepRow| row.told.get(name).copied();
+        let rows: Vec<StepRow> =
+            facts.steps.iter().filter(|row| value(row).is_some()).cloned().collect();
+        let mut chart = noisy(&rows, |row| value(row).unwrap_or(f64::NAN));
+        let judged = facts.evals.iter().filter(|row| metric(&row.eval, name).is_some());
+        let judged = evaluated(judged, |eval| metric(eval, name).unwrap_or(f64::NAN));
+        chart.series.extend(judged.series);
+        Chart { title: name.clone(), floats: true, ..chart }
+    };
+    names.into_iter().map(chart).collect()
+}
+
+fn metric(eval: &Scores, name: &str) -> Option<f64> {
+    eval.metrics.iter().find(|(own, _)| own == name)?.1
 }
 
 /// A chart of one series: what of its points is finite.

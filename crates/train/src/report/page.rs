@@ -156,6 +156,19 @@ fn table(rows: &[Named]) -> String {
     wrapped("<table>\n", &rows.iter().map(row).collect::<String>(), "</table>\n")
 }
 
+/// A table with a head; all cells are texts.
+pub fn rows(head: &[&str], rows: &[Vec<String>]) -> String {
+    let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let cell = |cell: &str| format!("<{tag}>{}</{tag}>", escape(cell));
+        cells.map(cell).collect::<String>()
+    };
+    let row = |row: &Vec<String>| {
+        format!("<tr>{}</tr>\n", cells("td", &mut row.iter().map(String::as_str)))
+    };
+    let head = format!("<table>\n<tr>{}</tr>\n", cells("th", &mut head.iter().copied()));
+    wrapped(&head, &rows.iter().map(row).collect::<String>(), "</table>\n")
+}
+
 fn recipe(toml: &str) -> String {
     // A parser drops a newline right after `<pre>`: one is given up so that none is lost.
     let before = "<details open><summary>recipe.toml</summary><pre>\n";

@@ -15,6 +15,7 @@ fn step(step: u64, loss: f64) -> StepRow {
         tokens_per_s: 20_000.0,
         share_of_peak: Some(0.8),
         memory_bytes: Some(600 << 20),
+        told: BTreeMap::new(),
     }
 }
 

@@ -145,6 +145,7 @@ fn rows_of_the_log_are_scalars() {
         tokens_per_s,
         share_of_peak: share,
         memory_bytes,
+        told: BTreeMap::from([("margin".to_owned(), 0.5)]),
     };
     writer.step(&row).unwrap();
     let parts = BTreeMap::new();
@@ -161,7 +162,7 @@ fn rows_of_the_log_are_scalars() {
     writer.eval(&EvalRow { step: 1, eval }).unwrap();
     let bytes = fs::read(&event_files(dir.path())[0]).unwrap();
     let text = String::from_utf8_lossy(&bytes);
-    for tag in ["loss", "grad_norm", "lr", "tokens", "tokens_per_s", "share_of_peak"] {
+    for tag in ["loss", "grad_norm", "lr", "tokens", "tokens_per_s", "share_of_peak", "margin"] {
         assert!(text.contains(&format!("train/{tag}")), "{tag}");
     }
     assert!(text.contains("eval/loss") && text.contains("eval/bits_per_byte"));

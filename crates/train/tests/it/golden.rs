@@ -10,7 +10,7 @@ use optim::{AdamWConfig, Schedule};
 use tasks::TextObjective as _;
 use tensor::{Device, Isa, Precision};
 use testing::{Tolerance, assert_close};
-use train::{StepConfig, Trainer};
+use train::{Regime, StepConfig, Trainer};
 
 use crate::support::NEXT;
 
@@ -31,11 +31,13 @@ fn batch(ids: &[i64]) -> Batch {
     }
 }
 
-#[test]
-fn fifty_steps_are_those_of_torch() {
+/// Losses and norms of steps in f32, held against those of `torch`.
+fn hold(name: &str, regime: &Regime) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden/gpt2-tiny");
     let io = Weights::open(&golden.join("io.safetensors")).unwrap();
     let ids = io.to_i64("train.input_ids").unwrap();
+    let expected = |what: &str| io.to_f32(&format!("{name}.{what}")).unwrap();
+    let n_steps = expected("losses").len();
     for isa in Isa::supported() {
         let (model, _) = Model::load(&golden).unwrap();
         let config = StepConfig {
@@ -48,15 +50,25 @@ fn fifty_steps_are_those_of_torch() {
             recompute: false,
             seed: 0,
         };
-        let mut trainer = Trainer::new(model, &NEXT, Device::cpu(isa), config);
-        let reports =
-            ids.chunks(2 * LEN).map(|ids| trainer.step(&NEXT.examples(&batch(ids), 0)).unwrap());
+        let trainer = Trainer::new(model, &NEXT, Device::cpu(isa), config);
+        let mut trainer = trainer.with_regime(regime).unwrap();
+        let batches = ids.chunks(2 * LEN).take(n_steps);
+        let reports = batches.map(|ids| trainer.step(&NEXT.examples(&batch(ids), 0)).unwrap());
         let (losses, norms): (Vec<f64>, Vec<f64>) =
             reports.map(|report| (report.losses.mean().unwrap(), report.grad_norm)).unzip();
-        let expected = |name: &str| io.to_f32(name).unwrap();
-        let what = |name: &str| format!("{name} on {isa}");
+        let what = |what: &str| format!("{name}: {what} on {isa}");
         let tolerance = Tolerance::rel(1e-3);
-        assert_close(&what("losses"), &losses, &expected("train.losses"), tolerance);
-        assert_close(&what("norms"), &norms, &expected("train.grad_norms"), tolerance);
+        assert_close(&what("losses"), &losses, &expected("losses"), tolerance);
+        assert_close(&what("norms"), &norms, &expected("grad_norms"), tolerance);
     }
+}
+
+#[test]
+fn fifty_steps_are_those_of_torch() {
+    hold("train", &Regime::default());
+}
+
+#[test]
+fn rates_by_layer_are_those_of_groups_of_torch() {
+    hold("rates", &Regime { layer_decay: 0.6, ..Regime::default() });
 }

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use models::{HeadKind, Model, ModelConfig};
+use models::{BesideConfig, HeadKind, Method, Model, ModelConfig};
+use nn::{Beside, BottleneckConfig};
 use tasks::{Asked, Example, Label, Labelled, Losses, MicroBatch, Objective, Row, predict};
 use tensor::{Device, Grads, Isa, Precision, Rng, Tape};
 
@@ -58,8 +59,7 @@ fn examples(asked: Asked) -> Vec<Example> {
                 Asked::Span => Label::Span([1, 2]),
                 Asked::Tag | Asked::Better => Label::None,
             };
-            let (output, prefix) = (None, 0);
-            Example { sample_id: u64::from(i), input, output, targets, label, prefix }
+            Example { input, targets, label, ..Example::of(u64::from(i)) }
         })
         .collect()
 }
@@ -121,6 +121,55 @@ fn texts_side_by_side_are_as_texts_alone() {
                 assert_close(&what, &found, &run(&model, &objective, &padded), 1e-4);
             }
         }
+    }
+}
+
+/// Models of classes that learn what goes before each text, or what follows sublayers.
+fn beside(with_dropout: bool) -> Vec<(String, Model)> {
+    let head = head(Asked::Class);
+    let bottleneck = BottleneckConfig { width: 4, after_attention: true };
+    let kinds = [Beside::Prompt(3), Beside::Prefix(2), Beside::Bottleneck(bottleneck)];
+    let mut all = Vec::new();
+    for case in encoders().into_iter().chain(decoders()) {
+        let case = if with_dropout { case } else { case.without_dropout() };
+        let Some(Ok(config)) = case.family().map(|f| f.with_head(&head)) else { continue };
+        let dir = tempfile::tempdir().unwrap();
+        let model = Model::new(config, 3).unwrap();
+        std::fs::write(dir.path().join("config.json"), model.config_json()).unwrap();
+        let file = dir.path().join("model.safetensors");
+        checkpoint::weights::save_file(&checkpoint::OsDisk, &file, &model.entries()).unwrap();
+        for beside in kinds {
+            let (modules_to_save, task_type, base) = (None, None, None);
+            let method = BesideConfig { beside, modules_to_save, task_type, base };
+            let tuning = Method::Beside(method).into();
+            // Not beside experts.
+            let Ok((mut model, _)) = Model::load_tuned(dir.path(), None, &tuning, 1) else {
+                continue;
+            };
+            model.params.values_mut().iter_mut().for_each(|w| *w += 0.02);
+            all.push((format!("{} {beside:?}", case.name), model));
+        }
+    }
+    assert!(all.len() >= 24, "{}", all.len());
+    all
+}
+
+#[test]
+fn what_is_beside_a_model_goes_with_each_text() {
+    let (objective, examples) = (Labelled::new(Asked::Class), examples(Asked::Class));
+    for (name, model) in beside(false) {
+        let found = run(&model, &objective, &[MicroBatch::flat(&examples, 0..5, None)]);
+        let alone: Vec<_> = (0..5).map(|i| MicroBatch::flat(&examples, i..i + 1, None)).collect();
+        assert_close(&name, &found, &run(&model, &objective, &alone), 1e-4);
+        let padded = [MicroBatch::new(&examples, 0..5, None)];
+        assert_close(&name, &found, &run(&model, &objective, &padded), 1e-4);
+    }
+    let rng = Some(Rng { seed: 4, step: 2, first_sample: 0, first_token: 0 });
+    for (name, model) in beside(true) {
+        let whole = [MicroBatch::flat(&examples, 0..5, rng)];
+        let parts = [0..2, 2..3, 3..5].map(|rows| MicroBatch::flat(&examples, rows, rng));
+        let found = [run(&model, &objective, &whole), run(&model, &objective, &parts)];
+        assert_close(&name, &found[0], &found[1], 1e-4);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Steps and runs, held against another implementation, against themselves and against faults.
 
+mod curves;
 #[path = "../../../models/tests/it/families.rs"]
 #[allow(dead_code)] // Shared; what is of no use here is of use there.
 mod families;
@@ -8,7 +9,9 @@ mod faults;
 mod golden;
 mod labelled;
 mod precision;
+mod preferred;
 mod refusals;
+mod regime;
 mod replaced;
 mod resume;
 mod run;

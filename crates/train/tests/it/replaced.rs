@@ -82,12 +82,9 @@ fn golden_examples(io: &Weights) -> Vec<Example> {
         let at = row * 17..row * 17 + n;
         let target = |&label: &i64| if label < 0 { IGNORED } else { label as u32 };
         Example {
-            sample_id: row as u64,
             input: Row::plain(ids[at.clone()].iter().map(|&id| id as u32).collect()),
-            output: None,
             targets: labels[at].iter().map(target).collect(),
-            label: tasks::Label::None,
-            prefix: 0,
+            ..Example::of(row as u64)
         }
     };
     (0..2).map(row).collect()

@@ -15,7 +15,7 @@ use tensor::{Device, Isa, Precision};
 use testing::{Numbers, assert_same_bits};
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
 use train::{
-    Ended, Observer, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TextFeed,
+    Ended, Observer, Regime, Run, RunConfig, RunParts, RunSource, Started, StepConfig, TextFeed,
     TrainError, Trainer,
 };
 
@@ -115,6 +115,8 @@ pub struct Plan<'o> {
     pub mode: Mode,
     /// Two sources, the second read once at most, and others shares from step 4 on.
     pub mixed: bool,
+    pub regime: fn() -> Regime,
+    pub patience: u64,
 }
 
 impl Default for Plan<'_> {
@@ -128,6 +130,8 @@ impl Default for Plan<'_> {
             keep_last: 100,
             mode: Mode::Documents,
             mixed: false,
+            regime: Regime::default,
+            patience: 0,
         }
     }
 }
@@ -165,7 +169,7 @@ impl<'o> Plan<'o> {
     /// Everything but where it is written.
     pub fn parts(&self, dir: RunDir) -> RunParts<'o> {
         RunParts {
-            trainer: trainer(self.objective, (self.model)()),
+            trainer: trainer(self.objective, (self.model)()).with_regime(&(self.regime)()).unwrap(),
             dir,
             feed: Box::new(self.feed(self.sources())),
             config: RunConfig {
@@ -174,7 +178,10 @@ impl<'o> Plan<'o> {
                 eval_every: self.eval_every,
                 sample_every: 4,
                 keep_last: self.keep_last,
+                until: None,
                 max_time: None,
+                patience: self.patience,
+                min_delta: 0.0,
                 gflop: None,
             },
             files: vec![("tokenizer.json".into(), b"{}".to_vec())],

@@ -1,6 +1,7 @@
 //! `lyceum bench`: what this program does, timed alone, for whoever compares.
 
 mod decode;
+mod finetune;
 mod train;
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ pub fn run(what: &Bench, env: &Env) -> Result<Exit, Failure> {
     let (json, facts) = match what {
         Bench::Train(args) => (args.json, train::train(args, env)?),
         Bench::Decode(args) => (args.json, decode::decode(args, env)?),
+        Bench::Finetune(args) => (args.json, finetune::finetune(args, env)?),
     };
     let mut table = Table::default();
     for (name, value) in facts.as_object().into_iter().flatten() {

@@ -38,7 +38,7 @@ struct Data {
 /// # Errors
 /// Where data or model refuse, or do not fit each other.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
-    let loaded = Loaded::open(model, args.precision, env)?;
+    let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let head = loaded.model.config.head().filter(|head| *head != HeadKind::Tokens);
     let Some(head) = head.filter(|_| loaded.model.architecture.stack().is_ok()) else {
         let problem = format!("`{}` has no head for labelled data", model.display());

@@ -34,7 +34,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         let problem = format!("two tasks are called `{}`", twice.file.name);
         return Err(Failure::new(problem).hint("give one of them another `task`"));
     }
-    let loaded = Loaded::open(model, args.precision, env)?.scores_tokens()?;
+    let loaded = Loaded::with(model, &args.adapters, args.precision, env)?.scores_tokens()?;
     let tokenizer = loaded.tokenizer()?;
     let device = env.device();
     let at = (&loaded.model, &device, loaded.precision);

@@ -29,7 +29,7 @@ const TOKENS_AT_ONCE: usize = 4096;
 /// # Errors
 /// Where a file or the model is refused, or there is nothing to predict.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
-    let loaded = Loaded::open(model, args.precision, env)?.scores_tokens()?;
+    let loaded = Loaded::with(model, &args.adapters, args.precision, env)?.scores_tokens()?;
     let max_len = loaded.max_len();
     let stride = args.stride.unwrap_or(max_len.div_ceil(2));
     if stride > max_len {

@@ -16,6 +16,9 @@ use crate::environment::Env;
 use crate::failure::Failure;
 use crate::recipe::{ClassWeights, FinetuneRecipe, refused};
 
+/// Tokens of a text that are worth reading.
+const MIN_LEN: usize = 8;
+
 /// Tokens of a sample that are shown.
 const SHOWN_TOKENS: usize = 64;
 
@@ -54,7 +57,12 @@ impl Samples {
         let Some(tokens) = stack.embed.tokens() else {
             return Err(refused("model.from", "it reads no text"));
         };
-        let most = tokens.max_len;
+        let most = tokens.max_len.saturating_sub(recipe.n_virtual());
+        if most < MIN_LEN {
+            let (n, all) = (recipe.n_virtual(), tokens.max_len);
+            let problem = format!("{n} of the {all} positions that the model knows leave too few");
+            return Err(refused("method.n_virtual", problem));
+        }
         if data.max_len > most {
             let problem = format!("{} tokens, and the model knows {most} positions", data.max_len);
             return Err(refused("data.max_len", problem));

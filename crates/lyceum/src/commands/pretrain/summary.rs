@@ -47,6 +47,8 @@ pub fn write(
     let outcome = match ended {
         Ended::Finished => "finished".into(),
         Ended::Interrupted => format!("interrupted at step {}", state.step),
+        Ended::Paused => format!("paused at step {}", state.step),
+        Ended::Stopped => format!("stopped at step {}, no better for a while", state.step),
         Ended::OutOfTime => format!("out of time at step {}", state.step),
     };
     let of_data = state.data.iter().map(|(name, hash)| (name.as_str(), hash.clone()));
@@ -107,8 +109,8 @@ fn next_commands(
     let asked = |key: &str, rest: &str| {
         format!("echo '{{\"{key}\": \"Who was it?\", {rest}}}' | {program} run {out} - --jsonl")
     };
-    match ended {
-        Ended::Finished => vec![
+    let mut next = match ended {
+        Ended::Finished | Ended::Stopped => vec![
             match pipeline {
                 "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
                 "text-classification" | "token-classification" => {
@@ -125,8 +127,12 @@ fn next_commands(
             },
             ("train it longer", format!("{resume} --set train.steps={}", step * 2)),
         ],
-        _ => vec![("go on", resume)],
+        Ended::Interrupted | Ended::OutOfTime | Ended::Paused => vec![("go on", resume)],
+    };
+    if ended == Ended::Stopped {
+        next.truncate(1);
     }
+    next
 }
 
 #[cfg(test)]

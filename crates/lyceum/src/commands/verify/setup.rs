@@ -10,7 +10,8 @@ use models::{Model, ModelConfig};
 use tasks::{Example, TextObjective};
 use train::metrics::StepRow;
 use train::{
-    Observer, Run, RunConfig, RunParts, RunSource, StepConfig, TextFeed, TrainError, Trainer,
+    Observer, Regime, Run, RunConfig, RunParts, RunSource, StepConfig, TextFeed, TrainError,
+    Trainer,
 };
 
 use super::super::pretrain::{self, corpus};
@@ -49,6 +50,7 @@ pub struct Setup<'a> {
     pub without_dropout: ModelConfig,
     /// Whether what is asked is the next token and nothing else.
     pub is_plain: bool,
+    regime: Regime,
     objective: Box<dyn TextObjective>,
     dir: &'a Path,
 }
@@ -92,6 +94,7 @@ impl<'a> Setup<'a> {
             config,
             without_dropout,
             is_plain: recipe.task.objective == ObjectiveKind::NextToken,
+            regime: recipe.train.regime(&recipe.optim),
             objective,
             dir,
         })
@@ -103,7 +106,8 @@ impl<'a> Setup<'a> {
     /// Where the model cannot be built.
     pub fn trainer(&self, config: &ModelConfig, step: StepConfig) -> Result<Trainer<'_>, Failure> {
         let model = Model::new(config.clone(), step.seed)?;
-        let mut trainer = Trainer::new(model, &*self.objective, self.env.device(), step);
+        let trainer = Trainer::new(model, &*self.objective, self.env.device(), step);
+        let mut trainer = trainer.with_regime(&self.regime)?;
         // In f16 the first steps look for the scale, and learn nothing.
         trainer.state.loss_scale = 1.0;
         Ok(trainer)

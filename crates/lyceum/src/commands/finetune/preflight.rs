@@ -1,0 +1,71 @@
+//! What a run will take, told before its first step, and refused where it is not there.
+
+use data::Cursor;
+use models::Model;
+use tensor::{Isa, Precision};
+use train::SamplePlan;
+use train::report::format::{bytes, duration};
+
+use crate::commands::plan::share_of_peak;
+use crate::commands::pretrain::peak_gflops;
+use crate::environment::Env;
+use crate::estimate::{Estimate, Load};
+use crate::failure::Failure;
+use crate::machine;
+use crate::recipe::FinetuneRecipe;
+
+/// Steps that are looked at for how many tokens they have.
+const STEPS: usize = 1000;
+
+/// Says how much memory and time a run takes.
+///
+/// # Errors
+/// Where there is less memory.
+pub fn say(
+    recipe: &FinetuneRecipe,
+    (model, plan): (&Model, &SamplePlan),
+    (asks_tokens, eval_tokens, copies): (bool, usize, usize),
+    env: &Env,
+) -> Result<(), Failure> {
+    let precision = recipe.train.precision(env.isa)?;
+    let sizes = step_tokens(plan, copies);
+    let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
+    let most = sizes.iter().copied().fold(0.0, f64::max);
+    let micro = recipe.train.micro_batch() as f64 / recipe.train.batch_size.max(1) as f64;
+    let n = plan.lengths.len().max(1) as f64;
+    let mean_len = plan.lengths.iter().map(|len| f64::from(*len)).sum::<f64>() / n;
+    let load = load((asks_tokens, recipe.train.recompute), (most, micro), (precision, env.isa));
+    let load = Load { eval_rows: eval_tokens as f64, ..load };
+    let estimate = Estimate::of_tuning(model, &load, mean_len as usize);
+    let (peak, share) = (peak_gflops(env, precision), share_of_peak(&model.config)?);
+    let seconds =
+        estimate.flops_per_token * mean * recipe.train.steps as f64 / (peak * 1e9 * share);
+    env.say(&format!(
+        "it will take about {} of memory and {}, evaluations apart",
+        bytes(estimate.total_bytes()),
+        duration(seconds)
+    ));
+    let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
+    machine::refuse_beyond_memory("recipe: `train`", estimate.total_bytes(), hint)
+}
+
+fn load(
+    (asks_tokens, recompute): (bool, bool),
+    (step_rows, micro): (f64, f64),
+    (precision, isa): (Precision, Isa),
+) -> Load {
+    let (rows, eval_rows, text_bytes) = (step_rows * micro, 0.0, 0.0);
+    Load { rows, step_rows, eval_rows, asks_tokens, text_bytes, recompute, precision, isa }
+}
+
+/// Tokens of the first steps.
+fn step_tokens(plan: &SamplePlan, copies: usize) -> Vec<f64> {
+    let (mut cursor, mut sizes) = (Cursor::default(), vec![]);
+    while sizes.len() < STEPS && cursor.epoch == 0 {
+        let (step, next) = plan.step(cursor);
+        let n: u64 = step.iter().map(|sample| u64::from(plan.lengths[*sample])).sum();
+        sizes.push((n * copies as u64) as f64);
+        cursor = next;
+    }
+    sizes
+}

@@ -1,0 +1,240 @@
+//! A run that learns from what its own model writes: each step's prompts are answered several
+//! times, answers are graded, and those better than the rest of their group become likelier.
+//!
+//! Shao et al., arXiv:2402.03300, algorithm 1, with one update for what was written. What is drawn
+//! is a function of seed and step: a resumed run writes what it would have written.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use data::{Cursor, Cursors, IGNORED};
+use generate::{Decoder, Draw, Finish, GenerateError, Sampling, Search, draw_each};
+use kernels::philox::philox4x32;
+use models::Model;
+use tasks::{Example, Label, Row, advantages, log_probs, spread};
+
+use crate::error::TrainError;
+use crate::evaluate::Evaluation;
+use crate::feed::Feed;
+use crate::samples::{Judge, SamplePlan};
+use crate::state::DataHashes;
+use crate::trainer::Trainer;
+
+/// Rows that are written at once, at most: what they saw is kept in memory.
+const ROWS_AT_ONCE: usize = 128;
+/// Tokens that are shown at once where learning began.
+const REFERENCE_TOKENS: usize = 4096;
+
+/// An answer, and to which of the prompts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The number of the prompt.
+    pub prompt: usize,
+    /// The answer, without what ends it.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// What answers are worth.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grades {
+    /// One an answer.
+    pub rewards: Vec<f64>,
+    /// What is to be told of all, by name.
+    pub told: Vec<(&'static str, f64)>,
+    /// Some of it, to be read.
+    pub sample: String,
+}
+
+/// Says what answers are worth.
+pub type Grade<'o> = dyn Fn(&[Written]) -> Result<Grades, TrainError> + 'o;
+
+/// How prompts are answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writing {
+    /// Answers to each prompt.
+    pub n: usize,
+    /// How boldly.
+    pub sampling: Sampling,
+    /// Tokens of an answer, at most.
+    pub max_tokens: usize,
+    /// Ends an answer.
+    pub end: u32,
+    /// Equal seeds, equal answers.
+    pub seed: u64,
+}
+
+/// What a run of answers is made of.
+pub struct RolloutParts<'o> {
+    /// What is asked, in tokens.
+    pub prompts: Arc<[Vec<u32>]>,
+    /// The order of the prompts.
+    pub plan: SamplePlan,
+    /// How they are answered.
+    pub writing: Writing,
+    /// The model that learning began with, where it is held on to.
+    pub reference: Option<Model>,
+    /// What answers are worth.
+    pub grade: Box<Grade<'o>>,
+    /// Hashes of all that it is made of.
+    pub hashes: DataHashes,
+    /// How good the model is.
+    pub judge: Box<Judge<'o>>,
+}
+
+/// Prompts, and what the model makes of them.
+pub struct RolloutFeed<'o> {
+    parts: RolloutParts<'o>,
+    cursor: Cursor,
+    told: Vec<(&'static str, f64)>,
+    sample: Option<String>,
+}
+
+/// Answers of the model of `trainer` to `which` of `prompts`, those of a prompt side by side, in
+/// the order of `which`.
+///
+/// # Errors
+/// When the model's scores are not finite.
+///
+/// # Panics
+/// When a prompt is empty, or longer than the model's context.
+pub fn write(
+    trainer: &Trainer,
+    (prompts, which): (&[Vec<u32>], &[usize]),
+    writing: &Writing,
+) -> Result<Vec<Written>, GenerateError> {
+    let Writing { n, sampling, max_tokens, end, seed } = *writing;
+    let search = Search { max_tokens, ends: vec![end], ..Search::default() };
+    // Prompts of one length are answered together.
+    let mut by_len: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, &prompt) in which.iter().enumerate() {
+        by_len.entry(prompts[prompt].len()).or_default().push(place);
+    }
+    let mut all: Vec<Vec<Written>> = vec![Vec::new(); which.len()];
+    let mut first_row = 0;
+    for (len, places) in by_len {
+        for places in places.chunks((ROWS_AT_ONCE / n).max(1)) {
+            let some: Vec<&[u32]> = places.iter().map(|&at| &prompts[which[at]][..]).collect();
+            let room = if n == 1 { len + max_tokens } else { len };
+            let precision = trainer.config.precision;
+            let shape = [some.len(), room];
+            let mut decoder = Decoder::new(&trainer.model, &trainer.device, precision, shape);
+            let how = Draw { sampling, seed, n_samples: n, first_row };
+            let mut rows = vec![Vec::new(); some.len() * n];
+            let finish = draw_each(&mut decoder, &some, (&search, &how), |row, token| {
+                rows[row].push(token);
+                ControlFlow::Continue(())
+            })?;
+            for (row, (tokens, finish)) in rows.into_iter().zip(finish).enumerate() {
+                let place = places[row / n];
+                all[place].push(Written { prompt: which[place], tokens, finish });
+            }
+            first_row += some.len() * n;
+        }
+    }
+    Ok(all.concat())
+}
+
+impl<'o> RolloutFeed<'o> {
+    /// Of `parts`.
+    pub fn new(parts: RolloutParts<'o>) -> Self {
+        Self { parts, cursor: Cursor::default(), told: Vec::new(), sample: None }
+    }
+
+    /// What the model is shown of its answers: advantages are their labels.
+    fn examples(&self, written: &[Written], rewards: &[f64], step: u64) -> Vec<Example> {
+        let RolloutParts { prompts, writing, .. } = &self.parts;
+        let advantages = rewards.chunks(writing.n).flat_map(advantages);
+        let of = |(at, (written, advantage)): (usize, (&Written, f64))| {
+            let prompt = &prompts[written.prompt];
+            let end = (written.finish == Finish::End).then_some(writing.end);
+            let mut ids: Vec<u32> = prompt.iter().chain(&written.tokens).copied().collect();
+            ids.extend(end);
+            let mut targets = vec![IGNORED; prompt.len() - 1];
+            targets.extend(&ids[prompt.len()..]);
+            ids.pop();
+            let label = Label::Value(advantage as f32);
+            let sample_id = step << 24 | at as u64;
+            Example { input: Row::plain(ids), targets, label, ..Example::of(sample_id) }
+        };
+        written.iter().zip(advantages).enumerate().map(of).collect()
+    }
+}
+
+/// The seed of a step: drawn so that those of neighbours have nothing in common.
+fn seed_of(seed: u64, step: u64) -> u64 {
+    let halves = |x: u64| [x as u32, (x >> 32) as u32];
+    let [low, high] = halves(step);
+    let [a, b, ..] = philox4x32([low, high, 0, 0], halves(seed));
+    u64::from(a) << 32 | u64::from(b)
+}
+
+/// Means that are told of all answers of a step.
+fn told(written: &[Written], rewards: &[f64], n: usize) -> Vec<(&'static str, f64)> {
+    let count = written.len().max(1) as f64;
+    let deviations: Vec<f64> = rewards.chunks(n).map(|group| spread(group).1).collect();
+    let length: usize = written.iter().map(|written| written.tokens.len()).sum();
+    let ended = written.iter().filter(|written| written.finish == Finish::End).count();
+    vec![
+        ("reward", spread(rewards).0),
+        ("reward_std", spread(&deviations).0),
+        ("length", length as f64 / count),
+        ("ended", ended as f64 / count),
+    ]
+}
+
+impl Feed for RolloutFeed<'_> {
+    fn seek(&mut self, cursors: &Cursors) -> Result<(), TrainError> {
+        self.cursor = cursors.0.first().copied().unwrap_or_default();
+        let (window, n_windows) = (self.cursor.window, self.parts.prompts.len() as u64);
+        if window >= n_windows {
+            return Err(data::DataError::Cursor { window, n_windows }.into());
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, trainer: &Trainer) -> Result<Vec<Example>, TrainError> {
+        let RolloutParts { prompts, plan, writing, reference, grade, .. } = &self.parts;
+        let (which, cursor) = plan.step(self.cursor);
+        let step = trainer.state.step;
+        let writing = Writing { seed: seed_of(writing.seed, step), ..writing.clone() };
+        let written = write(trainer, (prompts, &which), &writing)?;
+        let grades = grade(&written)?;
+        let mut examples = self.examples(&written, &grades.rewards, step);
+        if let Some(model) = reference {
+            let began = (model, &trainer.device, trainer.config.precision);
+            let known = log_probs(began, &examples, REFERENCE_TOKENS);
+            for (example, known) in examples.iter_mut().zip(known) {
+                example.reference = known;
+            }
+        }
+        self.told = told(&written, &grades.rewards, writing.n);
+        self.told.extend(grades.told);
+        self.sample = Some(grades.sample);
+        self.cursor = cursor;
+        Ok(examples)
+    }
+
+    fn told(&self) -> (Vec<(&str, f64)>, Option<String>) {
+        (self.told.clone(), self.sample.clone())
+    }
+
+    fn cursors(&self) -> Cursors {
+        self.cursor.into()
+    }
+
+    fn read(&self) -> Vec<(&str, u64, u64)> {
+        let n = self.parts.prompts.len() as u64;
+        vec![("", self.cursor.epoch * n + self.cursor.window, n)]
+    }
+
+    fn hashes(&self) -> DataHashes {
+        self.parts.hashes.clone()
+    }
+
+    fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
+        (self.parts.judge)(trainer)
+    }
+}
