@@ -11,6 +11,7 @@ mod encode;
 mod error;
 mod file;
 mod heads;
+mod labelled;
 mod leaderboard;
 mod metric;
 mod page;
@@ -28,6 +29,7 @@ pub use encode::Encoder;
 pub use error::{EvalError, Result};
 pub use file::{Generation, MetricSpec, OutputType, Parts, Pipeline, Step, TaskFile};
 pub use heads::{Calibration, HeadMetric, HeadReport, Judged, Slice, Worst};
+pub use labelled::{LabelledData, Scores, judge};
 pub use leaderboard::Leaderboard;
 pub use metric::{Gathered, Item, Kind, Measured};
 pub use results::{

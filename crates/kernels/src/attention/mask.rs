@@ -15,12 +15,6 @@ fn document(segment: u32) -> u32 {
     segment & ((1 << BRANCH_SHIFT) - 1)
 }
 
-/// Whether a query of one segment sees a key of another, so far as segments say.
-#[inline]
-fn joins(query: u32, key: u32) -> bool {
-    key != 0 && (key == query || key == document(query))
-}
-
 /// One attention call: sizes, scale, mask, bias, dropout.
 #[derive(Clone, Copy, Debug)]
 pub struct AttnSpec<'a> {
@@ -134,10 +128,7 @@ impl<'a> AttnSpec<'a> {
     /// Whether a query of segment `id` sees a key, so far as segments say.
     #[inline]
     pub(super) fn admits(id: Option<u32>, key: u32) -> bool {
-        match id {
-            Some(id) => joins(id, key),
-            None => key != 0,
-        }
+        key != 0 && id.is_none_or(|id| key == id || key == document(id))
     }
 
     /// The bias of head `n` and query `t`, one entry a key.

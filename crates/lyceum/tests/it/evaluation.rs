@@ -12,7 +12,7 @@ use crate::recipe::Lab;
 
 const DOCS: &str = r#"{"q": "It was", "choices": ["a bright day", "cold"], "answer": 0}
 {"q": "The clocks", "choices": ["were striking", "in April"], "answer": 1}
-{"q": "It was a bright day in April, and the clocks were striking. It", "choices": ["was", "a day in"], "answer": 0}
+{"q": "It was a bright day in April. It", "choices": ["was", "a"], "answer": 0}
 "#;
 
 const CHOICE: &str = "task: choice

@@ -1,19 +1,16 @@
 //! A model with a head measured on labelled data.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
-use datasets::{BYTES_MAX, Named, Place, Record, Schema, Split, Table as Rows, Task, Wanted};
-use evaluate::{HeadReport, Judged};
+use datasets::{Named, Split};
+use evaluate::{HeadReport, Judged, LabelledData, Scores, judge};
 use metrics::Bootstrap;
 use models::HeadKind;
-use rayon::prelude::*;
-use serde_json::{Value, json};
-use tasks::{Asked, Example, Frame, Framed, Labelled, predict};
-use tokenize::{TokenizeError, Tokenizer};
+use serde_json::json;
+use tokenize::Tokenizer;
 
 use crate::cli::Eval;
 use crate::commands::load::Loaded;
@@ -21,17 +18,6 @@ use crate::commands::show;
 use crate::commands::table::Table;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-
-/// Tokens that two windows of a context have in common, as where it was learned.
-const OVERLAP: usize = 128;
-
-/// What a model is judged by.
-struct Data {
-    splits: Vec<Split>,
-    metrics: Vec<&'static str>,
-    /// Values of a column by the place of a row.
-    columns: Vec<(String, HashMap<Place, String>)>,
-}
 
 /// Measures, and writes what is asked for.
 ///
@@ -47,9 +33,15 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     };
     loaded.reads_text()?;
     let set = args.task.first().map(|name| Named::find(name)).transpose()?;
-    let data = Data::read(&head, set, args, env)?;
+    let data = LabelledData::read(&head, set, &args.data, &args.slice)?;
+    if let Some(schema) = &data.schema {
+        env.say(&schema.to_string());
+    }
+    for (why, places) in data.splits.iter().flat_map(|split| &split.notes) {
+        env.warn(&format!("{} rows: {why}; the first: {}", places.n, places.first.join("; ")));
+    }
     let tokenizer = loaded.tokenizer()?;
-    let said = |split: &Split| judged(&loaded, &tokenizer, (&head, split), args, env);
+    let said = |split: &Split| scores(&loaded, &tokenizer, (&head, split), args, env);
     if let (Some(dir), Some(set)) = (&args.submission, set) {
         fs::create_dir_all(dir).context(format!("failed to make `{}`", dir.display()))?;
         for split in data.splits.iter().filter(|split| split.name.starts_with("test")) {
@@ -86,130 +78,23 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     show(args.json, (text(&report), json!(report)))
 }
 
-/// The data's task, by the head.
-fn task_of(head: &HeadKind) -> Task {
-    match head {
-        HeadKind::Classes { .. } | HeadKind::Tokens => Task::Classify,
-        HeadKind::Score => Task::Score,
-        HeadKind::Tags { .. } => Task::Tag,
-        HeadKind::Spans => Task::Span,
-        HeadKind::Choice => Task::Choice,
-    }
-}
-
-impl Data {
-    fn read(
-        head: &HeadKind,
-        set: Option<&'static Named>,
-        args: &Eval,
-        env: &Env,
-    ) -> Result<Self, Failure> {
-        let task = task_of(head);
-        let folder = Path::new(&args.data[0]);
-        if let Some(set) = set.filter(|_| args.data.len() == 1 && folder.is_dir()) {
-            let data = set.load(folder, BYTES_MAX)?;
-            if data.task != task || data.labels != head.labels() {
-                let labels = |labels: &[String]| format!("`{}`", labels.join("`, `"));
-                let problem = format!(
-                    "the model is for `{task}` of {}, `{}` is `{}` of {}",
-                    labels(head.labels()),
-                    set.name,
-                    data.task,
-                    labels(&data.labels)
-                );
-                return Err(Failure::new(problem).hint("tune a model for this set"));
-            }
-            if let Some(column) = args.slice.first() {
-                let problem = format!("`--slice {column}` is of a table, not of a named set");
-                return Err(Failure::new(problem).hint("name the set's file in `--data` alone"));
-            }
-            return Ok(Self { splits: data.splits, metrics: data.metrics, columns: vec![] });
-        }
-        let table = Rows::open(&args.data, None)?;
-        let wanted =
-            Wanted { task: Some(task), columns: BTreeMap::new(), labels: head.labels().to_vec() };
-        let schema = Schema::guess(&table, &wanted)?;
-        env.say(&schema.to_string());
-        let read = schema.read(&table, BYTES_MAX)?;
-        for (why, places) in &read.notes {
-            env.warn(&format!("{} rows: {why}; the first: {}", places.n, places.first.join("; ")));
-        }
-        let columns: Result<_, Failure> =
-            args.slice.iter().map(|name| column(&table, name)).collect();
-        let usual = tasks::usual_metrics(Asked::of(head), head.labels().len());
-        Ok(Self {
-            splits: vec![Split { name: "data".into(), records: read.records, notes: read.notes }],
-            metrics: set.map_or(usual, |set| set.metrics).to_vec(),
-            columns: columns?,
-        })
-    }
-
-    /// What each column says of each record.
-    fn values(&self, records: &[Record]) -> Vec<(String, Vec<String>)> {
-        let of = |(name, values): &(String, HashMap<Place, String>)| {
-            let value = |record: &Record| values.get(&record.at).cloned().unwrap_or_default();
-            (name.clone(), records.iter().map(value).collect())
-        };
-        self.columns.iter().map(of).collect()
-    }
-}
-
-/// The values of a column.
-fn column(rows: &Rows, name: &str) -> Result<(String, HashMap<Place, String>), Failure> {
-    if !rows.columns.iter().any(|column| column == name) {
-        let like = |column: &&String| (1e6 * strsim::jaro_winkler(name, column)) as u32;
-        let near = rows.columns.iter().max_by_key(like).map_or("", |column| column);
-        let problem = format!("the data has no column `{name}`");
-        return Err(Failure::new(problem).hint(format!("did you mean `{near}`?")));
-    }
-    let mut values = HashMap::new();
-    for row in rows.rows() {
-        let row = row?;
-        let value = match row.fields.get(name) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(value) => value.to_string(),
-        };
-        values.insert(row.at, value);
-    }
-    Ok((name.to_owned(), values))
-}
-
-type Scored = (Vec<Framed>, Vec<Vec<f32>>);
-
-/// What the model says of a split.
-fn judged(
+/// What the model says of a split, with what was lost of it.
+fn scores(
     loaded: &Loaded,
     tokenizer: &Tokenizer,
     (head, split): (&HeadKind, &Split),
     args: &Eval,
     env: &Env,
-) -> Result<Scored, Failure> {
-    if split.records.is_empty() {
-        return Err(Failure::new(format!("`{}` has no records", split.name)).hint("name another"));
-    }
-    let tokens = loaded.model.stack().config().tokens();
-    let has_types = !tokens.types.is_empty();
-    let frame = Frame { tokenizer, max_len: tokens.max_len, overlap: OVERLAP, has_types };
-    let made: Result<Vec<Vec<Framed>>, TokenizeError> =
-        split.records.par_iter().enumerate().map(|(i, record)| frame.examples(i, record)).collect();
-    let framed: Vec<Framed> = made?.into_iter().flatten().collect();
-    if let Some(first) = framed.iter().find(|framed| framed.n_cut > 0) {
-        let n = framed.iter().filter(|framed| framed.n_cut > 0).count();
-        let at = &split.records[first.record].at;
-        env.warn(&format!("{n} texts are longer than the model reads, and cut; the first: {at}"));
-    }
+) -> Result<Scores, Failure> {
     let device = env.device();
     let model = (&loaded.model, &device, loaded.precision);
-    let examples: Vec<Example> = framed.iter().map(|framed| framed.example.clone()).collect();
-    let objective = Labelled::new(Asked::of(head));
-    let (_, scores) = predict(model, &objective, &examples, args.batch_tokens);
-    if let Some(at) = scores.iter().position(|scores| !scores.iter().all(|z| z.is_finite())) {
-        let at = &split.records[framed[at].record].at;
-        return Err(Failure::new(format!("the model's scores of {at} are not finite"))
-            .hint("a weight is not finite, or bf16 holds too little: try `--precision f32`"));
+    let scores = judge(model, tokenizer, (head, split), args.batch_tokens)?;
+    let mut cut = scores.0.iter().filter(|framed| framed.n_cut > 0);
+    if let Some(first) = cut.next() {
+        let (n, at) = (1 + cut.count(), &split.records[first.record].at);
+        env.warn(&format!("{n} texts are longer than the model reads, and cut; the first: {at}"));
     }
-    Ok((framed, scores))
+    Ok(scores)
 }
 
 /// The report for a terminal.

@@ -1,0 +1,162 @@
+//! Labelled records for a model with a head, and what it says of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use datasets::{BYTES_MAX, Named, Place, Record, Schema, Split, Table, Task, Wanted};
+use models::{HeadKind, Model};
+use rayon::prelude::*;
+use serde_json::Value;
+use tasks::{Asked, Example, Frame, Framed, Labelled, predict};
+use tensor::{Device, Precision};
+use tokenize::{TokenizeError, Tokenizer};
+
+use crate::error::{EvalError, Result, did_you_mean};
+
+/// Tokens that two windows of a context have in common, as where it was learned.
+const OVERLAP: usize = 128;
+
+/// What a model is judged by.
+pub struct LabelledData {
+    /// With labels, or `test` without.
+    pub splits: Vec<Split>,
+    /// What is measured.
+    pub metrics: Vec<&'static str>,
+    /// Which column is what, where that was guessed.
+    pub schema: Option<Schema>,
+    /// Values of a column by the place of a row.
+    columns: Vec<(String, HashMap<Place, String>)>,
+}
+
+/// The data's task, by the head.
+fn task_of(head: &HeadKind) -> Task {
+    match head {
+        HeadKind::Classes { .. } | HeadKind::Tokens => Task::Classify,
+        HeadKind::Score => Task::Score,
+        HeadKind::Tags { .. } => Task::Tag,
+        HeadKind::Spans => Task::Span,
+        HeadKind::Choice => Task::Choice,
+    }
+}
+
+impl LabelledData {
+    /// Reads tables by the labels of the head, or the folder of a set; `slices` are columns whose
+    /// values are wanted.
+    ///
+    /// # Errors
+    /// Where there are none, or they are for something else.
+    pub fn read(
+        head: &HeadKind,
+        set: Option<&'static Named>,
+        files: &[String],
+        slices: &[String],
+    ) -> Result<Self> {
+        let folder = files.first().map(Path::new).filter(|path| path.is_dir());
+        if let (Some(set), Some(folder)) = (set, folder) {
+            return Self::of_set(head, set, folder, slices);
+        }
+        let table = Table::open(files, None)?;
+        let labels = head.labels().to_vec();
+        let wanted = Wanted { task: Some(task_of(head)), columns: BTreeMap::new(), labels };
+        let schema = Schema::guess(&table, &wanted)?;
+        let read = schema.read(&table, BYTES_MAX)?;
+        let columns: Result<_> = slices.iter().map(|name| column(&table, name)).collect();
+        let usual = tasks::usual_metrics(Asked::of(head), head.labels().len());
+        let (name, records, notes) = ("data".to_owned(), read.records, read.notes);
+        Ok(Self {
+            splits: vec![Split { name, records, notes }],
+            metrics: set.map_or(usual, |set| set.metrics).to_vec(),
+            schema: Some(schema),
+            columns: columns?,
+        })
+    }
+
+    fn of_set(
+        head: &HeadKind,
+        set: &'static Named,
+        folder: &Path,
+        slices: &[String],
+    ) -> Result<Self> {
+        let (task, data) = (task_of(head), set.load(folder, BYTES_MAX)?);
+        if data.task != task || data.labels != head.labels() {
+            let labels = |labels: &[String]| format!("`{}`", labels.join("`, `"));
+            let (own, theirs) = (labels(head.labels()), labels(&data.labels));
+            let problem = format!(
+                "the model is for `{task}` of {own}, `{}` is `{}` of {theirs}",
+                set.name, data.task
+            );
+            return Err(EvalError::refused(problem, "tune a model for this set"));
+        }
+        if let Some(column) = slices.first() {
+            let problem = format!("`--slice {column}` is of a table, not of a named set");
+            return Err(EvalError::refused(problem, "name the set's file in `--data` alone"));
+        }
+        let (splits, metrics) = (data.splits, data.metrics);
+        Ok(Self { splits, metrics, schema: None, columns: Vec::new() })
+    }
+
+    /// What each column says of each record.
+    pub fn values(&self, records: &[Record]) -> Vec<(String, Vec<String>)> {
+        let of = |(name, values): &(String, HashMap<Place, String>)| {
+            let value = |record: &Record| values.get(&record.at).cloned().unwrap_or_default();
+            (name.clone(), records.iter().map(value).collect())
+        };
+        self.columns.iter().map(of).collect()
+    }
+}
+
+/// The values of a column.
+fn column(table: &Table, name: &str) -> Result<(String, HashMap<Place, String>)> {
+    let columns = || table.columns.iter().map(String::as_str);
+    if !columns().any(|column| column == name) {
+        let hint = did_you_mean(name, columns().collect::<Vec<_>>());
+        return Err(EvalError::refused(format!("the data has no column `{name}`"), hint));
+    }
+    let mut values = HashMap::new();
+    for row in table.rows() {
+        let row = row?;
+        let value = match row.fields.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        };
+        values.insert(row.at, value);
+    }
+    Ok((name.to_owned(), values))
+}
+
+/// What a model was shown of a split, and its scores of each.
+pub type Scores = (Vec<Framed>, Vec<Vec<f32>>);
+
+/// What the model says of a split, about `batch_tokens` tokens at once.
+///
+/// # Errors
+/// Where there are no records, a text cannot be encoded, or scores are not finite.
+///
+/// # Panics
+/// When the model is no stack that reads tokens, or has another head.
+pub fn judge(
+    (model, device, precision): (&Model, &Device, Precision),
+    tokenizer: &Tokenizer,
+    (head, split): (&HeadKind, &Split),
+    batch_tokens: usize,
+) -> Result<Scores> {
+    if split.records.is_empty() {
+        let problem = format!("`{}` has no records", split.name);
+        return Err(EvalError::refused(problem, "name another file"));
+    }
+    let tokens = model.stack().config().tokens();
+    let has_types = !tokens.types.is_empty();
+    let frame = Frame { tokenizer, max_len: tokens.max_len, overlap: OVERLAP, has_types };
+    let made: Result<Vec<Vec<Framed>>, TokenizeError> =
+        split.records.par_iter().enumerate().map(|(i, record)| frame.examples(i, record)).collect();
+    let framed: Vec<Framed> = made?.into_iter().flatten().collect();
+    let examples: Vec<Example> = framed.iter().map(|framed| framed.example.clone()).collect();
+    let objective = Labelled::new(Asked::of(head));
+    let (_, scores) = predict((model, device, precision), &objective, &examples, batch_tokens);
+    if let Some(at) = scores.iter().position(|scores| !scores.iter().all(|z| z.is_finite())) {
+        let at = split.records[framed[at].record].at.clone();
+        return Err(EvalError::NotFinite { at });
+    }
+    Ok((framed, scores))
+}
