@@ -89,7 +89,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
 /// The data's task, by the head.
 fn task_of(head: &HeadKind) -> Task {
     match head {
-        HeadKind::Classes { .. } | HeadKind::Tokens => Task::Classify,
+        HeadKind::Classes { .. } | HeadKind::Tokens | HeadKind::Vectors => Task::Classify,
         HeadKind::Score => Task::Score,
         HeadKind::Tags { .. } => Task::Tag,
         HeadKind::Spans => Task::Span,
