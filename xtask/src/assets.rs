@@ -90,6 +90,19 @@ const PACKAGES: &[Package] = &[
         "0.8+5prealpha+1-15",
         "eaeb7a01d54f20b799d1a81ef110ec544b2cb47ea006614078220737a33019f0",
     ),
+    // Verses of one book in English and in Spanish.
+    Package(
+        Debian,
+        "sword-text-kjv",
+        "14.3-1",
+        "9f463f28ce665f6f528fc723179722bced880a4c5485f7a41bf742838315de57",
+    ),
+    Package(
+        Debian,
+        "sword-text-sparv",
+        "2.60-1",
+        "5c87f9b2bc97457e8a872f5bae7ea7ce59cb3de1dcee73e4d4740451863694cf",
+    ),
     // Web archives of several programs.
     Package(
         PyPi,

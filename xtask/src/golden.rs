@@ -17,7 +17,7 @@ const FOLDERS: &[&str] = &[
     "crates/models/tests/peft",
     "crates/metrics/tests/golden",
     "crates/models/tests/heads",
-    "crates/train/tests/golden/curves",
+    "crates/train/tests/golden",
     "crates/tasks/tests/golden",
 ];
 
@@ -35,7 +35,8 @@ const FIXTURES: &[(&str, usize, &str)] = &[
     ("golden/mel.py", 2, ""),
     // Over the models as they are committed.
     ("golden/adapters.py", 3, ""),
-    ("golden/curves.py", 6, ""),
+    ("golden/curves.py", 6, "curves"),
+    ("golden/dialogue.py", 6, "dialogue"),
 ];
 
 /// What writes adapters.

@@ -18,7 +18,7 @@ type Rows = fn() -> Result<Vec<Value>>;
 
 /// Every table, by name.
 const TABLES: &[(&str, Rows)] =
-    &[("movies", movies), ("spam", spam), ("chinese", chinese), ("chat", chat)];
+    &[("movies", movies), ("spam", spam), ("chinese", chinese), ("chat", chat), ("verses", verses)];
 
 /// Makes the tables of these names; of none, all.
 ///
@@ -142,6 +142,70 @@ fn chat() -> Result<Vec<Value>> {
         }
     }
     Ok(rows)
+}
+
+/// Verses of a book in English (1769) and in Spanish (1909): the same numbers in two modules of
+/// SWORD, whose markup is left out. `text` has both, for a vocabulary.
+fn verses() -> Result<Vec<Value>> {
+    let english = verses_of("sword-text-kjv")?;
+    let spanish = verses_of("sword-text-sparv")?;
+    let pairs = english.into_iter().zip(spanish).filter(|(a, b)| !a.is_empty() && !b.is_empty());
+    let row = |(source, target): (String, String)| {
+        let text = format!("{source}\n{target}");
+        json!({ "source": source, "target": target, "text": text })
+    };
+    Ok(pairs.map(row).collect())
+}
+
+/// The verses of a module: `.bzv` says of each in which block it is and where in it, `.bzs` where
+/// blocks are, and `.bzz` has them deflated.
+fn verses_of(package: &str) -> Result<Vec<String>> {
+    assets::fetch_one(package)?;
+    let mut verses = Vec::new();
+    for part in ["ot", "nt"] {
+        let read = |ending: &str| {
+            Ok::<_, anyhow::Error>(fs::read(assets::find(package, &format!("{part}.{ending}"))?)?)
+        };
+        let (places, blocks, packed) = (read("bzv")?, read("bzs")?, read("bzz")?);
+        let number =
+            |bytes: &[u8]| bytes.iter().rev().fold(0, |n, byte| n << 8 | usize::from(*byte));
+        let inflate = |block: &[u8]| -> Result<Vec<u8>> {
+            let [from, n, n_bytes] = [0, 4, 8].map(|at| number(&block[at..at + 4]));
+            let mut bytes = vec![0; n_bytes];
+            let packed = packed.get(from..from + n).context("a block beyond its file")?;
+            libdeflater::Decompressor::new().zlib_decompress(packed, &mut bytes)?;
+            Ok(bytes)
+        };
+        let blocks = blocks.chunks_exact(12).map(inflate).collect::<Result<Vec<_>>>()?;
+        for place in places.chunks_exact(10) {
+            let [block, from] = [0, 4].map(|at| number(&place[at..at + 4]));
+            let n = number(&place[8..]);
+            let block = if n == 0 { &[][..] } else { blocks.get(block).context("no block")? };
+            let verse = block.get(from..from + n).context("a verse beyond its block")?;
+            verses.push(without_markup(&String::from_utf8_lossy(verse)));
+        }
+    }
+    Ok(verses)
+}
+
+/// The text of a verse, without notes and headings.
+fn without_markup(verse: &str) -> String {
+    let mut text = verse.to_owned();
+    for element in ["note", "title"] {
+        let (open, close) = (format!("<{element}"), format!("</{element}>"));
+        while let Some(from) = text.find(&open) {
+            let to = text[from..].find(&close).map_or(text.len(), |at| from + at + close.len());
+            text.replace_range(from..to, "");
+        }
+    }
+    let mut is_tag = false;
+    text.retain(|c| {
+        is_tag |= c == '<';
+        let is_text = !is_tag;
+        is_tag &= c != '>';
+        is_text
+    });
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// The files of a folder with this ending, sorted.

@@ -31,7 +31,7 @@ pub struct LabelledData {
 /// The data's task, by the head.
 fn task_of(head: &HeadKind) -> Task {
     match head {
-        HeadKind::Classes { .. } | HeadKind::Tokens => Task::Classify,
+        HeadKind::Classes { .. } | HeadKind::Tokens | HeadKind::Vectors => Task::Classify,
         HeadKind::Score => Task::Score,
         HeadKind::Tags { .. } => Task::Tag,
         HeadKind::Spans => Task::Span,

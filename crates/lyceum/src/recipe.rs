@@ -136,6 +136,10 @@ impl Recipe {
         if data.paths.len() > 1 && data.paths.iter().any(|path| path == Path::new("-")) {
             return Err(refused("data.paths", "`-` is standard input, and stands alone"));
         }
+        if train.batch_tokens.is_some() {
+            let problem = "windows are all of one length: `train.batch_size` says how many";
+            return Err(refused("train.batch_tokens", problem));
+        }
         let (fraction, smoothing) = (data.validation_fraction, self.task.label_smoothing);
         let share = |x: f32| (0.0..1.0).contains(&x);
         let (saves, vocab_size) = (train.checkpoint_every, self.tokenizer.vocab_size);

@@ -75,9 +75,10 @@ impl EncoderDecoder {
     /// What comes in to what the decoder reads, `[B, S, D]`.
     pub fn encode<'a>(&'a self, tape: &Tape<'a>, input: Input, call: Call) -> Memory {
         let segments = call.mask.segments.clone();
+        let first_token = call.rng.map_or(0, |rng| rng.first_token);
         let mut ctx = Context { call, cache: None };
         let forward = || self.encoder.read(tape, input, &mut ctx);
-        Memory { hidden: tape.scope("encoder", None, forward), segments }
+        Memory { hidden: tape.scope("encoder", None, forward), segments, first_token }
     }
 
     /// `[B, T]` tokens, in a call with a memory, to the last hidden state `[B, T, D]`: training,

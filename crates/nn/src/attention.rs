@@ -152,6 +152,7 @@ impl Attention {
             pattern: layer.pattern,
             segments: call.mask.segments.clone(),
             keys_only: call.mask.keys_only,
+            reads: None,
             bias: layer.relative.as_ref().map(|bias| bias.forward(tape, q_len, held)),
             dropout: self.probabilities.site(call),
         };

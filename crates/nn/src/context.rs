@@ -40,8 +40,11 @@ pub const NO_POSITION: u32 = u32::MAX;
 pub struct Memory {
     /// `[B, S, D]`.
     pub hidden: Var,
-    /// `[B, S]`: 0 for padding; none is no padding.
+    /// `[B, S]`: 0 for padding, else which text; none is no padding. A query of a segment reads
+    /// that of the same number, unless segments hide padded keys alone.
     pub segments: Option<Arc<[u32]>>,
+    /// Tokens of the whole batch that come before the first.
+    pub first_token: u64,
 }
 
 impl Memory {
@@ -58,6 +61,7 @@ impl Memory {
         Self {
             hidden: Var::constant(select_rows(device, self.hidden.value(), rows)),
             segments: self.segments.as_ref().map(of_row),
+            first_token: self.first_token,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Vaswani et al., "Attention Is All You Need", arXiv:1706.03762, section 3.2.3.
 
-use tensor::{AttentionArgs, Init, ParamsBuilder, Pattern, Projected, Tape, Var};
+use tensor::{AttentionArgs, Init, ParamsBuilder, Pattern, Projected, Reads, Tape, Var};
 
 use crate::attention::{inits, query_factor};
 use crate::cache;
@@ -65,6 +65,9 @@ impl Cross {
     ) -> Var {
         let memory = call.memory.as_ref().expect("cross-attention: a call without a memory");
         let query = self.query.forward(tape, x, call);
+        let apart = call.mask.segments.clone().filter(|_| !call.mask.keys_only && cache.is_none());
+        let reads = apart.filter(|_| memory.segments.is_some());
+        let reads = reads.map(|segments| Reads { segments, first_key: memory.first_token });
         let project = || self.key_value.forward(tape, &memory.hidden, call);
         let key_value = match cache {
             None => project(),
@@ -80,7 +83,8 @@ impl Cross {
             scale: self.scale,
             pattern: Pattern::Full,
             segments: memory.segments.clone(),
-            keys_only: true,
+            keys_only: reads.is_none(),
+            reads,
             bias: None,
             dropout: self.probabilities.site(call),
         };

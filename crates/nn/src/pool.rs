@@ -217,6 +217,7 @@ impl Probe {
             pattern: Pattern::Full,
             segments: None,
             keys_only: false,
+            reads: None,
             bias: None,
             dropout: None,
         };

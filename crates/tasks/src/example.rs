@@ -24,7 +24,8 @@ pub struct Example {
     pub input: Row,
     /// What a decoder reads, where there is one.
     pub output: Option<Row>,
-    /// One a token of `output`, else of `input`: what is to be said there, or [`IGNORED`].
+    /// One a token of `output`, else of `input`: what is to be said there, or [`IGNORED`]; of
+    /// documents that are ranked, at the first token of each, the bits of how good it is.
     pub targets: Vec<u32>,
     /// One a target's place: the log-probability of it where learning began, as a loss may be
     /// anchored to it; empty where nobody asks.
@@ -96,6 +97,27 @@ pub(crate) fn pieces(batch: &Batch, row: usize) -> Vec<Piece<'_>> {
 }
 
 impl Example {
+    /// Tokens that are read, and read to be gone on with.
+    pub fn n_tokens(&self) -> usize {
+        self.input.ids.len() + self.output.as_ref().map_or(0, |row| row.ids.len())
+    }
+
+    /// Whether anything is to be said of it.
+    pub fn is_asked(&self) -> bool {
+        self.label != Label::None || self.targets.iter().any(|target| *target != IGNORED)
+    }
+
+    /// What comes before the last stretch that is to be said; where an encoder reads, all of that.
+    pub fn given(&self) -> &[u32] {
+        if self.output.is_some() {
+            return &self.input.ids;
+        }
+        let is_asked = |target: &u32| *target != IGNORED;
+        let last = self.targets.iter().rposition(is_asked).unwrap_or(0);
+        let before = self.targets[..last].iter().rposition(|target| !is_asked(target));
+        &self.input.ids[..=before.map_or(0, |at| at + 1)]
+    }
+
     /// One of which only the name is known.
     pub fn of(sample_id: u64) -> Self {
         let (input, output, targets) = (Row::default(), None, Vec::new());

@@ -40,6 +40,13 @@ pub struct Framed {
     pub words: Vec<usize>,
 }
 
+impl Framed {
+    /// One that is all of its record.
+    pub(crate) fn whole(record: usize, example: Example, n_cut: usize) -> Self {
+        Self { example, record, n_cut, places: Vec::new(), words: Vec::new() }
+    }
+}
+
 impl Frame<'_> {
     /// The examples of record number `record`: one, but for a context that is cut into windows.
     ///
@@ -51,7 +58,7 @@ impl Frame<'_> {
     pub fn examples(&self, record: usize, of: &Record) -> Result<Vec<Framed>, TokenizeError> {
         let whole = |(row, n_cut): (Row, usize), label, targets| {
             let example = Example { input: row, label, targets, ..Example::of(record as u64) };
-            vec![Framed { example, record, n_cut, places: Vec::new(), words: Vec::new() }]
+            vec![Framed::whole(record, example, n_cut)]
         };
         Ok(match &of.input {
             Input::Classify { text, pair, label } => {
@@ -71,6 +78,17 @@ impl Frame<'_> {
                 let mut made = whole((row, n_cut), Label::None, targets);
                 made[0].words = asked;
                 made
+            }
+            Input::Rank { query, documents, relevance } => {
+                let (row, n_cut) = self.choices(query, documents)?;
+                let mut targets = vec![IGNORED; row.ids.len()];
+                let mut at = 0;
+                let segments = row.segments.as_deref().unwrap_or_default();
+                for (text, gain) in segments.chunk_by(|a, b| a == b).zip(relevance) {
+                    targets[at] = gain.to_bits();
+                    at += text.len();
+                }
+                whole((row, n_cut), Label::None, targets)
             }
             Input::Span { question, context, answers, .. } => {
                 let answer = answers.first().map(|(text, start)| {
@@ -98,12 +116,44 @@ impl Frame<'_> {
         Row { types, ..Row::plain(encoded.ids) }
     }
 
-    /// The prompt with each choice, side by side: texts that do not see each other.
+    /// The texts of a record, each by itself: what belongs together, and then what does not; of
+    /// a pair with a number both.
+    ///
+    /// # Errors
+    /// Where a text cannot be encoded.
+    ///
+    /// # Panics
+    /// When the record is of neither kind.
+    pub fn apart(&self, record: usize, of: &Record) -> Result<Framed, TokenizeError> {
+        let (texts, label) = match &of.input {
+            Input::Triplet { anchor, positive, negatives } => {
+                let near = [anchor, positive].into_iter();
+                (near.chain(negatives).collect::<Vec<&String>>(), Label::None)
+            }
+            Input::Classify { text, pair: Some(pair), label: Some(Said::Score(score)) } => {
+                (vec![text, pair], Label::Value(*score))
+            }
+            other => panic!("frame: {other:?}"),
+        };
+        let (input, n_cut) = self.side_by_side(texts.into_iter().map(|text| (&**text, None)))?;
+        let example = Example { input, label, ..Example::of(record as u64) };
+        Ok(Framed::whole(record, example, n_cut))
+    }
+
+    /// The prompt with each choice.
     fn choices(&self, prompt: &str, choices: &[String]) -> Result<(Row, usize), TokenizeError> {
+        self.side_by_side(choices.iter().map(|choice| (prompt, Some(&**choice))))
+    }
+
+    /// Texts that do not see each other, in one row.
+    fn side_by_side<'x>(
+        &self,
+        texts: impl Iterator<Item = (&'x str, Option<&'x str>)>,
+    ) -> Result<(Row, usize), TokenizeError> {
         let (mut all, mut n_cut) = (Row::default(), 0);
         let (mut segments, mut positions, mut types) = (Vec::new(), Vec::new(), Vec::new());
-        for (segment, choice) in (1..).zip(choices) {
-            let (row, cut) = self.row(prompt, Some(choice))?;
+        for (segment, (text, pair)) in (1..).zip(texts) {
+            let (row, cut) = self.row(text, pair)?;
             n_cut += cut;
             positions.extend(0..row.ids.len() as u32);
             types.extend(row.types.unwrap_or_default());
@@ -214,7 +264,7 @@ fn places(encoded: &Encoded, text: usize) -> Vec<usize> {
 }
 
 /// Leaves at most so many tokens, and says how many went.
-fn cut(encoded: &mut Encoded, max_len: usize) -> usize {
+pub(crate) fn cut(encoded: &mut Encoded, max_len: usize) -> usize {
     let mut lens = [0, 1].map(|text| places(encoded, text).len());
     let mut n = encoded.ids.len();
     while n > max_len && lens != [0, 0] {

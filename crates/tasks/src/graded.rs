@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use datasets::{Input, Record};
 use metrics::classes::Classes;
+use metrics::ranking::Ranked;
 use metrics::reading::{Answered, squad2};
 use metrics::{Average, MetricError, registry, spans};
 
@@ -23,6 +24,7 @@ pub fn usual_metrics(asked: Asked, n_classes: usize) -> &'static [&'static str] 
         Asked::Class => &["accuracy", "f1_macro"],
         Asked::Value => &["pearson", "spearman", "mse"],
         Asked::Choice | Asked::Better => &["accuracy"],
+        Asked::Rank => &["ndcg@10", "mrr@10"],
         Asked::Tag => &["f1", "precision", "recall", "accuracy"],
         Asked::Span => &["f1", "exact_match"],
     }
@@ -67,6 +69,20 @@ pub fn metric(
                 .unzip();
             (named.compute)(&truth, &said)
         }
+        Asked::Rank => {
+            let ranked =
+                |(framed, scores): (&Framed, &Vec<f32>)| match &records[framed.record].input {
+                    Input::Rank { relevance, .. } if !relevance.is_empty() => {
+                        let [scores, gains] = [scores, relevance]
+                            .map(|x| x.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>());
+                        Some(Ranked::by_score(&scores, &gains))
+                    }
+                    _ => None,
+                };
+            let all: Result<Vec<Ranked>, _> =
+                framed.iter().zip(scores).filter_map(ranked).collect();
+            of_rankings(name, &all?)
+        }
         Asked::Tag => tags(name, (framed, records, labels), scores),
         Asked::Span => {
             let said = answers(framed, records, scores);
@@ -82,6 +98,29 @@ pub fn metric(
             }
         }
     }
+}
+
+/// The mean of a metric over rankings: `map`, or `ndcg`, `mrr` and `recall` of so many first ones,
+/// as in `ndcg@10`.
+///
+/// # Errors
+/// When there is none of it, or no ranking.
+pub fn of_rankings(name: &str, all: &[Ranked]) -> Result<f64, MetricError> {
+    let (kind, k) = name.split_once('@').unwrap_or((name, ""));
+    let value: Box<dyn Fn(&Ranked) -> f64> = match (kind, k.parse::<usize>()) {
+        ("map", Err(_)) if name == "map" => Box::new(Ranked::average_precision),
+        ("ndcg", Ok(k)) => Box::new(move |ranked| ranked.ndcg_at(k)),
+        ("mrr", Ok(k)) => Box::new(move |ranked| ranked.reciprocal_rank_at(k)),
+        ("recall", Ok(k)) => Box::new(move |ranked| ranked.recall_at(k)),
+        _ => {
+            let (name, nearest) = (name.to_owned(), "ndcg@10");
+            return Err(MetricError::Unknown { name, kind: "rankings", nearest });
+        }
+    };
+    if all.is_empty() {
+        return Err(MetricError::Empty { what: "rankings" });
+    }
+    Ok(all.iter().map(value).sum::<f64>() / all.len() as f64)
 }
 
 /// Where the largest number is.

@@ -8,11 +8,13 @@
 //! span      loss = (-log softmax over the tokens of a text of z0, at the first of the answer
 //!                   -log softmax of z1, at the last) / 2
 //! better    loss = -log sigmoid(z0 - z1): a sample's first text is better than its second
+//! rank      loss = -sum over the texts of a sample of g / sum(g) log softmax(z), with gains g
 //! ```
 //!
 //! Devlin et al., "BERT", arXiv:1810.04805, section 4; Bradley, Terry, "Rank Analysis of Incomplete
-//! Block Designs", 1952, for the last. Scores are few: losses and their gradients are computed in
-//! f64, and by hand.
+//! Block Designs", 1952, and Cao et al., "Learning to Rank: From Pairwise Approach to Listwise
+//! Approach", 2007, section 4.2, for the last two. Scores are few: losses and their gradients are
+//! computed in f64, and by hand.
 
 use std::ops::Range;
 
@@ -41,6 +43,8 @@ pub enum Asked {
     Span,
     /// That the first text of a sample is better than its second: a model of rewards.
     Better,
+    /// How good the texts of a sample are beside each other.
+    Rank,
 }
 
 /// The losses of scores against labels.
@@ -81,7 +85,7 @@ impl Labelled {
         let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
         let call = &batch.input.call;
         tape.scope("head", None, || match asked {
-            Asked::Class | Asked::Value | Asked::Choice | Asked::Better => {
+            Asked::Class | Asked::Value | Asked::Choice | Asked::Better | Asked::Rank => {
                 let head = stack.class_head().expect("a head over classes");
                 let rows = head.rows(call.mask.segments.as_deref(), batch.input.shape);
                 head.forward(tape, &hidden, &rows, call)
@@ -151,6 +155,14 @@ impl Labelled {
                 }
                 (Asked::Span, Label::Span(ends)) => judged.span(&batch.texts[first], ends),
                 (Asked::Better, _) => judged.better([first, first + 1]),
+                (Asked::Rank, _) => {
+                    let gain = |text: &Range<usize>| {
+                        let bits = batch.targets[text.start];
+                        if bits == IGNORED { 0.0 } else { f64::from(f32::from_bits(bits)) }
+                    };
+                    let gains: Vec<f64> = batch.texts[texts.clone()].iter().map(gain).collect();
+                    judged.rank(first, &gains);
+                }
                 _ => {}
             }
         }
@@ -180,7 +192,7 @@ impl Asked {
     pub fn of(head: &HeadKind) -> Self {
         match head {
             HeadKind::Classes { .. } | HeadKind::Tokens => Self::Class,
-            HeadKind::Score => Self::Value,
+            HeadKind::Score | HeadKind::Vectors => Self::Value,
             HeadKind::Tags { .. } => Self::Tag,
             HeadKind::Spans => Self::Span,
             HeadKind::Choice => Self::Choice,
@@ -196,6 +208,7 @@ impl Asked {
             Self::Tag => "tag",
             Self::Span => "span",
             Self::Better => "better",
+            Self::Rank => "rank",
         }
     }
 }
@@ -258,6 +271,25 @@ impl Judged<'_> {
         self.loss += Loss { sum, n_targets: 1, n_right: u64::from(apart > 0.0) };
         self.dz[good] += slope as f32;
         self.dz[bad] -= slope as f32;
+    }
+
+    /// The cross entropy of scores and shares of gain, of texts from `first` on; right where the
+    /// highest score has the largest gain. Nothing is to be learned where nothing is good.
+    fn rank(&mut self, first: usize, gains: &[f64]) {
+        let sum: f64 = gains.iter().sum();
+        if sum <= 0.0 {
+            return;
+        }
+        let at = |i: usize| (first + i) * self.n_cols;
+        let z: Vec<f64> = (0..gains.len()).map(|i| f64::from(self.z[at(i)])).collect();
+        let (p, lse) = softmax(z.iter().copied());
+        let most = |x: &[f64]| (0..x.len()).max_by(|&a, &b| x[a].total_cmp(&x[b]).then(b.cmp(&a)));
+        let is_right = most(&z).is_some_and(|i| gains.iter().all(|gain| *gain <= gains[i]));
+        let loss: f64 = gains.iter().zip(&z).map(|(gain, z)| gain / sum * (lse - z)).sum();
+        self.loss += Loss { sum: loss, n_targets: 1, n_right: u64::from(is_right) };
+        for (i, (gain, p)) in gains.iter().zip(&p).enumerate() {
+            self.dz[(first + i) * self.n_cols] += (p - gain / sum) as f32;
+        }
     }
 
     /// How far apart two rows are that follow one another, which are two passes of a text: both

@@ -6,8 +6,10 @@
 //! the tokens they put between those of the text. [`bits_per_byte`] makes losses of different
 //! vocabularies comparable.
 
+mod contrast;
 mod corruption;
 mod denoising;
+mod dialogue;
 mod draws;
 mod example;
 mod frame;
@@ -29,12 +31,15 @@ pub mod rewards;
 mod samples;
 mod select;
 mod vocabulary;
+mod write;
 
+pub use contrast::{Contrast, Near, Pooling, cosine, rankings};
 pub use corruption::SpanCorruption;
 pub use denoising::Denoising;
+pub use dialogue::{Dialogue, DialogueError, Spoken};
 pub use example::{Example, Label, Row};
 pub use frame::{Frame, Framed};
-pub use graded::{answers, is_better_small, largest, metric, usual_metrics};
+pub use graded::{answers, is_better_small, largest, metric, of_rankings, usual_metrics};
 pub use grouped::{Grouped, advantages, spread};
 pub use labelled::{Asked, Labelled};
 pub use log_probs::log_probs;
@@ -43,9 +48,10 @@ pub use masked::{Masked, Pair};
 pub use micro_batch::{Counts, MicroBatch, Shown};
 pub use next_token::{Infilling, NextToken, Prefix};
 pub use objective::{Objective, TextObjective};
-pub use predict::{predict, probabilities};
+pub use predict::{losses_of, predict, probabilities};
 pub use preference::Preference;
 pub use replaced::ReplacedTokens;
 pub use samples::{class_counts, digest, mean_one};
 pub use select::{Replacement, Unit};
 pub use vocabulary::{INFILLING, Vocabulary};
+pub use write::Writing;

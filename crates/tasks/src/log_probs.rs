@@ -100,7 +100,7 @@ pub(crate) fn portions(examples: &[Example], n_tokens: usize) -> impl Iterator<I
     std::iter::from_fn(move || {
         let mut n = 0;
         let fits = |example: &&Example| {
-            n += example.input.ids.len();
+            n += example.n_tokens();
             n <= n_tokens
         };
         let n_taken = left.iter().take_while(fits).count().max(1).min(left.len());

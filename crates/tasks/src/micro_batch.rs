@@ -117,15 +117,55 @@ impl MicroBatch {
     }
 
     /// The same without padding: one row, in which the texts of the examples follow one another and
-    /// do not see each other. What is asked of a text is the same as in a row of its own.
+    /// do not see each other; of those with an output a second one, in which each reads its own
+    /// input. What is asked of a text is the same as in a row of its own.
+    ///
+    /// # Panics
+    /// When some have an output and others not, or one has several texts and an output.
     pub fn flat(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
-        let earlier = &examples[..rows.start];
-        let before: usize = earlier.iter().map(|e| e.input.ids.len()).sum();
-        let n_texts_before: usize = earlier.iter().map(|e| e.input.n_texts()).sum();
+        let inputs: Vec<&Row> = examples.iter().map(|example| &example.input).collect();
+        let (input, texts, of_example) = Shown::flat(&inputs, &rows, rng);
+        let outputs: Vec<&Row> = examples.iter().filter_map(|e| e.output.as_ref()).collect();
+        let output = (!outputs.is_empty()).then(|| {
+            let is_each = outputs.len() == inputs.len() && texts.len() == rows.len();
+            assert!(is_each, "flat: {} outputs of {}", outputs.len(), inputs.len());
+            Shown::flat(&outputs, &rows, rng).0
+        });
         let some = &examples[rows];
-        let (mut row, mut texts, mut of_example) = (Row::default(), Vec::new(), Vec::new());
+        let mut reference = Vec::new();
+        for Example { targets, reference: own, .. } in some {
+            let end = reference.len() + targets.len();
+            reference.extend_from_slice(own);
+            reference.resize(end, 0.0);
+        }
+        Self {
+            input,
+            output,
+            targets: some.iter().flat_map(|example| &example.targets).copied().collect(),
+            reference,
+            labels: some.iter().map(|example| example.label).collect(),
+            counts: Counts::of(examples),
+            texts,
+            of_example,
+            sample_ids: some.iter().map(|example| example.sample_id).collect(),
+        }
+    }
+}
+
+impl Shown {
+    /// Rows `some` of `all`, one after another in one; where the texts of it are, and which of them
+    /// are of each row.
+    fn flat(
+        all: &[&Row],
+        some: &Range<usize>,
+        rng: Option<Rng>,
+    ) -> (Self, Vec<Range<usize>>, Vec<Range<usize>>) {
+        let earlier = &all[..some.start];
+        let before: usize = earlier.iter().map(|row| row.ids.len()).sum();
+        let n_texts_before: usize = earlier.iter().map(|row| row.n_texts()).sum();
+        let (mut row, mut texts, mut of_row) = (Row::default(), Vec::new(), Vec::new());
         let (mut segments, mut positions, mut types) = (Vec::new(), Vec::new(), Vec::new());
-        for Example { input, .. } in some {
+        for input in &all[some.clone()] {
             let first_text = texts.len();
             let own = input.segments.as_deref();
             let mut at = 0;
@@ -146,36 +186,16 @@ impl MicroBatch {
                 texts.push(start..start + n);
                 at += n;
             }
-            of_example.push(first_text..texts.len());
+            of_row.push(first_text..texts.len());
         }
-        let targets = some.iter().flat_map(|example| &example.targets).copied().collect();
-        let mut reference = Vec::new();
-        for Example { targets, reference: own, .. } in some {
-            let end = reference.len() + targets.len();
-            reference.extend_from_slice(own);
-            reference.resize(end, 0.0);
-        }
-        row.types = some.iter().any(|e| e.input.types.is_some()).then_some(types);
+        row.types = all[some.clone()].iter().any(|row| row.types.is_some()).then_some(types);
         (row.segments, row.positions) = (Some(segments), Some(positions));
-        let len = row.ids.len();
         let rng = rng.map(|rng| Rng { first_token: rng.first_token + before as u64, ..rng });
-        let mut input = Shown::new(&[&row], len, rng);
-        input.call.n_texts_before = n_texts_before as u64;
-        Self {
-            input,
-            output: None,
-            targets,
-            reference,
-            labels: some.iter().map(|example| example.label).collect(),
-            counts: Counts::of(examples),
-            texts,
-            of_example,
-            sample_ids: some.iter().map(|example| example.sample_id).collect(),
-        }
+        let mut shown = Self::new(&[&row], row.ids.len(), rng);
+        shown.call.n_texts_before = n_texts_before as u64;
+        (shown, texts, of_row)
     }
-}
 
-impl Shown {
     fn new(rows: &[&Row], len: usize, rng: Option<Rng>) -> Self {
         let shape = [rows.len(), len];
         let mut call = Stack::plain_call(shape);

@@ -9,6 +9,7 @@ use crate::corruption::read_and_write;
 use crate::draws::Draws;
 use crate::example::{Example, Row, pieces};
 use crate::losses::Losses;
+use crate::masked::hidden_rows;
 use crate::micro_batch::MicroBatch;
 use crate::objective::{Objective, TextObjective};
 
@@ -177,9 +178,14 @@ impl Objective for NextToken {
         ctx.call.balance = Self::balance(stack, batch).filter(|_| tape.is_recording());
         let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
         let head = stack.token_head().expect("a head over the vocabulary");
+        // Of a conversation, a part is learned: only its rows go through the head.
+        let (rows, asked) = hidden_rows(batch);
+        let is_part = !rows.is_empty() && rows.len() < batch.targets.len();
+        let targets = if is_part { &asked } else { &batch.targets };
         let loss = tape.scope("head", None, || {
+            let hidden = if is_part { tape.select_rows(&hidden, &rows.into()) } else { hidden };
             let hidden = head.hidden(tape, &hidden);
-            let args = head.cross_entropy(&batch.targets);
+            let args = head.cross_entropy(targets);
             tape.linear_cross_entropy(&hidden, CrossEntropyArgs { smoothing, ..args })
         });
         Losses::one("next", loss)

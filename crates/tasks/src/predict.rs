@@ -9,6 +9,7 @@ use crate::labelled::Labelled;
 use crate::log_probs::portions;
 use crate::losses::Losses;
 use crate::micro_batch::MicroBatch;
+use crate::objective::Objective;
 
 /// The losses of `examples`, and the scores of each ([`Labelled::by_example`]): about `n_tokens`
 /// tokens are shown at once, in the order of the examples.
@@ -27,6 +28,21 @@ pub fn predict(
         scores.extend(objective.by_example(&z.value().to_vec(), &micro));
     }
     (losses, scores)
+}
+
+/// The losses of `examples`, about `n_tokens` tokens of which are shown at once.
+pub fn losses_of(
+    (model, device, precision): (&Model, &Device, Precision),
+    objective: &dyn Objective,
+    examples: &[Example],
+    n_tokens: usize,
+) -> Losses {
+    let mut losses = Losses::default();
+    for some in portions(examples, n_tokens) {
+        let micro = MicroBatch::flat(some, 0..some.len(), None);
+        losses += objective.loss(&Tape::new(device, &model.params, precision), model, &micro);
+    }
+    losses
 }
 
 /// Scores as probabilities, a softmax over each `n` that belong together.

@@ -27,14 +27,15 @@ pub fn mean_one(weights: &[f64], counts: &[u64]) -> Vec<f32> {
 /// A hash of all that a model is shown and asked.
 pub fn digest(examples: &[Example]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for Example { input, targets, label, .. } in examples {
+    for Example { input, output, targets, label, .. } in examples {
         let label = match *label {
             Label::None => [0, 0, 0],
             Label::Class(class) => [1, class, 0],
             Label::Value(value) => [2, value.to_bits(), 0],
             Label::Span([first, last]) => [3, first, last],
         };
-        for list in [&input.ids[..], targets, &label] {
+        let output = output.as_ref().map(|row| &row.ids[..]);
+        for list in [&input.ids[..], targets, &label].into_iter().chain(output) {
             hasher.update(&(list.len() as u64).to_le_bytes());
             for id in list {
                 hasher.update(&id.to_le_bytes());

@@ -30,8 +30,8 @@ pub use kernels::attention::{BRANCH_SHIFT, Pattern};
 pub use kernels::rope::{Pairing as RopePairing, RopeTable};
 pub use ops::{
     AttentionArgs, Balance, CrossEntropyArgs, DropSite, KeyValues, LinearArgs, LogitsWatch, Loss,
-    LowRankArgs, LowRankPart, NO_TARGET, PatchArgs, Projected, RmsNormArgs, RouteArgs, Routing,
-    RowLoss, UnfoldArgs,
+    LowRankArgs, LowRankPart, NO_TARGET, PatchArgs, Projected, Reads, RmsNormArgs, RouteArgs,
+    Routing, RowLoss, UnfoldArgs,
 };
 pub use params::{Entry, Grads, Init, LowRankSpec, Param, Params, ParamsBuilder, PartSpec};
 pub use pool::{Pool, PoolStats};

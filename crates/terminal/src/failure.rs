@@ -172,6 +172,7 @@ with_hints! {
     generate::GenerateError,
     hub::HubError,
     models::ModelError,
+    tasks::DialogueError,
     tokenize::ChatError,
     tokenize::TokenizeError,
     train::TrainError,

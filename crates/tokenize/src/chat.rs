@@ -8,6 +8,7 @@
 mod date;
 mod error;
 mod json;
+mod transcript;
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -23,6 +24,7 @@ use crate::files::CONFIG;
 use crate::settings::ROLES;
 pub use error::ChatError;
 use error::Raised;
+pub use transcript::Transcript;
 
 /// The longest known templates have 30 KB.
 const SOURCE_BYTES_MAX: usize = 128 << 10;
@@ -42,12 +44,15 @@ pub struct Message {
     pub role: String,
     /// What was said.
     pub content: String,
+    /// What else a template may look for: `tool_calls`, `name`.
+    pub more: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Message {
     /// A turn of `role`.
     pub fn new(role: &str, content: &str) -> Self {
-        Self { role: role.to_owned(), content: content.to_owned() }
+        let more = serde_json::Map::new();
+        Self { role: role.to_owned(), content: content.to_owned(), more }
     }
 }
 
@@ -60,7 +65,7 @@ pub struct Chat<'a> {
     pub add_generation_prompt: bool,
     /// The time that `strftime_now` tells, in UTC; `None` is the system's clock.
     pub now: Option<SystemTime>,
-    /// More variables of the template's own (`enable_thinking`).
+    /// More variables: `tools`, `documents`, and a template's own (`enable_thinking`).
     pub variables: BTreeMap<String, serde_json::Value>,
 }
 
@@ -166,7 +171,11 @@ impl ChatTemplate {
     /// When the template refuses the conversation, fails, goes on for too long or reaches for
     /// what it may not have.
     pub fn render(&self, chat: &Chat) -> Result<String, ChatError> {
-        let text = deep(|| self.text(chat).map_err(|error| ChatError::of(&error)))?;
+        deep(|| self.bounded(chat))
+    }
+
+    fn bounded(&self, chat: &Chat) -> Result<String, ChatError> {
+        let text = self.text(chat).map_err(|error| ChatError::of(&error))?;
         let (n_bytes, limit) = (text.len(), OUTPUT_BYTES_MAX);
         if n_bytes > limit { Err(ChatError::TooLong { n_bytes, limit }) } else { Ok(text) }
     }
@@ -175,19 +184,20 @@ impl ChatTemplate {
         let mut env = self.env.clone();
         let now = chat.now.unwrap_or_else(SystemTime::now);
         env.add_function("strftime_now", move |format: &str| date::strftime(now, format));
-        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+        let none = ["tools", "documents"].map(|name| (name, Value::from(())));
+        let mut context: BTreeMap<&str, Value> = none.into();
         for (name, value) in &chat.variables {
             context.insert(name, Serde(value).into());
         }
         for (name, token) in &self.tokens {
             context.insert(name, token.as_str().into());
         }
-        let messages = chat.messages.iter().map(|Message { role, content }| {
-            Value::from_pairs([("role", role.as_str()), ("content", content)])
+        let messages = chat.messages.iter().map(|Message { role, content, more }| {
+            let own = [role, content].map(|text| Value::from(text.as_str()));
+            let more = more.iter().map(|(name, value)| (name.as_str(), Serde(value).into()));
+            Value::from_pairs(more.chain(["role", "content"].into_iter().zip(own)))
         });
         context.insert("messages", messages.collect());
-        context.insert("tools", ().into());
-        context.insert("documents", ().into());
         context.insert("add_generation_prompt", chat.add_generation_prompt.into());
         env.get_template(NAME)?.render(context)
     }

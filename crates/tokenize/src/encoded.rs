@@ -77,6 +77,15 @@ impl Tokenizer {
     pub fn encode_with_specials(&self, text: &str) -> Result<Vec<u32>, TokenizeError> {
         attempt("encode", || Ok(self.full().encode_fast(text, false)?.get_ids().to_vec()))
     }
+
+    /// [`Tokenizer::encode_with_specials`], and the bytes of `text` that each token stands for.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_written(&self, text: &str) -> Result<(Vec<u32>, Offsets), TokenizeError> {
+        let encoding = attempt("encode", || self.full().encode(text, false))?;
+        Ok((encoding.get_ids().to_vec(), encoding.get_offsets().to_vec()))
+    }
 }
 
 fn around(

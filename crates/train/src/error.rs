@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use checkpoint::CheckpointError;
 use data::DataError;
+use generate::GenerateError;
 use tensor::NotFinite;
 use thiserror::Error;
 
@@ -58,7 +59,7 @@ pub enum TrainError {
     #[error(transparent)]
     Log(#[from] LogError),
     #[error(transparent)]
-    Generate(#[from] generate::GenerateError),
+    Generate(#[from] GenerateError),
     #[error(transparent)]
     Reward(#[from] tasks::rewards::RewardError),
     /// A step that was refused, with what is needed to look at it again.

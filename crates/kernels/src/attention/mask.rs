@@ -41,8 +41,10 @@ pub struct AttnSpec<'a> {
     /// recomputation, backward, a micro-batch and a cached prompt see the same ones.
     pub dropout: Option<Dropout>,
     /// Where the row of this call begins in one that dropout numbers go through: those of query 0
-    /// and key 0 are of this position.
+    /// are of this position.
     pub drop_from: u64,
+    /// The same of key 0.
+    pub drop_keys_from: u64,
 }
 
 impl<'a> AttnSpec<'a> {
@@ -58,6 +60,7 @@ impl<'a> AttnSpec<'a> {
             bias: None,
             dropout: None,
             drop_from: 0,
+            drop_keys_from: 0,
         }
     }
 
@@ -78,7 +81,7 @@ impl<'a> AttnSpec<'a> {
     pub fn multiplier(&self, [b, n, t, k]: [usize; 4]) -> f32 {
         let Some(dropout) = self.dropout else { return 1.0 };
         let row = Dropout { key: self.row_key(dropout, [b, n, t]), offset: 0, ..dropout };
-        if row.keep(self.drop_from + k as u64) { dropout.scale() } else { 0.0 }
+        if row.keep(self.drop_keys_from + k as u64) { dropout.scale() } else { 0.0 }
     }
 
     /// The random numbers of one row, one a key.
@@ -98,7 +101,7 @@ impl<'a> AttnSpec<'a> {
     ) {
         let key = self.row_key(dropout, row);
         let (threshold, scale) = (dropout.threshold(), dropout.scale());
-        let first = first + self.drop_from as usize;
+        let first = first + self.drop_keys_from as usize;
         let end = first + out.len();
         let mut at = first;
         while at < end {

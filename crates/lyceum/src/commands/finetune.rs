@@ -1,34 +1,33 @@
 //! `lyceum finetune`: from a model that is there to one that does a task.
 
+mod goal;
+mod labelled;
+mod near;
 mod preflight;
-mod samples;
+mod set;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use models::{
     BASE_FILE, Fitted, HeadKind, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
 };
-use tasks::{Asked, Labelled, predict};
+use tasks::Example;
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Evaluation, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
-    StepConfig, Trainer,
+    Ended, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig, Trainer,
 };
 
-use self::samples::Samples;
+use self::goal::{EVAL_TOKENS, Goal, Source};
 use super::pretrain::{self, observer::RunObserver, summary};
 use crate::cli::Finetune;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 use crate::recipe::{self, FinetuneRecipe, same_run};
 use crate::stop;
-
-/// Tokens that an evaluation shows the model at once.
-const EVAL_TOKENS: usize = 4096;
 
 /// Tunes what the recipe says, from the start or where the run stands.
 ///
@@ -40,17 +39,16 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     recipe.check()?;
     let base = Model::load_config(&recipe.model.from)?;
     let tokenizer = Tokenizer::load(&recipe.model.from)?;
-    let samples = Samples::read(&recipe, &base, &tokenizer, env)?;
-    recipe.train.can_wait(!samples.validation.is_empty())?;
-    let config = base.with_head(&samples.head).map_err(|e| Failure::of(&e, None))?;
-    let plan = plan(&mut recipe, &samples);
-    let objective = Labelled {
-        smoothing: recipe.task.label_smoothing,
-        class_weights: samples.class_weights(&recipe.task.class_weights)?,
-        r_drop: recipe.task.r_drop,
-        ..Labelled::new(Asked::of(&samples.head))
-    };
-    let tuning = recipe.tuning(heads(&config), &samples.head)?;
+    let asked = recipe.clone();
+    let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, env };
+    let goal = Goal::of(&source)?;
+    let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
+    let plan = plan(&mut recipe, &goal.train);
+    let mut tuning = recipe.tuning(heads(&config, &goal.head), &goal.head)?;
+    if goal.head == HeadKind::Vectors && !config.family().stack()?.heads.is_empty() {
+        // What a model of sentences has beside its hidden states is not asked.
+        tuning.freeze.push("heads.*".to_owned());
+    }
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
     let (model, fitted) = base()?;
@@ -58,7 +56,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         models::check_base(dir, &recipe.model.from)?;
         again(dir, &tuning, seed, &base)
     };
-    let step = step_config(&recipe, env)?;
+    let step = step_config(&recipe, goal.copies, env)?;
 
     let (mut fresh, dir) = pretrain::open(&out, args.resume)?;
     let path = out.join(recipe::FILE_NAME);
@@ -67,21 +65,14 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         store_recipe()?;
     }
     let until = args.until.map(|until| until.step(recipe.train.steps));
-    let pipeline = samples.head.pipeline();
-    let files = files((&recipe, &model, pipeline), &tokenizer)?;
-    let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
-    let judged = &samples;
-    let asks_tokens = matches!(samples.head, HeadKind::Tokens);
-    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, copies), env)?;
-    let judge = |trainer: &Trainer| Ok(judge(trainer, &objective, judged));
-    let feed = SampleFeed::new(
-        Arc::clone(&samples.train),
-        (plan, copies),
-        samples.hashes(&tokenizer),
-        Box::new(judge),
-    );
+    let asks_tokens = goal.head == HeadKind::Tokens;
+    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, goal.copies), env)?;
+    let Goal { pipeline, objective, train, copies, hashes, judge, files: more, .. } = goal;
+    let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
+    files.extend(more);
+    let feed = SampleFeed::new(train, (plan, copies), hashes, judge);
     let parts = RunParts {
-        trainer: Trainer::new(model, &objective, env.device(), step)
+        trainer: Trainer::new(model, &*objective, env.device(), step)
             .with_regime(&recipe.regime())?,
         dir,
         config: RunConfig { until, ..recipe.train.run_config() },
@@ -159,11 +150,11 @@ fn resolve(args: &Finetune, env: &Env) -> Result<(FinetuneRecipe, PathBuf), Fail
 }
 
 /// The order of the samples; settles what the recipe leaves to them.
-fn plan(recipe: &mut FinetuneRecipe, samples: &Samples) -> SamplePlan {
+fn plan(recipe: &mut FinetuneRecipe, samples: &[Example]) -> SamplePlan {
     let train = &mut recipe.train;
     let plan = SamplePlan {
-        lengths: samples.train.iter().map(|e| e.input.ids.len() as u32).collect(),
-        portion: Portion::Samples(train.batch_size),
+        lengths: samples.iter().map(|e| e.n_tokens() as u32).collect(),
+        portion: train.portion(),
         shuffled: true,
         seed: train.seed,
     };
@@ -179,12 +170,11 @@ fn plan(recipe: &mut FinetuneRecipe, samples: &Samples) -> SamplePlan {
     plan
 }
 
-fn step_config(recipe: &FinetuneRecipe, env: &Env) -> Result<StepConfig, Failure> {
+fn step_config(recipe: &FinetuneRecipe, copies: usize, env: &Env) -> Result<StepConfig, Failure> {
     let step = recipe.train.step_config(&recipe.optim, env.isa)?;
     step.schedule.check().map_err(|error| recipe::refused("optim", error))?;
     // Two passes of a text stay together.
-    let copies = if recipe.task.r_drop > 0.0 { 2 } else { 1 };
-    Ok(StepConfig { micro_batch: step.micro_batch * copies, flat: true, ..step })
+    Ok(StepConfig { micro_batch: step.micro_batch.saturating_mul(copies), flat: true, ..step })
 }
 
 fn files(
@@ -201,21 +191,12 @@ fn files(
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 
-/// How good the model is on what it is judged by.
-fn judge(trainer: &Trainer, objective: &Labelled, samples: &Samples) -> Option<Evaluation> {
-    if samples.validation.is_empty() {
-        return None;
-    }
-    let model = (&trainer.model, &trainer.device, trainer.config.precision);
-    let (losses, scores) = predict(model, objective, &samples.validation, EVAL_TOKENS);
-    let metrics = samples.metrics(&scores);
-    let is_better_small = metrics.first().is_some_and(|(name, _)| tasks::is_better_small(name));
-    Some(Evaluation { metrics, is_better_small, ..Evaluation::of(losses) })
-}
-
 /// The modules of a head, which a change of low rank does not reach: they learn as a whole.
-fn heads(config: &ModelConfig) -> Vec<String> {
+fn heads(config: &ModelConfig, head: &HeadKind) -> Vec<String> {
     let (family, mut names) = (config.family(), BTreeSet::new());
+    if *head == HeadKind::Vectors {
+        return Vec::new();
+    }
     for import in family.imports() {
         let is_of_head = import.source.own().is_some_and(|own| own.contains("heads."));
         let is_of_base = family.prefix().is_some_and(|prefix| import.name.starts_with(prefix));
@@ -236,11 +217,14 @@ fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut
     let params = &run.trainer().model.params;
     let [n, learned] = [params.n_values(), params.trained().map(|e| e.param.len()).sum()];
     observer.say(&format!(
-        "{} parameters, of which {} learn, {} steps of {} samples in {}",
+        "{} parameters, of which {} learn, {} steps of {} in {}",
         compact(n as f64),
         compact(learned as f64),
         recipe.train.steps,
-        recipe.train.batch_size,
+        match recipe.train.portion() {
+            Portion::Samples(n) => format!("{n} samples"),
+            Portion::Tokens(n) => format!("at most {n} tokens"),
+        },
         recipe.train.precision,
     ));
 }

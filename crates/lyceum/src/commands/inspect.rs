@@ -240,7 +240,11 @@ fn asked(head: &HeadKind, facts: Facts) -> Facts {
             let shown = labels[..labels.len().min(SHOWN)].join(", ");
             facts.with("labels", labels.clone(), format!("{shown}{more}"))
         }
-        HeadKind::Score | HeadKind::Spans | HeadKind::Choice | HeadKind::Tokens => facts,
+        HeadKind::Score
+        | HeadKind::Spans
+        | HeadKind::Choice
+        | HeadKind::Tokens
+        | HeadKind::Vectors => facts,
     }
 }
 

@@ -3,7 +3,7 @@
 mod answers;
 mod inputs;
 mod npy;
-mod pooling;
+pub mod pooling;
 mod searching;
 mod text;
 mod transcribe;

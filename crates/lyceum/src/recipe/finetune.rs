@@ -216,6 +216,16 @@ pub struct TuneSection {
     /// Metrics of an evaluation; the first decides which checkpoint is the best. Else those that
     /// are usual for the task.
     pub metrics: Vec<String>,
+    /// Of triplets `contrastive` (if nothing is said) or `triplet`; of numbers for two texts their
+    /// `cosine`, instead of a head that says them.
+    pub loss: Option<String>,
+    /// What cosines are multiplied with in a contrastive loss: 20.
+    pub scale: Option<f64>,
+    /// How much nearer a triplet's texts are to be: 5.
+    pub margin: Option<f64>,
+    /// Samples to judge by of which a text is written, the first, where a metric is of texts: 200
+    /// if nothing is said.
+    pub max_written: Option<usize>,
 }
 
 /// What weights are rounded to.
@@ -266,6 +276,7 @@ impl FinetuneRecipe {
         }
         let (n_virtual, width) = (self.method.n_virtual, self.method.bottleneck);
         let some = |n: usize| (1..=1 << 16).contains(&n);
+        let (scale, margin) = (task.scale.unwrap_or(1.0), task.margin.unwrap_or(0.0));
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let mixout = self.method.mixout;
         if mixout != 0.0 && self.method.kind != MethodKind::Full {
@@ -285,6 +296,8 @@ impl FinetuneRecipe {
             ("method.n_virtual", &n_virtual, some(n_virtual), "in [1, 65536]"),
             ("method.bottleneck", &width, some(width), "in [1, 65536]"),
             ("method.mixout", &mixout, (0.0..1.0).contains(&mixout), "in [0, 1)"),
+            ("task.scale", &scale, scale > 0.0 && scale < 1e4, "above 0 and below 10000"),
+            ("task.margin", &margin, (0.0..1e6).contains(&margin), "in [0, 1000000)"),
             ("task.r_drop", &task.r_drop, (0.0..1e3).contains(&task.r_drop), "in [0, 1000)"),
         ])?;
         train.check(optim)

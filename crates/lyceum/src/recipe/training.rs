@@ -6,7 +6,7 @@ use std::time::Duration;
 use optim::{AdamWConfig, Schedule};
 use serde::{Deserialize, Serialize};
 use tensor::{Isa, Precision};
-use train::{Regime, RunConfig, StepConfig};
+use train::{Portion, Regime, RunConfig, StepConfig};
 
 use super::sections::shortest;
 use super::{refused, within};
@@ -122,6 +122,8 @@ pub struct TrainSection {
     pub steps: u64,
     /// Windows a step.
     pub batch_size: usize,
+    /// Tokens a step, instead: as many samples as have so many together, one at least.
+    pub batch_tokens: Option<usize>,
     /// Windows that go through the model at once; 0 is all of them. Changes nothing but rounding.
     pub micro_batch: usize,
     /// `auto`, `f32`, `bf16` or `f16`; `auto` is resolved for the machine, and stored.
@@ -155,6 +157,7 @@ impl Default for TrainSection {
         Self {
             steps: 300,
             batch_size: 32,
+            batch_tokens: None,
             micro_batch: 0,
             precision: "auto".into(),
             recompute: false,
@@ -196,6 +199,11 @@ impl TrainSection {
     pub fn check(&self, optim: &OptimSection) -> Result<(), Failure> {
         let (decay, hours) = (optim.weight_decay, self.max_hours.unwrap_or(1.0));
         let (micro_batch, of_batch) = (self.micro_batch, "at most `train.batch_size`");
+        let (tokens, usual) = (self.batch_tokens.unwrap_or(1), Self::default().batch_size);
+        if self.batch_tokens.is_some() && self.batch_size != usual {
+            let problem = "a step is so many tokens, or `train.batch_size` samples";
+            return Err(refused("train.batch_tokens", problem).hint("leave one of them out"));
+        }
         let (layers, delta) = (optim.layer_decay, self.min_delta);
         // Of several, one that is wrong.
         let wrong = |rate: &&f64| !(**rate > 0.0 && **rate <= 1e6);
@@ -205,6 +213,7 @@ impl TrainSection {
         within(&[
             ("train.batch_size", &self.batch_size, some(self.batch_size), "in [1, 2^40]"),
             ("train.micro_batch", &micro_batch, micro_batch <= self.batch_size, of_batch),
+            ("train.batch_tokens", &tokens, some(tokens), "in [1, 2^40]"),
             ("train.keep_last", &self.keep_last, some(self.keep_last), "in [1, 2^40]"),
             ("optim.max_grad_norm", &optim.max_grad_norm, optim.max_grad_norm > 0.0, "above 0"),
             ("optim.beta1", &optim.beta1, share(optim.beta1), "in [0, 1)"),
@@ -270,9 +279,18 @@ impl TrainSection {
         }
     }
 
+    /// What a step reads of samples.
+    pub fn portion(&self) -> Portion {
+        self.batch_tokens.map_or(Portion::Samples(self.batch_size), Portion::Tokens)
+    }
+
     /// Windows that go through the model at once.
     pub fn micro_batch(&self) -> usize {
-        if self.micro_batch == 0 { self.batch_size } else { self.micro_batch.min(self.batch_size) }
+        match (self.micro_batch, self.batch_tokens) {
+            (0, Some(_)) => usize::MAX,
+            (0, None) => self.batch_size,
+            (n, _) => n.min(self.batch_size),
+        }
     }
 }
 

@@ -312,3 +312,228 @@ fn beside_a_base_by_command(lab: &Lab, base: &Path) {
     let stderr = refusal(said(&lab.path("merged-2"), &lora));
     assert!(stderr.contains("was trained beside other weights than those of"), "{stderr}");
 }
+
+/// A tiny model that writes: a decoder with a chat template, or an encoder-decoder.
+fn writer(lab: &Lab, family: &str) -> PathBuf {
+    let objective = if family == "t5" { "span_corruption" } else { "next_token" };
+    let sets = [
+        format!("model.family={family}"),
+        format!("task.objective={objective}"),
+        format!("tokenizer.vocab_size={}", if family == "t5" { 180 } else { 290 }),
+        "data.seq_len=48".to_owned(),
+        "train.steps=2".to_owned(),
+    ];
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    lab.pretrain("pretrained", &sets).done();
+    let out = lab.path(family);
+    run(&["convert", &arg(lab.path("pretrained")), &arg(&out), "--to", "hf"]).done();
+    if family != "t5" {
+        let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|endoftext|>\n\
+                        {% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        fs::write(out.join("chat_template.jinja"), template).expect("written");
+    }
+    out
+}
+
+fn translations(n: usize) -> Vec<String> {
+    let words = [("the sea", "el mar"), ("a ship", "un barco"), ("the old home", "la casa vieja")];
+    let line = |i: usize| {
+        let (source, target) = words[i % 3];
+        format!("{{\"source\":\"{source} {i}\",\"target\":\"{target} {i}\"}}")
+    };
+    (0..n).map(line).collect()
+}
+
+fn talks(n: usize) -> Vec<String> {
+    let message =
+        |role: &str, text: &str| format!("{{\"role\":\"{role}\",\"content\":\"{text}\"}}");
+    let line = |i: usize| {
+        let turns = [
+            message("user", &format!("is it {i}")),
+            message("assistant", "so it is"),
+            message("user", "and the sea"),
+            message("assistant", "calm"),
+        ];
+        format!("{{\"messages\":[{}]}}", turns.join(","))
+    };
+    (0..n).map(line).collect()
+}
+
+#[test]
+fn texts_are_written_and_a_resumed_run_is_the_same_to_the_bit() {
+    for (family, task, portion, learned) in [
+        ("t5", "pairs", "train.batch_tokens=200", "=> [ "),
+        ("llama", "pairs", "train.batch_size=9", "[ "),
+        ("gpt2", "chat", "train.batch_size=9", "[ "),
+    ] {
+        let rows = if task == "pairs" { translations(30) } else { talks(30) };
+        let lab = Lab::new();
+        let tuning = Tuning { lab: &lab, model: arg(writer(&lab, family)) };
+        let data = table(&lab, "rows.jsonl", &rows);
+        let go = |out: &str, steps: &str, more: &[&str]| {
+            let metrics = "task.metrics=[\"perplexity\",\"chrf\"]";
+            let [rate, steps] = ["optim.peak_lr=3e-3", &format!("train.steps={steps}")];
+            let all =
+                ["optim.schedule=constant", rate, portion, "train.micro_batch=4", steps, metrics];
+            let sets: Vec<&str> = all.iter().flat_map(|set| ["--set", set]).collect();
+            let own = ["--task", task, "--set", "data.max_cut=1"];
+            let ran = tuning.go(out, &data, &[&own, &sets[..], more].concat());
+            let stderr = ran.stderr.clone();
+            ran.done();
+            stderr
+        };
+        let said = go("whole", "20", &[]);
+        assert!(said.contains(learned) && said.contains("% of the tokens are learned"), "{said}");
+        go("a", "7", &[]);
+        go("a", "20", &["--resume"]);
+        let weights = |run: &str| {
+            fs::read(lab.path(run).join("checkpoints/step-20/model.safetensors")).expect("saved")
+        };
+        assert!(weights("a") == weights("whole"), "{family}");
+        let rows = lab.metrics("whole");
+        let judged: Vec<_> = rows.iter().filter_map(|row| row.get("eval")).collect();
+        let of = |i: usize, name: usize| {
+            let [what, value] = [0, 1].map(|at| judged[i]["metrics"][name][at].clone());
+            assert_eq!(what, ["perplexity", "chrf"][name]);
+            value.as_f64().expect("a number")
+        };
+        let last = judged.len() - 1;
+        assert!(of(last, 0) < of(0, 0), "{family}: {judged:?}");
+        assert!((0.0..=100.0).contains(&of(last, 1)), "{family}: {judged:?}");
+        let model = arg(lab.path("whole"));
+        match family {
+            "t5" => drop(run(&["run", &model, "the sea 3"]).done()),
+            "gpt2" => {
+                drop(run_with_stdin(&["chat", &model, "--max-tokens", "5"], b"is it 3\n").done());
+            }
+            _ => drop(run(&["generate", &model, "--prompt", "a ship 4"]).done()),
+        }
+    }
+}
+
+#[test]
+fn conversations_that_cannot_be_learned_are_refused_and_leave_nothing() {
+    let lab = Lab::new();
+    let gpt = arg(writer(&lab, "gpt2"));
+    let lab_of = |name: &str, rows: &[String]| table(&lab, name, rows);
+    let good = lab_of("good.jsonl", &talks(20));
+    let twice: Vec<String> = talks(20).iter().map(|row| row.replace("assistant", "user")).collect();
+    let twice = lab_of("twice.jsonl", &twice);
+    let silent = "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]}".to_owned();
+    let silent = lab_of("silent.jsonl", &vec![silent; 9]);
+    let long: Vec<String> =
+        talks(20).iter().map(|row| row.replace("is it", &"so it was ".repeat(40))).collect();
+    let long = lab_of("long.jsonl", &long);
+    let pairs = lab_of("pairs.jsonl", &translations(20));
+    let cases: [(&str, &[&str], &str); 7] = [
+        (&twice, &[], "two turns of the user, numbers 1 and 2"),
+        (&silent, &[], "ends with the user, not with the assistant"),
+        (&long, &[], "have nothing that is learned"),
+        (&good, &["--set", "data.max_len=40"], "lose their ends"),
+        (&good, &["--set", "task.metrics=[\"f1\"]"], "`f1` is not measured"),
+        (&good, &["--set", "task.r_drop=1"], "has no part in what is written"),
+        (&pairs, &["--task", "pairs", "--set", "data.max_len=4000"], "the model knows"),
+    ];
+    let tuning = |model: &str| Tuning { lab: &lab, model: model.to_owned() };
+    for (data, more, message) in cases {
+        let stderr = refusal(tuning(&gpt).go("a", data, more));
+        assert!(stderr.contains(message) && stderr.contains("hint: "), "{data} {more:?}: {stderr}");
+        assert!(!lab.path("a").exists(), "{more:?}");
+    }
+    // All are cut, and nothing is left of them that could be learned.
+    let stderr = refusal(tuning(&gpt).go("a", &long, &["--set", "data.max_cut=1"]));
+    assert!(stderr.contains("has no sample with something to learn"), "{stderr}");
+    fs::remove_file(lab.path("gpt2/chat_template.jinja")).expect("it was there");
+    let stderr = refusal(tuning(&gpt).go("a", &good, &[]));
+    assert!(stderr.contains("the model has no chat template"), "{stderr}");
+    let other = Lab::new();
+    let t5 = Tuning { lab: &other, model: arg(writer(&other, "t5")) };
+    let stderr = refusal(t5.go("a", &good, &[]));
+    assert!(stderr.contains("a model with an encoder is shown pairs"), "{stderr}");
+    let bert = Lab::new();
+    let tuning = Tuning { lab: &bert, model: arg(base(&bert)) };
+    let stderr = refusal(tuning.go("a", &pairs, &["--task", "pairs"]));
+    assert!(stderr.contains("it does not write"), "{stderr}");
+}
+
+#[test]
+fn vectors_and_rankings_are_learned_from_their_tables() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let words = ["sea", "ship", "home", "calm"];
+    let triplet = |i: usize| {
+        let (word, other) = (words[i % 4], words[(i + 1) % 4]);
+        format!(
+            "{{\"anchor\":\"the {word} {i}\",\"positive\":\"old {word} {i}\",\
+             \"negative\":\"a {other}\"}}"
+        )
+    };
+    let near = |i: usize| {
+        let score = f64::from(u8::from(i.is_multiple_of(2)));
+        let other = if i.is_multiple_of(2) { words[i % 4] } else { words[(i + 1) % 4] };
+        format!("{{\"text\":\"{i} {}\",\"pair\":\"{other}\",\"score\":{score}}}", words[i % 4])
+    };
+    let ranked = |i: usize| {
+        let word = words[i % 4];
+        format!(
+            "{{\"query\":\"{word} {i}\",\"documents\":[\"no\",\"the {word}\",\"so\"],\
+             \"relevance\":[0,2,1]}}"
+        )
+    };
+    let file = |name: &str, row: &dyn Fn(usize) -> String| {
+        table(&lab, name, &(0..24).map(row).collect::<Vec<_>>())
+    };
+    let cases = [
+        ("triplet", file("triplets.jsonl", &triplet), "contrastive", "mrr@10"),
+        ("triplet", file("triplets.jsonl", &triplet), "triplet", "mrr@10"),
+        ("score", file("near.jsonl", &near), "cosine", "spearman"),
+        ("rank", file("ranked.jsonl", &ranked), "", "ndcg@10"),
+    ];
+    for (i, (task, data, loss, metric)) in cases.into_iter().enumerate() {
+        let loss = format!("task.loss={loss}");
+        let mut sets = vec!["train.batch_size=6", "data.validation_fraction=0.3"];
+        if loss != "task.loss=" {
+            sets.push(&loss);
+        }
+        let go = |out: &str, steps: &str, more: &[&str]| {
+            let steps = format!("train.steps={steps}");
+            let sets = sets.iter().copied().chain(["optim.schedule=constant", &steps]);
+            let sets: Vec<&str> = sets.flat_map(|set| ["--set", set]).collect();
+            tuning.go(out, &data, &[&["--task", task], &sets[..], more].concat()).done();
+        };
+        let [whole, a] = [format!("whole-{i}"), format!("a-{i}")];
+        go(&whole, "6", &[]);
+        go(&a, "2", &[]);
+        go(&a, "6", &["--resume"]);
+        let saved = |run: &str| lab.path(run).join("checkpoints/step-6");
+        let weights = |run: &str| fs::read(saved(run).join("model.safetensors")).expect("saved");
+        assert!(weights(&a) == weights(&whole), "{task}");
+        let last = lab.metrics(&whole).pop().expect("an evaluation");
+        assert_eq!(last["eval"]["metrics"][0][0], metric, "{task}: {last}");
+        assert!(last["eval"]["metrics"][0][1].is_number(), "{task}: {last}");
+        let said = run(&["run", &arg(lab.path(&whole)), "the sea", "--json"]).done();
+        if task == "rank" {
+            assert!(said.contains("score") || said.contains("label"), "{said}");
+        } else {
+            assert!(saved(&whole).join("modules.json").exists());
+            assert!(said.contains("embedding"), "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_vectors_are_not_asked_is_refused() {
+    let lab = Lab::new();
+    let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
+    let row = |i: usize| format!("{{\"anchor\":\"the {i}\",\"positive\":\"a {i}\"}}");
+    let data = table(&lab, "triplets.jsonl", &(0..24).map(row).collect::<Vec<_>>());
+    for (sets, message) in [
+        (["train.micro_batch=2", "train.batch_size=6"], "a step is one micro-batch"),
+        (["task.loss=cosine", "train.batch_size=6"], "`cosine` is not a loss of `triplet`"),
+        (["task.metrics=[\"f1\"]", "train.batch_size=6"], "no metric of rankings"),
+    ] {
+        let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+        let stderr = refusal(tuning.go("b", &data, &sets));
+        assert!(stderr.contains(message) && stderr.contains("hint: "), "{stderr}");
+    }
+}

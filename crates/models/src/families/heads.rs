@@ -35,6 +35,8 @@ pub enum HeadKind {
     Choice,
     /// Tokens of the vocabulary: language modelling.
     Tokens,
+    /// Hidden states alone, of which vectors of texts are made.
+    Vectors,
 }
 
 const SEQUENCE: &str = "SequenceClassification";
@@ -82,6 +84,7 @@ impl HeadKind {
             Self::Classes { .. } | Self::Score | Self::Choice => "SEQ_CLS",
             Self::Tags { .. } => "TOKEN_CLS",
             Self::Spans => "QUESTION_ANS",
+            Self::Vectors => "FEATURE_EXTRACTION",
         }
     }
 
@@ -94,6 +97,7 @@ impl HeadKind {
             Self::Spans => "question answering",
             Self::Choice => "multiple choice",
             Self::Tokens => "language modelling",
+            Self::Vectors => "vectors of texts",
         }
     }
 
@@ -105,6 +109,7 @@ impl HeadKind {
             Self::Spans => "question-answering",
             Self::Choice => "multiple-choice",
             Self::Tokens => "text-generation",
+            Self::Vectors => "sentence-similarity",
         }
     }
 
@@ -112,7 +117,7 @@ impl HeadKind {
     pub fn labels(&self) -> &[String] {
         match self {
             Self::Classes { labels } | Self::Tags { labels } => labels,
-            Self::Score | Self::Spans | Self::Choice | Self::Tokens => &[],
+            Self::Score | Self::Spans | Self::Choice | Self::Tokens | Self::Vectors => &[],
         }
     }
 
@@ -120,6 +125,8 @@ impl HeadKind {
     fn class_in(&self, (_, stem, tokens, tasks): Classes) -> Option<String> {
         let wanted: &[&str] = match self {
             Self::Tokens => return (!tokens.is_empty()).then(|| tokens.to_owned()),
+            // Encoders are those that choose.
+            Self::Vectors => return tasks.contains(&CHOICE).then(|| format!("{stem}Model")),
             Self::Classes { .. } | Self::Score => &[SEQUENCE, IMAGES],
             Self::Tags { .. } => &[TOKENS],
             Self::Spans => &[QUESTIONS],
@@ -134,7 +141,9 @@ impl HeadKind {
         let (labels, least) = match self {
             Self::Classes { labels } => (labels, 2),
             Self::Tags { labels } => (labels, 1),
-            Self::Score | Self::Spans | Self::Choice | Self::Tokens => return Ok(()),
+            Self::Score | Self::Spans | Self::Choice | Self::Tokens | Self::Vectors => {
+                return Ok(());
+            }
         };
         if labels.len() < least {
             let problem = format!("{} labels, at least {least} are wanted", labels.len());
@@ -159,7 +168,7 @@ impl HeadKind {
             Self::Classes { labels } => (&labels[..], Some("single_label_classification")),
             Self::Score => (&unnamed[..], Some("regression")),
             Self::Tags { labels } => (&labels[..], None),
-            Self::Spans | Self::Choice | Self::Tokens => return,
+            Self::Spans | Self::Choice | Self::Tokens | Self::Vectors => return,
         };
         let names = labels.iter().enumerate();
         let by_id: Map<_, _> = names.clone().map(|(i, l)| (i.to_string(), json!(l))).collect();
@@ -230,7 +239,7 @@ impl ModelConfig {
     }
 
     /// The id that the decoder of an encoder-decoder reads before anything else.
-    pub(crate) fn start(&self) -> Option<u32> {
+    pub fn start(&self) -> Option<u32> {
         self.said().and_then(start)
     }
 

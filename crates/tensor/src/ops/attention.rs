@@ -38,11 +38,22 @@ pub struct AttentionArgs {
     pub segments: Option<Arc<[u32]>>,
     /// Segments hide padded keys alone: a padded query sees what any other at its place would.
     pub keys_only: bool,
+    /// Of queries on a memory, what they see of it; none is all that is not padding.
+    pub reads: Option<Reads>,
     /// `[N, T + S - 1]` in f32, added to the scaled products by distance: column 0 is the first key
     /// seen from the last query.
     pub bias: Option<Var>,
     /// Dropout on the probabilities.
     pub dropout: Option<DropSite>,
+}
+
+/// What queries see of a memory in which several texts lie side by side.
+#[derive(Clone)]
+pub struct Reads {
+    /// `[B, T]`: of each query the segment whose keys it sees.
+    pub segments: Arc<[u32]>,
+    /// Keys of the whole batch that come before the first: dropout knows a key by its place in it.
+    pub first_key: u64,
 }
 
 /// One layer's cache: `[B, K, capacity, H]`, of which `held` positions are filled.
@@ -118,6 +129,10 @@ impl AttentionArgs {
             bias: self.bias.as_ref().map(|bias| bias.value.as_slice::<f32>()),
             dropout: self.dropout.map(DropSite::by_row),
             drop_from: self.dropout.map_or(0, |site| site.rng.first_token),
+            drop_keys_from: match &self.reads {
+                Some(reads) => reads.first_key,
+                None => self.dropout.map_or(0, |site| site.rng.first_token),
+            },
             ..AttnSpec::new(shape, self.pattern)
         }
     }
@@ -126,7 +141,7 @@ impl AttentionArgs {
     fn q_segments(&self, source: &Source) -> Option<&[u32]> {
         match source {
             Source::Packed(_) => self.segments.as_deref(),
-            Source::Split(..) => None,
+            Source::Split(..) => self.reads.as_ref().map(|reads| &*reads.segments),
         }
     }
 
@@ -325,6 +340,7 @@ mod tests {
             pattern,
             segments: None,
             keys_only: false,
+            reads: None,
             bias: None,
             dropout: None,
         }

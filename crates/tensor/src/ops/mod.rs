@@ -28,7 +28,7 @@ mod sigmoid_gate;
 pub(crate) mod testing;
 mod unfold;
 
-pub use attention::{AttentionArgs, KeyValues, Projected};
+pub use attention::{AttentionArgs, KeyValues, Projected, Reads};
 pub use dropout::DropSite;
 pub use linear::LinearArgs;
 pub use linear_cross_entropy::{CrossEntropyArgs, LogitsWatch, Loss, NO_TARGET, RowLoss};

@@ -60,6 +60,17 @@ pub enum ChatError {
         /// What it reached for.
         reason: String,
     },
+    /// What it writes of a conversation is not where the conversation with its next turn begins: no
+    /// one can say which part of the text is that turn's.
+    #[error(
+        "the chat template writes what comes before turn {turn} of {n} otherwise when more follows"
+    )]
+    NotPrefix {
+        /// The assistant's turn, from 1.
+        turn: usize,
+        /// Turns in all.
+        n: usize,
+    },
     /// The system gave no thread to run it on.
     #[error("no thread for the chat template")]
     Thread {
@@ -100,6 +111,10 @@ impl ChatError {
             Self::Failed { .. } => {
                 "the template is at fault, or of another version: copy the tokenizer files again, \
                  or use `lyceum generate`, which needs none"
+            }
+            Self::NotPrefix { .. } => {
+                "such templates leave out what the assistant thought in earlier turns: make each \
+                 answer a conversation of its own, which ends with it"
             }
             Self::Thread { .. } => return None,
         };

@@ -148,3 +148,64 @@ fn a_template_larger_than_any_is_refused() {
     assert!(matches!(error, ChatError::TooLarge { .. }), "{error}");
     assert!(error.hint().is_some());
 }
+
+/// Turns between marks, the last of an assistant open where it is asked for.
+const TURNS: &str = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>\n{% endfor %}\
+                     {% if add_generation_prompt %}<assistant>{% endif %}";
+
+fn talk() -> [Message; 5] {
+    [("system", "be"), ("user", "a"), ("assistant", "bc"), ("user", "d"), ("assistant", "")]
+        .map(|(role, content)| Message::new(role, content))
+}
+
+#[test]
+fn what_the_assistant_says_is_found_whatever_marks_it() {
+    let messages = talk();
+    let chat = Chat { messages: &messages, ..Chat::default() };
+    let said = |source: &str| -> Vec<(usize, String)> {
+        let found = ChatTemplate::new(source).unwrap().transcript(&chat).unwrap();
+        found.said.into_iter().map(|(turn, at)| (turn, found.text[at].to_owned())).collect()
+    };
+    let expected = [(2, "bc</s>\n".to_owned()), (4, "</s>\n".to_owned())];
+    assert_eq!(said(TURNS), expected);
+    // Without a beginning of the answer, that is a part of it.
+    let plain = "{% for m in messages %}{{ m.role[0] }}: {{ m.content }}\n{% endfor %}";
+    assert_eq!(said(plain), [(2, "a: bc\n".to_owned()), (4, "a: \n".to_owned())]);
+    let none = ChatTemplate::new(TURNS).unwrap();
+    let user = Chat { messages: &messages[..2], ..Chat::default() };
+    assert_eq!(none.transcript(&user).unwrap().said, []);
+    assert_eq!(none.transcript(&Chat::default()).unwrap().text, "");
+}
+
+#[test]
+fn a_template_that_rewrites_the_past_is_refused_with_the_turn() {
+    let messages = talk();
+    let chat = Chat { messages: &messages, ..Chat::default() };
+    let cases = [
+        // The last answer alone is with thoughts, as Qwen3 has it.
+        ("{% for m in messages %}{% if loop.last %}?{% endif %}{{ m.content }}{% endfor %}", 3),
+        // Something comes first that depends on how much there is.
+        ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}", 3),
+        ("{% if add_generation_prompt %}?{% endif %}", 3),
+    ];
+    for (source, expected) in cases {
+        match ChatTemplate::new(source).unwrap().transcript(&chat) {
+            Err(ChatError::NotPrefix { turn, n }) => assert_eq!((turn, n), (expected, 5)),
+            other => panic!("{source}: {other:?}"),
+        }
+    }
+    let refuses = "{% if messages | length == 3 %}{{ raise_exception('no') }}{% endif %}";
+    let refused = ChatTemplate::new(refuses).unwrap().transcript(&chat);
+    assert!(matches!(refused, Err(ChatError::Raised { .. })), "{refused:?}");
+}
+
+#[test]
+fn templates_are_given_tools_and_all_that_a_message_has() {
+    let mut message = Message::new("assistant", "");
+    let call = serde_json::json!([{"name": "now", "arguments": {"zone": "UTC"}}]);
+    message.more.insert("tool_calls".to_owned(), call);
+    let source = "{{ tools[0].name }} {{ messages[0].tool_calls[0].arguments.zone }}";
+    let variables = [("tools".to_owned(), serde_json::json!([{"name": "now"}]))].into();
+    let chat = Chat { messages: &[message], variables, ..Chat::default() };
+    assert_eq!(ChatTemplate::new(source).unwrap().render(&chat).unwrap(), "now UTC");
+}

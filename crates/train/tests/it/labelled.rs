@@ -16,15 +16,22 @@ fn head(asked: Asked) -> HeadKind {
     let labels = ["a", "b", "c"].map(str::to_owned).to_vec();
     match asked {
         Asked::Class => HeadKind::Classes { labels },
-        Asked::Value | Asked::Better => HeadKind::Score,
+        Asked::Value | Asked::Better | Asked::Rank => HeadKind::Score,
         Asked::Choice => HeadKind::Choice,
         Asked::Tag => HeadKind::Tags { labels },
         Asked::Span => HeadKind::Spans,
     }
 }
 
-const ALL: [Asked; 6] =
-    [Asked::Class, Asked::Value, Asked::Choice, Asked::Tag, Asked::Span, Asked::Better];
+const ALL: [Asked; 7] = [
+    Asked::Class,
+    Asked::Value,
+    Asked::Choice,
+    Asked::Tag,
+    Asked::Span,
+    Asked::Better,
+    Asked::Rank,
+];
 
 /// Texts of several lengths; of what is chosen from, three side by side.
 fn examples(asked: Asked) -> Vec<Example> {
@@ -42,7 +49,7 @@ fn examples(asked: Asked) -> Vec<Example> {
         .map(|i| {
             let n = 3 + i as usize % 4;
             let lens = match asked {
-                Asked::Choice => vec![n, 4, 2],
+                Asked::Choice | Asked::Rank => vec![n, 4, 2],
                 Asked::Better => vec![n, 3],
                 _ => vec![n],
             };
@@ -52,12 +59,18 @@ fn examples(asked: Asked) -> Vec<Example> {
             }
             let tag = |t: u32| if t.is_multiple_of(2) { t % 3 } else { u32::MAX };
             let n_tags = if asked == Asked::Tag { n as u32 } else { 0 };
-            let targets = (0..n_tags).map(tag).collect();
+            let mut targets: Vec<u32> = (0..n_tags).map(tag).collect();
+            if asked == Asked::Rank {
+                targets = vec![u32::MAX; n + 6];
+                for (at, gain) in [(0, 2.0_f32), (n, 0.0), (n + 4, 1.0)] {
+                    targets[at] = gain.to_bits();
+                }
+            }
             let label = match asked {
                 Asked::Class | Asked::Choice => Label::Class(i % N_CLASSES as u32),
                 Asked::Value => Label::Value(i as f32 - 1.5),
                 Asked::Span => Label::Span([1, 2]),
-                Asked::Tag | Asked::Better => Label::None,
+                Asked::Tag | Asked::Better | Asked::Rank => Label::None,
             };
             Example { input, targets, label, ..Example::of(u64::from(i)) }
         })
@@ -249,7 +262,7 @@ fn what_is_said_of_a_text_does_not_depend_on_how_much_is_shown() {
         match asked {
             Asked::Class => assert_eq!(lens, [N_CLASSES; 5]),
             Asked::Value => assert_eq!(lens, [1; 5]),
-            Asked::Choice => assert_eq!(lens, [3; 5]),
+            Asked::Choice | Asked::Rank => assert_eq!(lens, [3; 5]),
             Asked::Better => assert_eq!(lens, [2; 5]),
             Asked::Span => assert_eq!(lens, tokens(2)),
             Asked::Tag => {

@@ -8,6 +8,7 @@ mod families;
 mod faults;
 mod golden;
 mod labelled;
+mod near;
 mod precision;
 mod preferred;
 mod refusals;
@@ -17,5 +18,6 @@ mod resume;
 mod run;
 mod steps;
 mod support;
+mod written;
 
 use checkpoint::disk; // Where `faults`, a module of two crates' tests, looks for it.

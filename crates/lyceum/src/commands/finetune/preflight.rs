@@ -33,6 +33,7 @@ pub fn say(
     let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
     let most = sizes.iter().copied().fold(0.0, f64::max);
     let micro = recipe.train.micro_batch() as f64 / recipe.train.batch_size.max(1) as f64;
+    let micro = micro.min(1.0);
     let n = plan.lengths.len().max(1) as f64;
     let mean_len = plan.lengths.iter().map(|len| f64::from(*len)).sum::<f64>() / n;
     let load = load((asks_tokens, recipe.train.recompute), (most, micro), (precision, env.isa));

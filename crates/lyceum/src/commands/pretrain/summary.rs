@@ -113,7 +113,7 @@ fn next_commands(
         Ended::Finished | Ended::Stopped => vec![
             match pipeline {
                 "fill-mask" => ("try it", format!("{program} run {out} \"It was a [MASK] day.\"")),
-                "text-classification" | "token-classification" => {
+                "text-classification" | "token-classification" | "sentence-similarity" => {
                     ("try it", format!("{program} run {out} \"It was a day.\""))
                 }
                 "question-answering" => {

@@ -2,18 +2,21 @@
 
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tasks::Pooling;
 
-use crate::cli::{Pooling, Run};
+use crate::cli::{self, Run};
 use crate::failure::{Context, Failure};
 
+const MODULES: &str = "modules.json";
 /// Such files are small.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// What becomes of a text's hidden states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
-    pooling: Pooling,
+    /// Of the hidden states.
+    pub pooling: Pooling,
     normalize: bool,
 }
 
@@ -25,36 +28,58 @@ impl Pool {
     /// Where the files ask for what is not done here.
     pub fn of(args: &Run, dir: &Path) -> Result<Self, Failure> {
         let told = told(dir)?;
-        let usual = Self { pooling: Pooling::Mean, normalize: true };
-        let Self { pooling, normalize } = told.unwrap_or(usual);
+        let Self { pooling, normalize } = told.unwrap_or_default();
         Ok(Self {
-            pooling: args.pooling.unwrap_or(pooling),
+            pooling: args.pooling.map_or(pooling, Pooling::from),
             normalize: normalize && !args.no_normalize,
         })
     }
 
+    /// What the model's files say, where it comes with such.
+    ///
+    /// # Errors
+    /// Where they ask for what is not done here.
+    pub fn told(dir: &Path) -> Result<Option<Self>, Failure> {
+        told(dir)
+    }
+
+    /// The files that say it in a model's directory: those of `dir`, where it has such.
+    ///
+    /// # Errors
+    /// Where they cannot be read.
+    pub fn files(self, dir: &Path) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+        if dir.join(MODULES).exists() {
+            let modules = read(&dir.join(MODULES))?.unwrap_or_default();
+            let paths = modules.as_array().into_iter().flatten().filter_map(|m| m["path"].as_str());
+            let configs = paths.filter(|path| !path.is_empty());
+            let configs = configs.map(|path| format!("{path}/config.json"));
+            let own = [MODULES, "config_sentence_transformers.json", "sentence_bert_config.json"];
+            let names = own.into_iter().map(str::to_owned).chain(configs);
+            let there = names.filter(|name| dir.join(name).exists());
+            let file = |name: String| {
+                let path = dir.join(&name);
+                let bytes = mapped::read_small(&path, MAX_BYTES).reading(&path)?;
+                Ok((name, bytes))
+            };
+            return there.map(file).collect();
+        }
+        let module = |idx: usize, path: &str, kind: &str| {
+            json!({ "idx": idx, "name": idx.to_string(), "path": path,
+                    "type": format!("sentence_transformers.models.{kind}") })
+        };
+        let mut modules = vec![module(0, "", "Transformer"), module(1, "1_Pooling", "Pooling")];
+        if self.normalize {
+            modules.push(module(2, "2_Normalize", "Normalize"));
+        }
+        let config = json!({ "pooling_mode": self.pooling.name() });
+        let text = |value: &Value| format!("{value:#}\n").into_bytes();
+        let config = ("1_Pooling/config.json".to_owned(), text(&config));
+        Ok(vec![(MODULES.to_owned(), text(&Value::from(modules))), config])
+    }
+
     /// The vector of some tokens `[T, D]`.
     pub fn vector(self, tokens: &[f32], d: usize) -> Vec<f32> {
-        let n = (tokens.len() / d).max(1);
-        let mut rows = tokens.chunks_exact(d);
-        let mut vector = match self.pooling {
-            Pooling::Mean => {
-                let mut sums = vec![0.0_f32; d];
-                for row in rows {
-                    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x / n as f32);
-                }
-                sums
-            }
-            Pooling::Cls => rows.next().unwrap_or_default().to_vec(),
-            Pooling::Last => rows.next_back().unwrap_or_default().to_vec(),
-            Pooling::Max => {
-                let mut most = vec![f32::NEG_INFINITY; d];
-                for row in rows {
-                    most.iter_mut().zip(row).for_each(|(most, x)| *most = most.max(*x));
-                }
-                most
-            }
-        };
+        let mut vector = self.pooling.vector(tokens, d);
         if self.normalize {
             let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
             for x in &mut vector {
@@ -65,9 +90,26 @@ impl Pool {
     }
 }
 
+impl Default for Pool {
+    fn default() -> Self {
+        Self { pooling: Pooling::Mean, normalize: true }
+    }
+}
+
+impl From<cli::Pooling> for Pooling {
+    fn from(asked: cli::Pooling) -> Self {
+        match asked {
+            cli::Pooling::Mean => Self::Mean,
+            cli::Pooling::Cls => Self::Cls,
+            cli::Pooling::Last => Self::Last,
+            cli::Pooling::Max => Self::Max,
+        }
+    }
+}
+
 /// What the model's files say, where it comes with such.
 fn told(dir: &Path) -> Result<Option<Pool>, Failure> {
-    let Some(modules) = read(&dir.join("modules.json"))? else { return Ok(None) };
+    let Some(modules) = read(&dir.join(MODULES))? else { return Ok(None) };
     let mut pool = Pool { pooling: Pooling::Mean, normalize: false };
     for module in modules.as_array().into_iter().flatten() {
         let text = |key: &str| module[key].as_str().unwrap_or_default();

@@ -1,0 +1,180 @@
+//! What is learned of samples, and how a model is judged by it: the seam between tasks and the
+//! command. Each task makes a [`Goal`] of a set; what goes on with it does not ask which.
+
+use std::sync::Arc;
+
+use datasets::{Record, Split, Task};
+use models::{HeadKind, ModelConfig};
+use rayon::prelude::*;
+use tasks::{Example, Framed, Objective};
+use tokenize::Tokenizer;
+use train::DataHashes;
+use train::report::format::grouped;
+
+use super::{labelled, near, set, written};
+use crate::environment::Env;
+use crate::failure::Failure;
+use crate::recipe::{FinetuneRecipe, refused};
+
+/// Tokens of a text that are worth reading.
+const MIN_LEN: usize = 8;
+/// Tokens that an evaluation shows the model at once.
+pub const EVAL_TOKENS: usize = 4096;
+
+/// What is learned, of what, and how good a model is at it.
+pub struct Goal<'g> {
+    /// What the model's head has to give.
+    pub head: HeadKind,
+    /// What a model that learned it is for, in the words of the Hugging Face hub.
+    pub pipeline: &'static str,
+    /// How wrong the model is.
+    pub objective: Box<dyn Objective + 'g>,
+    /// What is learned from.
+    pub train: Arc<[Example]>,
+    /// Of what a resumed run has to find again.
+    pub hashes: DataHashes,
+    /// What a checkpoint carries beside weights and tokenizer.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// How often each sample comes in a row.
+    pub copies: usize,
+    /// How good the model is.
+    pub judge: Box<train::Judge<'g>>,
+}
+
+impl<'s> Goal<'s> {
+    /// That of the set that a recipe names.
+    ///
+    /// # Errors
+    /// Where a table cannot be read, holds something else, more is wrong with it than the recipe
+    /// puts up with, or the model cannot do the task.
+    pub fn of(source: &Source<'s>) -> Result<Self, Failure> {
+        let set = set::read(source.recipe, source.env)?;
+        source.recipe.train.can_wait(set::validation(&set).is_some())?;
+        match set.task {
+            Task::Triplet => near::goal(source, &set),
+            Task::Score if source.recipe.task.loss.is_some() => near::goal(source, &set),
+            _ if source.recipe.task.loss.is_some() => {
+                let problem = format!("`{}` has one loss", set.task);
+                Err(refused("task.loss", problem).hint("leave it out"))
+            }
+            Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span | Task::Rank => {
+                labelled::goal(source, &set)
+            }
+            Task::Pairs | Task::Chat => written::goal(source, &set),
+            other => Err(refused("task.kind", format!("`{other}` is not learned here")).hint(
+                "there are classify, score, choice, tag, span, pairs, chat, triplet and rank",
+            )),
+        }
+    }
+}
+
+/// What a goal is made with.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    /// What is wanted.
+    pub recipe: &'s FinetuneRecipe,
+    /// The model to begin with.
+    pub model: &'s ModelConfig,
+    /// Its tokenizer.
+    pub tokenizer: &'s Tokenizer,
+    /// Who hears of it.
+    pub env: &'s Env,
+}
+
+/// A metric that the task does not have.
+pub fn unknown_metric(error: &metrics::MetricError) -> Failure {
+    let text = error.to_string();
+    let (problem, hint) = text.split_once("\n\nhint: ").unwrap_or((&text, ""));
+    refused("task.metrics", problem).hint(hint)
+}
+
+impl Source<'_> {
+    /// Tokens of a sample, of a model that knows `most` positions.
+    ///
+    /// # Errors
+    /// Where the recipe wants more.
+    pub fn max_len(&self, most: usize) -> Result<usize, Failure> {
+        let n_virtual = self.recipe.n_virtual();
+        let (all, most) = (most, most.saturating_sub(n_virtual));
+        if most < MIN_LEN {
+            let problem =
+                format!("{n_virtual} of the {all} positions that the model knows leave too few");
+            return Err(refused("method.n_virtual", problem));
+        }
+        match self.recipe.data.max_len {
+            0 => Ok(most),
+            n if n <= most => Ok(n),
+            n => {
+                let problem = format!("{n} tokens, and the model knows {most} positions");
+                Err(refused("data.max_len", problem))
+            }
+        }
+    }
+
+    /// The examples that `make` makes of records, none of one of which nothing is left to learn;
+    /// says what was lost.
+    ///
+    /// # Errors
+    /// Where a record is refused, or more is lost than the recipe puts up with.
+    pub fn framed(
+        &self,
+        Split { name, records, .. }: &Split,
+        max_len: usize,
+        make: impl Fn(usize, &Record) -> Result<Vec<Framed>, Failure> + Sync,
+    ) -> Result<Vec<Framed>, Failure> {
+        if records.is_empty() {
+            let problem = format!("`{name}` has no samples");
+            return Err(Failure::new(problem).hint("name another file"));
+        }
+        let made: Result<Vec<Vec<Framed>>, Failure> =
+            records.par_iter().enumerate().map(|(i, record)| make(i, record)).collect();
+        let made = made?;
+        let having = |has: &dyn Fn(&[Framed]) -> bool| -> Vec<usize> {
+            (0..made.len()).filter(|&i| has(&made[i])).collect()
+        };
+        let cut = having(&|all| all.iter().any(|framed| framed.n_cut > 0));
+        let emptied = having(&<[Framed]>::is_empty);
+        let lost = [
+            (cut, format!("are longer than {max_len} tokens and lose their ends")),
+            (emptied, "have nothing that is learned, and are left out".to_owned()),
+        ];
+        let all: Vec<Framed> = made.into_iter().flatten().collect();
+        let lengths = || all.iter().map(|framed| framed.example.n_tokens());
+        self.env.say(&format!(
+            "{name}: {} samples, {} tokens, the longest {}",
+            grouped(records.len() as u64),
+            grouped(lengths().sum::<usize>() as u64),
+            lengths().max().unwrap_or(0),
+        ));
+        for (places, what) in lost {
+            let Some(&first) = places.first() else { continue };
+            let share = places.len() as f64 / records.len() as f64;
+            let problem = format!(
+                "{name}: {} of {} samples {what} ({:.1} %); the first: {}",
+                places.len(),
+                records.len(),
+                100.0 * share,
+                records[first].at
+            );
+            if share > self.recipe.data.max_cut {
+                return Err(refused("data.max_cut", problem)
+                    .hint("raise `data.max_len`, or `data.max_cut` if that is meant"));
+            }
+            self.env.warn(&problem);
+        }
+        if all.is_empty() {
+            let problem = format!("`{name}` has no sample with something to learn");
+            return Err(Failure::new(problem).hint("name another file"));
+        }
+        Ok(all)
+    }
+
+    /// Hashes of what a resumed run has to find again.
+    pub fn hashes(&self, train: &[Example], validation: &[Example]) -> DataHashes {
+        DataHashes::from([
+            ("tokenizer".to_owned(), self.tokenizer.hash().to_owned()),
+            ("training samples".to_owned(), tasks::digest(train)),
+            ("validation samples".to_owned(), tasks::digest(validation)),
+        ])
+    }
+}

@@ -1,0 +1,117 @@
+//! The set that a recipe names, and what is to be known of it before anything is learned.
+
+use std::path::Path;
+
+use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Split, Table, Task, hold_out};
+use train::report::format::grouped;
+
+use crate::environment::Env;
+use crate::failure::Failure;
+use crate::recipe::{FinetuneRecipe, refused};
+
+/// What is learned from.
+pub const TRAIN: &str = "train";
+/// What is judged by.
+const VALIDATION: &str = "validation";
+
+/// The set that a recipe names, with what it is judged by; says what is in it.
+///
+/// # Errors
+/// Where a table cannot be read, holds something else, or shares more with another than the recipe
+/// puts up with.
+pub fn read(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
+    let set = dataset(recipe, env)?;
+    overview(&set, recipe.data.max_shared, env)?;
+    Ok(set)
+}
+
+/// What a model is judged by, if anything.
+pub fn validation(set: &Dataset) -> Option<&Split> {
+    set.splits.iter().find(|split| split.name.starts_with(VALIDATION))
+}
+
+fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
+    let data = &recipe.data;
+    let mut set = if let Some(name) = &data.set {
+        let [folder] = &data.train[..] else {
+            let problem = format!("the set `{name}` is in one folder");
+            return Err(refused("data.train", problem));
+        };
+        Named::find(name)?.load(Path::new(folder), BYTES_MAX)?
+    } else {
+        let mut tables = vec![(TRAIN, Table::open(&data.train, None)?)];
+        if !data.validation.is_empty() {
+            tables.push((VALIDATION, Table::open(&data.validation, None)?));
+        }
+        let (set, schema) = Dataset::read("data", &tables, &recipe.wanted()?, BYTES_MAX)?;
+        env.say(&schema.to_string());
+        set
+    };
+    for split in &set.splits {
+        for (why, places) in &split.notes {
+            let first = places.first.join("; ");
+            env.warn(&format!("{}: {} rows: {why}; the first: {first}", split.name, places.n));
+        }
+    }
+    if validation(&set).is_none() && data.validation_fraction > 0.0 {
+        let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
+        if let Some(train) = train {
+            let records = std::mem::take(&mut train.records);
+            let sides = hold_out(records, data.validation_fraction, recipe.train.seed)?;
+            train.records = sides.0;
+            let (name, records, notes) = (VALIDATION.to_owned(), sides.1, Notes::default());
+            set.splits.push(Split { name, records, notes });
+        }
+    }
+    Ok(set)
+}
+
+/// Says what is in a set, and refuses more texts on both sides than `max_shared`.
+fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
+    let overview = Overview::of(set);
+    for split in overview.splits.iter().filter(|split| !split.name.starts_with("test")) {
+        let n: u64 = split.by_label.iter().map(|(_, n)| n).sum();
+        let share = |n_of: u64| 100.0 * n_of as f64 / n.max(1) as f64;
+        let label =
+            |(name, n): &(String, u64)| format!("{name} {} ({:.1} %)", grouped(*n), share(*n));
+        let has_classes = matches!(set.task, Task::Classify | Task::Tag);
+        if let (1..=16, true) = (split.by_label.len(), has_classes) {
+            let labels: Vec<_> = split.by_label.iter().map(label).collect();
+            env.say(&format!("{}: {}", split.name, labels.join(", ")));
+        }
+        let missing = split.by_label.iter().find(|(_, n)| *n == 0);
+        if let (TRAIN, Some((name, _)), true) = (&*split.name, missing, has_classes) {
+            env.warn(&format!("no sample of `{}` is `{name}`: it cannot be learned", split.name));
+        }
+        let noted = [
+            (&split.repeated, "are there before, but for case and blanks"),
+            (&split.conflicting, "are there before with another label"),
+            (&split.empty, "have no text"),
+        ];
+        for (places, what) in noted {
+            if places.n > 0 {
+                let first = places.first.join("; ");
+                env.warn(&format!(
+                    "{}: {} samples {what}; the first: {first}",
+                    split.name, places.n
+                ));
+            }
+        }
+    }
+    for (first, second, places) in &overview.overlaps {
+        let n = set.split(second)?.records.len();
+        let share = places.n as f64 / n.max(1) as f64;
+        let what = format!(
+            "{} of {n} texts of `{second}` are in `{first}`, too ({:.1} %); the first: {}",
+            places.n,
+            100.0 * share,
+            places.first.join("; ")
+        );
+        if share > max_shared && first == TRAIN && second.starts_with(VALIDATION) {
+            return Err(refused("data.max_shared", what)
+                .hint("take them out of one of the two, or raise `data.max_shared`"));
+        }
+        env.warn(&what);
+    }
+    Ok(())
+}
