@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use data::IGNORED;
 use models::{Model, Stack};
-use nn::Context;
+use nn::{Call, Context};
 use tensor::{CrossEntropyArgs, Device, Precision, Tape, Var};
 
 use crate::example::Example;
@@ -22,7 +22,8 @@ struct Asked {
 
 impl Asked {
     fn new<'a>(tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Self {
-        let mut ctx = Context { call: batch.input.call.clone(), cache: None };
+        // Nothing is dropped, as nothing was where learning began, or where answers were drawn.
+        let mut ctx = Context { call: Call { rng: None, ..batch.input.call.clone() }, cache: None };
         let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
         let is_asked = |row: &u32| batch.targets[*row as usize] != IGNORED;
         let rows: Arc<[u32]> = (0..batch.targets.len() as u32).filter(is_asked).collect();

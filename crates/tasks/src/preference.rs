@@ -11,8 +11,8 @@
 //!
 //! `+` is the better of two answers. `z` is `beta` times the mean of `log p - log p0` over answers
 //! to other prompts, at least 0: an estimate of the divergence from `p0`. As in `trl`, through
-//! it no gradient flows, and it is one of what is shown at once; of `ipo` means are compared, as its
-//! authors did. Losses and slopes are computed in f64, and by hand.
+//! it no gradient flows, and it is one of what is shown at once; of `ipo` means are compared, as
+//! its authors did. Losses and slopes are computed in f64, and by hand.
 
 use models::Model;
 use tensor::{Loss, Tape};

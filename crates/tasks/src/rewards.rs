@@ -169,8 +169,8 @@ impl Rewards {
     }
 }
 
-/// The last number of a text, in the one way that all equal ones are written: digits without commas,
-/// leading zeros, or zeros at the end of a fraction. None of it is rounded.
+/// The last number of a text, in the one way that all equal ones are written: digits without
+/// commas, leading zeros, or zeros at the end of a fraction. None of it is rounded.
 fn last_number(text: &str) -> Option<String> {
     let text = text.as_bytes();
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);

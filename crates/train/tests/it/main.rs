@@ -15,6 +15,7 @@ mod refusals;
 mod regime;
 mod replaced;
 mod resume;
+mod rollouts;
 mod run;
 mod steps;
 mod support;
