@@ -3,6 +3,7 @@
 //! Read, overridden by `--set`, resolved (what is `auto` becomes a value), checked, and stored in
 //! the run, from which it can be run again.
 
+mod align;
 mod crawl;
 mod finetune;
 mod override_;
@@ -19,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use tokenize::{MAX_VOCAB_SIZE, Scheme, Tokenizer};
 use toml::Table;
 
+pub use self::align::Aligned;
 pub use self::crawl::{CrawlRecipe, PersonalAction};
-pub use self::finetune::{ClassWeights, FinetuneRecipe, quantised};
+pub use self::finetune::{ClassWeights, FinetuneRecipe, TuneSection, quantised};
 use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};

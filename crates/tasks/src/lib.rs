@@ -6,6 +6,7 @@
 //! the tokens they put between those of the text. [`bits_per_byte`] makes losses of different
 //! vocabularies comparable.
 
+mod answers;
 mod contrast;
 mod corruption;
 mod denoising;
@@ -33,6 +34,7 @@ mod select;
 mod vocabulary;
 mod write;
 
+pub use answers::Weighed;
 pub use contrast::{Contrast, Near, Pooling, cosine, rankings};
 pub use corruption::SpanCorruption;
 pub use denoising::Denoising;

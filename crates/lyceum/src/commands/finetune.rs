@@ -3,7 +3,9 @@
 mod goal;
 mod labelled;
 mod near;
+mod preferred;
 mod preflight;
+mod problems;
 mod set;
 mod written;
 
@@ -18,7 +20,8 @@ use tasks::Example;
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig, Trainer,
+    Ended, Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig,
+    Trainer,
 };
 
 use self::goal::{EVAL_TOKENS, Goal, Source};
@@ -40,7 +43,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let base = Model::load_config(&recipe.model.from)?;
     let tokenizer = Tokenizer::load(&recipe.model.from)?;
     let asked = recipe.clone();
-    let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, env };
+    let resumed = args.resume.then_some(&*out);
+    let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
     let goal = Goal::of(&source)?;
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &goal.train);
@@ -68,17 +72,27 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let asks_tokens = goal.head == HeadKind::Tokens;
     preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, goal.copies), env)?;
     let Goal { pipeline, objective, train, copies, hashes, judge, files: more, .. } = goal;
+    for (name, bytes) in &goal.kept {
+        store(&out.join(name), bytes)?;
+    }
     let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
     files.extend(more);
-    let feed = SampleFeed::new(train, (plan, copies), hashes, judge);
+    let feed: Box<dyn Feed> = match goal.rollouts {
+        Some(rollouts) => Box::new(rollouts(plan, hashes, judge)),
+        None => Box::new(SampleFeed::new(train, (plan, copies), hashes, judge)),
+    };
     let parts = RunParts {
         trainer: Trainer::new(model, &*objective, env.device(), step)
             .with_regime(&recipe.regime())?,
         dir,
-        config: RunConfig { until, ..recipe.train.run_config() },
+        config: RunConfig {
+            until,
+            sample_every: recipe.train.sample_every,
+            ..recipe.train.run_config()
+        },
         files,
         origin: pretrain::origin(env),
-        feed: Box::new(feed),
+        feed,
         load: &load,
     };
     let (mut run, started) = Run::start(parts, args.resume)?;
@@ -95,6 +109,14 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
     })
+}
+
+/// Writes what is kept with a run.
+fn store(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).context(format!("cannot make `{}`", folder.display()))?;
+    }
+    Ok(atomic::write_file(&OsDisk, path, bytes)?)
 }
 
 /// The model of a checkpoint: an adapter lies beside the base that it began with, all else is a

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use toml::Table;
 use train::Regime;
 
+use super::align::AlignSection;
 use super::override_::Kind;
 use super::sections::shortest;
 use super::training::{OptimSection, TrainSection};
@@ -49,6 +50,8 @@ pub struct FinetuneRecipe {
     pub data: LabelledSection,
     /// What is asked.
     pub task: TuneSection,
+    /// How it is learned which answers are good.
+    pub align: AlignSection,
     /// What of the model learns.
     pub method: MethodSection,
     /// How weights move.
@@ -261,8 +264,9 @@ impl FinetuneRecipe {
     /// # Errors
     /// With the first field at fault.
     pub fn check(&self) -> Result<(), Failure> {
-        let Self { model, data, task, optim, train, .. } = self;
-        if train.sample_every != 0 {
+        let Self { model, data, task, align, optim, train, .. } = self;
+        align.check()?;
+        if train.sample_every != 0 && align.rewards.is_empty() {
             let problem = "a model that learns a task writes no samples";
             return Err(refused("train.sample_every", problem));
         }

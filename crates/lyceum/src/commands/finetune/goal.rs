@@ -1,17 +1,18 @@
 //! What is learned of samples, and how a model is judged by it: the seam between tasks and the
 //! command. Each task makes a [`Goal`] of a set; what goes on with it does not ask which.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use datasets::{Record, Split, Task};
-use models::{HeadKind, ModelConfig};
+use models::{HeadKind, LoraConfig, Method, Model, ModelConfig, Targets};
 use rayon::prelude::*;
 use tasks::{Example, Framed, Objective};
 use tokenize::Tokenizer;
-use train::DataHashes;
 use train::report::format::grouped;
+use train::{DataHashes, RolloutFeed, SamplePlan};
 
-use super::{labelled, near, set, written};
+use super::{labelled, near, preferred, problems, set, written};
 use crate::environment::Env;
 use crate::failure::Failure;
 use crate::recipe::{FinetuneRecipe, refused};
@@ -39,7 +40,16 @@ pub struct Goal<'g> {
     pub copies: usize,
     /// How good the model is.
     pub judge: Box<train::Judge<'g>>,
+    /// What is kept with the run, below its directory.
+    pub kept: Vec<(&'static str, Vec<u8>)>,
+    /// Where a model learns from what it writes itself: who gives it to it. `train` are prompts
+    /// then.
+    pub rollouts: Option<Box<Rollouts<'g>>>,
 }
+
+/// Makes a feed of the order of prompts, hashes, and who judges.
+pub type Rollouts<'g> =
+    dyn FnOnce(SamplePlan, DataHashes, Box<train::Judge<'g>>) -> RolloutFeed<'g> + 'g;
 
 impl<'s> Goal<'s> {
     /// That of the set that a recipe names.
@@ -61,9 +71,8 @@ impl<'s> Goal<'s> {
                 labelled::goal(source, &set)
             }
             Task::Pairs | Task::Chat => written::goal(source, &set),
-            other => Err(refused("task.kind", format!("`{other}` is not learned here")).hint(
-                "there are classify, score, choice, tag, span, pairs, chat, triplet and rank",
-            )),
+            Task::Preference | Task::Judged => preferred::goal(source, &set),
+            Task::Problem => problems::goal(source, &set),
         }
     }
 }
@@ -77,6 +86,8 @@ pub struct Source<'s> {
     pub model: &'s ModelConfig,
     /// Its tokenizer.
     pub tokenizer: &'s Tokenizer,
+    /// Where the run stands that goes on.
+    pub resumed: Option<&'s Path>,
     /// Who hears of it.
     pub env: &'s Env,
 }
@@ -167,6 +178,23 @@ impl Source<'_> {
             return Err(Failure::new(problem).hint("name another file"));
         }
         Ok(all)
+    }
+
+    /// The model to begin with, as it is below whatever learns.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn base(&self) -> Result<Model, Failure> {
+        let head = HeadKind::Tokens;
+        let config = self.model.with_head(&head).map_err(|e| Failure::of(&e, None))?;
+        let mut tuning = self.recipe.tuning(Vec::new(), &head)?;
+        if matches!(tuning.method, Method::Beside(_)) {
+            // Of what learns beside a model, a fresh change of low rank alone changes nothing.
+            let targets = Some(Targets::Pattern("all-linear".into()));
+            tuning.method = Method::Lora(LoraConfig { rank: 1, targets, ..LoraConfig::default() });
+        }
+        let from = &self.recipe.model.from;
+        Ok(Model::load_tuned(from, Some(config), &tuning, self.recipe.train.seed)?.0)
     }
 
     /// Hashes of what a resumed run has to find again.

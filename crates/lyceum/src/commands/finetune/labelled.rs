@@ -34,8 +34,8 @@ struct Judged {
 ///
 /// # Errors
 /// Where the model reads no text, or the recipe says what does not fit the samples.
-pub fn goal(source: &Source, set: &Dataset) -> Result<Goal<'static>, Failure> {
-    let Source { recipe, model, tokenizer, env } = *source;
+pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
+    let Source { recipe, model, tokenizer, env, .. } = *source;
     let head = head_of(set);
     let stack = model.family().stack()?;
     let Some(tokens) = stack.embed.tokens() else {
@@ -85,6 +85,8 @@ pub fn goal(source: &Source, set: &Dataset) -> Result<Goal<'static>, Failure> {
         files: Vec::new(),
         copies: if recipe.task.r_drop > 0.0 { 2 } else { 1 },
         judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
+        kept: Vec::new(),
+        rollouts: None,
         head,
     })
 }

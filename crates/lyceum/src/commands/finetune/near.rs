@@ -30,7 +30,7 @@ struct Judged {
 /// # Errors
 /// Where the model gives no vectors, or the recipe says what does not fit.
 pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
-    let Source { recipe, model, tokenizer, env } = *source;
+    let Source { recipe, model, tokenizer, env, .. } = *source;
     let near = near(source, set.task)?;
     let stack = model.family().stack()?;
     let Some(tokens) = stack.embed.tokens() else {
@@ -66,6 +66,8 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         copies: 1,
         files: pool.files(&recipe.model.from)?,
+        kept: Vec::new(),
+        rollouts: None,
         judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
     })
 }

@@ -17,7 +17,7 @@ use super::set::{TRAIN, validation};
 use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{ClassWeights, refused};
+use crate::recipe::{ClassWeights, TuneSection, refused};
 
 /// Tokens of a sample that are shown.
 const SHOWN_TOKENS: usize = 128;
@@ -97,6 +97,8 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: Vec::new(),
         copies: 1,
         judge: Box::new(move |trainer| judged.judge(trainer)),
+        kept: Vec::new(),
+        rollouts: None,
     })
 }
 
@@ -131,7 +133,7 @@ fn writing(written: &[Framed], dialogue: &Dialogue) -> Writing {
 }
 
 /// How the model is shown texts.
-fn dialogue<'s>(
+pub fn dialogue<'s>(
     source: &Source<'s>,
     template: Option<&'s ChatTemplate>,
 ) -> Result<Dialogue<'s>, Failure> {
@@ -165,16 +167,25 @@ fn is_of_loss(name: &str) -> bool {
     OF_LOSS.contains(&name)
 }
 
-/// What is to be measured.
-fn metrics(source: &Source) -> Result<Vec<String>, Failure> {
-    let task = &source.recipe.task;
+/// Refuses what a recipe says of labels.
+///
+/// # Errors
+/// With the first field that has no part in texts.
+pub fn refuse_labels(task: &TuneSection) -> Result<(), Failure> {
     let strange = [
         ("task.class_weights", task.class_weights != ClassWeights::One),
         ("task.r_drop", task.r_drop > 0.0),
     ];
-    if let Some((field, _)) = strange.into_iter().find(|(_, is_said)| *is_said) {
-        return Err(refused(field, "has no part in what is written"));
+    match strange.into_iter().find(|(_, is_said)| *is_said) {
+        Some((field, _)) => Err(refused(field, "has no part in what is written")),
+        None => Ok(()),
     }
+}
+
+/// What is to be measured.
+fn metrics(source: &Source) -> Result<Vec<String>, Failure> {
+    let task = &source.recipe.task;
+    refuse_labels(task)?;
     for name in task.metrics.iter().filter(|name| !is_of_loss(name)) {
         if registry::of_texts(name).is_err() {
             let known =
@@ -224,7 +235,7 @@ impl Judged<'_> {
 }
 
 /// A sample as the model is shown it: what is learned stands in brackets, and in colour.
-fn shown(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
+pub fn shown(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
     let strong = |is: bool| match (is, env.color) {
         (true, true) => "\u{1b}[1;32m[",
         (true, false) => "[",

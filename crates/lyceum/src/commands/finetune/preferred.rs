@@ -1,0 +1,143 @@
+//! Answers that are better than others: how likely a model thinks them, or what it scores them.
+
+use datasets::{Dataset, Record, Split};
+use models::HeadKind;
+use tasks::{
+    Asked, Dialogue, Example, Framed, Labelled, Objective, Preference, Weighed, log_probs,
+    losses_of, predict,
+};
+use train::{Evaluation, REFERENCE_FILE, Trainer, keep, kept};
+
+use super::goal::{EVAL_TOKENS, Goal, Source};
+use super::set::{TRAIN, validation};
+use super::written;
+use crate::failure::{Context, Failure};
+use crate::recipe::{Aligned, refused};
+
+/// The goal of pairs of answers, or of answers that are good or bad.
+///
+/// # Errors
+/// Where the model does not write, is not shown such texts, or the recipe asks for another loss.
+pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
+    let Source { recipe, tokenizer, env, .. } = *source;
+    let aligned = recipe.align.of(set.task, recipe.task.label_smoothing)?;
+    let template = tokenizer.chat_template()?;
+    let dialogue = written::dialogue(source, template.as_ref())?;
+    if dialogue.start.is_some() {
+        return Err(refused("model.from", "an encoder-decoder is not aligned here"));
+    }
+    let weighed = if aligned == Aligned::Reward { Weighed::Scored } else { Weighed::Likely };
+    let framed = |split: &Split| examples(source, &dialogue, split, weighed);
+    let mut train = framed(set.split(TRAIN)?)?;
+    let mut judged = validation(set).map(framed).transpose()?.unwrap_or_default();
+    if weighed == Weighed::Likely {
+        env.say(&format!("for instance: {}", written::shown(&train[0], tokenizer, env)));
+    }
+    let hashes = source.hashes(&train, &judged);
+    let mut kept = Vec::new();
+    if let Aligned::Preference(preference) = aligned
+        && preference.has_reference()
+    {
+        let hash = hashes.values().cloned().collect::<Vec<_>>().join(" ");
+        kept.push((REFERENCE_FILE, anchor(source, [&mut train, &mut judged], &hash)?));
+    }
+    let metrics = metrics(source, aligned)?;
+    let (head, objective): (_, Box<dyn Objective>) = match aligned {
+        Aligned::Preference(preference) => (HeadKind::Tokens, Box::new(preference)),
+        _ => (HeadKind::Score, Box::new(Labelled::new(Asked::Better))),
+    };
+    Ok(Goal {
+        pipeline: head.pipeline(),
+        head,
+        objective,
+        train: train.into(),
+        hashes,
+        copies: 1,
+        judge: Box::new(move |trainer| Ok(judge(trainer, aligned, (&judged, &metrics)))),
+        files: Vec::new(),
+        kept,
+        rollouts: None,
+    })
+}
+
+/// The examples of a split.
+fn examples(
+    source: &Source,
+    dialogue: &Dialogue,
+    split: &Split,
+    weighed: Weighed,
+) -> Result<Vec<Example>, Failure> {
+    let n = split.records.len();
+    let of = |i: usize, record: &Record| -> Result<Vec<Framed>, Failure> {
+        // As in `trl`, divergence is asked of the answer before.
+        let other = &split.records[(i + n - 1) % n];
+        Ok(vec![dialogue.answers(i, [record, other], weighed)?])
+    };
+    let framed = source.framed(split, dialogue.max_len, of)?;
+    Ok(framed.into_iter().map(|framed| framed.example).collect())
+}
+
+/// Notes of all examples how likely their targets are where learning begins, as it was kept, or else
+/// as the model says that the run begins with; what is to be kept.
+fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result<Vec<u8>, Failure> {
+    let Source { recipe, env, resumed, .. } = *source;
+    let lengths: Vec<usize> =
+        splits.iter().flat_map(|all| all.iter()).map(|example| example.targets.len()).collect();
+    let path = resumed.map(|out| out.join(REFERENCE_FILE)).filter(|path| path.exists());
+    let bytes = path.map(|path| std::fs::read(&path).reading(&path)).transpose()?;
+    let before = bytes.and_then(|bytes| kept(&bytes, hash, &lengths));
+    let known = if let Some(before) = before {
+        before
+    } else {
+        env.say("how likely answers are where learning begins: once, and kept");
+        let precision = recipe.train.precision(env.isa)?;
+        let (base, device) = (source.base()?, env.device());
+        let of = |all: &Vec<Example>| log_probs((&base, &device, precision), all, EVAL_TOKENS);
+        splits.iter().flat_map(|all| of(all)).collect()
+    };
+    let bytes = keep(&known, hash);
+    for (example, known) in splits.into_iter().flatten().zip(known) {
+        example.reference = known;
+    }
+    Ok(bytes)
+}
+
+/// What is to be measured.
+fn metrics(source: &Source, aligned: Aligned) -> Result<Vec<String>, Failure> {
+    let task = &source.recipe.task;
+    let known: &[&str] = match aligned {
+        Aligned::Preference(Preference::Kto { .. }) => &["accuracy", "chosen", "rejected", "kl"],
+        Aligned::Preference(_) => &["accuracy", "margin", "chosen", "rejected"],
+        _ => &["accuracy"],
+    };
+    written::refuse_labels(task)?;
+    if let Some(name) = task.metrics.iter().find(|name| !known.contains(&name.as_str())) {
+        let problem = format!("`{name}` is not measured of answers");
+        return Err(
+            refused("task.metrics", problem).hint(format!("there are {}", known.join(", ")))
+        );
+    }
+    let usual = || known.iter().map(|name| (*name).to_owned()).collect();
+    Ok(if task.metrics.is_empty() { usual() } else { task.metrics.clone() })
+}
+
+fn judge(
+    trainer: &Trainer,
+    aligned: Aligned,
+    (judged, metrics): (&[Example], &[String]),
+) -> Option<Evaluation> {
+    if judged.is_empty() {
+        return None;
+    }
+    let model = (&trainer.model, &trainer.device, trainer.config.precision);
+    let losses = match aligned {
+        Aligned::Preference(preference) => losses_of(model, &preference, judged, EVAL_TOKENS),
+        _ => predict(model, &Labelled::new(Asked::Better), judged, EVAL_TOKENS).0,
+    };
+    let value = |name: &String| match losses.0.iter().find(|part| part.name == name) {
+        Some(part) => part.loss.mean(),
+        None => losses.first().accuracy(),
+    };
+    let metrics = metrics.iter().map(|name| (name.clone(), value(name))).collect();
+    Some(Evaluation { metrics, is_better_small: false, ..Evaluation::of(losses) })
+}

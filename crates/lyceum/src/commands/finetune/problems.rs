@@ -1,0 +1,204 @@
+//! Problems whose answers can be checked: a model learns from its own.
+
+use std::sync::Arc;
+
+use datasets::{Dataset, Input, Record, Said, Split};
+use generate::{Finish, Sampling};
+use models::HeadKind;
+use tasks::rewards::{Attempt, Rewards};
+use tasks::{Dialogue, Example, Grouped, Losses, Row};
+use tensor::Loss;
+use tokenize::Tokenizer;
+use train::{
+    Evaluation, Grades, RolloutFeed, RolloutParts, TrainError, Trainer, Writing, Written, write,
+};
+
+use super::goal::{Goal, Source};
+use super::set::{TRAIN, validation};
+use super::written;
+use crate::failure::Failure;
+use crate::recipe::{Aligned, refused};
+
+/// Problems to judge by that are answered: more are not worth their time.
+const JUDGED_MAX: usize = 200;
+
+/// What problems are graded with.
+struct Grader<'t> {
+    tokenizer: &'t Tokenizer,
+    rewards: Rewards,
+}
+
+/// Problems as they are asked, and as they are graded.
+#[derive(Default)]
+struct Problems {
+    prompts: Vec<Vec<u32>>,
+    /// Prompt and right answer.
+    texts: Vec<[String; 2]>,
+}
+
+/// The goal of problems.
+///
+/// # Errors
+/// Where the model does not write, is not shown such texts, or nobody says what answers are worth.
+pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
+    let Source { recipe, tokenizer, .. } = *source;
+    let align = &recipe.align;
+    let aligned = align.of(set.task, recipe.task.label_smoothing)?;
+    let Aligned::Grouped(beta) = aligned else {
+        return Err(refused("align.loss", "problems are learned by `grpo`"));
+    };
+    written::refuse_labels(&recipe.task)?;
+    let rewards = align.rewards()?;
+    let template = tokenizer.chat_template()?;
+    let dialogue = written::dialogue(source, template.as_ref())?;
+    if dialogue.start.is_some() {
+        return Err(refused("model.from", "an encoder-decoder is not aligned here"));
+    }
+    let records = &set.split(TRAIN)?.records;
+    let learned = Problems::read(records, &dialogue, align.max_tokens)?;
+    let judged = validation(set).map_or(&[][..], |split: &Split| &split.records);
+    let judged = &judged[..judged.len().min(JUDGED_MAX)];
+    let judged = Problems::read(judged, &dialogue, align.max_tokens)?;
+    let writing = Writing {
+        n: align.answers,
+        sampling: align.sampling(),
+        max_tokens: align.max_tokens,
+        end: end_of(records, &dialogue)?,
+        seed: recipe.train.seed,
+    };
+    let grader = Grader { tokenizer, rewards };
+    let reference = if beta > 0.0 { Some(source.base()?) } else { None };
+    let (train, shown) = (learned.examples(), judged.examples());
+    let hashes = source.hashes(&train, &shown);
+    let grader = Arc::new(grader);
+    let (own, greedy) = (Arc::clone(&grader), Writing { n: 1, ..writing.clone() });
+    let greedy = Writing { sampling: Sampling::GREEDY, ..greedy };
+    Ok(Goal {
+        head: HeadKind::Tokens,
+        pipeline: HeadKind::Tokens.pipeline(),
+        objective: Box::new(Grouped { beta }),
+        train: train.into(),
+        hashes,
+        // Answers of one problem stay together.
+        copies: align.answers,
+        judge: Box::new(move |trainer| own.judge(trainer, &judged, &greedy)),
+        files: Vec::new(),
+        kept: Vec::new(),
+        rollouts: Some(Box::new(move |plan, hashes, judge| {
+            let texts = learned.texts;
+            let grade = move |written: &[Written]| grader.grade(written, &texts);
+            RolloutFeed::new(RolloutParts {
+                prompts: learned.prompts.into(),
+                plan,
+                writing,
+                reference,
+                grade: Box::new(grade),
+                hashes,
+                judge,
+            })
+        })),
+    })
+}
+
+/// What ends an answer that is written down.
+fn end_of(records: &[Record], dialogue: &Dialogue) -> Result<u32, Failure> {
+    let first = records.first().map(|record| &record.input);
+    let Some(Input::Problem { prompt, answer }) = first else {
+        return Err(Failure::new("there are no problems to learn from").hint("name another file"));
+    };
+    let spoken = dialogue.answer(prompt, &Said::Text(answer.clone()))?;
+    let last = spoken.ids.iter().zip(&spoken.is_learned).rfind(|(_, is_learned)| **is_learned);
+    Ok(last.map_or(dialogue.end, |(id, _)| *id))
+}
+
+impl Problems {
+    fn read(records: &[Record], dialogue: &Dialogue, max_tokens: usize) -> Result<Self, Failure> {
+        let mut all = Self::default();
+        let room = dialogue.max_len.saturating_sub(max_tokens);
+        for Record { input, at, .. } in records {
+            let Input::Problem { prompt, answer } = input else { continue };
+            let ids = dialogue.prompt(prompt)?;
+            if ids.is_empty() || ids.len() > room {
+                let n = ids.len();
+                let problem = format!("{at}: a prompt of {n} tokens, and there is room for {room}");
+                return Err(refused("align.max_tokens", problem)
+                    .hint("a prompt has a token, and fits with its answer into `data.max_len`"));
+            }
+            all.prompts.push(ids);
+            all.texts.push([prompt.texts().join("\n"), answer.clone()]);
+        }
+        Ok(all)
+    }
+
+    /// Prompts alone, for lengths and hashes: answers are in the name of what hashes are of.
+    fn examples(&self) -> Vec<Example> {
+        let of = |(i, ids): (usize, &Vec<u32>)| {
+            let input = Row::plain(ids.clone());
+            let targets = self.texts[i][1].bytes().map(u32::from).collect();
+            Example { input, targets, ..Example::of(i as u64) }
+        };
+        self.prompts.iter().enumerate().map(of).collect()
+    }
+}
+
+impl Grader<'_> {
+    fn grade(&self, written: &[Written], texts: &[[String; 2]]) -> Result<Grades, TrainError> {
+        let said = |written: &Written| self.tokenizer.decode(&written.tokens).unwrap_or_default();
+        let said: Vec<String> = written.iter().map(said).collect();
+        let attempt = |(written, completion): (&Written, &'_ String)| {
+            let [prompt, answer] = &texts[written.prompt];
+            (prompt, completion.clone(), answer)
+        };
+        let all: Vec<_> = written.iter().zip(&said).map(attempt).collect();
+        let attempts: Vec<Attempt> = all
+            .iter()
+            .map(|(prompt, completion, answer)| Attempt { prompt, completion, answer })
+            .collect();
+        let graded = self.rewards.grade(&attempts)?;
+        let mut told = graded.by_rule;
+        if let Some((n, _)) = graded.failed {
+            told.push(("failed", n as f64 / attempts.len() as f64));
+        }
+        let sample = self.sample(&attempts, &graded.rewards, written);
+        Ok(Grades { rewards: graded.rewards, told, sample })
+    }
+
+    /// The first problem, with the answer that was worth most and the one that was worth least.
+    fn sample(&self, attempts: &[Attempt], rewards: &[f64], written: &[Written]) -> String {
+        let Some(first) = written.first() else { return String::new() };
+        let n = written.iter().take_while(|written| written.prompt == first.prompt).count();
+        let by_reward = |a: &usize, b: &usize| rewards[*a].total_cmp(&rewards[*b]);
+        let (Some(best), Some(worst)) = ((0..n).max_by(by_reward), (0..n).min_by(by_reward)) else {
+            return String::new();
+        };
+        let of = |at: usize| format!("[{}] {}", rewards[at], attempts[at].completion.trim());
+        let prompt = attempts[0].prompt.trim();
+        format!("{prompt}\n{}\n{}", of(best), of(worst))
+    }
+
+    /// What the likeliest answers are worth.
+    fn judge(
+        &self,
+        trainer: &Trainer,
+        judged: &Problems,
+        writing: &Writing,
+    ) -> Result<Option<Evaluation>, TrainError> {
+        if judged.prompts.is_empty() {
+            return Ok(None);
+        }
+        let which: Vec<usize> = (0..judged.prompts.len()).collect();
+        let written = write(trainer, (&judged.prompts, &which), writing)?;
+        let grades = self.grade(&written, &judged.texts)?;
+        let n = written.len() as f64;
+        let reward = grades.rewards.iter().sum::<f64>() / n;
+        let ended = written.iter().filter(|written| written.finish == Finish::End).count() as f64;
+        let loss = Loss { sum: -reward * n, n_targets: written.len() as u64, n_right: 0 };
+        let told = grades.told.into_iter().chain([("ended", ended / n)]);
+        let metrics = [("reward", reward)].into_iter().chain(told);
+        Ok(Some(Evaluation {
+            metrics: metrics.map(|(name, value)| (name.to_owned(), Some(value))).collect(),
+            is_better_small: false,
+            ..Evaluation::of(Losses::one("reward", loss))
+        }))
+    }
+}
