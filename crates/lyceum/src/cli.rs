@@ -483,7 +483,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::recipe::Recipe;
+    use recipe::Recipe;
 
     #[test]
     fn the_declaration_is_consistent() {

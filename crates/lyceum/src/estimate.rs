@@ -9,7 +9,7 @@ use nn::{FfnKind, NormPlacement, TransformerConfig};
 use tensor::{CrossEntropyArgs, DType, Isa, ParamsBuilder, Precision};
 
 use crate::failure::Failure;
-use crate::recipe::Recipe;
+use recipe::Recipe;
 
 /// The estimate.
 #[derive(Clone, Debug)]

@@ -13,7 +13,6 @@
 mod cli;
 mod commands;
 mod estimate;
-mod recipe;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -26,7 +26,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("evaluate", 7),
     ("search", 7),
     ("terminal", 8),
-    ("lyceum", 9),
+    ("recipe", 9),
+    ("lyceum", 10),
 ];
 
 /// The arrows inside a layer: text becomes tokens on its way into the store.

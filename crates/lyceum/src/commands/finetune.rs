@@ -20,8 +20,7 @@ use tasks::Example;
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Ended, Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig,
-    Trainer,
+    Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig, Trainer,
 };
 
 use self::goal::{EVAL_TOKENS, Goal, Source};
@@ -29,8 +28,8 @@ use super::pretrain::{self, observer::RunObserver, summary};
 use crate::cli::Finetune;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-use crate::recipe::{self, FinetuneRecipe, same_run};
 use crate::stop;
+use recipe::{self, FinetuneRecipe, same_run};
 
 /// Tunes what the recipe says, from the start or where the run stands.
 ///
@@ -48,11 +47,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let goal = Goal::of(&source)?;
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &goal.train);
-    let mut tuning = recipe.tuning(heads(&config, &goal.head), &goal.head)?;
-    if goal.head == HeadKind::Vectors && !config.family().stack()?.heads.is_empty() {
-        // What a model of sentences has beside its hidden states is not asked.
-        tuning.freeze.push("heads.*".to_owned());
-    }
+    let tuning = tuning(&recipe, &config, &goal.head)?;
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
     let (model, fitted) = base()?;
@@ -105,10 +100,21 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     fresh.keep();
     let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
     summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
-    Ok(match ended {
-        Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
-        Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
-    })
+    Ok(pretrain::exit(ended))
+}
+
+/// What learns.
+fn tuning(
+    recipe: &FinetuneRecipe,
+    config: &ModelConfig,
+    head: &HeadKind,
+) -> Result<Tuning, Failure> {
+    let mut tuning = recipe.tuning(heads(config, head), head)?;
+    if *head == HeadKind::Vectors && !config.family().stack()?.heads.is_empty() {
+        // What a model of sentences has beside its hidden states is not asked.
+        tuning.freeze.push("heads.*".to_owned());
+    }
+    Ok(tuning)
 }
 
 /// Writes what is kept with a run.

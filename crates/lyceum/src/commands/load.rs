@@ -13,10 +13,10 @@ use serde_json::{Map, Value};
 use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
 
-use super::runs::is_run;
 use crate::cli::AdapterArgs;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
+pub use recipe::model_dir;
 
 /// A file of settings is small.
 const MAX_JSON_BYTES: u64 = 8 << 20;
@@ -43,14 +43,6 @@ impl PrecisionArg {
             Self::F32 | Self::Auto => Precision::F32,
         }
     }
-}
-
-/// The best checkpoint of a run, else the newest; any other directory is itself.
-///
-/// # Errors
-/// Where the run has none.
-pub fn model_dir(path: &Path) -> Result<PathBuf, Failure> {
-    Ok(if is_run(path) { checkpoint::resolve(path)?.dir } else { path.to_owned() })
 }
 
 /// The model of a directory, to be run, and where its weights are: of that of an adapter, its base

@@ -15,7 +15,7 @@ use crate::environment::Env;
 use crate::estimate::{Estimate, parameters_by};
 use crate::failure::Failure;
 use crate::machine;
-use crate::recipe::Recipe;
+use recipe::Recipe;
 
 /// Text that tokens are counted in.
 const SAMPLE_BYTES: usize = 1 << 20;
@@ -27,7 +27,7 @@ const READ_BYTES: u64 = 64 << 20;
 /// # Errors
 /// Where the recipe is refused, or its text is not there.
 pub fn plan(args: &RecipeArgs, env: &Env) -> Result<Shown, Failure> {
-    let recipe = Recipe::asked(args)?;
+    let recipe = Recipe::asked(args.name.as_deref(), &args.set)?;
     recipe.without_effect().into_iter().for_each(|what| env.warn(what));
     let text_bytes = corpus::text_bytes(&recipe)?;
     let config = pretrain::asked_model(&recipe)?;

@@ -27,8 +27,8 @@ use crate::environment::Env;
 use crate::estimate::Estimate;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
-use crate::recipe::{self, Recipe, TrainSection};
 use crate::stop;
+use recipe::{self, Recipe, TrainSection};
 
 const STOPPING: &str = "stopping after this step; again to stop at once";
 
@@ -101,10 +101,15 @@ pub fn run(args: &Pretrain, env: &Env) -> Result<Exit, Failure> {
     let ended = go(&mut run, &stop, &mut observer, env)?;
     let pipeline = recipe.task.pipeline(&run.trainer().model.architecture);
     summary::write(("pretrain", pipeline, &out), &run, (env, ended, &mut observer))?;
-    Ok(match ended {
+    Ok(exit(ended))
+}
+
+/// How the program ends by how a run did.
+pub(super) fn exit(ended: Ended) -> Exit {
+    match ended {
         Ended::Finished | Ended::Paused | Ended::Stopped => Exit::Done,
         Ended::Interrupted | Ended::OutOfTime => Exit::Interrupted,
-    })
+    }
 }
 
 /// The directory of a run, made or gone on with; a fresh one goes again if the run does not begin.

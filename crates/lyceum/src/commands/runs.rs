@@ -15,7 +15,8 @@ use super::{Shown, show};
 use crate::cli::{Runs, RunsCommand};
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-use crate::recipe::differences;
+use recipe::differences;
+pub use recipe::is_run;
 
 /// Where `lyceum pretrain` puts runs.
 pub const DEFAULT_DIR: &str = "runs";
@@ -60,11 +61,6 @@ pub fn paths_in(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut paths: Vec<_> = entries.reading(dir)?.iter().map(fs::DirEntry::path).collect();
     paths.sort();
     Ok(paths)
-}
-
-/// Whether a directory is that of a run.
-pub fn is_run(path: &Path) -> bool {
-    path.join("checkpoints").is_dir()
 }
 
 fn list(runs: &[RunSummary]) -> String {

@@ -24,8 +24,8 @@ use super::table::Table;
 use crate::cli::About;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-use crate::recipe::Recipe;
 use crate::stop;
+use recipe::Recipe;
 
 /// What a law was found to be.
 #[derive(Serialize)]
@@ -44,7 +44,7 @@ struct Verdict {
 /// # Errors
 /// Where the recipe is refused, or a law does not hold.
 pub fn run(args: &About, env: &Env) -> Result<Exit, Failure> {
-    let recipe = Recipe::asked(&args.recipe)?;
+    let recipe = Recipe::asked(args.recipe.name.as_deref(), &args.recipe.set)?;
     let stop = stop::flag(|| ()).context("no handler")?;
     let dir = TempDir::new().context("failed to make a temporary directory")?;
     // More than once, for it is written to meanwhile; what cannot be removed stays.

@@ -18,7 +18,7 @@ use crate::commands::load::model_dir;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine;
-use crate::recipe::{TrainSection, quantised};
+use recipe::{TrainSection, quantised};
 
 /// Steps that are not counted.
 const WARMUP: usize = 4;

@@ -16,7 +16,7 @@ use crate::environment::Env;
 use crate::estimate::Estimate;
 use crate::failure::Failure;
 use crate::machine;
-use crate::recipe::Recipe;
+use recipe::Recipe;
 
 /// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
 fn sizes(size: &str) -> [usize; 7] {

@@ -28,8 +28,8 @@ use super::super::table::shell_word;
 use crate::cli::Crawl;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
-use crate::recipe::CrawlRecipe;
 use crate::stop;
+use recipe::CrawlRecipe;
 
 const STOPPING: &str = "stopping after the pieces in hand; again to stop at once";
 const GO_ON: &str = "stopped: the same command goes on where it was";

@@ -15,7 +15,7 @@ use train::{DataHashes, RolloutFeed, SamplePlan};
 use super::{labelled, near, preferred, problems, set, written};
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{FinetuneRecipe, refused};
+use recipe::{FinetuneRecipe, refused};
 
 /// Tokens of a text that are worth reading.
 const MIN_LEN: usize = 8;

@@ -12,7 +12,7 @@ use super::goal::{Goal, Source};
 use super::set::{TRAIN, validation};
 use crate::commands::run::pooling::Pool;
 use crate::failure::Failure;
-use crate::recipe::refused;
+use recipe::refused;
 
 /// What is measured where nobody says: of what is ranked, and of numbers.
 const USUAL: [&[&str]; 2] = [&["mrr@10", "recall@1", "recall@10"], &["spearman", "pearson"]];

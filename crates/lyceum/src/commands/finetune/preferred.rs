@@ -12,7 +12,7 @@ use super::goal::{EVAL_TOKENS, Goal, Source};
 use super::set::{TRAIN, validation};
 use super::written;
 use crate::failure::{Context, Failure};
-use crate::recipe::{Aligned, refused};
+use recipe::{Aligned, refused};
 
 /// The goal of pairs of answers, or of answers that are good or bad.
 ///
@@ -77,7 +77,7 @@ fn examples(
     Ok(framed.into_iter().map(|framed| framed.example).collect())
 }
 
-/// Notes of all examples how likely their targets are where learning begins, as it was kept, or else
+/// Notes of all examples how likely their targets are where learning begins, as was kept, or else
 /// as the model says that the run begins with; what is to be kept.
 fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result<Vec<u8>, Failure> {
     let Source { recipe, env, resumed, .. } = *source;

@@ -12,7 +12,7 @@ use crate::environment::Env;
 use crate::estimate::{Estimate, Load};
 use crate::failure::Failure;
 use crate::machine;
-use crate::recipe::FinetuneRecipe;
+use recipe::FinetuneRecipe;
 
 /// Steps that are looked at for how many tokens they have.
 const STEPS: usize = 1000;

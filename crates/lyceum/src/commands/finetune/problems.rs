@@ -17,7 +17,7 @@ use super::goal::{Goal, Source};
 use super::set::{TRAIN, validation};
 use super::written;
 use crate::failure::Failure;
-use crate::recipe::{Aligned, refused};
+use recipe::{Aligned, refused};
 
 /// Problems to judge by that are answered: more are not worth their time.
 const JUDGED_MAX: usize = 200;
@@ -159,12 +159,12 @@ impl Grader<'_> {
         if let Some((n, _)) = graded.failed {
             told.push(("failed", n as f64 / attempts.len() as f64));
         }
-        let sample = self.sample(&attempts, &graded.rewards, written);
+        let sample = Self::sample(&attempts, &graded.rewards, written);
         Ok(Grades { rewards: graded.rewards, told, sample })
     }
 
     /// The first problem, with the answer that was worth most and the one that was worth least.
-    fn sample(&self, attempts: &[Attempt], rewards: &[f64], written: &[Written]) -> String {
+    fn sample(attempts: &[Attempt], rewards: &[f64], written: &[Written]) -> String {
         let Some(first) = written.first() else { return String::new() };
         let n = written.iter().take_while(|written| written.prompt == first.prompt).count();
         let by_reward = |a: &usize, b: &usize| rewards[*a].total_cmp(&rewards[*b]);

@@ -7,7 +7,7 @@ use train::report::format::grouped;
 
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{FinetuneRecipe, refused};
+use recipe::{FinetuneRecipe, refused};
 
 /// What is learned from.
 pub const TRAIN: &str = "train";

@@ -17,7 +17,7 @@ use super::set::{TRAIN, validation};
 use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{ClassWeights, TuneSection, refused};
+use recipe::{ClassWeights, TuneSection, refused};
 
 /// Tokens of a sample that are shown.
 const SHOWN_TOKENS: usize = 128;

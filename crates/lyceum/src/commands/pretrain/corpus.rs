@@ -14,7 +14,7 @@ use tokenize::{Tokenizer, safe_cut};
 use super::preflight;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
-use crate::recipe::{DataSection, ObjectiveKind, Recipe, SourceSection, refused};
+use recipe::{DataSection, ObjectiveKind, Recipe, SourceSection, refused};
 use train::RunSource;
 use train::report::format::grouped;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use train::metrics::{METRICS_FILE, SAMPLES_FILE};
 
-use crate::recipe;
+use recipe;
 
 /// What a run makes in its directory before its first step.
 const MADE: [&str; 6] =

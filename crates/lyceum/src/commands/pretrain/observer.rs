@@ -17,7 +17,7 @@ use crate::environment::Env;
 use crate::estimate::Estimate;
 use crate::machine;
 use crate::progress::Progress;
-use crate::recipe::Recipe;
+use recipe::Recipe;
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 48;

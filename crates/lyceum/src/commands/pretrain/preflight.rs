@@ -8,7 +8,7 @@ use train::report::format::{compact, grouped};
 use super::corpus::Corpora;
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{Recipe, refused};
+use recipe::{Recipe, refused};
 
 /// Windows that are looked at for what is asked.
 const WINDOWS: usize = 64;

@@ -14,7 +14,7 @@ use crate::commands::table::shell_word;
 use crate::environment::Env;
 use crate::failure::{Context, Failure};
 use crate::machine::{self, Machine};
-use crate::recipe;
+use recipe;
 
 /// A model card for every checkpoint.
 pub fn card((how, pipeline): (&str, &str), recipe: &str, model: &Model) -> String {

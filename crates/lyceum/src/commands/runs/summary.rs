@@ -12,7 +12,6 @@ use train::report::format::{bytes, compact, grouped};
 use train::report::median;
 
 use crate::commands::table::Facts;
-use crate::recipe;
 
 /// Newest steps whose speed counts.
 const RECENT_STEPS: usize = 100;

@@ -17,7 +17,7 @@ use train::{
 use super::super::pretrain::{self, corpus};
 use crate::environment::Env;
 use crate::failure::Failure;
-use crate::recipe::{ObjectiveKind, Recipe};
+use recipe::{ObjectiveKind, Recipe};
 use tokenize::Tokenizer;
 
 /// Text that is used, at least.

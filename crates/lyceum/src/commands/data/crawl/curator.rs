@@ -8,7 +8,7 @@ use curate::warc::Kind;
 use curate::{Document, Notes, html, language};
 
 use crate::failure::{Context, Failure};
-use crate::recipe::{CrawlRecipe, PersonalAction};
+use recipe::{CrawlRecipe, PersonalAction};
 
 /// A recipe, its files read.
 pub struct Curator<'r> {

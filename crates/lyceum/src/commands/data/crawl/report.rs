@@ -13,7 +13,7 @@ use train::report::{REPORT_FILE, bars, document, section, tiles};
 use crate::commands::Shown;
 use crate::commands::table::Table;
 use crate::failure::{Context, Failure};
-use crate::recipe::{self, CrawlRecipe};
+use recipe::{self, CrawlRecipe};
 
 /// For programs.
 const FILE: &str = "report.json";

@@ -12,7 +12,7 @@ mod task;
 mod training;
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data::BatchConfig;
 use models::ModelConfig;
@@ -28,10 +28,8 @@ pub use self::override_::differences;
 pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};
 pub use self::task::{ObjectiveKind, TaskSection};
 pub use self::training::{EvalSection, OptimSection, TrainSection};
-use crate::cli::RecipeArgs;
-use crate::commands::load::model_dir;
-use crate::failure::Failure;
-pub use crate::failure::{refused, within};
+use terminal::failure::Failure;
+pub use terminal::failure::{refused, within};
 
 /// Its name in a run directory.
 pub const FILE_NAME: &str = "recipe.toml";
@@ -47,6 +45,19 @@ const EMBEDDED: [(&str, &str); 8] = [
     ("t5", include_str!("../../../recipes/t5.toml")),
     ("gpt-crawl", include_str!("../../../recipes/gpt-crawl.toml")),
 ];
+
+/// Whether a directory is that of a run.
+pub fn is_run(path: &Path) -> bool {
+    path.join("checkpoints").is_dir()
+}
+
+/// The directory of a model: of a run that of its best checkpoint, else of its newest.
+///
+/// # Errors
+/// Where the run has none.
+pub fn model_dir(path: &Path) -> Result<PathBuf, Failure> {
+    Ok(if is_run(path) { checkpoint::resolve(path)?.dir } else { path.to_owned() })
+}
 
 /// Recipes of training.
 const KIND: Kind = Kind {
@@ -88,8 +99,8 @@ impl Recipe {
     ///
     /// # Errors
     /// Where it cannot be read, or a key or value is refused.
-    pub fn asked(args: &RecipeArgs) -> Result<Self, Failure> {
-        let recipe = Self::load(args.name.as_deref().unwrap_or(DEFAULT), &args.set)?;
+    pub fn asked(name: Option<&str>, sets: &[String]) -> Result<Self, Failure> {
+        let recipe = Self::load(name.unwrap_or(DEFAULT), sets)?;
         recipe.check()?;
         Ok(recipe)
     }

@@ -14,9 +14,8 @@ use super::align::AlignSection;
 use super::override_::Kind;
 use super::sections::shortest;
 use super::training::{OptimSection, TrainSection};
-use super::{refused, within};
-use crate::commands::load::model_dir;
-use crate::failure::Failure;
+use super::{model_dir, refused, within};
+use terminal::failure::Failure;
 
 /// Recipes of tasks. What is not said is as in `transformers`' own examples, but for a warmup.
 const KIND: Kind = Kind {

@@ -10,7 +10,7 @@ use train::{Portion, Regime, RunConfig, StepConfig};
 
 use super::sections::shortest;
 use super::{refused, within};
-use crate::failure::Failure;
+use terminal::failure::Failure;
 
 /// The shape of the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::override_::Kind;
 use super::refused;
-use crate::failure::{Context, Failure};
+use terminal::failure::{Context, Failure};
 
 /// Recipes of corpora. What is not said is as in FineWeb (Penedo et al., arXiv:2406.17557), which
 /// does without C4's rule on the ends of lines.
@@ -23,7 +23,7 @@ const KIND: Kind = Kind {
                blocklist, personal, duplicates and contamination",
     example: "language.min_score=0.8",
     base: "filter.c4.end_marks = ''",
-    embedded: &[("crawl", include_str!("../../../../recipes/crawl.toml"))],
+    embedded: &[("crawl", include_str!("../../../recipes/crawl.toml"))],
 };
 
 /// A whole recipe.

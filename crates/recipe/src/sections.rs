@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use tokenize::SpecialIds;
 
 use super::refused;
-use crate::failure::Failure;
+use terminal::failure::Failure;
 
 /// What a vocabulary decides of a model's config.
 #[derive(Clone, Copy, Debug, Default)]

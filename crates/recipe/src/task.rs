@@ -15,7 +15,7 @@ use tokenize::{Scheme, Tokenizer};
 
 use super::refused;
 use super::sections::{DataSection, shortest};
-use crate::failure::Failure;
+use terminal::failure::Failure;
 
 /// Which objective.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,13 +10,13 @@ use tasks::rewards::{Checker, Reward, Rewards};
 
 use super::sections::shortest;
 use super::{refused, within};
-use crate::failure::Failure;
+use terminal::failure::Failure;
 
 /// How answers are learned from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlignSection {
-    /// Of pairs `dpo` (unless said otherwise), `ipo`, `orpo`, `simpo` or `reward`; of judged answers
+    /// Of pairs `dpo` (if nothing is said), `ipo`, `orpo`, `simpo` or `reward`; of judged answers
     /// `kto`; of problems `grpo`.
     pub loss: Option<String>,
     /// How firmly the model is held to where it began, 0.1 unless said otherwise, but 0 for `grpo`;
@@ -120,7 +120,7 @@ impl AlignSection {
         let (beta, [good, bad]) = (self.beta.unwrap_or(0.1), self.weights);
         let positive = |x: f64| x > 0.0 && x.is_finite();
         within(&[
-            ("align.beta", &beta, beta >= 0.0 && beta < 1e3, "in [0, 1000)"),
+            ("align.beta", &beta, (0.0..1e3).contains(&beta), "in [0, 1000)"),
             ("align.margin", &self.margin, self.margin.abs() < 1e3, "in (-1000, 1000)"),
             ("align.weights", &good, positive(good), "above 0"),
             ("align.weights", &bad, positive(bad), "above 0"),

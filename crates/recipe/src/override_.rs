@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::failure::{Context, Failure};
+use terminal::failure::{Context, Failure};
 
 /// What recipes of a kind have in common.
 pub struct Kind {
