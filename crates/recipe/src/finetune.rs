@@ -204,7 +204,8 @@ pub enum ClassWeights {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TuneSection {
-    /// `classify`, `score`, `choice`, `tag` or `span`; guessed from the columns if nothing is said.
+    /// A task of `datasets`, such as `classify` or `chat`; guessed from the columns if nothing is
+    /// said.
     pub kind: Option<String>,
     /// Label smoothing, in `[0, 1)`.
     #[serde(serialize_with = "shortest")]

@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn over_budget_is_a_problem() {
         let budget = count(&[file("crates/kernels/src/a.rs", MAX_ENGINE + 1)]);
-        let problem = "kernels and tensor: 9801 lines of code, at most 9800";
+        let problem = "kernels and tensor: 9901 lines of code, at most 9900";
         assert_eq!(budget.problems(), [problem]);
     }
 }

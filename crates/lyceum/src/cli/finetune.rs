@@ -33,8 +33,8 @@ pub struct Finetune {
     /// A table to judge by; without, a share of the samples is kept for it (`data.validation`)
     #[arg(long, value_name = "FILE")]
     pub validation: Vec<String>,
-    /// What is learned: classify, score, choice, tag, span, pairs, chat, triplet, rank
-    /// (`task.kind`); guessed without
+    /// What is learned: classify, score, choice, tag, span, pairs, chat, triplet, rank, preference,
+    /// judged, problem (`task.kind`); guessed without
     #[arg(long, value_name = "KIND")]
     pub task: Option<String>,
     /// Set a key of the recipe, such as `optim.peak_lr=2e-5`; may be repeated, the last counts
