@@ -4,8 +4,8 @@ use std::panic::resume_unwind;
 use std::thread;
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::ValueKind;
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use tokenize::python_environment;
 
 /// Steps of one text; a usual one takes some dozens.
 const FUEL: u64 = 200_000;
@@ -16,24 +16,10 @@ const STACK_BYTES: usize = 512 << 20;
 
 /// An environment without templates.
 pub(crate) fn environment() -> Environment<'static> {
-    let mut env = Environment::new();
+    let mut env = python_environment();
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     env.set_syntax(syntax.expect("the usual delimiters"));
-    env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_undefined_behavior(UndefinedBehavior::Strict);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    env.set_formatter(|out, state, value| {
-        // As Python spells them.
-        let text = match value.kind() {
-            ValueKind::None => Some("None"),
-            ValueKind::Bool => Some(if value.is_true() { "True" } else { "False" }),
-            _ => None,
-        };
-        match text {
-            Some(text) => out.write_str(text).map_err(Error::from),
-            None => minijinja::escape_formatter(out, state, value),
-        }
-    });
     env.set_fuel(Some(FUEL));
     env.set_recursion_limit(100);
     env.add_filter("regex_replace", regex_replace);

@@ -126,6 +126,26 @@ impl Tokenizer {
     }
 }
 
+/// Templates whose values and methods are spelt as Python's, escaped nowhere.
+pub fn python_environment() -> Environment<'static> {
+    let mut env = Environment::new();
+    env.set_auto_escape_callback(|_| AutoEscape::None);
+    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+    env.set_formatter(|out, state, value| {
+        // As Python spells them.
+        let text = match value.kind() {
+            ValueKind::None => Some("None"),
+            ValueKind::Bool => Some(if value.is_true() { "True" } else { "False" }),
+            _ => None,
+        };
+        match text {
+            Some(text) => out.write_str(text).map_err(Error::from),
+            None => minijinja::escape_formatter(out, state, value),
+        }
+    });
+    env
+}
+
 impl ChatTemplate {
     /// A template without special tokens.
     ///
@@ -136,23 +156,9 @@ impl ChatTemplate {
         if n_bytes > SOURCE_BYTES_MAX {
             return Err(ChatError::TooLarge { n_bytes, limit: SOURCE_BYTES_MAX });
         }
-        let mut env = Environment::new();
+        let mut env = python_environment();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         env.set_syntax(syntax.expect("the usual delimiters"));
-        env.set_auto_escape_callback(|_| AutoEscape::None);
-        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        env.set_formatter(|out, state, value| {
-            // As Python spells them.
-            let text = match value.kind() {
-                ValueKind::None => Some("None"),
-                ValueKind::Bool => Some(if value.is_true() { "True" } else { "False" }),
-                _ => None,
-            };
-            match text {
-                Some(text) => out.write_str(text).map_err(Error::from),
-                None => minijinja::escape_formatter(out, state, value),
-            }
-        });
         env.set_fuel(Some(FUEL));
         env.set_recursion_limit(DEPTH_MAX);
         env.add_filter("tojson", json::tojson);

@@ -35,7 +35,7 @@ mod stream;
 mod tokenizer;
 mod train;
 
-pub use chat::{Chat, ChatError, ChatTemplate, Message, Transcript};
+pub use chat::{Chat, ChatError, ChatTemplate, Message, Transcript, python_environment};
 pub use cut::safe_cut;
 pub use encoded::{Encoded, Offsets};
 pub use error::TokenizeError;

@@ -2,7 +2,6 @@
 
 use data::Cursor;
 use models::Model;
-use tensor::{Isa, Precision};
 use train::SamplePlan;
 use train::report::format::{bytes, duration};
 
@@ -36,8 +35,16 @@ pub fn say(
     let micro = micro.min(1.0);
     let n = plan.lengths.len().max(1) as f64;
     let mean_len = plan.lengths.iter().map(|len| f64::from(*len)).sum::<f64>() / n;
-    let load = load((asks_tokens, recipe.train.recompute), (most, micro), (precision, env.isa));
-    let load = Load { eval_rows: eval_tokens as f64, ..load };
+    let load = Load {
+        rows: most * micro,
+        step_rows: most,
+        eval_rows: eval_tokens as f64,
+        asks_tokens,
+        text_bytes: 0.0,
+        recompute: recipe.train.recompute,
+        precision,
+        isa: env.isa,
+    };
     let estimate = Estimate::of_tuning(model, &load, mean_len as usize + n_virtual);
     let regime = recipe.regime();
     // The mean of the weights; those of the start, and of the step meanwhile.
@@ -54,15 +61,6 @@ pub fn say(
     ));
     let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
     machine::refuse_beyond_memory("recipe: `train`", total_bytes, hint)
-}
-
-fn load(
-    (asks_tokens, recompute): (bool, bool),
-    (step_rows, micro): (f64, f64),
-    (precision, isa): (Precision, Isa),
-) -> Load {
-    let (rows, eval_rows, text_bytes) = (step_rows * micro, 0.0, 0.0);
-    Load { rows, step_rows, eval_rows, asks_tokens, text_bytes, recompute, precision, isa }
 }
 
 /// Tokens of the first steps, with so many learned ones a sample.
