@@ -1,6 +1,6 @@
 """A classifier tuned in PyTorch and transformers, seed after seed: the peer of `lyceum finetune` in what it comes to.
 
-usage: torch_classify.py MODEL TRAIN.jsonl VALIDATION.jsonl [--seeds 5] [--epochs 3] [--batch 32] [--lr 5e-5] [--max-len N] [--threads N]
+usage: torch_classify.py MODEL TRAIN.jsonl VALIDATION.jsonl [--seeds 5] [--epochs 3] [--batch 32] [--lr 5e-5] [--max-len N] [--threads N] [--device cpu]
 
 The loop of transformers' own examples: AdamW without decay of biases and norms, the rate down in a line, clipping at 1, bf16
 autocast. Samples are lines with `text` and `label`. Prints a JSON line a seed: accuracy and macro F1 on the validation samples after the last epoch.
@@ -30,6 +30,7 @@ def main():
     p.add_argument("--lr", type=float, default=5e-5)
     p.add_argument("--max-len", type=int, default=128)
     p.add_argument("--threads", type=int, default=2)
+    p.add_argument("--device", default="cpu")
     a = p.parse_args()
     torch.set_num_threads(a.threads)
     tokenizer = transformers.AutoTokenizer.from_pretrained(a.model)
@@ -42,16 +43,16 @@ def main():
 
 
 def run(model, tokenizer, rows, labels):
-    x = tokenizer.pad({"input_ids": [row["ids"] for row in rows]}, return_tensors="pt")
-    y = torch.tensor([labels.index(row["label"]) for row in rows])
-    with torch.autocast("cpu", torch.bfloat16):
+    x = tokenizer.pad({"input_ids": [row["ids"] for row in rows]}, return_tensors="pt").to(model.device)
+    y = torch.tensor([labels.index(row["label"]) for row in rows], device=model.device)
+    with torch.autocast(model.device.type, torch.bfloat16):
         logits = model(**x).logits.float()
     return logits, y
 
 
 def one(a, seed, tokenizer, train, validation, labels):
     transformers.set_seed(seed)
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(a.model, num_labels=len(labels))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(a.model, num_labels=len(labels), dtype=torch.float32).to(a.device)
     plain = [w for n, w in model.named_parameters() if n.endswith("bias") or "LayerNorm" in n]
     rest = [w for n, w in model.named_parameters() if not (n.endswith("bias") or "LayerNorm" in n)]
     opt = torch.optim.AdamW([{"params": rest, "weight_decay": 0.01}, {"params": plain, "weight_decay": 0.0}], lr=a.lr)
