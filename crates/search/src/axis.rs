@@ -45,8 +45,11 @@ impl Axis {
             return Err(wrong("its key is not that of a recipe"));
         }
         let values = match values.split_once("..") {
-            Some((from, to)) => between(from, to).map_err(wrong)?,
-            None => Values::Each(listed(values).map_err(|problem| wrong(&problem))?),
+            // Paths have such points, too.
+            Some((from, to)) if is_number(from) || to.split(':').next().is_some_and(is_number) => {
+                between(from, to).map_err(wrong)?
+            }
+            _ => Values::Each(listed(values).map_err(|problem| wrong(&problem))?),
         };
         Ok(Self { key: key.to_owned(), values })
     }
@@ -75,6 +78,10 @@ impl Axis {
 fn short(x: f64) -> String {
     let rounded: f64 = format!("{x:.3e}").parse().unwrap_or(x);
     format!("{rounded:?}")
+}
+
+fn is_number(text: &str) -> bool {
+    text.trim().parse::<f64>().is_ok()
 }
 
 fn between(from: &str, to: &str) -> Result<Values, &'static str> {

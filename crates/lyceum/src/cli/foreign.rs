@@ -1,6 +1,6 @@
 //! Commands on models that others trained.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -78,6 +78,9 @@ pub struct AdapterArgs {
 
 /// A directory, and how often what is in it counts.
 fn weighted(text: &str) -> Result<(PathBuf, f32), String> {
+    if Path::new(text).exists() {
+        return Ok((text.into(), 1.0));
+    }
     let by = text.rsplit_once('=').and_then(|(dir, by)| Some((dir, by.parse::<f32>().ok()?)));
     match by {
         Some((_, by)) if !by.is_finite() => Err(format!("{by} times is no number of times")),

@@ -132,7 +132,7 @@ fn hf(loaded: &Loaded, dtypes: &Dtypes, args: &Convert, env: &Env) -> Result<(),
         }
     }
     for name in KEPT {
-        let path = loaded.dir.join(name);
+        let path = loaded.file(name);
         if path.exists() {
             staged.write(name, &mapped::read_small(&path, MAX_KEPT_BYTES).reading(&path)?)?;
         }

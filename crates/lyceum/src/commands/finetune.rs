@@ -31,6 +31,10 @@ use crate::failure::{Context, Exit, Failure};
 use crate::stop;
 use recipe::{self, FinetuneRecipe, same_run};
 
+const GENERATION_FILE: &str = "generation_config.json";
+/// Such a file is small.
+const MAX_SETTINGS_BYTES: u64 = 1 << 20;
+
 /// Tunes what the recipe says, from the start or where the run stands.
 ///
 /// # Errors
@@ -44,7 +48,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let asked = recipe.clone();
     let resumed = args.resume.then_some(&*out);
     let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
-    let goal = Goal::of(&source)?;
+    let stopped = || env.warn("stopped before the first step: nothing was changed");
+    let goal = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &goal.train);
     let tuning = tuning(&recipe, &config, &goal.head)?;
@@ -71,6 +76,9 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         store(&out.join(name), bytes)?;
     }
     let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
+    if asks_tokens {
+        files.extend(generation_config(&recipe.model.from)?);
+    }
     files.extend(more);
     let feed: Box<dyn Feed> = match goal.rollouts {
         Some(rollouts) => Box::new(rollouts(plan, hashes, judge)),
@@ -217,6 +225,16 @@ fn files(
         files.extend(mark.map(|text| (BASE_FILE, text.into_bytes())));
     }
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
+}
+
+/// How the base writes, which a model that writes goes on doing.
+fn generation_config(base: &Path) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let path = base.join(GENERATION_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = mapped::read_small(&path, MAX_SETTINGS_BYTES).reading(&path)?;
+    Ok(Some((GENERATION_FILE.to_owned(), bytes)))
 }
 
 /// The modules of a head, which a change of low rank does not reach: they learn as a whole.

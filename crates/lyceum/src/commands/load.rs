@@ -161,6 +161,12 @@ impl Loaded {
         Ok(())
     }
 
+    /// Where a file beside the weights is, if anywhere: that of an adapter goes before its base's.
+    pub fn file(&self, name: &str) -> PathBuf {
+        let path = self.dir.join(name);
+        if path.exists() { path } else { self.base.join(name) }
+    }
+
     /// The model's tokenizer.
     ///
     /// # Errors
@@ -188,6 +194,13 @@ impl Loaded {
         let loaded = match weights.metadata() {
             Some(metadata) => Tokenizer::from_gguf(&self.dir, &gguf_vocab(metadata)),
             None => Tokenizer::load(&self.dir),
+        };
+        let loaded = match loaded {
+            // What others write of an adapter has none.
+            Err(TokenizeError::Missing { .. }) if self.base != self.dir => {
+                Tokenizer::load(&self.base)
+            }
+            loaded => loaded,
         };
         let tokenizer = match loaded {
             Err(error @ (TokenizeError::Missing { .. } | TokenizeError::Unsupported { .. })) => {
@@ -220,7 +233,7 @@ impl Loaded {
             _ => Map::new(),
         };
         let mut config = object(self.model.config.family().to_json());
-        let path = self.dir.join("generation_config.json");
+        let path = self.file("generation_config.json");
         let mut generation = None;
         if path.exists() {
             let text = mapped::read_small(&path, MAX_JSON_BYTES).reading(&path)?;

@@ -25,6 +25,8 @@ const PAGE_FILE: &str = "search.html";
 const TRIALS_DIR: &str = "trials";
 /// What is run may be one of these.
 const KINDS: [&str; 2] = ["finetune", "pretrain"];
+/// What a run ends with that `train.max_hours` ended.
+const OUT_OF_TIME: i32 = Exit::Interrupted as i32;
 /// A note of its own has this size at most.
 const MAX_PLAN_BYTES: u64 = 16 << 20;
 
@@ -175,18 +177,19 @@ impl Under<'_> {
                 for seed in &seeds {
                     let trial = Trial::new(self.out, &point, seed);
                     let until = (rung.share < 1.0).then_some(Until::Share(rung.share));
-                    let (tried, is_new) = self.bring(&trial, until)?;
+                    let (tried, is_new) = self.bring(&trial, until, n_done == 0)?;
                     n_done += 1;
                     n_tried += usize::from(is_new);
                     let left = (is_new && n_done < n_runs)
                         .then(|| began.elapsed() / n_tried as u32 * (n_runs - n_done) as u32);
                     let head = format!("run {n_done} of {n_runs}");
-                    match tried {
+                    let value = match tried {
                         Tried::Interrupted => return Ok(None),
-                        Tried::Failed => {}
-                        Tried::Value(value) => values.push(value),
-                    }
-                    self.tell(&head, &trial, values.last().copied(), left);
+                        Tried::Failed => None,
+                        Tried::Value(value) => Some(value),
+                    };
+                    values.extend(value);
+                    self.tell(&head, &trial, value, left);
                 }
                 standings.push(Standing { point, rung: at, values });
             }
@@ -208,8 +211,14 @@ impl Under<'_> {
         self.env.say(&format!("{head}: {}: {value}{left}", trial.settings.join(" ")));
     }
 
-    /// Brings a trial as far as it is to come, and says whether there was anything to do.
-    fn bring(&mut self, trial: &Trial, until: Option<Until>) -> Result<(Tried, bool), Failure> {
+    /// Brings a trial as far as it is to come, and says whether there was anything to do. What
+    /// refuses the first is most likely wrong with the command, and ends the search.
+    fn bring(
+        &mut self,
+        trial: &Trial,
+        until: Option<Until>,
+        is_first: bool,
+    ) -> Result<(Tried, bool), Failure> {
         let far_enough = |run: &RunSummary| {
             run.total_steps.is_some_and(|total| run.step >= until.map_or(total, |u| u.step(total)))
         };
@@ -225,30 +234,31 @@ impl Under<'_> {
             return Ok((Tried::Interrupted, false));
         }
         let code = self.start(trial, until)?;
-        if matches!(code, None | Some(3 | 130)) || self.stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) {
             return Ok((Tried::Interrupted, true));
         }
         let run = is_run(&trial.dir).then(|| RunSummary::read(&trial.dir));
         let Some(run) = run.filter(|run| run.step > 0) else {
-            // Settings that are refused would be so in every trial.
             let why = fs::read_to_string(&trial.log).unwrap_or_default();
             let why = why.lines().find_map(|line| line.strip_prefix("error: "));
             let why = why.unwrap_or("it did not begin").to_owned();
             let message = format!("{}: {why}", trial.settings.join(" "));
             let hint = format!("all it said is in `{}`", trial.log.display());
-            return Err(Failure::new(message).hint(hint));
+            if is_first {
+                return Err(Failure::new(message).hint(hint));
+            }
+            self.env.warn(&format!("{message}; {hint}"));
+            return Ok((Tried::Failed, true));
         };
-        if code != Some(0) {
-            self.env.warn(&format!(
-                "trial `{}` ended at step {} with exit code {}: see `{}`",
-                trial.dir.display(),
-                run.step,
-                code.unwrap_or(-1),
-                trial.log.display()
-            ));
+        let value = self.value(&run);
+        let is_out_of_time = code == Some(OUT_OF_TIME) && value.is_some();
+        if code != Some(0) && !is_out_of_time {
+            let code = code.map_or_else(|| "by a signal".into(), |c| format!("with exit code {c}"));
+            let (dir, log) = (trial.dir.display(), trial.log.display());
+            self.env.warn(&format!("trial `{dir}` ended at step {} {code}: see `{log}`", run.step));
             return Ok((Tried::Failed, true));
         }
-        match self.value(&run) {
+        match value {
             Some(value) => Ok((Tried::Value(value), true)),
             None => Err(Failure::new("trials are judged by nothing: there is no evaluation")
                 .hint("give the command something to judge by, such as `--validation FILE`")),

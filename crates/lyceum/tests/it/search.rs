@@ -108,3 +108,16 @@ fn a_command_that_is_refused_ends_the_search_with_its_message() {
     let text = refusal(run(&search(&out, &over, &command)));
     assert!(text.contains("has a search already"), "{text}");
 }
+
+#[test]
+fn one_setting_that_is_refused_is_one_trial_that_failed() {
+    let lab = Lab::new();
+    let command = tuning(&lab);
+    let out = arg(lab.path("in-part"));
+    let ran = run(&search(&out, &["--over", "data.max_cut=1,-1", "--json"], &command));
+    assert!(ran.stderr.contains("data.max_cut=-1: failed"), "{}", ran.stderr);
+    let stdout = ran.done();
+    let rows: Vec<Value> = serde_json::from_str(&stdout).expect("rows");
+    let n_values = |row: &Value| row["values"].as_array().expect("values").len();
+    assert_eq!(rows.iter().map(n_values).collect::<Vec<_>>(), [1, 0], "{stdout}");
+}

@@ -14,6 +14,9 @@ pub const TRAIN: &str = "train";
 /// What is judged by.
 const VALIDATION: &str = "validation";
 
+/// Draws what is held out: the same whatever `train.seed` is, so that seeds can be compared.
+const HELD_OUT: u64 = 1;
+
 /// The set that a recipe names, with what it is judged by; says what is in it.
 ///
 /// # Errors
@@ -37,6 +40,17 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
             let problem = format!("the set `{name}` is in one folder");
             return Err(refused("data.train", problem));
         };
+        let wanted = recipe.wanted()?;
+        let more = [
+            ("data.validation", !data.validation.is_empty()),
+            ("data.columns", !data.columns.is_empty()),
+            ("data.labels", !data.labels.is_empty()),
+            ("task.kind", wanted.task.is_some()),
+        ];
+        if let Some((field, _)) = more.iter().find(|(_, is_said)| *is_said) {
+            return Err(refused(field, format!("the set `{name}` says that itself"))
+                .hint("leave it out, or leave out `data.set` and name files"));
+        }
         Named::find(name)?.load(Path::new(folder), BYTES_MAX)?
     } else {
         let mut tables = vec![(TRAIN, Table::open(&data.train, None)?)];
@@ -57,7 +71,7 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
         let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
         if let Some(train) = train {
             let records = std::mem::take(&mut train.records);
-            let sides = hold_out(records, data.validation_fraction, recipe.train.seed)?;
+            let sides = hold_out(records, data.validation_fraction, HELD_OUT)?;
             train.records = sides.0;
             let (name, records, notes) = (VALIDATION.to_owned(), sides.1, Notes::default());
             set.splits.push(Split { name, records, notes });

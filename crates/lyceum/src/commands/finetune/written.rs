@@ -139,6 +139,12 @@ pub fn dialogue<'s>(
 ) -> Result<Dialogue<'s>, Failure> {
     let Source { model, tokenizer, .. } = *source;
     let lacks = |what: &str| refused("model.from", what);
+    if model.family().model_type() == "marian" {
+        return Err(lacks(
+            "a Marian reads and writes with a vocabulary each, and is not tuned here",
+        )
+        .hint("begin with a T5 or a BART"));
+    }
     let writes = |stack: &StackConfig| {
         let looks_back = stack.trunk.cycle.iter().all(|l| !matches!(l.pattern, Pattern::Full));
         let has_tokens = |(_, head): &(&str, HeadConfig)| matches!(head, HeadConfig::Token(_));
