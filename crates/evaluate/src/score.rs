@@ -1,8 +1,10 @@
 //! Log-likelihoods of continuations, with as little computed as possible.
 //!
 //! What is asked behind one context shares it: context and continuations lie in one row as a trunk
-//! and its branches, which see the trunk and themselves ([`tensor::BRANCH_SHIFT`]). Logits are
-//! formed where a continuation stands, and the first token of every branch is read off one row.
+//! and its branches, which see the trunk and themselves ([`tensor::BRANCH_SHIFT`]); or, where that
+//! is less to compute, what all contexts begin with, such as examples, is the trunk. Logits are
+//! formed where a continuation stands, and tokens that come next behind a trunk are read off one
+//! row.
 //!
 //! Results have the same bits whatever is shown at once. Attention sums over keys in blocks of 16
 //! and of 512 from the start of a row, so a trunk begins at the former and crosses the latter only
@@ -22,6 +24,8 @@ const LANES: usize = 16;
 const BLOCK: usize = 512;
 /// Tokens of a trunk and its branches, at most, where a trunk has more than one.
 const GROUP_TOKENS: usize = 4 * BLOCK;
+/// How much less there has to be to compute where a common beginning is the trunk.
+const WORTH: usize = 2;
 /// Branches that a segment's number has room for.
 const BRANCHES_MAX: usize = (1 << (32 - BRANCH_SHIFT)) - 1;
 
@@ -60,18 +64,22 @@ impl Ask {
 
     /// Tokens that are shown.
     fn n_shown(&self) -> usize {
-        self.context.len() + self.n_branch()
+        self.context.len() + self.continuation.len() - 1
     }
 
-    fn n_branch(&self) -> usize {
-        self.continuation.len() - 1
+    /// What is shown behind so many tokens of the context, with their positions.
+    fn behind(&self, trunk: usize) -> impl Iterator<Item = (usize, u32)> {
+        let shown = self.context.iter().chain(&self.continuation);
+        shown.copied().enumerate().take(self.n_shown()).skip(trunk)
     }
 }
 
-/// A context, and what is asked behind it.
-#[derive(Debug, Default)]
+/// A beginning, and what is asked behind it.
+#[derive(Debug)]
 struct Group {
     asks: Vec<usize>,
+    /// Tokens that they have in common.
+    trunk: usize,
     n_tokens: usize,
 }
 
@@ -116,13 +124,32 @@ fn shares(model: &Model) -> bool {
     })
 }
 
-/// Asks by context, the longest first.
+/// Asks by what they share, the longest first.
 fn groups(asks: &[Ask], shares: bool) -> Vec<Group> {
+    let mut groups = gathered(asks, shares, |ask| ask.context.len());
+    let n_tokens = |groups: &[Group]| groups.iter().map(|group| group.n_tokens).sum::<usize>();
+    let first = asks.first().map_or(&[][..], |ask| &ask.context);
+    let alike = |ask: &Ask| first.iter().zip(&ask.context).take_while(|(a, b)| a == b).count();
+    let trunk = asks.iter().map(alike).min().unwrap_or(0);
+    if shares && trunk > 0 {
+        let others = gathered(asks, shares, |_| trunk);
+        // Long rows cost more attention.
+        if WORTH * n_tokens(&others) < n_tokens(&groups) {
+            groups = others;
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.n_tokens));
+    groups
+}
+
+/// Asks by so many tokens of their contexts.
+fn gathered(asks: &[Ask], shares: bool, trunk: impl Fn(&Ask) -> usize) -> Vec<Group> {
     let mut open: HashMap<&[u32], usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     for (idx, ask) in asks.iter().enumerate() {
-        let n = ask.n_branch();
-        let found = open.get(&ask.context[..]).copied().filter(|&at: &usize| {
+        let trunk = trunk(ask);
+        let n = ask.n_shown() - trunk;
+        let found = open.get(&ask.context[..trunk]).copied().filter(|&at: &usize| {
             let group = &groups[at];
             let fits = group.n_tokens + n <= GROUP_TOKENS && group.asks.len() < BRANCHES_MAX;
             shares && fits
@@ -131,11 +158,10 @@ fn groups(asks: &[Ask], shares: bool) -> Vec<Group> {
             groups[at].asks.push(idx);
             groups[at].n_tokens += n;
         } else {
-            open.insert(&ask.context, groups.len());
-            groups.push(Group { asks: vec![idx], n_tokens: ask.n_shown() });
+            open.insert(&ask.context[..trunk], groups.len());
+            groups.push(Group { asks: vec![idx], trunk, n_tokens: ask.n_shown() });
         }
     }
-    groups.sort_by_key(|group| std::cmp::Reverse(group.n_tokens));
     groups
 }
 
@@ -214,37 +240,41 @@ impl Shown {
         };
         for (i, (group, [row, start])) in groups.iter().zip(&layout.places).enumerate() {
             let (mut at, document) = (row * layout.len + start, i as u32 + 1);
-            let context = &asks[group.asks[0]].context;
-            shown.put(&mut at, context, (document, 0));
-            shown.rows.push(at as u32 - 1);
-            let first = shown.rows.len() - 1;
-            for &ask in &group.asks {
-                shown.wants.push(Want { row: first, token: asks[ask].continuation[0], ask });
+            for (position, token) in asks[group.asks[0]].behind(0).take(group.trunk) {
+                shown.put(&mut at, token, (document, position));
             }
-            for (branch, &ask) in (1..).zip(&group.asks) {
-                let continuation = &asks[ask].continuation;
-                let from = at;
-                let segment = document | branch << BRANCH_SHIFT;
-                let branch = &continuation[..asks[ask].n_branch()];
-                shown.put(&mut at, branch, (segment, context.len()));
-                for (place, &token) in (from..at).zip(&continuation[1..]) {
-                    shown.rows.push(place as u32);
-                    shown.wants.push(Want { row: shown.rows.len() - 1, token, ask });
+            // Those that go on right behind the trunk.
+            let here = |ask: &&usize| asks[**ask].context.len() == group.trunk;
+            for &ask in group.asks.iter().filter(here) {
+                shown.want(at - 1, asks[ask].continuation[0], ask);
+            }
+            for (branch, &idx) in (1..).zip(&group.asks) {
+                let (ask, segment) = (&asks[idx], document | branch << BRANCH_SHIFT);
+                for (position, token) in ask.behind(group.trunk) {
+                    shown.put(&mut at, token, (segment, position));
+                    if let Some(next) = (position + 1).checked_sub(ask.context.len()) {
+                        shown.want(at - 1, ask.continuation[next], idx);
+                    }
                 }
             }
         }
         shown
     }
 
-    /// Puts tokens at `at`, and moves it on.
-    fn put(&mut self, at: &mut usize, tokens: &[u32], (segment, position): (u32, usize)) {
-        let to = *at..*at + tokens.len();
-        self.ids[to.clone()].copy_from_slice(tokens);
-        self.segments[to.clone()].fill(segment);
-        for (i, place) in self.positions[to].iter_mut().enumerate() {
-            *place = (position + i) as u32;
+    /// Puts a token at `at`, and moves it on.
+    fn put(&mut self, at: &mut usize, token: u32, (segment, position): (u32, usize)) {
+        self.ids[*at] = token;
+        self.segments[*at] = segment;
+        self.positions[*at] = position as u32;
+        *at += 1;
+    }
+
+    /// Asks for what comes next at a place.
+    fn want(&mut self, place: usize, token: u32, ask: usize) {
+        if self.rows.last() != Some(&(place as u32)) {
+            self.rows.push(place as u32);
         }
-        *at += tokens.len();
+        self.wants.push(Want { row: self.rows.len() - 1, token, ask });
     }
 }
 
@@ -302,5 +332,28 @@ fn answer(
         let to = &mut said[want.ask];
         to.log_prob += apart - f64::from(loss.loss);
         to.is_greedy &= if is_target { loss.is_right } else { seen[i].1 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shared_is_what_leaves_least_to_compute() {
+        let ask = |own: u32, n_more: usize| Ask {
+            context: (0..90).chain(own * 1000..own * 1000 + 10).collect(),
+            continuation: vec![1; n_more],
+        };
+        // One continuation each: the beginning is read once.
+        let lasts: Vec<Ask> = (1..=50).map(|own| ask(own, 1)).collect();
+        let [group] = &groups(&lasts, true)[..] else { panic!("one group") };
+        assert_eq!((group.trunk, group.n_tokens, group.asks.len()), (90, 90 + 50 * 10, 50));
+        assert_eq!(groups(&lasts, false).len(), 50);
+        // Twenty choices each: every context is.
+        let choices: Vec<Ask> = (1..=4).flat_map(|own| vec![ask(own, 2); 20]).collect();
+        let by_context = groups(&choices, true);
+        assert_eq!(by_context.len(), 4);
+        assert!(by_context.iter().all(|g| (g.trunk, g.n_tokens) == (100, 120)));
     }
 }

@@ -169,6 +169,17 @@ fn what_shares_a_context_is_answered_as_if_it_stood_alone() {
         assert!((a.log_prob - b.log_prob).abs() < 1e-5 * b.log_prob.abs(), "{ask:?} {a:?} {b:?}");
         assert_eq!(a.is_greedy, b.is_greedy, "{ask:?}");
     }
+    // Examples that all begin with are read once; each goes on by itself.
+    let examples: Vec<u32> = (0..20).map(|at| 7 + 11 * at % 300).collect();
+    let begun = |ask: &Ask| Ask { context: [&examples, &ask.context[..]].concat(), ..ask.clone() };
+    let begun: Vec<Ask> = asks.iter().filter(|a| a.context.len() < 20).map(begun).collect();
+    let together = log_likelihoods(model, &begun, 4096, |_| ());
+    for (ask, said) in begun.iter().zip(&together) {
+        let alone = log_likelihoods(model, std::slice::from_ref(ask), 1, |_| ())[0];
+        assert!((said.log_prob - alone.log_prob).abs() < 1e-5 * alone.log_prob.abs(), "{ask:?}");
+        assert_eq!(said.is_greedy, alone.is_greedy, "{ask:?}");
+    }
+    assert_eq!(log_likelihoods(model, &begun, 1, |_| ()), together);
     // The order in which they are asked says nothing.
     let mut turned = asks.clone();
     turned.reverse();
