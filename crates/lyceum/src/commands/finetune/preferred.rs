@@ -92,7 +92,8 @@ fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result
         env.say("how likely answers are where learning begins: once, and kept");
         let precision = recipe.train.precision(env.isa)?;
         let (base, device) = (source.base()?, env.device());
-        let of = |all: &Vec<Example>| log_probs((&base, &device, precision), all, EVAL_TOKENS);
+        let model = (&base, &device, precision);
+        let of = |all: &Vec<Example>| log_probs(model, all, (EVAL_TOKENS, 1.0));
         splits.iter().flat_map(|all| of(all)).collect()
     };
     let bytes = keep(&known, hash);
@@ -111,6 +112,9 @@ fn metrics(source: &Source, aligned: Aligned) -> Result<Vec<String>, Failure> {
         _ => &["accuracy"],
     };
     written::refuse_labels(task)?;
+    if aligned != Aligned::Reward {
+        written::refuse_dropout(source.recipe)?;
+    }
     if let Some(name) = task.metrics.iter().find(|name| !known.contains(&name.as_str())) {
         let problem = format!("`{name}` is not measured of answers");
         return Err(
