@@ -101,6 +101,11 @@ impl Named {
         })
     }
 
+    /// The largest number that it gives two texts, of a set of numbers.
+    pub fn largest_score(&self) -> Option<f32> {
+        (self.writes == Writes::Score).then_some(5.0)
+    }
+
     /// Reads what splits there are in `dir`, or in its folder there.
     ///
     /// # Errors

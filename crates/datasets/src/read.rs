@@ -148,6 +148,10 @@ impl Schema {
                 format!("has {}, there are {} documents", relevance.len(), documents.len());
             return Err(cell.failed(problem, "one number a document"));
         }
+        if let Some(gain) = relevance.iter().find(|gain| **gain < 0.0) {
+            let problem = format!("has {gain}, which is below 0");
+            return Err(cell.failed(problem, "0 is a document that is no good"));
+        }
         Ok(Input::Rank { query, documents, relevance })
     }
 

@@ -269,4 +269,14 @@ impl Said {
             Self::Messages(messages) => messages.iter().map(|m| &*m.content).collect(),
         }
     }
+
+    /// It as messages: a text is what `role` says.
+    pub fn turns(&self, role: &'static str) -> Vec<Message> {
+        match self {
+            Self::Messages(messages) => messages.clone(),
+            Self::Text(text) => {
+                vec![Message { role, content: text.clone(), more: Fields::new() }]
+            }
+        }
+    }
 }

@@ -158,10 +158,18 @@ fn idle_params(trunk: &TransformerConfig) -> usize {
 /// What a row of a search holds: a cache `[layers, heads, width of one, positions]` of numbers of
 /// so many bytes, a layer of it twice while rows change places, and its scores, which are copied
 /// where a prompt is read once for several rows.
-pub fn row_bytes([n_layers, cache @ ..]: [usize; 4], width: usize, vocab_size: usize) -> u64 {
+fn row_bytes([n_layers, cache @ ..]: [usize; 4], width: usize, vocab_size: usize) -> u64 {
     let sizes = [2, n_layers.saturating_add(1), width].into_iter().chain(cache);
     let cache = sizes.fold(1_u64, |n, size| n.saturating_mul(size as u64));
     cache.saturating_add(3 * 4 * vocab_size as u64)
+}
+
+/// What a row of a search of `model` holds that goes so far.
+pub fn row_bytes_of(model: &Model, positions: usize, precision: Precision) -> u64 {
+    let config = model.head_stack().config();
+    let trunk = &config.trunk;
+    let cache = [trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions];
+    row_bytes(cache, precision.compute.bytes(), config.tokens().vocab_size)
 }
 
 /// What a pass over `[B, T]` tokens takes beside the weights: activations of one block, and what is

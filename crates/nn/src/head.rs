@@ -202,6 +202,11 @@ impl TokenHead {
         CrossEntropyArgs { bias: self.bias.as_ref(), ..plain }
     }
 
+    /// Whether logits are what is projected and something more.
+    pub fn has_bias(&self) -> bool {
+        self.bias.is_some()
+    }
+
     /// What is projected: `[.., D] -> [.., E]`.
     pub fn hidden(&self, tape: &Tape, x: &Var) -> Var {
         let x = match &self.transform {

@@ -207,13 +207,14 @@ pub struct TuneSection {
     /// A task of `datasets`, such as `classify` or `chat`; guessed from the columns if nothing is
     /// said.
     pub kind: Option<String>,
-    /// Label smoothing, in `[0, 1)`.
+    /// Label smoothing, in `[0, 1)`: of classes, tags, choices and what is written; of `dpo` the
+    /// share of pairs that may be the wrong way round.
     #[serde(serialize_with = "shortest")]
     pub label_smoothing: f32,
     /// What the loss of a class is multiplied with: `balanced`, or a number each.
     #[serde(skip_serializing_if = "is_one")]
     pub class_weights: ClassWeights,
-    /// How strongly two passes with other dropout are held together; 0 for one pass.
+    /// How strongly two passes with other dropout are held together, of classes; 0 for one pass.
     #[serde(serialize_with = "shortest")]
     pub r_drop: f32,
     /// Metrics of an evaluation; the first decides which checkpoint is the best. Else those that
@@ -226,8 +227,8 @@ pub struct TuneSection {
     pub scale: Option<f64>,
     /// How much nearer a triplet's texts are to be: 5.
     pub margin: Option<f64>,
-    /// Samples to judge by of which a text is written, the first, where a metric is of texts: 200
-    /// if nothing is said.
+    /// Samples to judge by of which a text is written, the first, where a metric is of texts or
+    /// they are problems: 200 if nothing is said.
     pub max_written: Option<usize>,
 }
 

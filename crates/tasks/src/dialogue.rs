@@ -154,9 +154,9 @@ impl Dialogue<'_> {
         if let (Said::Text(prompt), Said::Text(completion)) = (prompt, completion) {
             return self.text(prompt, completion);
         }
-        let mut messages = turns(prompt, "user");
+        let mut messages = prompt.turns("user");
         let n_before = messages.len();
-        messages.extend(turns(completion, ASSISTANT));
+        messages.extend(completion.turns(ASSISTANT));
         self.spoken(&messages, None, n_before)
     }
 
@@ -258,15 +258,6 @@ fn of_template(messages: &[Message]) -> Vec<tokenize::Message> {
         tokenize::Message { role, content, more: more.clone() }
     };
     messages.iter().map(of).collect()
-}
-
-fn turns(said: &Said, role: &'static str) -> Vec<Message> {
-    match said {
-        Said::Messages(messages) => messages.clone(),
-        Said::Text(text) => {
-            vec![Message { role, content: text.clone(), more: serde_json::Map::new() }]
-        }
-    }
 }
 
 #[cfg(test)]

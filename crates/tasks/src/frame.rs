@@ -82,6 +82,9 @@ impl Frame<'_> {
             Input::Rank { query, documents, relevance } => {
                 let (row, n_cut) = self.choices(query, documents)?;
                 let mut targets = vec![IGNORED; row.ids.len()];
+                // Where nothing is good, nothing is asked.
+                let relevance =
+                    if relevance.iter().any(|gain| *gain > 0.0) { &relevance[..] } else { &[] };
                 let mut at = 0;
                 let segments = row.segments.as_deref().unwrap_or_default();
                 for (text, gain) in segments.chunk_by(|a, b| a == b).zip(relevance) {

@@ -9,7 +9,8 @@
 //!
 //! Shao et al., "Pushing the Limits of Mathematical Reasoning in Open Language Models",
 //! arXiv:2402.03300, eq. 3 and 4: with one update for what was written the ratio of probabilities
-//! is 1, and nothing is clipped. Every token counts the same (Yu et al.,
+//! is 1, and nothing is clipped. `p` and `p0` are of the temperature at which answers were drawn, as
+//! in `trl`. Every token counts the same (Yu et al.,
 //! "DAPO", arXiv:2503.14476, eq. 12), which is what `trl` does unless told otherwise.
 
 use models::Model;
@@ -23,10 +24,12 @@ use crate::objective::Objective;
 
 /// Group relative policy optimisation. The label of an example is the advantage of its answer,
 /// whose tokens are its targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grouped {
     /// How firmly the model is held to where learning began; of 0 nothing is known of that.
     pub beta: f64,
+    /// That at which answers were drawn.
+    pub temperature: f32,
 }
 
 /// Keeps a group of equal rewards from being divided by nothing.
@@ -48,7 +51,7 @@ pub fn advantages(rewards: &[f64]) -> Vec<f64> {
 
 impl Objective for Grouped {
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
-        learn(tape, model, batch, |log_p| {
+        learn(tape, model, (batch, self.temperature), |log_p| {
             let mut slopes = vec![0.0; log_p.len()];
             let (mut loss, mut kl, mut entropy) = (0.0, 0.0, 0.0);
             let mut n = 0;

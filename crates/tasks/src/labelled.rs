@@ -58,7 +58,7 @@ pub struct Labelled {
     pub class_weights: Vec<f32>,
     /// How strongly two passes of a text are held together that drop differently, 0 for one pass:
     /// Wu et al., "R-Drop", arXiv:2106.14448, eq. 3. Every example then comes twice, the second
-    /// right behind the first.
+    /// right behind the first. Of classes of texts alone.
     pub r_drop: f32,
 }
 
@@ -154,7 +154,7 @@ impl Labelled {
                     judged.among(&all, right as usize, (1.0, smoothing));
                 }
                 (Asked::Span, Label::Span(ends)) => judged.span(&batch.texts[first], ends),
-                (Asked::Better, _) => judged.better([first, first + 1]),
+                (Asked::Better, Label::Class(_)) => judged.better([first, first + 1]),
                 (Asked::Rank, _) => {
                     let gain = |text: &Range<usize>| {
                         let bits = batch.targets[text.start];

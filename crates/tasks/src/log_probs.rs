@@ -21,7 +21,11 @@ struct Asked {
 }
 
 impl Asked {
-    fn new<'a>(tape: &Tape<'a>, stack: &'a Stack, batch: &MicroBatch) -> Self {
+    fn new<'a>(
+        tape: &Tape<'a>,
+        stack: &'a Stack,
+        (batch, temperature): (&MicroBatch, f32),
+    ) -> Self {
         // Nothing is dropped, as nothing was where learning began, or where answers were drawn.
         let mut ctx = Context { call: Call { rng: None, ..batch.input.call.clone() }, cache: None };
         let hidden = stack.forward(tape, &batch.input.ids, batch.input.shape, &mut ctx);
@@ -29,7 +33,15 @@ impl Asked {
         let rows: Arc<[u32]> = (0..batch.targets.len() as u32).filter(is_asked).collect();
         let targets = rows.iter().map(|&row| batch.targets[row as usize]).collect();
         let head = stack.token_head().expect("a head over the vocabulary");
-        let project = || head.hidden(tape, &tape.select_rows(&hidden, &rows));
+        let project = || {
+            let hidden = head.hidden(tape, &tape.select_rows(&hidden, &rows));
+            if temperature == 1.0 {
+                return hidden;
+            }
+            // Logits are linear in it, but for a bias.
+            assert!(!head.has_bias(), "log_probs: temperature {temperature} of a head with a bias");
+            tape.scale(&hidden, 1.0 / temperature)
+        };
         let hidden = tape.scope("head", None, project);
         Self { rows, targets, hidden }
     }
@@ -49,17 +61,17 @@ impl Asked {
     }
 }
 
-/// Learns by what `judge` makes of the log-probability of each target, `[B * T]` and 0 where there
-/// is none: losses, and their slope for each of these. The trunk runs once and the head twice, as
-/// its logits are not kept.
+/// Learns by what `judge` makes of the log-probability of each target at `temperature`, `[B * T]`
+/// and 0 where there is none: losses, and their slope for each of these. The trunk runs once and
+/// the head twice, as its logits are not kept.
 pub(crate) fn learn<'a>(
     tape: &Tape<'a>,
     model: &'a Model,
-    batch: &MicroBatch,
+    (batch, temperature): (&MicroBatch, f32),
     judge: impl FnOnce(&[f32]) -> (Losses, Vec<f64>),
 ) -> Losses {
     let stack = model.stack();
-    let asked = Asked::new(tape, stack, batch);
+    let asked = Asked::new(tape, stack, (batch, temperature));
     let (losses, slopes) = judge(&asked.log_probs(tape, stack, batch.targets.len()));
     if tape.is_recording() {
         let weight = |&row: &u32| -slopes[row as usize] as f32;
@@ -70,21 +82,21 @@ pub(crate) fn learn<'a>(
     losses
 }
 
-/// The log-probability of every target of `examples`, 0 where there is none: about `n_tokens`
-/// tokens are shown at once, in the order of the examples.
+/// The log-probability of every target of `examples` where logits are divided by `temperature`, 0
+/// where there is none: about `n_tokens` tokens are shown at once, in the order of the examples.
 ///
 /// # Panics
-/// When the model has no head over its vocabulary.
+/// When the model has no head over its vocabulary, or one with a bias and `temperature` is not 1.
 pub fn log_probs(
     (model, device, precision): (&Model, &Device, Precision),
     examples: &[Example],
-    n_tokens: usize,
+    (n_tokens, temperature): (usize, f32),
 ) -> Vec<Vec<f32>> {
     let mut all = Vec::with_capacity(examples.len());
     for some in portions(examples, n_tokens) {
         let micro = MicroBatch::flat(some, 0..some.len(), None);
         let tape = Tape::new(device, &model.params, precision);
-        let asked = Asked::new(&tape, model.stack(), &micro);
+        let asked = Asked::new(&tape, model.stack(), (&micro, temperature));
         let mut found = &asked.log_probs(&tape, model.stack(), micro.targets.len())[..];
         for example in some {
             let (own, rest) = found.split_at(example.targets.len());

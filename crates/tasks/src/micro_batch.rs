@@ -121,7 +121,8 @@ impl MicroBatch {
     /// input. What is asked of a text is the same as in a row of its own.
     ///
     /// # Panics
-    /// When some have an output and others not, or one has several texts and an output.
+    /// When some have an output and others not, one has several texts and an output, or some have
+    /// targets and one has not as many as tokens.
     pub fn flat(examples: &[Example], rows: Range<usize>, rng: Option<Rng>) -> Self {
         let inputs: Vec<&Row> = examples.iter().map(|example| &example.input).collect();
         let (input, texts, of_example) = Shown::flat(&inputs, &rows, rng);
@@ -132,6 +133,12 @@ impl MicroBatch {
             Shown::flat(&outputs, &rows, rng).0
         });
         let some = &examples[rows];
+        let is_asked = some.iter().any(|example| !example.targets.is_empty());
+        for Example { sample_id, input, output, targets, .. } in some {
+            let n = if is_asked { output.as_ref().unwrap_or(input).ids.len() } else { 0 };
+            let n_targets = targets.len();
+            assert!(n_targets == n, "flat: {n_targets} targets of {n}, sample {sample_id}");
+        }
         let mut reference = Vec::new();
         for Example { targets, reference: own, .. } in some {
             let end = reference.len() + targets.len();

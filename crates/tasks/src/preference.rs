@@ -217,7 +217,7 @@ impl Preference {
 
 impl Objective for Preference {
     fn loss<'a>(&self, tape: &Tape<'a>, model: &'a Model, batch: &MicroBatch) -> Losses {
-        learn(tape, model, batch, |log_p| match *self {
+        learn(tape, model, (batch, 1.0), |log_p| match *self {
             Self::Kto { beta, weights } => self.alone((beta, weights), log_p, batch),
             _ => self.pairs(log_p, batch),
         })

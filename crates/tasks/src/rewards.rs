@@ -4,6 +4,8 @@ mod checker;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use regex::{Regex, RegexBuilder};
 use thiserror::Error;
@@ -48,8 +50,9 @@ pub struct Rewards {
 pub struct Graded {
     /// One an answer.
     pub rewards: Vec<f64>,
-    /// The name of each rule, and its mean without its weight.
-    pub by_rule: Vec<(&'static str, f64)>,
+    /// The name of each rule, which has a number behind it where it is not the first of its kind,
+    /// and its mean without its weight.
+    pub by_rule: Vec<(String, f64)>,
     /// Programs that failed, and why the first did.
     pub failed: Option<(usize, String)>,
 }
@@ -143,7 +146,7 @@ impl Rewards {
     /// Where more programs fail than may.
     pub fn grade(&self, attempts: &[Attempt]) -> Result<Graded, RewardError> {
         let mut graded = Graded { rewards: vec![0.0; attempts.len()], ..Graded::default() };
-        let n = attempts.len().max(1);
+        let (n, mut kinds) = (attempts.len().max(1), BTreeMap::new());
         for (rule, weight) in &self.rules {
             let given: Vec<_> = attempts.par_iter().map(|attempt| rule.of(attempt)).collect();
             let mut sum = 0.0;
@@ -156,7 +159,12 @@ impl Rewards {
                     Err(why) => graded.failed.get_or_insert((0, why)).0 += 1,
                 }
             }
-            graded.by_rule.push((rule.name(), sum / n as f64));
+            let kind = rule.name();
+            let name = match kinds.entry(kind).and_modify(|n| *n += 1).or_insert(1_usize) {
+                1 => kind.to_owned(),
+                n => format!("{kind}_{n}"),
+            };
+            graded.by_rule.push((name, sum / n as f64));
         }
         let n_programs = self.rules.iter().filter(|(rule, _)| rule.name() == "program").count();
         let of = n_programs * attempts.len();
@@ -175,18 +183,32 @@ fn last_number(text: &str) -> Option<String> {
     let text = text.as_bytes();
     let is_digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
     let end = (0..text.len()).rev().find(|&at| is_digit(at))? + 1;
-    // A comma or a point counts between digits alone.
-    let is_part =
-        |at: usize| is_digit(at) || matches!(text[at], b'.' | b',') && is_digit(at + 1) && at > 0;
-    let start = (0..end).rev().take_while(|&at| is_part(at)).last()?;
-    let number: String =
-        text[start..end].iter().filter(|&&b| b != b',').map(|&b| char::from(b)).collect();
-    // Of several points, as in a date, the last part is the number.
-    let (whole, part) = match number.matches('.').count() {
-        0 => (&*number, ""),
-        1 => number.split_once('.')?,
-        _ => (number.rsplit('.').next()?, ""),
+    // A point counts between digits, a comma between them where three follow.
+    let is_part = |at: usize| {
+        let is_inside = at > 0 && is_digit(at - 1) && is_digit(at + 1);
+        let n_after = || (at + 1..end).take(4).take_while(|&at| is_digit(at)).count();
+        match text[at] {
+            b'.' => is_inside,
+            b',' => is_inside && n_after() == 3,
+            _ => is_digit(at),
+        }
     };
+    let mut start = (0..end).rev().take_while(|&at| is_part(at)).last()?;
+    // Behind a fraction a comma begins another number, and so does the last of several points, as
+    // in a date.
+    let mut points = (start..end).rev().filter(|&at| text[at] == b'.');
+    if let Some(point) = points.next() {
+        match (point..end).find(|&at| text[at] == b',') {
+            Some(comma) => start = comma + 1,
+            None if points.next().is_some() => start = point + 1,
+            None => {}
+        }
+    } else if is_leading_point(&text[..start]) {
+        start -= 1;
+    }
+    let digits = text[start..end].iter().filter(|&&b| b != b',').map(|&b| char::from(b));
+    let number: String = digits.collect();
+    let (whole, part) = number.split_once('.').unwrap_or((&number, ""));
     let (whole, part) = (whole.trim_start_matches('0'), part.trim_end_matches('0'));
     let before = start.checked_sub(1).map(|at| text[at]);
     let is_sign = before == Some(b'-')
@@ -195,4 +217,14 @@ fn last_number(text: &str) -> Option<String> {
     let sign = if is_sign && !is_zero { "-" } else { "" };
     let whole = if whole.is_empty() { "0" } else { whole };
     Some(if part.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") })
+}
+
+/// Whether the last of what comes before digits is the point of a fraction that has nothing before
+/// it: not one that ends a word.
+fn is_leading_point(before: &[u8]) -> bool {
+    match before {
+        [b'.'] => true,
+        [.., b, b'.'] => b.is_ascii_whitespace() || b"+-=($".contains(b),
+        _ => false,
+    }
 }

@@ -90,7 +90,7 @@ impl TrainError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Step(StepError::NoTargets { .. }) => {
-                Some("every token of the batch is padding or ignored: look at the data".into())
+                Some("nothing in the batch has an answer to be learned: look at the data".into())
             }
             Self::Step(StepError::Unwritten { .. }) => {
                 Some("these parameters would never learn: the model's config is at fault".into())

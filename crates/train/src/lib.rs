@@ -27,7 +27,9 @@ pub use evaluate::{Evaluation, evaluate};
 pub use feed::Feed;
 pub use reference::{REFERENCE_FILE, keep, kept};
 pub use regime::Regime;
-pub use rollouts::{Grade, Grades, RolloutFeed, RolloutParts, Writing, Written, write};
+pub use rollouts::{
+    Grade, Grades, ROWS_AT_ONCE, RolloutFeed, RolloutParts, Writing, Written, write,
+};
 pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started, load_whole};
 pub use samples::{Judge, Portion, SampleFeed, SamplePlan};
 pub use state::{DataHashes, TrainerState};

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use data::{Cursor, Cursors, IGNORED};
-use generate::{Decoder, Draw, Finish, GenerateError, Sampling, Search, draw_each};
+use generate::{Decoder, Draw, GenerateError, Sampling, Search, draw_each};
 use kernels::philox::philox4x32;
 use models::Model;
 use tasks::{Example, Label, Row, advantages, log_probs, spread};
@@ -22,7 +22,7 @@ use crate::state::DataHashes;
 use crate::trainer::Trainer;
 
 /// Rows that are written at once, at most: what they saw is kept in memory.
-const ROWS_AT_ONCE: usize = 128;
+pub const ROWS_AT_ONCE: usize = 128;
 /// Tokens that are shown at once where learning began.
 const REFERENCE_TOKENS: usize = 4096;
 
@@ -33,8 +33,8 @@ pub struct Written {
     pub prompt: usize,
     /// The answer, without what ends it.
     pub tokens: Vec<u32>,
-    /// Why it ended.
-    pub finish: Finish,
+    /// What ended it, if anything did but its length.
+    pub end: Option<u32>,
 }
 
 /// What answers are worth.
@@ -43,7 +43,7 @@ pub struct Grades {
     /// One an answer.
     pub rewards: Vec<f64>,
     /// What is to be told of all, by name.
-    pub told: Vec<(&'static str, f64)>,
+    pub told: Vec<(String, f64)>,
     /// Some of it, to be read.
     pub sample: String,
 }
@@ -60,8 +60,8 @@ pub struct Writing {
     pub sampling: Sampling,
     /// Tokens of an answer, at most.
     pub max_tokens: usize,
-    /// Ends an answer.
-    pub end: u32,
+    /// Each ends an answer.
+    pub ends: Vec<u32>,
     /// Equal seeds, equal answers.
     pub seed: u64,
 }
@@ -88,7 +88,7 @@ pub struct RolloutParts<'o> {
 pub struct RolloutFeed<'o> {
     parts: RolloutParts<'o>,
     cursor: Cursor,
-    told: Vec<(&'static str, f64)>,
+    told: Vec<(String, f64)>,
     sample: Option<String>,
 }
 
@@ -105,8 +105,8 @@ pub fn write(
     (prompts, which): (&[Vec<u32>], &[usize]),
     writing: &Writing,
 ) -> Result<Vec<Written>, GenerateError> {
-    let Writing { n, sampling, max_tokens, end, seed } = *writing;
-    let search = Search { max_tokens, ends: vec![end], ..Search::default() };
+    let Writing { n, sampling, max_tokens, ref ends, seed } = *writing;
+    let search = Search { max_tokens, ..Search::default() };
     // Prompts of one length are answered together.
     let mut by_len: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (place, &prompt) in which.iter().enumerate() {
@@ -122,14 +122,18 @@ pub fn write(
             let shape = [some.len(), room];
             let mut decoder = Decoder::new(&trainer.model, &trainer.device, precision, shape);
             let how = Draw { sampling, seed, n_samples: n, first_row };
-            let mut rows = vec![Vec::new(); some.len() * n];
-            let finish = draw_each(&mut decoder, &some, (&search, &how), |row, token| {
-                rows[row].push(token);
+            let mut rows = vec![(Vec::new(), None); some.len() * n];
+            draw_each(&mut decoder, &some, (&search, &how), |row, token| {
+                if ends.contains(&token) {
+                    rows[row].1 = Some(token);
+                    return ControlFlow::Break(());
+                }
+                rows[row].0.push(token);
                 ControlFlow::Continue(())
             })?;
-            for (row, (tokens, finish)) in rows.into_iter().zip(finish).enumerate() {
+            for (row, (tokens, end)) in rows.into_iter().enumerate() {
                 let place = places[row / n];
-                all[place].push(Written { prompt: which[place], tokens, finish });
+                all[place].push(Written { prompt: which[place], tokens, end });
             }
             first_row += some.len() * n;
         }
@@ -149,9 +153,8 @@ impl<'o> RolloutFeed<'o> {
         let advantages = rewards.chunks(writing.n).flat_map(advantages);
         let of = |(at, (written, advantage)): (usize, (&Written, f64))| {
             let prompt = &prompts[written.prompt];
-            let end = (written.finish == Finish::End).then_some(writing.end);
-            let mut ids: Vec<u32> = prompt.iter().chain(&written.tokens).copied().collect();
-            ids.extend(end);
+            let ids = prompt.iter().chain(&written.tokens).copied();
+            let mut ids: Vec<u32> = ids.chain(written.end).collect();
             let mut targets = vec![IGNORED; prompt.len() - 1];
             targets.extend(&ids[prompt.len()..]);
             ids.pop();
@@ -172,17 +175,18 @@ fn seed_of(seed: u64, step: u64) -> u64 {
 }
 
 /// Means that are told of all answers of a step.
-fn told(written: &[Written], rewards: &[f64], n: usize) -> Vec<(&'static str, f64)> {
+fn told(written: &[Written], rewards: &[f64], n: usize) -> Vec<(String, f64)> {
     let count = written.len().max(1) as f64;
     let deviations: Vec<f64> = rewards.chunks(n).map(|group| spread(group).1).collect();
     let length: usize = written.iter().map(|written| written.tokens.len()).sum();
-    let ended = written.iter().filter(|written| written.finish == Finish::End).count();
-    vec![
+    let ended = written.iter().filter(|written| written.end.is_some()).count();
+    let told = [
         ("reward", spread(rewards).0),
         ("reward_std", spread(&deviations).0),
         ("length", length as f64 / count),
         ("ended", ended as f64 / count),
-    ]
+    ];
+    told.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 impl Feed for RolloutFeed<'_> {
@@ -205,7 +209,8 @@ impl Feed for RolloutFeed<'_> {
         let mut examples = self.examples(&written, &grades.rewards, step);
         if let Some(model) = reference {
             let began = (model, &trainer.device, trainer.config.precision);
-            let known = log_probs(began, &examples, REFERENCE_TOKENS);
+            let how = (REFERENCE_TOKENS, writing.sampling.temperature);
+            let known = log_probs(began, &examples, how);
             for (example, known) in examples.iter_mut().zip(known) {
                 example.reference = known;
             }
@@ -218,7 +223,8 @@ impl Feed for RolloutFeed<'_> {
     }
 
     fn told(&self) -> (Vec<(&str, f64)>, Option<String>) {
-        (self.told.clone(), self.sample.clone())
+        let told = self.told.iter().map(|(name, value)| (&**name, *value));
+        (told.collect(), self.sample.clone())
     }
 
     fn cursors(&self) -> Cursors {

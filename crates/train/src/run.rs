@@ -175,8 +175,25 @@ impl<'o> Run<'o> {
     /// Steps until all are done, `stop` is set, or time is over.
     ///
     /// # Errors
-    /// Where a step is refused, or something cannot be written.
+    /// Where a step is refused, what it learns from or is judged by fails, or something cannot be
+    /// written. What was learned until then is saved, if it can be.
     pub fn go(
+        &mut self,
+        stop: &AtomicBool,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, TrainError> {
+        let ended = self.advance(stop, observer);
+        let is_full = matches!(ended, Err(TrainError::Checkpoint(_) | TrainError::Log(_)));
+        if ended.is_err() && !is_full && self.step_idx() > 0 {
+            // The first error is the one to hear of.
+            if let Err(error) = self.save(observer) {
+                observer.say(&format!("step {} is not saved: {error}", self.step_idx()));
+            }
+        }
+        ended
+    }
+
+    fn advance(
         &mut self,
         stop: &AtomicBool,
         observer: &mut dyn Observer,

@@ -25,6 +25,8 @@ const ROLES: [(&str, &str); 13] = [
     ("observation", "tool"),
 ];
 
+const ASSISTANT: &str = "assistant";
+
 const HINT_MESSAGES: &str = "messages are `[{\"role\": \"user\", \"content\": \"..\"}, ..]`, or \
     ShareGPT's `[{\"from\": \"human\", \"value\": \"..\"}, ..]`";
 const HINT_TURNS: &str = "after what the system says, user and assistant take turns, and the \
@@ -62,7 +64,8 @@ pub(super) fn chat(schema: &Schema, row: &Row) -> Result<Input, DatasetError> {
 }
 
 /// Both sides begin with the prompt, or have it in common: what they share, as TRL's
-/// `extract_prompt` finds it.
+/// `extract_prompt` finds it. A prompt that is text beside conversations that hold it themselves
+/// is not told twice.
 pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetError> {
     let cell = first(schema, row, "chosen");
     let (chosen, rejected) = (said_in(&cell)?, said_in(&first(schema, row, "rejected"))?);
@@ -71,7 +74,7 @@ pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetErr
         return Err(cell.failed("is the same as the rejected one".to_owned(), hint));
     }
     let (prompt, chosen, rejected) = match (chosen, rejected) {
-        (chosen, rejected) if cells(schema, row, "prompt").next().is_some() => {
+        (chosen, rejected) if is_prompt_apart(schema, row, &chosen) => {
             (prompt(schema, row)?, chosen, rejected)
         }
         (Said::Text(mut chosen), Said::Text(mut rejected)) => {
@@ -96,6 +99,17 @@ pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetErr
     check_answer(&prompt, &chosen, &cell)?;
     check_answer(&prompt, &rejected, &first(schema, row, "rejected"))?;
     Ok(Input::Preference { prompt, chosen, rejected })
+}
+
+/// Whether there is a prompt that answers do not begin with.
+fn is_prompt_apart(schema: &Schema, row: &Row, chosen: &Said) -> bool {
+    let Some(prompt) = cells(schema, row, "prompt").next() else { return false };
+    match chosen {
+        Said::Messages(messages) if !prompt.value.is_array() => {
+            messages.first().is_none_or(|message| message.role == ASSISTANT)
+        }
+        _ => true,
+    }
 }
 
 pub(super) fn judged(schema: &Schema, row: &Row) -> Result<Input, DatasetError> {
@@ -172,10 +186,8 @@ fn check_answer(prompt: &Said, answer: &Said, cell: &Cell) -> Result<(), Dataset
         return Err(cell.failed("has no answer".to_owned(), hint));
     }
     match (prompt, answer) {
-        (Said::Messages(prompt), Said::Messages(answer)) => {
-            check_turns(&[&prompt[..], answer].concat(), cell)
-        }
-        _ => Ok(()),
+        (Said::Text(_), Said::Text(_)) => Ok(()),
+        _ => check_turns(&[prompt.turns("user"), answer.turns(ASSISTANT)].concat(), cell),
     }
 }
 
@@ -195,7 +207,7 @@ fn check_turns(messages: &[Message], cell: &Cell) -> Result<(), DatasetError> {
         return Err(cell.failed(problem, HINT_TURNS));
     }
     match messages.last() {
-        Some(message) if message.role == "assistant" => Ok(()),
+        Some(message) if message.role == ASSISTANT => Ok(()),
         Some(message) => {
             let problem = format!("ends with the {}, not with the assistant", message.role);
             Err(cell.failed(problem, HINT_TURNS))

@@ -234,6 +234,17 @@ fn preferences_share_a_prompt() {
         panic!()
     };
     assert_eq!(prompt, said("Sky?"));
+    // The text of the prompt is there again in both conversations, or it is not.
+    let own = json!({"prompt": "Sky?", "chosen": answer("blue"), "rejected": answer("green")});
+    let alone = |text: &str| json!([{"role": "assistant", "content": text}]);
+    let apart = json!({"prompt": "Sky?", "chosen": alone("blue"), "rejected": alone("green")});
+    for row in [own, apart] {
+        let input = inputs("a.jsonl", &row.to_string(), &Wanted::default()).remove(0);
+        let Input::Preference { prompt, chosen, .. } = input else { panic!() };
+        let turns = [prompt.turns("user"), chosen.turns("assistant")].concat();
+        let texts: Vec<_> = turns.iter().map(|turn| (turn.role, &*turn.content)).collect();
+        assert_eq!(texts, [("user", "Sky?"), ("assistant", "blue")], "{row}");
+    }
     let same = r#"{"prompt": "Sky?", "chosen": "blue", "rejected": "blue"}"#;
     assert_eq!(
         refused("a.jsonl", same, &Wanted::default()),
@@ -253,6 +264,14 @@ fn an_answer_says_something_in_its_turn() {
         (
             json!({"prompt": asked, "chosen": answer("assistant"), "rejected": answer("user")}),
             "`rejected` has two turns of the user, numbers 1 and 2",
+        ),
+        (
+            json!({"prompt": "Sky?", "chosen": answer("assistant"), "rejected": answer("user")}),
+            "`rejected` has two turns of the user, numbers 1 and 2",
+        ),
+        (
+            json!({"prompt": "Sky?", "completion": answer("user"), "label": true}),
+            "`completion` has two turns of the user, numbers 1 and 2",
         ),
     ];
     for (row, expected) in cases {
@@ -346,6 +365,12 @@ fn documents_of_a_query_come_together() {
     assert_eq!(
         refused("a.jsonl", uneven, &Wanted::default()),
         "`a.jsonl`, line 1: `relevance` has 2, there are 1 documents\nhint: one number a document"
+    );
+    let below = r#"{"query": "a", "documents": ["x", "y"], "relevance": [1, -1]}"#;
+    assert_eq!(
+        refused("a.jsonl", below, &Wanted::default()),
+        "`a.jsonl`, line 1: `relevance` has -1, which is below 0\nhint: 0 is a document that is \
+        no good"
     );
 }
 

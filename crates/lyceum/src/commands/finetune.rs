@@ -23,7 +23,7 @@ use train::{
     Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig, Trainer,
 };
 
-use self::goal::{EVAL_TOKENS, Goal, Source};
+use self::goal::{Goal, Source};
 use super::pretrain::{self, observer::RunObserver, summary};
 use crate::cli::Finetune;
 use crate::environment::Env;
@@ -69,8 +69,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         store_recipe()?;
     }
     let until = args.until.map(|until| until.step(recipe.train.steps));
-    let asks_tokens = goal.head == HeadKind::Tokens;
-    preflight::say(&recipe, (&model, &plan), (asks_tokens, EVAL_TOKENS, goal.copies), env)?;
+    let shown = preflight::Shown::of(&goal);
+    preflight::say(&recipe, (&model, &plan), &shown, env)?;
     let Goal { pipeline, objective, train, copies, hashes, judge, files: more, .. } = goal;
     for (name, bytes) in &goal.kept {
         store(&out.join(name), bytes)?;
@@ -81,7 +81,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     }
     files.extend(more);
     let feed: Box<dyn Feed> = match goal.rollouts {
-        Some(rollouts) => Box::new(rollouts(plan, hashes, judge)),
+        Some(rollouts) => Box::new((rollouts.feed)(plan, hashes, judge)),
         None => Box::new(SampleFeed::new(train, (plan, copies), hashes, judge)),
     };
     let parts = RunParts {

@@ -268,11 +268,7 @@ impl Loaded {
 
     /// What a row of a search holds that goes so far.
     pub fn row_bytes(&self, positions: usize) -> u64 {
-        let config = self.model.head_stack().config();
-        let trunk = &config.trunk;
-        let cache = [trunk.n_layers, trunk.n_kv_heads, trunk.d_head, positions];
-        let width = self.precision.compute.bytes();
-        crate::estimate::row_bytes(cache, width, config.tokens().vocab_size)
+        crate::estimate::row_bytes_of(&self.model, positions, self.precision)
     }
 
     /// Refuses tokens that what writes does not know.

@@ -117,6 +117,29 @@ fn every_loss_of_answers_is_learned() {
 }
 
 #[test]
+fn a_pair_that_loses_an_answer_is_left_out_alone() {
+    let align = Align::new();
+    let mut rows = pairs(20);
+    rows[7]["prompt"] = json!("so it was ".repeat(40));
+    let data = align.rows("pairs.jsonl", &rows);
+    let judged = |(i, row): (usize, &Value)| json!({"prompt": row["prompt"], "completion": row["chosen"], "label": i % 2 == 0});
+    let judged: Vec<Value> = rows.iter().enumerate().map(judged).collect();
+    let judged = align.rows("judged.jsonl", &judged);
+    for (loss, data) in [("dpo", &data), ("reward", &data), ("kto", &judged)] {
+        let set = format!("align.loss={loss}");
+        let sets = [&set, "train.steps=4", "data.validation_fraction=0"];
+        let ran = align.go(loss, data, &sets, &[]);
+        let said = "1 of 20 samples have nothing that is learned";
+        assert!(ran.stderr.contains(said), "{loss}: {}", ran.stderr);
+        ran.done();
+        let first = &align.lab.metrics(loss)[0];
+        if loss == "dpo" {
+            assert!((first["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-3, "{first}");
+        }
+    }
+}
+
+#[test]
 fn a_model_learns_from_its_own_answers_and_goes_on_as_it_would_have() {
     let align = Align::new();
     let problem = |i: usize| json!({"prompt": format!("{i} and"), "answer": "e"});
@@ -127,13 +150,18 @@ fn a_model_learns_from_its_own_answers_and_goes_on_as_it_would_have() {
             "align.answers=4",
             "align.max_tokens=6",
             "align.beta=0.05",
+            "align.temperature=1.3",
+            "task.max_written=2",
             "train.batch_size=3",
             "train.sample_every=4",
             "data.validation_fraction=0.2",
             steps,
         ]
     };
-    align.go("whole", &data, &sets("train.steps=8"), &["--task", "problem"]).done();
+    let whole = align.go("whole", &data, &sets("train.steps=8"), &["--task", "problem"]);
+    let said = ["the first 2 of 4 problems are answered", "what it writes and evaluations apart"];
+    assert!(said.iter().all(|said| whole.stderr.contains(said)), "{}", whole.stderr);
+    whole.done();
     align.go("a", &data, &sets("train.steps=3"), &["--task", "problem"]).done();
     align.go("a", &data, &sets("train.steps=8"), &["--task", "problem", "--resume"]).done();
     let [whole, resumed] = ["whole", "a"].map(|run| align.weights(run, 8, "model.safetensors"));
@@ -166,6 +194,11 @@ fn what_cannot_be_aligned_is_refused() {
     refused(&data, &["align.beta=-1"], "`align.beta`: -1 is not in");
     refused(&data, &["data.max_len=8"], "lose their ends");
     refused(&data, &["task.metrics=[\"bleu\"]"], "`bleu` is not measured of answers");
+    let dropout = "method.dropout=0.1";
+    refused(&data, &["method.kind=lora", dropout], "`method.dropout`: has no part in answers");
+    let judged = json!({"prompt": "1 +", "completion": " 2", "label": true});
+    let judged = align.rows("judged.jsonl", &[judged]);
+    refused(&judged, &["train.micro_batch=3"], "a step is one micro-batch");
     let problem = ["task.kind=problem"];
     let of = |set: &'static str| [problem[0], set];
     refused(&problems, &problem, "nobody says what an answer is worth");
@@ -176,6 +209,8 @@ fn what_cannot_be_aligned_is_refused() {
         "`(` is no pattern",
     );
     let number = "align.rewards=[{kind=\"number\"}]";
+    let measured = [problem[0], number, "task.metrics=[\"accuracy\"]"];
+    refused(&problems, &measured, "`task.metrics`: has no part in problems");
     let large = [problem[0], number, "align.max_tokens=63"];
     refused(&problems, &large, "a prompt of");
     let hangs = "align.rewards=[{kind=\"program\",command=[\"sleep\",\"60\"],seconds=0.05}]";

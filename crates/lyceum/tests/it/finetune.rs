@@ -157,7 +157,16 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let empty = table(&lab, "empty.csv", &["text,label".to_owned()]);
     let unjudged: &[&str] = &["--set", "train.patience=2", "--set", "data.validation_fraction=0"];
     let led: &[&str] = &["--set", "method.kind=prefix", "--set", "method.n_virtual=20"];
-    let cases: [(&str, &[&str], &str); 18] = [
+    let stars: Vec<String> = (0..20).map(|i| format!("it is {i},{}", i as f32 + 0.5)).collect();
+    let stars = table(&lab, "stars.csv", &[vec!["text,score".to_owned()], stars].concat());
+    let vain =
+        |i| format!("{{\"query\":\"a {i}\",\"documents\":[\"no\",\"so\"],\"relevance\":[0,0]}}");
+    let vain = table(&lab, "vain.jsonl", &(0..20).map(vain).collect::<Vec<_>>());
+    let cases: [(&str, &[&str], &str); 22] = [
+        (&stars, &["--set", "task.r_drop=1"], "`task.r_drop`: has no part in the loss `value`"),
+        (&stars, &["--set", "task.label_smoothing=0.1"], "has no part in the loss `value`"),
+        (&stars, &["--set", "task.loss=cosine"], "a cosine is of two texts, and this is one"),
+        (&vain, &[], "have nothing that is learned"),
         (&good, unjudged, "there is nothing to judge by"),
         (&good, led, "20 of the 24 positions that the model knows leave too few"),
         (&good, &["--set", "optim.layer_decay=0"], "optim.layer_decay"),
@@ -527,13 +536,18 @@ fn what_vectors_are_not_asked_is_refused() {
     let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
     let row = |i: usize| format!("{{\"anchor\":\"the {i}\",\"positive\":\"a {i}\"}}");
     let data = table(&lab, "triplets.jsonl", &(0..24).map(row).collect::<Vec<_>>());
-    for (sets, message) in [
-        (["train.micro_batch=2", "train.batch_size=6"], "a step is one micro-batch"),
-        (["task.loss=cosine", "train.batch_size=6"], "`cosine` is not a loss of `triplet`"),
-        (["task.metrics=[\"f1\"]", "train.batch_size=6"], "no metric of rankings"),
+    let near = |i: usize| format!("{{\"text\":\"{i}\",\"pair\":\"a\",\"score\":{i}.5}}");
+    let far = table(&lab, "far.jsonl", &(0..24).map(near).collect::<Vec<_>>());
+    for (data, sets, message) in [
+        (&data, ["train.micro_batch=2", "train.batch_size=6"], "a step is one micro-batch"),
+        (&data, ["task.loss=cosine", "train.batch_size=6"], "`cosine` is not a loss of `triplet`"),
+        (&data, ["task.metrics=[\"f1\"]", "train.batch_size=6"], "no metric of rankings"),
+        (&data, ["task.r_drop=1", "train.batch_size=6"], "`task.r_drop`: has no part in"),
+        (&data, ["task.loss=triplet", "train.batch_size=6"], "have nothing that is learned"),
+        (&far, ["task.loss=cosine", "train.batch_size=6"], "they are in [-1, 1]"),
     ] {
         let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-        let stderr = refusal(tuning.go("b", &data, &sets));
+        let stderr = refusal(tuning.go("b", data, &sets));
         assert!(stderr.contains(message) && stderr.contains("hint: "), "{stderr}");
     }
 }

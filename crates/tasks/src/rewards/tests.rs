@@ -20,7 +20,18 @@ fn numbers_are_equal_as_numbers() {
         ("", None),
         ("1.5.2026", Some("2026")),
         ("\u{661}", None),
-        (".5", Some("5")),
+        (".5", Some("0.5")),
+        ("it is -.50", Some("-0.5")),
+        ("x=.5", Some("0.5")),
+        ("Rs.500", Some("500")),
+        ("No.5", Some("5")),
+        ("is...5", Some("5")),
+        ("1,2,3", Some("3")),
+        ("1,2345", Some("2345")),
+        ("1,234,567", Some("1234567")),
+        ("0.5,100", Some("100")),
+        ("1,000.25", Some("1000.25")),
+        ("1.5,250,000", Some("250000")),
         ("12345678901234567890123", Some("12345678901234567890123")),
     ];
     for (text, expected) in cases {
@@ -43,8 +54,8 @@ fn rules_add_up_by_their_weights() {
     ];
     let graded = rewards.grade(&attempts).unwrap();
     assert_eq!(graded.rewards, [3.0, 10.0, 6.0, 0.0, 0.0]);
-    let names: Vec<_> = graded.by_rule.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, ["exact", "number", "pattern", "pattern"]);
+    let names: Vec<_> = graded.by_rule.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["exact", "number", "pattern", "pattern_2"]);
     assert_eq!(graded.by_rule[1].1, 3.0 / 5.0);
     let bad = Reward::pattern("(").unwrap_err().to_string();
     assert!(bad.starts_with("`(` is no pattern: "), "{bad}");
@@ -77,6 +88,9 @@ fn a_program_that_fails_hangs_or_floods_is_worth_nothing_and_counted() {
         ("yes", "it wrote more than"),
         ("kill -9 $$", "signal: 9"),
         ("head -c 1000000000 /dev/zero | tail -n 1", "exit status: 1"),
+        ("yes lost >&2 & sleep 0.1; kill $!; echo 'no such answer' >&2; exit 2", "exit status: 2"),
+        ("printf 'Traceback\\nNameError: \\033[1mx\n\n' >&2; exit 1", "1: NameError: [1mx"),
+        ("no-such-program", "exit status: 127: "),
     ];
     let large = "x".repeat(1 << 20);
     for (script, why) in cases {

@@ -68,9 +68,10 @@ fn examples(asked: Asked) -> Vec<Example> {
             }
             let label = match asked {
                 Asked::Class | Asked::Choice => Label::Class(i % N_CLASSES as u32),
+                Asked::Better => Label::Class(0),
                 Asked::Value => Label::Value(i as f32 - 1.5),
                 Asked::Span => Label::Span([1, 2]),
-                Asked::Tag | Asked::Better | Asked::Rank => Label::None,
+                Asked::Tag | Asked::Rank => Label::None,
             };
             Example { input, targets, label, ..Example::of(u64::from(i)) }
         })

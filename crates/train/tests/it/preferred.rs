@@ -91,7 +91,7 @@ fn objectives() -> Vec<(&'static str, Box<dyn Objective>)> {
     ];
     let named = |p: Preference| (p.name(), Box::new(p) as Box<dyn Objective>);
     let mut all: Vec<_> = all.into_iter().map(named).collect();
-    all.push(("grouped", Box::new(Grouped { beta: 0.04 })));
+    all.push(("grouped", Box::new(Grouped { beta: 0.04, temperature: 1.0 })));
     all
 }
 
@@ -165,7 +165,7 @@ fn where_learning_began_rewards_are_none_and_answers_are_equally_good() {
     let device = Device::cpu(Isa::detect());
     for (name, objective) in objectives() {
         let mut examples = examples(&io, name);
-        let of = |n| log_probs((&model, &device, Precision::F32), &examples, n);
+        let of = |n| log_probs((&model, &device, Precision::F32), &examples, (n, 1.0));
         let (known, single) = (of(1000), of(1));
         assert_close(name, &known.concat(), &single.concat(), Tolerance::both(1e-5));
         for (example, known) in examples.iter_mut().zip(known) {
@@ -198,6 +198,40 @@ fn where_learning_began_rewards_are_none_and_answers_are_equally_good() {
 }
 
 #[test]
+fn a_temperature_is_that_of_the_logits() {
+    const T: f32 = 1.6;
+    let (io, model) = (golden(), model());
+    // What the head projects comes out of the last norm.
+    let mut cooled = self::model();
+    let imports = model.config.family().imports();
+    let last = imports.iter().filter(|import| import.name.contains("ln_f."));
+    let own = last.map(|import| import.source.own().unwrap());
+    let last: Vec<_> = own.map(|name| model.params.find(name).unwrap().param.range()).collect();
+    for range in &last {
+        cooled.params.values_mut()[range.clone()].iter_mut().for_each(|x| *x /= T);
+    }
+    let (beta, device) = (0.3, Device::cpu(Isa::detect()));
+    let of = |model: &Model, temperature| {
+        let mut examples = examples(&io, "grouped");
+        let began = (&self::model(), &device, Precision::F32);
+        let known = log_probs(began, &examples, (50, 1.0));
+        for (example, known) in examples.iter_mut().zip(known) {
+            example.reference = known;
+        }
+        let known = log_probs((model, &device, Precision::F32), &examples, (50, temperature));
+        let (losses, grads) = run(model, &Grouped { beta, temperature }, &flat(&examples, &[0, N]));
+        (known.concat(), losses.mean().unwrap(), grads.values().to_vec())
+    };
+    let (found, mut expected) = (of(&model, T), of(&cooled, 1.0));
+    for range in last {
+        expected.2[range].iter_mut().for_each(|g| *g /= T);
+    }
+    assert_close("log p", &found.0, &expected.0, Tolerance::both(1e-5));
+    assert!((found.1 - expected.1).abs() < 1e-5, "{} and {}", found.1, expected.1);
+    assert_close("gradients", &found.2, &expected.2, Tolerance { abs: 1e-4, rel: 1e-4 });
+}
+
+#[test]
 fn fifty_steps_of_dpo_are_those_of_torch() {
     let io = golden();
     let objective = Preference::Dpo { beta: 0.1, smoothing: 0.0 };
@@ -205,7 +239,7 @@ fn fifty_steps_of_dpo_are_those_of_torch() {
         let model = model();
         let mut examples = examples(&io, "dpo");
         let device = Device::cpu(isa);
-        let known = log_probs((&model, &device, Precision::F32), &examples, 50);
+        let known = log_probs((&model, &device, Precision::F32), &examples, (50, 1.0));
         for (example, known) in examples.iter_mut().zip(known) {
             example.reference = known;
         }

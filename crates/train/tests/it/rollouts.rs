@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use generate::{Finish, Sampling};
+use generate::Sampling;
 use models::Model;
 use optim::{AdamWConfig, Schedule};
 use tasks::{Grouped, Label};
@@ -36,7 +36,7 @@ fn prompts() -> Vec<Vec<u32>> {
 }
 
 fn writing(n: usize) -> Writing {
-    Writing { n, sampling: Sampling::default(), max_tokens: 5, end: 0, seed: 9 }
+    Writing { n, sampling: Sampling::default(), max_tokens: 5, ends: vec![0], seed: 9 }
 }
 
 /// Tokens in the lower half are worth something.
@@ -64,12 +64,12 @@ fn feed<'o>(reference: Option<Model>) -> RolloutFeed<'o> {
 
 #[test]
 fn prompts_are_answered_in_their_order_as_they_are_alone() {
-    let objective = Grouped { beta: 0.0 };
+    let objective = Grouped { beta: 0.0, temperature: 1.0 };
     let (trainer, prompts) = (trainer(&objective), prompts());
     let all = write(&trainer, (&prompts, &[0, 1, 2, 3, 4]), &writing(2)).unwrap();
     let places: Vec<usize> = all.iter().map(|written| written.prompt).collect();
     assert_eq!(places, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
-    assert!(all.iter().all(|w| w.tokens.len() == 5 || w.finish == Finish::End));
+    assert!(all.iter().all(|w| w.tokens.len() == 5 || w.end == Some(0)));
     // The shortest is the first to be answered.
     let alone = write(&trainer, (&prompts, &[1]), &writing(2)).unwrap();
     assert_eq!(all[2..4], alone);
@@ -84,8 +84,24 @@ fn prompts_are_answered_in_their_order_as_they_are_alone() {
 }
 
 #[test]
+fn an_answer_ends_with_whatever_ends_it() {
+    let objective = Grouped { beta: 0.0, temperature: 1.0 };
+    let (trainer, prompts) = (trainer(&objective), prompts());
+    let free = Writing { ends: vec![], ..writing(4) };
+    let free = write(&trainer, (&prompts, &[0]), &free).unwrap();
+    assert!(free.iter().all(|w| w.tokens.len() == 5 && w.end.is_none()));
+    let ends = vec![free[0].tokens[2], free[1].tokens[3]];
+    let ended = write(&trainer, (&prompts, &[0]), &Writing { ends: ends.clone(), ..writing(4) });
+    for (ended, free) in ended.unwrap().iter().zip(&free) {
+        let at = free.tokens.iter().position(|token| ends.contains(token));
+        assert_eq!(ended.tokens, free.tokens[..at.unwrap_or(5)]);
+        assert_eq!(ended.end, at.map(|at| free.tokens[at]));
+    }
+}
+
+#[test]
 fn examples_ask_for_the_answer_alone_and_carry_its_advantage() {
-    let objective = Grouped { beta: 0.1 };
+    let objective = Grouped { beta: 0.1, temperature: 1.0 };
     let (trainer, mut feed) = (trainer(&objective), feed(Some(model())));
     feed.seek(&data::Cursors::default()).unwrap();
     let examples = feed.next(&trainer).unwrap();
@@ -112,7 +128,7 @@ fn examples_ask_for_the_answer_alone_and_carry_its_advantage() {
 #[test]
 fn what_is_worth_more_is_written_more() {
     for beta in [0.0, 0.01] {
-        let objective = Grouped { beta };
+        let objective = Grouped { beta, temperature: 1.0 };
         let mut trainer = trainer(&objective);
         let mut feed = feed((beta > 0.0).then(model));
         feed.seek(&data::Cursors::default()).unwrap();

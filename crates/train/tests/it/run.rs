@@ -6,10 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use checkpoint::{Origin, RunDir};
+use data::Cursors;
 use models::Model;
 use optim::Schedule;
+use tasks::{Example, rewards::RewardError};
 use train::metrics::{self, METRICS_FILE, MetricsRow};
-use train::{Ended, Run};
+use train::{DataHashes, Ended, Evaluation, Feed, Run, TextFeed, TrainError, Trainer};
 
 use crate::support::{Plan, Watch, checkpoints};
 
@@ -117,6 +119,68 @@ fn time_that_is_over_ends_a_run_with_a_checkpoint() {
     let stop = watch.stop.clone();
     assert_eq!(running.go(&stop, &mut watch).unwrap(), Ended::OutOfTime);
     assert_eq!(checkpoints(&run), [0]);
+}
+
+/// Fails before a step, or where a step is judged.
+struct Failing<'o> {
+    feed: TextFeed<'o>,
+    next_at: u64,
+    judge_at: u64,
+}
+
+impl Feed for Failing<'_> {
+    fn seek(&mut self, cursors: &Cursors) -> Result<(), TrainError> {
+        self.feed.seek(cursors)
+    }
+
+    fn next(&mut self, trainer: &Trainer) -> Result<Vec<Example>, TrainError> {
+        fails(trainer.state.step == self.next_at)?;
+        self.feed.next(trainer)
+    }
+
+    fn cursors(&self) -> Cursors {
+        self.feed.cursors()
+    }
+
+    fn read(&self) -> Vec<(&str, u64, u64)> {
+        self.feed.read()
+    }
+
+    fn hashes(&self) -> DataHashes {
+        self.feed.hashes()
+    }
+
+    fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
+        fails(trainer.state.step == self.judge_at)?;
+        self.feed.judge(trainer)
+    }
+}
+
+fn fails(is: bool) -> Result<(), TrainError> {
+    let error = RewardError::Failing { n: 1, of: 1, first: "no".into() };
+    if is { Err(error.into()) } else { Ok(()) }
+}
+
+#[test]
+fn what_was_learned_is_saved_where_data_or_an_evaluation_fail() {
+    let plan = Plan { checkpoint_every: 100, ..Plan::default() };
+    for ([next_at, judge_at], saved) in [([5, 99], vec![5]), ([99, 4], vec![4]), ([0, 99], vec![])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let feed = plan.feed(plan.sources());
+        let mut parts = plan.parts(RunDir::create(&run).unwrap());
+        parts.feed = Box::new(Failing { feed, next_at, judge_at });
+        let (mut running, _) = Run::start(parts, false).unwrap();
+        let mut watch = Watch::until(u64::MAX);
+        let stop = watch.stop.clone();
+        let ended = running.go(&stop, &mut watch);
+        assert!(matches!(ended, Err(TrainError::Reward(_))), "{ended:?}");
+        assert_eq!(checkpoints(&run), saved);
+        drop(running);
+        plan.go(&run, u64::MAX).unwrap();
+        assert_eq!(checkpoints(&run).last(), Some(&8));
+    }
 }
 
 #[test]

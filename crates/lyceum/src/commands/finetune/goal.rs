@@ -44,11 +44,19 @@ pub struct Goal<'g> {
     pub kept: Vec<(&'static str, Vec<u8>)>,
     /// Where a model learns from what it writes itself: who gives it to it. `train` are prompts
     /// then.
-    pub rollouts: Option<Box<Rollouts<'g>>>,
+    pub rollouts: Option<Rollouts<'g>>,
+}
+
+/// Where a model learns from what it writes itself.
+pub struct Rollouts<'g> {
+    /// Prompts that are answered where it is judged.
+    pub n_judged: usize,
+    /// Makes a feed.
+    pub feed: Box<MakeFeed<'g>>,
 }
 
 /// Makes a feed of the order of prompts, hashes, and who judges.
-pub type Rollouts<'g> =
+pub type MakeFeed<'g> =
     dyn FnOnce(SamplePlan, DataHashes, Box<train::Judge<'g>>) -> RolloutFeed<'g> + 'g;
 
 impl<'s> Goal<'s> {
@@ -99,7 +107,34 @@ pub fn unknown_metric(error: &metrics::MetricError) -> Failure {
     refused("task.metrics", problem).hint(hint)
 }
 
+/// Refuses the first of what a recipe says and `what` has no use for.
+///
+/// # Errors
+/// With that field.
+pub fn refuse_unused(what: &str, said: &[(&str, bool)]) -> Result<(), Failure> {
+    match said.iter().find(|(_, is_said)| *is_said) {
+        Some((field, _)) => {
+            Err(refused(field, format!("has no part in {what}")).hint("leave it out"))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Source<'_> {
+    /// Refuses parts of a step where what is shown together is a part of the question.
+    ///
+    /// # Errors
+    /// Where the recipe wants them.
+    pub fn whole_steps(&self) -> Result<(), Failure> {
+        let train = &self.recipe.train;
+        let is_whole = train.batch_tokens.is_none() && train.micro_batch == train.batch_size;
+        if train.micro_batch == 0 || is_whole {
+            return Ok(());
+        }
+        let problem = "what is shown together is a part of the question: a step is one micro-batch";
+        Err(refused("train.micro_batch", problem).hint("leave it out"))
+    }
+
     /// Tokens of a sample, of a model that knows `most` positions.
     ///
     /// # Errors
@@ -146,8 +181,17 @@ impl Source<'_> {
         let cut = having(&|all| all.iter().any(|framed| framed.n_cut > 0));
         let emptied = having(&<[Framed]>::is_empty);
         let lost = [
-            (cut, format!("are longer than {max_len} tokens and lose their ends")),
-            (emptied, "have nothing that is learned, and are left out".to_owned()),
+            (
+                cut,
+                format!("are longer than {max_len} tokens and lose their ends"),
+                "raise `data.max_len`, or `data.max_cut` if that is meant",
+            ),
+            (
+                emptied,
+                "have nothing that is learned, and are left out".to_owned(),
+                "take them out, raise `data.max_len` where they are too long, or `data.max_cut` if \
+                 that is meant",
+            ),
         ];
         let all: Vec<Framed> = made.into_iter().flatten().collect();
         let lengths = || all.iter().map(|framed| framed.example.n_tokens());
@@ -157,7 +201,7 @@ impl Source<'_> {
             grouped(lengths().sum::<usize>() as u64),
             lengths().max().unwrap_or(0),
         ));
-        for (places, what) in lost {
+        for (places, what, hint) in lost {
             let Some(&first) = places.first() else { continue };
             let share = places.len() as f64 / records.len() as f64;
             let problem = format!(
@@ -168,8 +212,7 @@ impl Source<'_> {
                 records[first].at
             );
             if share > self.recipe.data.max_cut {
-                return Err(refused("data.max_cut", problem)
-                    .hint("raise `data.max_len`, or `data.max_cut` if that is meant"));
+                return Err(refused("data.max_cut", problem).hint(hint));
             }
             self.env.warn(&problem);
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use datasets::{Dataset, Record, Task};
+use datasets::{Dataset, Record, Split, Task};
 use models::HeadKind;
 use tasks::{Asked, Example, Frame, Framed, Label, Labelled, predict};
 use tokenize::Tokenizer;
 use train::{Evaluation, Trainer};
 
-use super::goal::{EVAL_TOKENS, Goal, Source, unknown_metric};
+use super::goal::{EVAL_TOKENS, Goal, Source, refuse_unused, unknown_metric};
 use super::set::{TRAIN, validation};
 use crate::commands::table::printable;
 use crate::environment::Env;
@@ -47,13 +47,19 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         overlap: recipe.data.overlap,
         has_types: !tokens.types.is_empty(),
     };
-    let framed = |split| {
-        let of = |i, record: &Record| Ok(frame.examples(i, record)?);
+    let asked = if set.task == Task::Rank { Asked::Rank } else { Asked::of(&head) };
+    refuse_others(source, asked)?;
+    let framed = |split: &Split| {
+        let of = |i, record: &Record| {
+            let mut all = frame.examples(i, record)?;
+            // What has no right answer counts where a model is judged, and teaches it nothing.
+            all.retain(|framed| split.name != TRAIN || framed.example.is_asked());
+            Ok(all)
+        };
         source.framed(split, frame.max_len, of)
     };
     let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into_iter().map(|f| f.example).collect();
     env.say(&format!("for instance: {}", shown(&train[0], (&head, tokenizer), env)));
-    let asked = if set.task == Task::Rank { Asked::Rank } else { Asked::of(&head) };
     let (objective, labels) = (Labelled::new(asked), head.labels().to_vec());
     let learned = Labelled {
         smoothing: recipe.task.label_smoothing,
@@ -121,6 +127,20 @@ impl Judged {
         }
         Ok(())
     }
+}
+
+/// Refuses what a recipe says that is not of what is asked.
+fn refuse_others(source: &Source, asked: Asked) -> Result<(), Failure> {
+    let task = &source.recipe.task;
+    let has_classes = matches!(asked, Asked::Class | Asked::Choice | Asked::Tag);
+    refuse_unused(
+        &format!("the loss `{}`", asked.name()),
+        &[
+            ("task.label_smoothing", task.label_smoothing > 0.0 && !has_classes),
+            // Rows of scores are two passes of a text where it has one row alone.
+            ("task.r_drop", task.r_drop > 0.0 && asked != Asked::Class),
+        ],
+    )
 }
 
 /// What the loss of each class is multiplied with: of mean one over what is learned from.

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use datasets::{Dataset, Record, Task};
+use datasets::{Dataset, Input, Named, Record, Split, Task};
 use metrics::registry;
 use models::HeadKind;
 use tasks::{Contrast, Example, Frame, Framed, Label, Near, of_rankings};
 use train::{Evaluation, Trainer};
 
-use super::goal::{Goal, Source};
+use super::goal::{Goal, Source, refuse_unused};
 use super::set::{TRAIN, validation};
+use super::written::refuse_labels;
 use crate::commands::run::pooling::Pool;
 use crate::failure::Failure;
 use recipe::refused;
@@ -36,17 +37,24 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let Some(tokens) = stack.embed.tokens() else {
         return Err(refused("model.from", "it reads no text"));
     };
-    if ![0, recipe.train.batch_size].contains(&recipe.train.micro_batch) {
-        let problem = "what is shown together is a part of the question: a step is one micro-batch";
-        return Err(refused("train.micro_batch", problem).hint("leave it out"));
-    }
+    source.whole_steps()?;
     let pool = Pool::told(&recipe.model.from)?.unwrap_or_default();
     let contrast = Contrast { pooling: pool.pooling, near };
     let max_len = source.max_len(tokens.max_len)?;
     let has_types = !tokens.types.is_empty();
     let frame = Frame { tokenizer, max_len, overlap: 0, has_types };
-    let framed = |split| -> Result<Vec<Example>, Failure> {
-        let of = |i, record: &Record| Ok(vec![frame.apart(i, record)?]);
+    let most = most(source)?;
+    let framed = |split: &Split| -> Result<Vec<Example>, Failure> {
+        let of = |i, record: &Record| {
+            if !has_all(record, (near, split))? {
+                return Ok(Vec::new());
+            }
+            let mut framed = frame.apart(i, record)?;
+            if let Label::Value(value) = &mut framed.example.label {
+                *value = cosine(*value / most, record)?;
+            }
+            Ok(vec![framed])
+        };
         let framed: Vec<Framed> = source.framed(split, max_len, of)?;
         Ok(framed.into_iter().map(|framed| framed.example).collect())
     };
@@ -72,9 +80,45 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     })
 }
 
+/// Whether a record has what is asked of vectors.
+fn has_all(record: &Record, (near, split): (Near, &Split)) -> Result<bool, Failure> {
+    Ok(match (near, &record.input) {
+        // Where a model is judged, texts are held against those of other records.
+        (Near::Margin { .. }, Input::Triplet { negatives, .. }) => {
+            split.name != TRAIN || !negatives.is_empty()
+        }
+        (Near::Cosine, Input::Classify { pair: None, .. }) => {
+            let problem = format!("{}: a cosine is of two texts, and this is one", record.at);
+            return Err(refused("task.loss", problem)
+                .hint("say where the other is: `data.columns.pair`; or leave it out"));
+        }
+        (Near::Cosine, Input::Classify { label, .. }) => label.is_some(),
+        _ => true,
+    })
+}
+
+/// A number that a cosine is to be.
+fn cosine(value: f32, record: &Record) -> Result<f32, Failure> {
+    if (-1.0..=1.0).contains(&value) {
+        return Ok(value);
+    }
+    let problem = format!("{}: no cosine is {value}: they are in [-1, 1]", record.at);
+    Err(refused("task.loss", problem).hint(
+        "divide the numbers by the largest there is, or leave it out: a head says any number",
+    ))
+}
+
+/// The largest number of a set that is known by name; else 1.
+fn most(source: &Source) -> Result<f32, Failure> {
+    let set = source.recipe.data.set.as_deref().map(Named::find).transpose()?;
+    Ok(set.and_then(Named::largest_score).unwrap_or(1.0))
+}
+
 /// What is asked of vectors.
 fn near(source: &Source, task: Task) -> Result<Near, Failure> {
     let said = &source.recipe.task;
+    refuse_labels(said)?;
+    refuse_unused("vectors", &[("task.label_smoothing", said.label_smoothing > 0.0)])?;
     let (scale, margin) = (said.scale.unwrap_or(20.0), said.margin.unwrap_or(5.0));
     let near = match (task, said.loss.as_deref()) {
         (Task::Triplet, None | Some("contrastive")) => Near::Among { scale },

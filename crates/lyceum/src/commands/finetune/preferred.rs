@@ -1,6 +1,6 @@
 //! Answers that are better than others: how likely a model thinks them, or what it scores them.
 
-use datasets::{Dataset, Record, Split};
+use datasets::{Dataset, Input, Record, Split};
 use models::HeadKind;
 use tasks::{
     Asked, Dialogue, Example, Framed, Labelled, Objective, Preference, Weighed, log_probs,
@@ -25,6 +25,9 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let dialogue = written::dialogue(source, template.as_ref())?;
     if dialogue.start.is_some() {
         return Err(refused("model.from", "an encoder-decoder is not aligned here"));
+    }
+    if matches!(aligned, Aligned::Preference(Preference::Kto { .. })) {
+        source.whole_steps()?;
     }
     let weighed = if aligned == Aligned::Reward { Weighed::Scored } else { Weighed::Likely };
     let framed = |split: &Split| examples(source, &dialogue, split, weighed);
@@ -67,14 +70,32 @@ fn examples(
     split: &Split,
     weighed: Weighed,
 ) -> Result<Vec<Example>, Failure> {
-    let n = split.records.len();
+    let others = others(&split.records);
     let of = |i: usize, record: &Record| -> Result<Vec<Framed>, Failure> {
-        // As in `trl`, divergence is asked of the answer before.
-        let other = &split.records[(i + n - 1) % n];
-        Ok(vec![dialogue.answers(i, [record, other], weighed)?])
+        let framed = dialogue.answers(i, [record, &split.records[others[i]]], weighed)?;
+        Ok(if framed.example.is_asked() { vec![framed] } else { Vec::new() })
     };
     let framed = source.framed(split, dialogue.max_len, of)?;
     Ok(framed.into_iter().map(|framed| framed.example).collect())
+}
+
+/// Of each record that whose answer divergence is asked of: the one before, as in `trl`, but of
+/// those to other prompts where there are some.
+fn others(records: &[Record]) -> Vec<usize> {
+    let prompt = |i: usize| match &records[i].input {
+        Input::Judged { prompt, .. } => Some(prompt),
+        _ => None,
+    };
+    let n = records.len();
+    let mut others: Vec<usize> = (0..n).map(|i| (i + n - 1) % n).collect();
+    // Twice around: the first may have the prompt of the last.
+    for i in (0..2 * n).map(|i| i % n) {
+        let before = (i + n - 1) % n;
+        if prompt(before) == prompt(i) {
+            others[i] = others[before];
+        }
+    }
+    others
 }
 
 /// Notes of all examples how likely their targets are where learning begins, as was kept, or else
@@ -92,7 +113,8 @@ fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result
         env.say("how likely answers are where learning begins: once, and kept");
         let precision = recipe.train.precision(env.isa)?;
         let (base, device) = (source.base()?, env.device());
-        let of = |all: &Vec<Example>| log_probs((&base, &device, precision), all, EVAL_TOKENS);
+        let model = (&base, &device, precision);
+        let of = |all: &Vec<Example>| log_probs(model, all, (EVAL_TOKENS, 1.0));
         splits.iter().flat_map(|all| of(all)).collect()
     };
     let bytes = keep(&known, hash);
@@ -111,6 +133,9 @@ fn metrics(source: &Source, aligned: Aligned) -> Result<Vec<String>, Failure> {
         _ => &["accuracy"],
     };
     written::refuse_labels(task)?;
+    if aligned != Aligned::Reward {
+        written::refuse_dropout(source.recipe)?;
+    }
     if let Some(name) = task.metrics.iter().find(|name| !known.contains(&name.as_str())) {
         let problem = format!("`{name}` is not measured of answers");
         return Err(
@@ -140,4 +165,29 @@ fn judge(
     };
     let metrics = metrics.iter().map(|name| (name.clone(), value(name))).collect();
     Some(Evaluation { metrics, is_better_small: false, ..Evaluation::of(losses) })
+}
+
+#[cfg(test)]
+mod tests {
+    use datasets::{Place, Said};
+
+    use super::*;
+
+    #[test]
+    fn the_other_answer_is_to_another_prompt() {
+        let record = |(i, prompt): (usize, &str)| {
+            let [prompt, completion] = [prompt, "so"].map(|text| Said::Text(text.to_owned()));
+            let at = Place { file: "a".into(), unit: "line", number: i as u64 };
+            let input = Input::Judged { prompt, completion, is_good: true };
+            Record { id: i.to_string(), at, input }
+        };
+        let of = |prompts: &[&str]| {
+            let records: Vec<Record> = prompts.iter().copied().enumerate().map(record).collect();
+            others(&records)
+        };
+        assert_eq!(of(&["a", "b", "c"]), [2, 0, 1]);
+        assert_eq!(of(&["a", "a", "b", "b", "a"]), [3, 3, 1, 1, 3]);
+        assert_eq!(of(&["a", "b", "a"]), [1, 0, 1]);
+        assert!(of(&["a", "a"]).iter().all(|i| *i < 2));
+    }
 }

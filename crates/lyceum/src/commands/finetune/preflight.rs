@@ -1,20 +1,41 @@
 //! What a run will take, told before its first step, and refused where it is not there.
 
 use data::Cursor;
-use models::Model;
-use train::SamplePlan;
+use models::{HeadKind, Model};
 use train::report::format::{bytes, duration};
+use train::{Portion, ROWS_AT_ONCE, SamplePlan};
 
+use super::goal::{EVAL_TOKENS, Goal};
 use crate::commands::plan::share_of_peak;
 use crate::commands::pretrain::peak_gflops;
 use crate::environment::Env;
-use crate::estimate::{Estimate, Load};
+use crate::estimate::{Estimate, Load, row_bytes_of};
 use crate::failure::Failure;
 use crate::machine;
 use recipe::FinetuneRecipe;
 
 /// Steps that are looked at for how many tokens they have.
 const STEPS: usize = 1000;
+
+/// What is done with samples.
+pub struct Shown {
+    /// Whether a head over the vocabulary is asked.
+    asks_tokens: bool,
+    /// How often each comes in a row.
+    copies: usize,
+    /// Where the model goes on with each itself, and learns from that: with how many where it is
+    /// judged.
+    n_judged: Option<usize>,
+}
+
+impl Shown {
+    /// That of a goal.
+    pub fn of(goal: &Goal) -> Self {
+        let asks_tokens = goal.head == HeadKind::Tokens;
+        let n_judged = goal.rollouts.as_ref().map(|rollouts| rollouts.n_judged);
+        Self { asks_tokens, copies: goal.copies, n_judged }
+    }
+}
 
 /// Says how much memory and time a run takes.
 ///
@@ -23,12 +44,13 @@ const STEPS: usize = 1000;
 pub fn say(
     recipe: &FinetuneRecipe,
     (model, plan): (&Model, &SamplePlan),
-    (asks_tokens, eval_tokens, copies): (bool, usize, usize),
+    shown: &Shown,
     env: &Env,
 ) -> Result<(), Failure> {
+    let Shown { asks_tokens, copies, n_judged } = *shown;
     let precision = recipe.train.precision(env.isa)?;
-    let n_virtual = recipe.n_virtual();
-    let sizes = step_tokens(plan, copies, n_virtual);
+    let n_more = recipe.n_virtual() + n_judged.map_or(0, |_| recipe.align.max_tokens);
+    let sizes = step_tokens(plan, copies, n_more);
     let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
     let most = sizes.iter().copied().fold(0.0, f64::max);
     let micro = recipe.train.micro_batch() as f64 / recipe.train.batch_size.max(1) as f64;
@@ -38,37 +60,58 @@ pub fn say(
     let load = Load {
         rows: most * micro,
         step_rows: most,
-        eval_rows: eval_tokens as f64,
+        eval_rows: EVAL_TOKENS as f64,
         asks_tokens,
         text_bytes: 0.0,
         recompute: recipe.train.recompute,
         precision,
         isa: env.isa,
     };
-    let estimate = Estimate::of_tuning(model, &load, mean_len as usize + n_virtual);
+    let estimate = Estimate::of_tuning(model, &load, mean_len as usize + n_more);
     let regime = recipe.regime();
     // The mean of the weights; those of the start, and of the step meanwhile.
     let n_arenas = usize::from(regime.ema > 0.0) + 2 * usize::from(regime.mixout > 0.0);
     let beside = (n_arenas * size_of_val(model.params.values())) as u64;
-    let total_bytes = estimate.total_bytes() + beside;
+    let has_reference = n_judged.is_some() && recipe.align.beta.is_some_and(|beta| beta > 0.0);
+    let mut total_bytes = estimate.total_bytes() + beside;
+    if let Some(n_judged) = n_judged {
+        let longest = plan.lengths.iter().max().map_or(0, |len| *len as usize) + n_more;
+        let n_prompts = match plan.portion {
+            Portion::Samples(n) => n,
+            Portion::Tokens(_) => plan.lengths.len(),
+        };
+        let n_rows = n_prompts.saturating_mul(copies).max(n_judged).min(ROWS_AT_ONCE.max(copies));
+        let row = row_bytes_of(model, longest, precision);
+        total_bytes = total_bytes.saturating_add(row.saturating_mul(n_rows as u64));
+    }
+    if has_reference {
+        let params = &model.params;
+        let all = params.entries().iter().map(|entry| params.n_bytes(&entry.param) as u64);
+        total_bytes = total_bytes.saturating_add(all.sum());
+    }
     let (peak, share) = (peak_gflops(env, precision), share_of_peak(&model.config)?);
-    let seconds =
-        estimate.flops_per_token * mean * recipe.train.steps as f64 / (peak * 1e9 * share);
+    // Where learning began is asked forward alone.
+    let passes = if has_reference { 4.0 / 3.0 } else { 1.0 };
+    let flops = estimate.flops_per_token * passes * mean * recipe.train.steps as f64;
     env.say(&format!(
-        "it will take about {} of memory and {}, evaluations apart",
+        "it will take about {} of memory and {}, {} apart",
         bytes(total_bytes),
-        duration(seconds)
+        duration(flops / (peak * 1e9 * share)),
+        if n_judged.is_some() { "what it writes and evaluations" } else { "evaluations" },
     ));
-    let hint = "lower `train.micro_batch`, or set `train.recompute=true`";
+    let hint = match n_judged {
+        None => "lower `train.micro_batch`, or set `train.recompute=true`",
+        Some(_) => "lower `train.micro_batch`, `align.answers` or `align.max_tokens`",
+    };
     machine::refuse_beyond_memory("recipe: `train`", total_bytes, hint)
 }
 
-/// Tokens of the first steps, with so many learned ones a sample.
-fn step_tokens(plan: &SamplePlan, copies: usize, n_virtual: usize) -> Vec<f64> {
+/// Tokens of the first steps, with so many more a sample.
+fn step_tokens(plan: &SamplePlan, copies: usize, n_more: usize) -> Vec<f64> {
     let (mut cursor, mut sizes) = (Cursor::default(), vec![]);
     while sizes.len() < STEPS && cursor.epoch == 0 {
         let (step, next) = plan.step(cursor);
-        let n: usize = step.iter().map(|i| plan.lengths[*i] as usize + n_virtual).sum();
+        let n: usize = step.iter().map(|i| plan.lengths[*i] as usize + n_more).sum();
         sizes.push((n * copies) as f64);
         cursor = next;
     }

@@ -1,26 +1,26 @@
 //! Problems whose answers can be checked: a model learns from its own.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datasets::{Dataset, Input, Record, Said, Split};
-use generate::{Finish, Sampling};
+use generate::Sampling;
 use models::HeadKind;
+use nn::HeadConfig;
 use tasks::rewards::{Attempt, Rewards};
 use tasks::{Dialogue, Example, Grouped, Losses, Row};
 use tensor::Loss;
 use tokenize::Tokenizer;
+use train::report::format::grouped;
 use train::{
     Evaluation, Grades, RolloutFeed, RolloutParts, TrainError, Trainer, Writing, Written, write,
 };
 
-use super::goal::{Goal, Source};
+use super::goal::{Goal, Rollouts, Source, refuse_unused};
 use super::set::{TRAIN, validation};
-use super::written;
+use super::written::{self, MAX_WRITTEN};
 use crate::failure::Failure;
 use recipe::{Aligned, refused};
-
-/// Problems to judge by that are answered: more are not worth their time.
-const JUDGED_MAX: usize = 200;
 
 /// What problems are graded with.
 struct Grader<'t> {
@@ -47,7 +47,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let Aligned::Grouped(beta) = aligned else {
         return Err(refused("align.loss", "problems are learned by `grpo`"));
     };
-    written::refuse_labels(&recipe.task)?;
+    refuse_others(source)?;
     let rewards = align.rewards()?;
     let template = tokenizer.chat_template()?;
     let dialogue = written::dialogue(source, template.as_ref())?;
@@ -56,19 +56,17 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     }
     let records = &set.split(TRAIN)?.records;
     let learned = Problems::read(records, &dialogue, align.max_tokens)?;
-    let judged = validation(set).map_or(&[][..], |split: &Split| &split.records);
-    let judged = &judged[..judged.len().min(JUDGED_MAX)];
-    let judged = Problems::read(judged, &dialogue, align.max_tokens)?;
+    let judged = Problems::read(judged(source, set), &dialogue, align.max_tokens)?;
     let writing = Writing {
         n: align.answers,
         sampling: align.sampling(),
         max_tokens: align.max_tokens,
-        end: end_of(records, &dialogue)?,
+        ends: ends_of(records, &dialogue)?,
         seed: recipe.train.seed,
     };
     let grader = Grader { tokenizer, rewards };
     let reference = if beta > 0.0 { Some(source.base()?) } else { None };
-    let (train, shown) = (learned.examples(), judged.examples());
+    let (train, shown, n_judged) = (learned.examples(), judged.examples(), judged.prompts.len());
     let hashes = source.hashes(&train, &shown);
     let grader = Arc::new(grader);
     let (own, greedy) = (Arc::clone(&grader), Writing { n: 1, ..writing.clone() });
@@ -76,7 +74,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     Ok(Goal {
         head: HeadKind::Tokens,
         pipeline: HeadKind::Tokens.pipeline(),
-        objective: Box::new(Grouped { beta }),
+        objective: Box::new(Grouped { beta, temperature: align.temperature }),
         train: train.into(),
         hashes,
         // Answers of one problem stay together.
@@ -84,31 +82,72 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         judge: Box::new(move |trainer| own.judge(trainer, &judged, &greedy)),
         files: Vec::new(),
         kept: Vec::new(),
-        rollouts: Some(Box::new(move |plan, hashes, judge| {
-            let texts = learned.texts;
-            let grade = move |written: &[Written]| grader.grade(written, &texts);
-            RolloutFeed::new(RolloutParts {
-                prompts: learned.prompts.into(),
-                plan,
-                writing,
-                reference,
-                grade: Box::new(grade),
-                hashes,
-                judge,
-            })
-        })),
+        rollouts: Some(Rollouts {
+            n_judged,
+            feed: Box::new(move |plan, hashes, judge| {
+                let texts = learned.texts;
+                let grade = move |written: &[Written]| grader.grade(written, &texts);
+                RolloutFeed::new(RolloutParts {
+                    prompts: learned.prompts.into(),
+                    plan,
+                    writing,
+                    reference,
+                    grade: Box::new(grade),
+                    hashes,
+                    judge,
+                })
+            }),
+        }),
     })
 }
 
-/// What ends an answer that is written down.
-fn end_of(records: &[Record], dialogue: &Dialogue) -> Result<u32, Failure> {
+/// Refuses what a recipe says that has no part in problems, or that this model cannot do.
+fn refuse_others(source: &Source) -> Result<(), Failure> {
+    let Source { recipe, model, .. } = *source;
+    written::refuse_labels(&recipe.task)?;
+    written::refuse_dropout(recipe)?;
+    refuse_unused(
+        "problems, which are judged by what answers are worth",
+        &[("task.metrics", !recipe.task.metrics.is_empty())],
+    )?;
+    let has_bias = |(_, head): &(&str, HeadConfig)| match head {
+        HeadConfig::Token(head) => head.bias,
+        _ => false,
+    };
+    let t = recipe.align.temperature;
+    if t != 1.0 && model.family().stack()?.heads.iter().any(has_bias) {
+        let problem = format!("{t}, and the model's head has a bias: nothing is learned at {t}");
+        return Err(refused("align.temperature", problem).hint("leave it at 1"));
+    }
+    Ok(())
+}
+
+/// Problems that are answered where a model is judged; says where these are not all.
+fn judged<'d>(source: &Source, set: &'d Dataset) -> &'d [Record] {
+    let Some(Split { name, records, .. }) = validation(set) else { return &[] };
+    let most = source.recipe.task.max_written.unwrap_or(MAX_WRITTEN).min(records.len());
+    if most < records.len() {
+        source.env.say(&format!(
+            "{name}: the first {} of {} problems are answered: `task.max_written` says how many",
+            grouped(most as u64),
+            grouped(records.len() as u64),
+        ));
+    }
+    &records[..most]
+}
+
+/// What ends an answer: the token that does where one is written down, if it says nothing else, and
+/// what ends any text.
+fn ends_of(records: &[Record], dialogue: &Dialogue) -> Result<Vec<u32>, Failure> {
     let first = records.first().map(|record| &record.input);
     let Some(Input::Problem { prompt, answer }) = first else {
         return Err(Failure::new("there are no problems to learn from").hint("name another file"));
     };
     let spoken = dialogue.answer(prompt, &Said::Text(answer.clone()))?;
     let last = spoken.ids.iter().zip(&spoken.is_learned).rfind(|(_, is_learned)| **is_learned);
-    Ok(last.map_or(dialogue.end, |(id, _)| *id))
+    let last = last.map(|(id, _)| *id).filter(|id| dialogue.tokenizer.is_special(*id));
+    let ends: BTreeSet<u32> = last.into_iter().chain([dialogue.end]).collect();
+    Ok(ends.into_iter().collect())
 }
 
 impl Problems {
@@ -157,7 +196,7 @@ impl Grader<'_> {
         let graded = self.rewards.grade(&attempts)?;
         let mut told = graded.by_rule;
         if let Some((n, _)) = graded.failed {
-            told.push(("failed", n as f64 / attempts.len() as f64));
+            told.push(("failed".to_owned(), n as f64 / attempts.len() as f64));
         }
         let sample = Self::sample(&attempts, &graded.rewards, written);
         Ok(Grades { rewards: graded.rewards, told, sample })
@@ -191,12 +230,13 @@ impl Grader<'_> {
         let grades = self.grade(&written, &judged.texts)?;
         let n = written.len() as f64;
         let reward = grades.rewards.iter().sum::<f64>() / n;
-        let ended = written.iter().filter(|written| written.finish == Finish::End).count() as f64;
+        let ended = written.iter().filter(|written| written.end.is_some()).count() as f64;
         let loss = Loss { sum: -reward * n, n_targets: written.len() as u64, n_right: 0 };
-        let told = grades.told.into_iter().chain([("ended", ended / n)]);
-        let metrics = [("reward", reward)].into_iter().chain(told);
+        let [reward_of, ended_of] = ["reward", "ended"].map(str::to_owned);
+        let told = grades.told.into_iter().chain([(ended_of, ended / n)]);
+        let metrics = [(reward_of, reward)].into_iter().chain(told);
         Ok(Some(Evaluation {
-            metrics: metrics.map(|(name, value)| (name.to_owned(), Some(value))).collect(),
+            metrics: metrics.map(|(name, value)| (name, Some(value))).collect(),
             is_better_small: false,
             ..Evaluation::of(Losses::one("reward", loss))
         }))

@@ -12,17 +12,17 @@ use tensor::Pattern;
 use tokenize::{ChatTemplate, Tokenizer};
 use train::{Evaluation, TrainError, Trainer};
 
-use super::goal::{EVAL_TOKENS, Goal, Source};
+use super::goal::{EVAL_TOKENS, Goal, Source, refuse_unused};
 use super::set::{TRAIN, validation};
 use crate::commands::table::printable;
 use crate::environment::Env;
 use crate::failure::Failure;
-use recipe::{ClassWeights, TuneSection, refused};
+use recipe::{ClassWeights, FinetuneRecipe, TuneSection, refused};
 
 /// Tokens of a sample that are shown.
 const SHOWN_TOKENS: usize = 128;
 /// Texts that are written of what a model is judged by, if nothing is said.
-const MAX_WRITTEN: usize = 200;
+pub const MAX_WRITTEN: usize = 200;
 /// What is measured of the loss; everything else is of what the model writes.
 const OF_LOSS: [&str; 2] = ["perplexity", "accuracy"];
 
@@ -178,14 +178,22 @@ fn is_of_loss(name: &str) -> bool {
 /// # Errors
 /// With the first field that has no part in texts.
 pub fn refuse_labels(task: &TuneSection) -> Result<(), Failure> {
-    let strange = [
-        ("task.class_weights", task.class_weights != ClassWeights::One),
-        ("task.r_drop", task.r_drop > 0.0),
-    ];
-    match strange.into_iter().find(|(_, is_said)| *is_said) {
-        Some((field, _)) => Err(refused(field, "has no part in what is written")),
-        None => Ok(()),
-    }
+    refuse_unused(
+        "what is written",
+        &[
+            ("task.class_weights", task.class_weights != ClassWeights::One),
+            ("task.r_drop", task.r_drop > 0.0),
+        ],
+    )
+}
+
+/// Refuses to drop from answers that are weighed, as nothing was where learning began, or where they
+/// were drawn.
+///
+/// # Errors
+/// Where a recipe says so.
+pub fn refuse_dropout(recipe: &FinetuneRecipe) -> Result<(), Failure> {
+    refuse_unused("answers that are weighed", &[("method.dropout", recipe.method.dropout > 0.0)])
 }
 
 /// What is to be measured.
