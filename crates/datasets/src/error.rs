@@ -102,6 +102,16 @@ pub enum DatasetError {
         /// What to do about it.
         hint: &'static str,
     },
+    /// Rows, and no record of them.
+    #[error("none of the {n_rows} rows of `{file}` is left: {}", why.join("; "))]
+    AllLeftOut {
+        /// The first file.
+        file: String,
+        /// How many there are.
+        n_rows: u64,
+        /// How many were left out for what reason, and the first of them.
+        why: Vec<String>,
+    },
     /// More than fits in memory.
     #[error("{at}: the records before it have more than {bytes_max} bytes")]
     TooLarge {
@@ -146,6 +156,11 @@ impl DatasetError {
                 .to_owned(),
             Self::Row { hint, .. } | Self::Empty { hint, .. } => (*hint).to_owned(),
             Self::Columns { hint, .. } | Self::Value { hint, .. } => hint.clone(),
+            Self::Unknown { what: "role", name, known } => match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`? There are {}", quoted(known)),
+                None => format!("there are {}", quoted(known)),
+            },
+            Self::AllLeftOut { .. } => "mend the rows, or name another file".to_owned(),
             Self::Unknown { name, known, .. } => match nearest(name, known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", quoted(known)),

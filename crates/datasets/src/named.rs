@@ -135,7 +135,7 @@ impl Named {
     fn schema(&self, columns: Columns) -> Schema {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let columns = columns.iter().map(|(role, names)| (*role, owned(names))).collect();
-        Schema { task: self.task, columns, labels: owned(self.labels), n_rows: 0 }
+        Schema { task: self.task, columns, labels: owned(self.labels), unread: vec![], n_rows: 0 }
     }
 
     /// The table of a split, if it is there, and how its columns are called.

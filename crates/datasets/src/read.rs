@@ -70,9 +70,7 @@ impl Schema {
         }
         loaded.notes.extend(rows.notes().clone());
         if loaded.records.is_empty() {
-            let what = format!("`{}`", table.name());
-            let hint = if n_rows == 0 { "it has no rows" } else { "every row of it was left out" };
-            return Err(DatasetError::Empty { what, hint });
+            return Err(none_left(table.name(), n_rows, &loaded.notes));
         }
         self.check_labelled(&loaded.records)?;
         if self.task == Task::Rank {
@@ -90,7 +88,7 @@ impl Schema {
                     Some(names) if !names.is_empty() => Some(text(self, row, "pair")?),
                     _ => None,
                 },
-                label: self.label(row)?,
+                label: self.label(row, notes)?,
             },
             Task::Choice => choice::read(self, row)?,
             Task::Tag => tag::read(self, row, notes)?,
@@ -119,7 +117,7 @@ impl Schema {
         }))
     }
 
-    fn label(&self, row: &Row) -> Result<Option<Label>, DatasetError> {
+    fn label(&self, row: &Row, notes: &mut Notes) -> Result<Option<Label>, DatasetError> {
         let Some(cell) = cells(self, row, "label").next() else { return Ok(None) };
         if self.task == Task::Score {
             return Ok(match labels_of(&cell)? {
@@ -127,7 +125,14 @@ impl Schema {
                 None => None,
             });
         }
-        Ok(class_of(&cell, cell.value, &self.labels)?.map(Label::Class))
+        let class = class_of(&cell, cell.value, &self.labels)?;
+        let is_number = |label: &String| label.parse::<f64>().is_ok();
+        if class.and_then(|class| self.labels.get(class)).is_some_and(is_number)
+            && !self.labels.iter().all(is_number)
+        {
+            note(notes, "labels that are numbers, and others that are names", &row.at);
+        }
+        Ok(class.map(Label::Class))
     }
 
     fn rank(&self, row: &Row) -> Result<Input, DatasetError> {
@@ -222,6 +227,18 @@ impl Cell<'_> {
     }
 }
 
+/// Why no record is left of so many rows.
+fn none_left(file: String, n_rows: u64, notes: &Notes) -> DatasetError {
+    if n_rows == 0 {
+        let hint = "it has no rows";
+        return DatasetError::Empty { what: format!("`{file}`"), hint };
+    }
+    let why = notes.iter().filter(|(what, _)| what.ends_with("left out"));
+    let why =
+        why.map(|(what, places)| format!("{} {what}, the first {}", places.n, places.first[0]));
+    DatasetError::AllLeftOut { file, n_rows, why: why.collect() }
+}
+
 /// The cells of a role.
 pub(crate) fn cells<'a>(
     schema: &'a Schema,
@@ -286,7 +303,7 @@ pub(crate) fn class_of(
     }
     let hint = match nearest(&text, labels) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => "name all classes in `labels`, or mend the row".to_owned(),
+        None => "name all classes in `data.labels`, or mend the row".to_owned(),
     };
     let problem = format!("is {}, which is none of {}", quoted(&[text]), quoted(labels));
     Err(cell.failed(problem, hint))

@@ -1,5 +1,6 @@
 //! Which column is what: guessed, shown, and refused where it does not hold.
 
+mod refusal;
 mod shapes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +8,21 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::error::{DatasetError, nearest, quoted};
+use crate::error::{DatasetError, quoted};
 use crate::read::{cells, labels_of, tag_texts, to_bio};
 use crate::record::Task;
 use crate::table::{Notes, Row, Table};
-use shapes::{Kind, Role, SHAPES, Shape};
+use refusal::{check_column, check_verdicts, no_classes, refusal};
+use shapes::{Kind, LANGUAGES, Role, SHAPES, Shape};
 
 pub(crate) use shapes::verdict;
 
 /// More are no classes but something else that was taken for them.
 const LABELS_MAX: usize = 10_000;
+/// Where most of so many rows have a class of their own, these are something else.
+const OWN_ROWS: u64 = 20;
+/// Classes and tags that are believed of any number of rows, where somebody says that they are.
+const OWN_LABELS: usize = 100;
 
 /// What is said of a table instead of guessed.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +48,8 @@ pub struct Schema {
     /// The classes of [`Task::Classify`] and the tags of [`Task::Tag`], in the order of their
     /// numbers.
     pub labels: Vec<String>,
+    /// Columns that are not read.
+    pub unread: Vec<String>,
     /// Rows of the table it was made of.
     pub n_rows: u64,
 }
@@ -52,12 +60,22 @@ impl Schema {
     /// # Errors
     /// When a file cannot be read, a column that was named is not there, or nothing fits.
     pub fn guess(table: &Table, wanted: &Wanted) -> Result<Self, DatasetError> {
+        let mut wanted = wanted.clone();
+        // As models are asked by `lyceum run`, and by `transformers`.
+        if let Some(columns) = wanted.columns.remove("text_pair") {
+            wanted.columns.entry("pair".to_owned()).or_insert(columns);
+        }
+        let wanted = &wanted;
         for column in wanted.columns.values().flatten() {
             check_column(table, column)?;
         }
         let shapes = || {
-            let of_task = |shape: &&Shape| wanted.task.is_none_or(|task| shape.task == task);
-            SHAPES.iter().filter(of_task)
+            let is_of_labels = |task| task != Task::Pairs || wanted.labels.is_empty();
+            let is_wanted = move |shape: &&Shape| match wanted.task {
+                Some(task) => shape.task == task,
+                None => is_of_labels(shape.task),
+            };
+            SHAPES.iter().filter(is_wanted)
         };
         for role in wanted.columns.keys() {
             let known: BTreeSet<&str> = shapes().flat_map(|s| s.roles).map(|r| r.name).collect();
@@ -73,7 +91,9 @@ impl Schema {
         let mut filled: Vec<_> = filled.collect();
         if let Some(at) = filled.iter().position(|(_, filled)| filled.missing.is_empty()) {
             let (shape, Filled { columns, .. }) = filled.swap_remove(at);
-            let schema = Self { task: shape.task, columns, labels: vec![], n_rows: 0 };
+            let unread = unread(table, &columns);
+            let schema = Self { task: shape.task, columns, labels: vec![], unread, n_rows: 0 };
+            check_verdicts(&schema, table)?;
             return schema.with_labels(table, wanted);
         }
         // The one that lacks least.
@@ -121,11 +141,18 @@ impl Schema {
             self.labels.clear();
         }
         let column = column.cloned();
-        self.check_labels(table, column.as_deref().unwrap_or("label"))?;
+        let is_guessed = wanted.task.is_none();
+        self.check_labels(table, column.as_deref().unwrap_or("label"), (is_named, is_guessed))?;
         Ok(self)
     }
 
-    fn check_labels(&self, table: &Table, column: &str) -> Result<(), DatasetError> {
+    /// Refuses what is no set of classes, unless they are named.
+    fn check_labels(
+        &self,
+        table: &Table,
+        column: &str,
+        (is_named, is_guessed): (bool, bool),
+    ) -> Result<(), DatasetError> {
         let (n, n_rows) = (self.labels.len(), self.n_rows);
         if n_rows == 0 {
             let hint = "a table has rows below the names of its columns";
@@ -134,16 +161,18 @@ impl Schema {
         if !matches!(self.task, Task::Classify | Task::Tag) {
             return Ok(());
         }
-        let problem = if n == 0 {
-            format!("no row has a `{column}`")
-        } else if n > LABELS_MAX || (n > 100 && n as u64 * 2 > n_rows) {
-            format!("`{column}` has {n} different values in {n_rows} rows, which are no classes")
-        } else {
+        if n == 0 {
+            let problem = format!("no row has a `{column}`");
+            let hint = "name the task, and the column of each of its roles".to_owned();
+            let (file, columns) = (table.name(), table.columns.clone());
+            return Err(DatasetError::Columns { file, problem, columns, hint });
+        }
+        let (are_most, is_classify) = (n as u64 * 2 > n_rows, self.task == Task::Classify);
+        let few = if is_guessed && is_classify { n_rows < OWN_ROWS } else { n <= OWN_LABELS };
+        if is_named || (n <= LABELS_MAX && (few || !are_most)) {
             return Ok(());
-        };
-        let hint = "name the task, and the column of each of its roles".to_owned();
-        let (file, columns) = (table.name(), table.columns.clone());
-        Err(DatasetError::Columns { file, problem, columns, hint })
+        }
+        Err(no_classes(table, column, (n, n_rows)))
     }
 
     /// The role that has the labels.
@@ -184,7 +213,11 @@ impl fmt::Display for Schema {
                 (_, role) => write!(f, "{role}")?,
             }
         }
-        write!(f, "; {} rows", grouped(self.n_rows))
+        write!(f, "; {} rows", grouped(self.n_rows))?;
+        match &self.unread[..] {
+            [] => Ok(()),
+            some => write!(f, "; leaves out {}", quoted(some)),
+        }
     }
 }
 
@@ -243,26 +276,40 @@ fn fill(shape: &'static Shape, table: &Table, wanted: &Wanted) -> Filled {
         }
     }
     if shape.task == Task::Pairs && filled.missing.len() == 2 {
-        let values = table.head.iter().filter_map(|row| row.fields.get("translation")?.as_object());
-        let names: BTreeSet<&String> = values.flat_map(|object| object.keys()).collect();
-        if let [source, target] = names.into_iter().collect::<Vec<_>>()[..] {
-            for (role, name) in [("source", source), ("target", target)] {
-                filled.columns.insert(role, vec![format!("translation.{name}")]);
-            }
+        if let Some(names) = translation(table) {
+            let roles = ["source", "target"].into_iter();
+            filled.columns.extend(roles.zip(names.map(|name| vec![name])));
             filled.missing.clear();
         }
     }
     filled
 }
 
+/// Two languages: in an object of both, or two columns.
+fn translation(table: &Table) -> Option<[String; 2]> {
+    let values = table.head.iter().filter_map(|row| row.fields.get("translation")?.as_object());
+    let inner: BTreeSet<&String> = values.flat_map(|object| object.keys()).collect();
+    if let [source, target] = inner.into_iter().collect::<Vec<_>>()[..] {
+        return Some([source, target].map(|name| format!("translation.{name}")));
+    }
+    let is_language = |column: &&String| {
+        LANGUAGES.contains(&column.to_lowercase().as_str()) && fits(table, column, Kind::Text)
+    };
+    match table.columns.iter().filter(is_language).collect::<Vec<_>>()[..] {
+        [source, target] => Some([source.clone(), target.clone()]),
+        _ => None,
+    }
+}
+
 /// The columns that are called as a role is, and hold what it should.
 fn find(role: &Role, table: &Table, taken: &[&String]) -> Option<Vec<String>> {
-    let same = |column: &str, name: &str| column.to_lowercase().replace(['-', ' '], "_") == name;
     let is_free = |column: &&String| !taken.contains(column) && fits(table, column, role.kind);
     role.names.iter().find_map(|name| {
         let Some(prefix) = name.strip_suffix('*') else {
             let mut columns = table.columns.iter().filter(is_free);
-            return columns.find(|column| same(column, name)).map(|column| vec![column.clone()]);
+            return columns
+                .find(|column| is_called(column, name))
+                .map(|column| vec![column.clone()]);
         };
         let number = |column: &String| {
             let column = column.to_lowercase();
@@ -279,63 +326,29 @@ fn find(role: &Role, table: &Table, taken: &[&String]) -> Option<Vec<String>> {
     })
 }
 
+/// Whether a column has a name, however that is written.
+fn is_called(column: &str, name: &str) -> bool {
+    column.to_lowercase().replace(['-', ' '], "_") == name
+}
+
 fn fits(table: &Table, column: &str, kind: Kind) -> bool {
-    let fits = |row: &Row| row.fields.get(column).is_none_or(|value| kind.fits(value));
-    table.head.iter().all(fits)
+    let values = table.head.iter().filter_map(|row| row.fields.get(column));
+    kind.fits_all(&values.collect::<Vec<_>>())
+}
+
+/// What nothing is read from.
+fn unread(table: &Table, columns: &BTreeMap<&str, Vec<String>>) -> Vec<String> {
+    let is_part = |used: &str, column: &str| {
+        used == column || used.strip_prefix(column).is_some_and(|inner| inner.starts_with('.'))
+    };
+    let is_read = |column: &String| columns.values().flatten().any(|used| is_part(used, column));
+    table.columns.iter().filter(|column| !is_read(column)).cloned().collect()
 }
 
 /// What is under a column's name, or under `a.b` in an object.
 pub(crate) fn lookup<'a>(row: &'a Row, column: &str) -> &'a Value {
     let inner = || column.split_once('.').and_then(|(a, b)| row.fields.get(a)?.get(b));
     row.fields.get(column).or_else(inner).unwrap_or(&Value::Null)
-}
-
-fn check_column(table: &Table, column: &str) -> Result<(), DatasetError> {
-    let is_there = |name: &String| {
-        name == column || column.split_once('.').is_some_and(|(outer, _)| name == outer)
-    };
-    if table.columns.iter().any(is_there) {
-        return Ok(());
-    }
-    let hint = match nearest(column, &table.columns) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => "name one that it has".to_owned(),
-    };
-    let (file, columns) = (table.name(), table.columns.clone());
-    Err(DatasetError::Columns {
-        file,
-        problem: format!("there is no column `{column}`"),
-        columns,
-        hint,
-    })
-}
-
-/// No shape fits: what the nearest lacks.
-fn refusal(table: &Table, near: Option<(&Shape, &Filled)>, wanted: &Wanted) -> DatasetError {
-    let (file, columns) = (table.name(), table.columns.clone());
-    let near = near.filter(|(_, filled)| wanted.task.is_some() || filled.missing.len() == 1);
-    let Some((shape, filled)) = near else {
-        let (problem, hint) = match wanted.task {
-            Some(task) => (
-                format!("its columns are not known as those of the task `{task}`"),
-                "say which column each of its roles is".to_owned(),
-            ),
-            None => (
-                "no task is known by such columns".to_owned(),
-                "name the task, and the column of each of its roles".to_owned(),
-            ),
-        };
-        return DatasetError::Columns { file, problem, columns, hint };
-    };
-    let role = filled.missing[0];
-    let like = |name: &&&str| nearest(name, &columns).is_some();
-    let near = role.names.iter().find(like).and_then(|name| nearest(name, &columns));
-    let hint = match near.filter(|near| !filled.columns.values().flatten().any(|c| c == near)) {
-        Some(near) => format!("is it `{near}`? Then say so: `{} = \"{near}\"`", role.name),
-        None => format!("say which it is: `{} = \"COLUMN\"`", role.name),
-    };
-    let problem = format!("the task `{}` needs a column for `{}`", shape.task, role.name);
-    DatasetError::Columns { file, problem, columns, hint }
 }
 
 #[cfg(test)]

@@ -89,6 +89,12 @@ pub(super) fn preference(schema: &Schema, row: &Row) -> Result<Input, DatasetErr
         (Said::Messages(mut chosen), Said::Messages(mut rejected)) => {
             let n = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
             let answers = (chosen.split_off(n), rejected.split_off(n));
+            let asks = |answer: &[Message]| answer.first().is_some_and(|m| m.role != "assistant");
+            if asks(&answers.0) || asks(&answers.1) {
+                let problem = "is not asked what the rejected one is";
+                let hint = "both answer one prompt: they differ from a turn of the assistant on";
+                return Err(cell.failed(problem.to_owned(), hint));
+            }
             (Said::Messages(chosen), Said::Messages(answers.0), Said::Messages(answers.1))
         }
         _ => {
@@ -116,7 +122,7 @@ pub(super) fn judged(schema: &Schema, row: &Row) -> Result<Input, DatasetError> 
     let label = first(schema, row, "label");
     let is_good = verdict(label.value).ok_or_else(|| {
         let problem = format!("{}, true or false was wanted", kind(label.value));
-        label.failed(problem, "1 and 0, yes and no do as well")
+        label.failed(problem, "1 and 0, yes and no, good and bad do as well")
     })?;
     let cell = first(schema, row, "completion");
     let (prompt, completion) = (prompt(schema, row)?, said_in(&cell)?);

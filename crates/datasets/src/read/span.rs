@@ -6,7 +6,7 @@ use super::{Cell, cells, text};
 use crate::error::DatasetError;
 use crate::record::Input;
 use crate::schema::{Schema, verdict};
-use crate::table::{Notes, Row, note};
+use crate::table::{Notes, Row, kind, note};
 
 /// How far from its place an answer is looked for, in characters.
 const REACH: usize = 64;
@@ -57,9 +57,13 @@ pub(super) fn read(
 fn pairs(cell: &Cell) -> Result<Vec<(String, usize)>, DatasetError> {
     let pair = |text: &Value, start: &Value| -> Result<(String, usize), DatasetError> {
         let text = Cell { value: text, ..*cell }.text()?;
-        let start = start.as_u64().or_else(|| start.as_str()?.trim().parse().ok());
-        let start = start.ok_or_else(|| {
-            cell.failed("has an answer without `answer_start`".to_owned(), HINT_ANSWERS)
+        let number = start.as_u64().or_else(|| start.as_str()?.trim().parse().ok());
+        let start = number.ok_or_else(|| {
+            let problem = match start {
+                Value::Null => "has an answer without `answer_start`".to_owned(),
+                start => format!("has an answer whose `answer_start` {}", kind(start)),
+            };
+            cell.failed(problem, HINT_ANSWERS)
         })?;
         Ok((text, usize::try_from(start).unwrap_or(usize::MAX)))
     };

@@ -31,6 +31,9 @@ fn labels_become_numbers() {
     let labels = ["no", "yes"].map(str::to_owned).to_vec();
     let named = Wanted { labels, ..Wanted::default() };
     assert_eq!(inputs("a.csv", "text,label\nx,1\ny,no\n", &named), [class("x", 1), class("y", 0)]);
+    let mixed = "text,label\nx,nan\ny,good\nz,1.5\n";
+    let notes = load("a.csv", mixed, &Wanted::default()).unwrap().1.notes;
+    assert_eq!(notes["labels that are numbers, and others that are names"].n, 2);
     let scores = inputs("a.csv", "text,score\nx,0.5\ny,1\n", &Wanted::default());
     let score = Input::Classify { text: "y".into(), pair: None, label: Some(Label::Score(1.0)) };
     assert_eq!(scores[1], score);
@@ -54,7 +57,7 @@ fn labels_that_are_none_are_refused() {
             "text,label\nx,2\n",
             &classes,
             "`a.csv`, line 2: `label` is `2`, which is none of `negative`, `positive`\nhint: name \
-            all classes in `labels`, or mend the row",
+            all classes in `data.labels`, or mend the row",
         ),
         (
             "a.jsonl",
@@ -150,8 +153,13 @@ fn answers_are_where_they_say_or_nearby() {
     assert_eq!(span(&list), (vec![bob], false, vec![]));
     for outside in [answers(&["Bob"], &[1 << 40]), answers(&["Cy"], &[3]), answers(&[""], &[3])] {
         let error = refused("a.jsonl", &outside, &Wanted::default());
-        assert_eq!(error, "`a.jsonl` is empty\nhint: every row of it was left out");
+        let why = "none of the 1 rows of `a.jsonl` is left: 1 answers that are not in the context, \
+            left out, the first `a.jsonl`, line 1; 1 questions whose answers are";
+        assert!(error.starts_with(why), "{error}");
     }
+    let before = row(json!([{"text": "Bob", "answer_start": -1}]));
+    let error = refused("a.jsonl", &before, &Wanted::default());
+    assert!(error.contains("has an answer whose `answer_start` is -1"), "{error}");
     let uneven = refused("a.jsonl", &answers(&["Bob"], &[13, 2]), &Wanted::default());
     assert!(uneven.starts_with("`a.jsonl`, line 1: `answers` has 1 texts and 2 starts\nhint: "));
 }
@@ -227,6 +235,10 @@ fn preferences_share_a_prompt() {
         (prompt.texts(), chosen.texts(), rejected.texts()),
         (vec!["Sky?"], vec!["blue"], vec!["green"])
     );
+    let other = json!([{"role": "user", "content": "Sea?"}, answer("green")[1]]);
+    let apart = json!({"chosen": answer("blue"), "rejected": other}).to_string();
+    let error = refused("a.jsonl", &apart, &Wanted::default());
+    assert!(error.contains("`chosen` is not asked what the rejected one is"), "{error}");
     let explicit = r#"{"prompt": "Sky?", "chosen": "blue", "rejected": "green"}"#;
     let Input::Preference { prompt, .. } =
         inputs("a.jsonl", explicit, &Wanted::default()).remove(0)
@@ -283,15 +295,22 @@ fn an_answer_says_something_in_its_turn() {
 #[test]
 fn verdicts_are_yes_or_no() {
     let row = |label: Value| json!({"prompt": "a", "completion": "b", "label": label}).to_string();
-    for (label, expected) in [(json!(true), true), (json!(0), false), (json!("Yes"), true)] {
+    for (label, expected) in [
+        (json!(true), true),
+        (json!(0), false),
+        (json!("Yes"), true),
+        (json!("BAD"), false),
+        (json!("chosen"), true),
+        (json!("Negative"), false),
+    ] {
         let input = inputs("a.jsonl", &row(label), &Wanted::default()).remove(0);
         assert!(matches!(input, Input::Judged { is_good, .. } if is_good == expected));
     }
     let judged = wanted(Some(Task::Judged), &[("label", &["label"])]);
     assert_eq!(
         refused("a.jsonl", &row(json!(2)), &judged),
-        "`a.jsonl`, line 1: `label` is 2, true or false was wanted\nhint: 1 and 0, yes and no do \
-        as well"
+        "`a.jsonl`, line 1: `label` is 2, true or false was wanted\nhint: 1 and 0, yes and no, \
+        good and bad do as well"
     );
 }
 

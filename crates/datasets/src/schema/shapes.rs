@@ -1,5 +1,7 @@
 //! What the columns of each task are called, in the sets of the field.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::record::Task;
@@ -8,6 +10,8 @@ use crate::record::Task;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     Text,
+    /// Text that is none of a few classes.
+    Written,
     List,
     /// Text, or a list of messages.
     Said,
@@ -19,6 +23,8 @@ pub(super) enum Kind {
     Label,
     /// Yes or no, in any way to write it.
     Verdict,
+    /// The same, or two other values: which of them is the good one has to be said.
+    Judgement,
     /// Text or a number.
     Answer,
     Any,
@@ -29,7 +35,7 @@ impl Kind {
         match self {
             _ if value.is_null() => true,
             Self::Any => true,
-            Self::Text => value.is_string(),
+            Self::Text | Self::Written => value.is_string(),
             Self::List => value.is_array(),
             Self::Said | Self::Texts => value.is_string() || value.is_array(),
             Self::Answers => match value {
@@ -38,10 +44,51 @@ impl Kind {
                 _ => false,
             },
             Self::Label => value.is_string() || value.is_number() || value.is_boolean(),
-            Self::Verdict => verdict(value).is_some(),
+            Self::Verdict | Self::Judgement => verdict(value).is_some(),
             Self::Answer => value.is_string() || value.is_number(),
         }
     }
+
+    /// Whether all values of a column are of it.
+    pub fn fits_all(self, values: &[&Value]) -> bool {
+        let values: Vec<&Value> = values.iter().copied().filter(|v| !v.is_null()).collect();
+        let fit = values.iter().all(|value| self.fits(value));
+        match self {
+            Self::Written => fit && !are_classes(&values),
+            Self::Judgement => fit || (different(&values) == 2 && values.iter().all(is_plain)),
+            _ => fit,
+        }
+    }
+
+    /// For messages.
+    pub fn wanted(self) -> &'static str {
+        match self {
+            Self::Text | Self::Written => "a text",
+            Self::List => "a list",
+            Self::Said => "a text or a list of messages",
+            Self::Texts => "a text or a list of texts",
+            Self::Answers => "an object of `text` and `answer_start`",
+            Self::Label => "a class or a number",
+            Self::Verdict | Self::Judgement => "true or false, or good or bad",
+            Self::Answer => "a text or a number",
+            Self::Any => "anything",
+        }
+    }
+}
+
+fn is_plain(value: &&Value) -> bool {
+    Kind::Label.fits(value)
+}
+
+/// How many different ones there are.
+fn different(values: &[&Value]) -> usize {
+    values.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len()
+}
+
+/// Numbers, or texts of which each is there twice or more, on average.
+fn are_classes(values: &[&Value]) -> bool {
+    let is_number = |v: &&Value| v.as_str().is_some_and(|text| text.trim().parse::<f64>().is_ok());
+    values.iter().all(is_number) || 2 * different(values) <= values.len()
 }
 
 /// Yes or no.
@@ -54,8 +101,8 @@ pub(crate) fn verdict(value: &Value) -> Option<bool> {
             _ => None,
         },
         Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" => Some(true),
-            "false" | "0" | "no" => Some(false),
+            "true" | "1" | "yes" | "good" | "chosen" | "positive" => Some(true),
+            "false" | "0" | "no" | "bad" | "rejected" | "negative" => Some(false),
             _ => None,
         },
         _ => None,
@@ -112,9 +159,37 @@ const LABEL: Role = role(
         "y",
     ],
 );
+/// The second of two texts.
+const SECOND: &[&str] = &[
+    "sentence2",
+    "hypothesis",
+    "question2",
+    "text2",
+    "text_2",
+    "text_b",
+    "s2",
+    "text_pair",
+    "pair",
+    "sentence_2",
+    "sentence_b",
+];
 const PAIR: &[Role] = &[
-    role("text", Kind::Text, &["sentence1", "premise", "question1", "text1", "text_a", "s1"]),
-    role("pair", Kind::Text, &["sentence2", "hypothesis", "question2", "text2", "text_b", "s2"]),
+    role(
+        "text",
+        Kind::Text,
+        &[
+            "sentence1",
+            "premise",
+            "question1",
+            "text1",
+            "text_1",
+            "text_a",
+            "s1",
+            "sentence_1",
+            "sentence_a",
+        ],
+    ),
+    role("pair", Kind::Text, SECOND),
     LABEL,
     ID,
 ];
@@ -147,7 +222,7 @@ const SINGLE: &[Role] = &[
             "review_body",
         ],
     ),
-    maybe("pair", Kind::Text, &["pair"]),
+    maybe("pair", Kind::Text, SECOND),
     LABEL,
     ID,
 ];
@@ -178,7 +253,7 @@ pub(super) const SHAPES: &[Shape] = &[
         roles: &[
             role("prompt", Kind::Said, &["prompt"]),
             role("completion", Kind::Said, &["completion", "response"]),
-            role("label", Kind::Verdict, &["label", "desirable", "kto_tag"]),
+            role("label", Kind::Judgement, &["label", "desirable", "kto_tag"]),
             ID,
         ],
     },
@@ -256,7 +331,7 @@ pub(super) const SHAPES: &[Shape] = &[
                 Kind::Text,
                 &[
                     "prompt", "question", "ctx", "premise", "goal", "sentence", "sent1", "stem",
-                    "context",
+                    "context", "text",
                 ],
             ),
             role(
@@ -278,6 +353,15 @@ pub(super) const SHAPES: &[Shape] = &[
             ID,
         ],
     },
+    // Before classes: `target` is a name of those, too.
+    Shape {
+        task: Task::Pairs,
+        roles: &[
+            role("source", Kind::Written, &["source", "src", "input", "inputs"]),
+            role("target", Kind::Written, &["target", "tgt", "trg", "targets"]),
+            ID,
+        ],
+    },
     Shape { task: Task::Classify, roles: PAIR },
     Shape { task: Task::Classify, roles: ASKED },
     Shape { task: Task::Classify, roles: SINGLE },
@@ -287,12 +371,12 @@ pub(super) const SHAPES: &[Shape] = &[
             role(
                 "source",
                 Kind::Text,
-                &["source", "src", "document", "article", "dialogue", "input", "inputs", "text"],
+                &["document", "article", "dialogue", "source", "src", "input", "inputs", "text"],
             ),
             role(
                 "target",
                 Kind::Text,
-                &["target", "tgt", "trg", "summary", "highlights", "output", "outputs"],
+                &["summary", "highlights", "target", "tgt", "trg", "targets", "output", "outputs"],
             ),
             ID,
         ],
@@ -300,4 +384,10 @@ pub(super) const SHAPES: &[Shape] = &[
     Shape { task: Task::Score, roles: PAIR },
     Shape { task: Task::Score, roles: ASKED },
     Shape { task: Task::Score, roles: SINGLE },
+];
+
+/// What columns are called that hold one text in several languages.
+pub(super) const LANGUAGES: [&str; 24] = [
+    "ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "it", "ja", "ko", "nl",
+    "pl", "pt", "ro", "ru", "sv", "tr", "uk", "zh",
 ];

@@ -31,7 +31,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "a.csv",
         "idx,question,sentence,label\n0,x,y,1\n1,y,z,0\n",
         "classify: reads `sentence` as pair, `question` as text, `label` as class of 2: 0, 1; \
-            2 rows",
+            2 rows; leaves out `idx`",
     ),
     (
         "a.csv",
@@ -104,6 +104,52 @@ const SHOWN: &[(&str, &str, &str)] = &[
         "rank: reads `documents` as documents, `query` as query, `relevance` as \
             relevance; 1 rows",
     ),
+    (
+        "a.jsonl",
+        "{\"source\": \"hello 0\", \"target\": \"hola 0\"}",
+        "pairs: reads `source` as source, `target` as target; 1 rows",
+    ),
+    (
+        "a.csv",
+        "source,target\nx,0\ny,1\nz,1\n",
+        "classify: reads `source` as text, `target` as class of 2: 0, 1; 3 rows",
+    ),
+    (
+        "a.csv",
+        "source,article,summary\nweb,a,b\n",
+        "pairs: reads `article` as source, `summary` as target; 1 rows; leaves out `source`",
+    ),
+    (
+        "a.csv",
+        "en,es,date\na,b,1\n",
+        "pairs: reads `en` as source, `es` as target; 1 rows; leaves out `date`",
+    ),
+    (
+        "a.csv",
+        "text,text_pair,label,stars\na,b,yes,1\nc,d,no,2\n",
+        "classify: reads `text_pair` as pair, `text` as text, `label` as class of 2: no, yes; \
+            2 rows; leaves out `stars`",
+    ),
+    (
+        "a.csv",
+        "sentence_a,sentence_b,label\na,b,0.5\n",
+        "score: reads `sentence_b` as pair, `sentence_a` as text, `label` as number; 1 rows",
+    ),
+    (
+        "a.jsonl",
+        "{\"text\": \"who\", \"choices\": [\"a\", \"b\"], \"label\": 1}",
+        "choice: reads `choices` as choices, `text` as prompt, `label` as label; 1 rows",
+    ),
+    (
+        "a.csv",
+        "prompt,completion,label\na,b,Good\nc,d,bad\n",
+        "judged: reads `completion` as completion, `label` as label, `prompt` as prompt; 2 rows",
+    ),
+    (
+        "a.csv",
+        "prompt,completion,label\na,b,news\nc,d,talk\ne,f,code\n",
+        "chat: reads `completion` as completion, `prompt` as prompt; 3 rows; leaves out `label`",
+    ),
 ];
 
 #[test]
@@ -122,7 +168,8 @@ fn what_does_not_hold_is_refused() {
             text,
             wanted(None, &[]),
             "`a.csv`: the task `classify` needs a column for `text` (it has `sentense`, \
-            `sentiment`, `note`)\nhint: is it `sentense`? Then say so: `text = \"sentense\"`",
+            `sentiment`, `note`)\nhint: is it `sentense`? Then rename it, or say so: \
+            `--set 'data.columns.text=[\"sentense\"]'`",
         ),
         (
             text,
@@ -134,13 +181,14 @@ fn what_does_not_hold_is_refused() {
         (
             text,
             wanted(classify, &[("texts", &["note"])]),
-            "there is no role `texts`\nhint: did you mean `text`?",
+            "there is no role `texts`\nhint: did you mean `text`? There are `id`, `label`, `pair`, \
+            `text`",
         ),
         (
             "u,v\n1,2\n",
             wanted(None, &[]),
-            "`a.csv`: no task is known by such columns (it has `u`, `v`)\nhint: name the task, and \
-            the column of each of its roles",
+            "`a.csv`: no task is known by such columns (it has `u`, `v`)\nhint: name the task with \
+            `--task`, and its columns: `--set 'data.columns.text=[\"COLUMN\"]'`",
         ),
         (
             "text,label\n",
@@ -150,8 +198,8 @@ fn what_does_not_hold_is_refused() {
         (
             "",
             wanted(None, &[]),
-            "`a.csv`: no task is known by such columns (it has none)\nhint: name the task, and the \
-            column of each of its roles",
+            "`a.csv`: no task is known by such columns (it has none)\nhint: name the task with \
+            `--task`, and its columns: `--set 'data.columns.text=[\"COLUMN\"]'`",
         ),
         (
             "text,label\nx,\n",
@@ -163,14 +211,78 @@ fn what_does_not_hold_is_refused() {
     for (text, settings, expected) in cases {
         assert_eq!(shown("a.csv", text, &settings), expected, "{text}");
     }
-    let rows = (0..300).map(|i| format!("x,label {i}\n")).collect::<Vec<_>>().concat();
-    let error = shown("a.csv", &format!("text,label\n{rows}"), &Wanted::default());
+    let own = |n: usize, of: &dyn Fn(usize) -> usize, settings: &Wanted| {
+        let rows = (0..n).map(|i| format!("x,label {}\n", of(i))).collect::<Vec<_>>().concat();
+        shown("a.csv", &format!("text,label\n{rows}"), settings)
+    };
+    let (guess, each) = (Wanted::default(), |i| i);
+    let error = own(300, &each, &guess);
     assert!(error.starts_with("`a.csv`: `label` has 300 different values in 300 rows"), "{error}");
+    assert!(error.ends_with("if these are classes, name them all in `data.labels`"), "{error}");
+    let error = own(50, &each, &guess);
+    assert!(
+        error.contains("`--task pairs`") && error.ends_with("say `--task classify`"),
+        "{error}"
+    );
+    let classes = (0..300).map(|i| format!("label {i}")).collect();
+    for (n, of, settings) in [
+        (19, &each as &dyn Fn(usize) -> usize, &guess),
+        (50, &|i| i / 2, &guess),
+        (50, &each, &wanted(classify, &[])),
+        (300, &each, &Wanted { labels: classes, ..Wanted::default() }),
+    ] {
+        let shown = own(n, of, settings);
+        assert!(shown.starts_with("classify: reads `text`"), "{shown}");
+    }
     assert_eq!(Task::named("clasify").unwrap_err().hint().unwrap(), "did you mean `classify`?");
 }
 
 #[test]
+fn columns_that_hold_something_else_are_named() {
+    let judged = "{\"prompt\": \"a\", \"completion\": \"b\", \"label\": \"";
+    let three = ["meh\"}\n", "good\"}\n", "bad\"}\n"].map(|end| format!("{judged}{end}")).concat();
+    let two = ["great\"}\n", "awful\"}\n"].map(|end| format!("{judged}{end}")).concat();
+    let cases = [
+        (
+            "{\"text\": 3, \"label\": \"a\"}",
+            None,
+            "`a.jsonl`, line 1: `text` is 3, a number, where the task `classify` wants a text\n\
+            hint: write it so in all rows, or say that this column is meant, or another: \
+            `--set 'data.columns.text=[\"text\"]'`",
+        ),
+        (
+            "{\"text\": \"x\", \"label\": [1, 2]}",
+            None,
+            "`a.jsonl`, line 1: `label` is a list of 2, where the task `classify` wants a class or \
+            a number\nhint: write it so in all rows, or name another column: \
+            `--set 'data.columns.label=[\"COLUMN\"]'`",
+        ),
+        (
+            &two,
+            None,
+            "`a.jsonl`: `label` is `awful` or `great`, and which is good is not known \
+            (it has `completion`, `label`, `prompt`)\nhint: write true and false, 1 and 0, yes \
+            and no, good and bad, chosen and rejected, or positive and negative; without verdicts \
+            on its answers a table is for `--task chat`",
+        ),
+        (
+            &three,
+            Some(Task::Judged),
+            "`a.jsonl`, line 1: `label` is `meh`, where the task `judged` wants true or \
+            false, or good or bad\nhint: write it so in all rows, or name another column: \
+            `--set 'data.columns.label=[\"COLUMN\"]'`",
+        ),
+    ];
+    for (text, task, expected) in cases {
+        assert_eq!(shown("a.jsonl", text, &wanted(task, &[])), expected);
+    }
+}
+
+#[test]
 fn columns_may_be_named() {
+    let pair = wanted(None, &[("text_pair", &["b"])]);
+    let (_, loaded) = load("a.csv", "text,b,label\nx,y,1\nz,w,0\n", &pair).unwrap();
+    assert_eq!(loaded.records[0].input.texts(), ["x", "y"]);
     let text = "a,b,label\nx,y,1\nz,w,0\n";
     let settings = wanted(None, &[("text", &["b", "a"]), ("label", &["label"])]);
     let (schema, loaded) = load("a.csv", text, &settings).unwrap();
