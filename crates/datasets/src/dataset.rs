@@ -40,7 +40,8 @@ impl Dataset {
     /// Reads tables by the name of their split, all by the schema of the first, which is given too.
     ///
     /// # Errors
-    /// As [`Schema::guess`] and [`Schema::read`]; when there is no table.
+    /// As [`Schema::guess`] and [`Schema::read`]; when there is no table, or one that is no test set
+    /// lacks a label.
     pub fn read(
         name: &str,
         tables: &[(&str, Table)],
@@ -55,6 +56,10 @@ impl Dataset {
         let mut splits = Vec::new();
         for (split, table) in tables {
             let Loaded { records, notes } = schema.read(table, bytes_max)?;
+            if !is_test(split) {
+                let hint = "label its rows, or name another table";
+                schema.check_all_labelled(&records, || UNLABELLED.into(), hint)?;
+            }
             splits.push(Split { name: (*split).to_owned(), records, notes });
         }
         let (name, labels) = (name.to_owned(), schema.labels.clone());
@@ -74,6 +79,14 @@ impl Dataset {
             known: known(),
         })
     }
+}
+
+/// What is wrong with a split.
+pub(crate) const UNLABELLED: &str = "is missing, and only test sets have no labels";
+
+/// Whether a split is one that predictions are made for.
+pub(crate) fn is_test(split: &str) -> bool {
+    split.starts_with("test")
 }
 
 /// Takes about `fraction` of the records of each class out of them, for validation or tests. Which

@@ -12,10 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dataset::{Dataset, Split};
+use crate::dataset::{Dataset, Split, UNLABELLED, is_test};
 use crate::error::DatasetError;
 use crate::read::Loaded;
-use crate::record::{Input, Record, Task};
+use crate::record::Task;
 use crate::schema::Schema;
 use crate::table::{Format, Layout, Row, Table, Unfold, matching};
 
@@ -116,8 +116,9 @@ impl Named {
             let Some((table, columns)) = self.table(dir, files)? else { continue };
             let schema = self.schema(columns);
             let Loaded { records, notes } = schema.read(&table, bytes_max)?;
-            if !files.name.starts_with("test") {
-                has_labels(&schema, &records)?;
+            if !is_test(files.name) {
+                let hint = "is it the official file of this split?";
+                schema.check_all_labelled(&records, || UNLABELLED.into(), hint)?;
             }
             splits.push(Split { name: files.name.to_owned(), records, notes });
         }
@@ -145,8 +146,10 @@ impl Named {
             Benchmark::SuperGlue => Format::Jsonl,
         };
         let unfold: Option<Unfold> = self.unfold.map(|unfold| Arc::new(unfold) as Unfold);
-        let layout = Layout { names: files.names, skips_uneven: true, unfold };
-        let folders = [dir.to_owned(), dir.join(self.folder), dir.join(self.name)];
+        // A test set keeps its rows: predictions are told by their numbers.
+        let layout = Layout { names: files.names, skips_uneven: !is_test(files.name), unfold };
+        let inner = [self.folder, self.name, &self.folder.to_lowercase()].map(|n| dir.join(n));
+        let folders = [&[dir.to_owned()], &inner[..]].concat();
         for folder in &folders {
             let path = folder.join(files.official);
             if path.is_file() {
@@ -203,23 +206,6 @@ fn msr(
         }));
     }
     Ok(Some((path, layout)))
-}
-
-fn has_labels(schema: &Schema, records: &[Record]) -> Result<(), DatasetError> {
-    let lacks = |record: &&Record| match &record.input {
-        Input::Classify { label, .. } => label.is_none(),
-        Input::Choice { right, .. } => right.is_empty(),
-        _ => false,
-    };
-    match records.iter().find(lacks) {
-        None => Ok(()),
-        Some(record) => Err(DatasetError::Value {
-            at: record.at.clone(),
-            column: schema.columns.get("label").map_or("label".to_owned(), |names| names.concat()),
-            problem: "is missing, and only test sets have no labels".to_owned(),
-            hint: "is it the official file of this split?".to_owned(),
-        }),
-    }
 }
 
 #[cfg(test)]

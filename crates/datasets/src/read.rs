@@ -162,27 +162,36 @@ impl Schema {
 
     /// A split is labelled, or it is not.
     fn check_labelled(&self, records: &[Record]) -> Result<(), DatasetError> {
-        let has_label = |record: &&Record| match &record.input {
-            Input::Classify { label, .. } => label.is_some(),
-            Input::Choice { right, .. } => !right.is_empty(),
-            Input::Tag { tags, words } => !tags.is_empty() || words.is_empty(),
-            _ => true,
-        };
-        let n_labelled = records.iter().filter(has_label).count();
-        let lacking = records.iter().find(|record| !has_label(record));
-        match (lacking, self.label_role()) {
-            (Some(record), Some(role)) if n_labelled > 0 => {
-                let column = self.columns.get(role).and_then(|names| names.first());
-                let n = records.len() - n_labelled;
-                Err(DatasetError::Value {
-                    at: record.at.clone(),
-                    column: column.cloned().unwrap_or_else(|| role.to_owned()),
-                    problem: format!("is missing (in {n} of {} rows)", records.len()),
-                    hint: "label these rows, or take them out".to_owned(),
-                })
-            }
-            _ => Ok(()),
+        let n_lacking = records.iter().filter(|record| !record.input.is_labelled()).count();
+        if n_lacking == records.len() {
+            return Ok(());
         }
+        let problem = || format!("is missing (in {n_lacking} of {} rows)", records.len());
+        self.check_all_labelled(records, problem, "label these rows, or take them out")
+    }
+
+    /// Refuses the first record that does not say what is to be found.
+    pub(crate) fn check_all_labelled(
+        &self,
+        records: &[Record],
+        problem: impl Fn() -> String,
+        hint: &str,
+    ) -> Result<(), DatasetError> {
+        let Some(record) = records.iter().find(|record| !record.input.is_labelled()) else {
+            return Ok(());
+        };
+        let role = match self.task {
+            Task::Span => "answers",
+            Task::Rank => "relevance",
+            _ => self.label_role().unwrap_or("label"),
+        };
+        let column = self.columns.get(role).and_then(|names| names.first());
+        Err(DatasetError::Value {
+            at: record.at.clone(),
+            column: column.cloned().unwrap_or_else(|| role.to_owned()),
+            problem: problem(),
+            hint: hint.to_owned(),
+        })
     }
 }
 

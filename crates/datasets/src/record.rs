@@ -247,6 +247,20 @@ impl Input {
         texts
     }
 
+    /// Whether it says what is to be found; of test sets that may be nobody's to know.
+    pub fn is_labelled(&self) -> bool {
+        match self {
+            Self::Classify { label, .. } => label.is_some(),
+            Self::Choice { right, .. } => !right.is_empty(),
+            Self::Tag { tags, words } => !tags.is_empty() || words.is_empty(),
+            Self::Span { answers, is_impossible, .. } => !answers.is_empty() || *is_impossible,
+            Self::Rank { relevance, documents, .. } => {
+                !relevance.is_empty() || documents.is_empty()
+            }
+            _ => true,
+        }
+    }
+
     /// Bytes of memory, about.
     pub(crate) fn n_bytes(&self) -> u64 {
         let texts = self.texts();

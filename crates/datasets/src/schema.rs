@@ -117,7 +117,7 @@ impl Schema {
             let Some(role) = role.filter(|_| !is_named) else { continue };
             let Some(cell) = cells(&self, &row, role).next() else { continue };
             let values = match self.task {
-                Task::Tag => to_bio(tag_texts(&cell, None)?, &row.at, &mut notes),
+                Task::Tag => to_bio(tag_texts(&cell, None)?, None, &row.at, &mut notes),
                 _ => labels_of(&cell)?.into_iter().collect(),
             };
             for value in values {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::fixtures::{folder, without};
-use crate::{BYTES_MAX, Label, Record, hold_out};
+use crate::{BYTES_MAX, Input, Label, Record, hold_out};
 
 fn load(name: &str, files: &[(&str, &str)]) -> Dataset {
     let dir = folder(files);
@@ -91,6 +91,10 @@ fn each_set_of_glue_is_read_from_its_official_files() {
     }
     let set = load("qqp", &[("train.tsv", QQP)]);
     assert_eq!(set.splits[0].notes["rows of another length, left out"].n, 1);
+    // Predictions are told by numbers of rows, so none of a test may go.
+    let dir = folder(&[("test.tsv", "id\tquestion1\tquestion2\n0\tWhy?\tHow?\nbroken\t1\n")]);
+    let error = Named::find("qqp").unwrap().load(dir.path(), BYTES_MAX).unwrap_err();
+    assert!(error.to_string().contains("test.tsv`, line 3: 2 fields"), "{error}");
 }
 
 /// One row of it is broken, as in the real one.
@@ -218,7 +222,8 @@ const SUPERGLUE: &[Case] = &[
 fn each_set_of_superglue_is_read_and_predicted() {
     for (name, row, texts, label, line) in SUPERGLUE {
         let row = row.replace('\n', "");
-        let set = load(name, &[("val.jsonl", &row)]);
+        let lower = Named::find(name).unwrap().folder.to_lowercase();
+        let set = load(name, &[(&format!("{lower}/val.jsonl"), &row)]);
         let records = &set.splits[0].records;
         assert_eq!(&records[0].input.texts(), texts, "{name}");
         assert_eq!(labels(records)[0], *label, "{name}");

@@ -14,7 +14,8 @@ pub(super) fn read(schema: &Schema, row: &Row, notes: &mut Notes) -> Result<Inpu
     let Some(cell) = cells(schema, row, "tags").next().filter(|cell| !cell.value.is_null()) else {
         return Ok(Input::Tag { words, tags: vec![] });
     };
-    let texts = to_bio(tag_texts(&cell, Some(&schema.labels))?, &row.at, notes);
+    let labels = Some(&schema.labels[..]);
+    let texts = to_bio(tag_texts(&cell, labels)?, labels, &row.at, notes);
     if texts.len() != words.len() {
         let problem = format!("has {} tags, there are {} words", texts.len(), words.len());
         return Err(cell.failed(problem, "one tag a word"));
@@ -57,8 +58,14 @@ pub(crate) fn tag_texts(
 }
 
 /// IOB1, where an entity begins with `I-` unless it follows one of its kind, as BIO, where it
-/// begins with `B-`; of BIO it mends the same. Other ways of tagging stay as they are.
-pub(crate) fn to_bio(mut tags: Vec<String>, at: &Place, notes: &mut Notes) -> Vec<String> {
+/// begins with `B-`; of BIO it mends the same. Other ways of tagging stay as they are, and so does
+/// what begins as none of the `labels` does that are given.
+pub(crate) fn to_bio(
+    mut tags: Vec<String>,
+    labels: Option<&[String]>,
+    at: &Place,
+    notes: &mut Notes,
+) -> Vec<String> {
     let is_other = |tag: &String| ["E-", "S-", "L-", "U-"].iter().any(|p| tag.starts_with(p));
     if tags.iter().any(is_other) {
         return tags;
@@ -67,8 +74,10 @@ pub(crate) fn to_bio(mut tags: Vec<String>, at: &Place, notes: &mut Notes) -> Ve
     for tag in &mut tags {
         let (head, rest) = tag.split_at_checked(2).unwrap_or(("", ""));
         let next = if matches!(head, "B-" | "I-") { rest.to_owned() } else { String::new() };
-        if head == "I-" && next != entity {
-            *tag = format!("B-{next}");
+        let begun = format!("B-{next}");
+        let is_label = labels.is_none_or(|labels| labels.contains(&begun));
+        if head == "I-" && next != entity && is_label {
+            *tag = begun;
             note(notes, "entities that begin with `I-`, read as `B-`", at);
         }
         entity = next;

@@ -367,6 +367,40 @@ fn tags_are_as_many_as_words() {
         refused("a.jsonl", uneven, &Wanted::default()),
         "`a.jsonl`, line 1: `tags` has 1 tags, there are 2 words\nhint: one tag a word"
     );
+    // Labels without a `B-` are those of another way of tagging.
+    let labels = ["O", "I-LOC"].map(str::to_owned).to_vec();
+    let io = Wanted { labels, ..Wanted::default() };
+    let found = inputs("a.txt", "in O\nNew I-LOC\nYork I-LOC\n", &io).remove(0);
+    assert!(matches!(&found, Input::Tag { tags, .. } if *tags == [0, 1, 1]), "{found:?}");
+}
+
+#[test]
+fn what_nobody_labelled_is_neither_learned_nor_judged_by() {
+    let none = r#"{"question": "Who?", "context": "Ada.", "answers": null}"#;
+    let one = r#"{"question": "Who?", "context": "Ada.",
+        "answers": [{"text": "Ada", "answer_start": 0}]}"#
+        .replace('\n', "");
+    let unranked = r#"{"query": "a", "documents": ["x"]}"#;
+    let ranked = r#"{"query": "b", "documents": ["x"], "relevance": [1]}"#;
+    let untagged = r#"{"tokens": ["a"]}"#;
+    let tagged = r#"{"tokens": ["a"], "tags": ["O"]}"#;
+    let cases =
+        [(&*one, none, "answers"), (ranked, unranked, "relevance"), (tagged, untagged, "tags")];
+    for (with, without, column) in cases {
+        let mixed = refused("a.jsonl", &format!("{with}\n{without}"), &Wanted::default());
+        let expected = format!("`a.jsonl`, line 2: `{column}` is missing (in 1 of 2 rows)\nhint: ");
+        assert!(mixed.starts_with(&expected), "{mixed}");
+        let dir = crate::fixtures::folder(&[("a.jsonl", with), ("b.jsonl", without)]);
+        let read = |split| {
+            let open = |name| Table::open(&[dir.path().join(name).to_string_lossy()], None);
+            let tables = [("train", open("a.jsonl")?), (split, open("b.jsonl")?)];
+            crate::Dataset::read("it", &tables, &Wanted::default(), BYTES_MAX)
+        };
+        let error = read("validation").unwrap_err().to_string();
+        let expected = format!("line 1: `{column}` is missing, and only test sets have no labels");
+        assert!(error.ends_with(&expected), "{error}");
+        assert_eq!(read("test").unwrap().0.splits[1].records.len(), 1);
+    }
 }
 
 #[test]
@@ -472,9 +506,9 @@ proptest! {
             head => format!("{}-{}", ["B", "I"][head - 1], ["X", "Y"][kind]),
         });
         let at = Place { file: "a".into(), unit: "line", number: 1 };
-        let once = to_bio(tags.collect(), &at, &mut Notes::new());
+        let once = to_bio(tags.collect(), None, &at, &mut Notes::new());
         let mut notes = Notes::new();
-        prop_assert_eq!(&to_bio(once.clone(), &at, &mut notes), &once);
+        prop_assert_eq!(&to_bio(once.clone(), None, &at, &mut notes), &once);
         prop_assert!(notes.is_empty());
     }
 }
