@@ -49,7 +49,11 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let resumed = args.resume.then_some(&*out);
     let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
     let stopped = || env.warn("stopped before the first step: nothing was changed");
-    let goal = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
+    let (task, goal) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
+    if recipe.data.set.is_none() {
+        // What was guessed is known from here on.
+        recipe.task.kind.get_or_insert_with(|| task.to_string());
+    }
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, &goal.train);
     let tuning = tuning(&recipe, &config, &goal.head)?;
@@ -76,7 +80,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         store(&out.join(name), bytes)?;
     }
     let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
-    if asks_tokens {
+    if goal.head == HeadKind::Tokens {
         files.extend(generation_config(&recipe.model.from)?);
     }
     files.extend(more);
@@ -169,6 +173,9 @@ fn resolve(args: &Finetune, env: &Env) -> Result<(FinetuneRecipe, PathBuf), Fail
     }
     if let (Some(before), Some(out)) = (&before, &args.out) {
         // What a recipe leaves to the samples was settled when the run began.
+        if recipe.task.kind.is_none() {
+            recipe.task.kind.clone_from(&before.task.kind);
+        }
         let (train, before_train) = (&mut recipe.train, &before.train);
         for (asked, settled) in [
             (&mut train.steps, before_train.steps),

@@ -60,15 +60,15 @@ pub type MakeFeed<'g> =
     dyn FnOnce(SamplePlan, DataHashes, Box<train::Judge<'g>>) -> RolloutFeed<'g> + 'g;
 
 impl<'s> Goal<'s> {
-    /// That of the set that a recipe names.
+    /// That of the set that a recipe names, and what is learned from it.
     ///
     /// # Errors
     /// Where a table cannot be read, holds something else, more is wrong with it than the recipe
     /// puts up with, or the model cannot do the task.
-    pub fn of(source: &Source<'s>) -> Result<Self, Failure> {
+    pub fn of(source: &Source<'s>) -> Result<(Task, Self), Failure> {
         let set = set::read(source.recipe, source.env)?;
         source.recipe.train.can_wait(set::validation(&set).is_some())?;
-        match set.task {
+        let goal = match set.task {
             Task::Triplet => near::goal(source, &set),
             Task::Score if source.recipe.task.loss.is_some() => near::goal(source, &set),
             _ if source.recipe.task.loss.is_some() => {
@@ -81,7 +81,8 @@ impl<'s> Goal<'s> {
             Task::Pairs | Task::Chat => written::goal(source, &set),
             Task::Preference | Task::Judged => preferred::goal(source, &set),
             Task::Problem => problems::goal(source, &set),
-        }
+        };
+        Ok((set.task, goal?))
     }
 }
 
