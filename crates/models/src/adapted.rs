@@ -12,6 +12,7 @@ use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder};
 use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
+use crate::families::heads::HeadKind;
 use crate::import::{self, Import, Source, strip, widened};
 use crate::lora::{LoraConfig, PREFIX, Placed, inside, place};
 use crate::model::{Model, Unused};
@@ -314,10 +315,11 @@ impl Model {
         Self::load_adapted_as(dir, None, adapters)
     }
 
-    /// The same as a model of `config`, whose head comes with an adapter.
+    /// The same as a model of `config`, whose head comes with an adapter; without one, of the head
+    /// that an adapter's own weights tell of, if the base has another.
     ///
     /// # Errors
-    /// As both.
+    /// As both; where neither base nor adapter has a part of the head.
     pub fn load_adapted_as(
         dir: &Path,
         config: Option<ModelConfig>,
@@ -325,6 +327,8 @@ impl Model {
     ) -> Result<(Self, Unused), ModelError> {
         let opened: Vec<_> =
             adapters.iter().map(|(_, dir)| open_adapter(dir)).collect::<Result<_, _>>()?;
+        let told = || Self::told_head(dir, &opened).transpose();
+        let config = config.map(Ok).or_else(told).transpose()?;
         let seed = (0, Coding::Plain);
         let (mut model, fitted) = Self::load_in(dir, config, seed, |config| {
             let named = adapters.iter().zip(&opened).map(|((name, _), (config, weights))| {
@@ -342,9 +346,41 @@ impl Model {
             model.read_adapter(name, weights)?;
         }
         if let Some((name, _)) = adapters.first() {
+            if let Some(lost) = fitted.fresh.iter().find(|tensor| !model.is_saved(tensor)) {
+                let problem = format!(
+                    "neither it nor the base has `{lost}`: what it learned with is lost, train it \
+                     again"
+                );
+                return Err(ModelError::Adapter { name: (*name).into(), problem });
+            }
             model.use_adapters(&[(name, 1.0)])?;
         }
         Ok((model, fitted.unused))
+    }
+
+    /// The config of `dir` with the head that adapters tell of, where they do.
+    fn told_head(
+        dir: &Path,
+        adapters: &[(AdapterConfig, Weights)],
+    ) -> Result<Option<ModelConfig>, ModelError> {
+        let Some(head) = adapters.iter().find_map(|(config, weights)| config.head(weights)) else {
+            return Ok(None);
+        };
+        let (config, _) = Self::config_of(dir, &Weights::open(dir)?)?;
+        let names = |head: &HeadKind| (head.name(), head.labels().len());
+        // It is the base that knows what classes are called.
+        if config.head().is_some_and(|there| names(&there) == names(&head)) {
+            return Ok(None);
+        }
+        let config_error = |source| ModelError::Config { path: dir.to_owned(), source };
+        config.with_head(&head).map(Some).map_err(config_error)
+    }
+
+    /// Whether the tensor of that external name is stored with an adapter as a whole.
+    fn is_saved(&self, tensor: &str) -> bool {
+        let imports = self.config.family().imports();
+        let own = imports.iter().find(|i| i.name == tensor).and_then(|i| i.source.own());
+        own.is_some_and(|own| self.adapters.iter().any(|a| a.placed.saved.contains(own)))
     }
 
     /// The adapter of that name.
@@ -422,21 +458,25 @@ impl Model {
         let entries = import::entries(&placed.table, &self.params, None, |_, _| Dtype::F32.into());
         let json = match config {
             AdapterConfig::Lora(config) => config.to_json(placed.fan_in_fan_out),
-            AdapterConfig::Beside(config) => config.to_json(&self.stack().config().trunk),
+            AdapterConfig::Beside(config) => config.to_json(self.stack().config()),
         };
         Ok((json, entries))
     }
 
     /// Learned tokens start as rows of the table of tokens, as Lester et al. (section 3.2) found
-    /// them to learn best; which, the numbers say that were drawn for them.
+    /// them to learn best, as the trunk reads these; which, the numbers say that were drawn for
+    /// them.
     fn start_prompt(&mut self) {
         let Some(prompt) = self.params.find("lead.prompt").map(|e| e.param.clone()) else { return };
         let nn::Embed::Token(embed) = &self.stack().embed else { return };
         let table = widened(&self.params, &embed.table).into_owned();
         let (n_rows, width) = (embed.table.shape()[0], embed.table.shape()[1]);
+        let scale = self.stack().config().tokens().scale;
         for row in self.params.get_mut(&prompt).chunks_exact_mut(width) {
             let from = row[0].to_bits() as usize % n_rows;
-            row.copy_from_slice(&table[from * width..][..width]);
+            for (to, x) in row.iter_mut().zip(&table[from * width..][..width]) {
+                *to = x * scale;
+            }
         }
     }
 

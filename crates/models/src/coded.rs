@@ -8,7 +8,7 @@ use std::sync::Arc;
 use checkpoint::gguf::{Block, to_q8_0};
 use half::f16;
 use serde::{Deserialize, Serialize};
-use tensor::Code;
+use tensor::{Code, Params};
 
 /// What weights are rounded to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,16 @@ pub(crate) enum Coding {
     AsStored,
     /// The same, but rounded to this where they are plain.
     Rounded(Quantised),
+}
+
+impl Coding {
+    /// The frozen parameters, of those that `is_map` names, that cannot be rounded to it.
+    pub fn misfits(self, params: &Params, is_map: impl Fn(&str) -> bool) -> Vec<String> {
+        let Self::Rounded(quantised) = self else { return Vec::new() };
+        let maps = params.entries().iter().filter(|e| e.param.is_frozen() && is_map(&e.name));
+        let misfits = maps.filter(|e| !e.param.shape().last().is_some_and(|n| quantised.fits(*n)));
+        misfits.map(|e| e.name.clone()).collect()
+    }
 }
 
 impl Quantised {

@@ -56,7 +56,8 @@ impl ModelError {
             }
             Self::Adapter { .. } => Some(
                 "an adapter fits the base that it was trained on, or one of the same names and \
-                 shapes"
+                 shapes; a head that it brings is told by a `config.json` beside it, or by its \
+                 `task_type` and weights"
                     .into(),
             ),
             Self::Freeze { .. } => Some("`lyceum inspect` shows names; `*` is anything".into()),

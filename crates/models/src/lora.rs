@@ -49,7 +49,7 @@ pub struct LoraConfig {
     /// The layers that are changed, where not all are; names alone are picked so, no patterns.
     #[serde(rename = "layers_to_transform")]
     pub layers: Option<Layers>,
-    /// What stands before the number of a layer, where it is not the last number of a name.
+    /// What stands before the number of a layer, where it is not the first number of a name.
     pub layers_pattern: Option<Targets>,
     /// Another rank, by names or patterns of how they end.
     pub rank_pattern: BTreeMap<String, usize>,
@@ -211,13 +211,13 @@ impl LoraConfig {
             return Ok(false);
         }
         let picks = targets.is_all() || matches!(targets, Targets::Names(_));
-        let Some(layers) = self.layers.as_ref().filter(|_| picks) else { return Ok(true) };
-        let layers = match layers {
-            Layers::One(layer) => std::slice::from_ref(layer),
-            Layers::Some(layers) => layers,
+        let layers = match &self.layers {
+            Some(Layers::One(layer)) if picks => std::slice::from_ref(layer),
+            Some(Layers::Some(layers)) if picks && !layers.is_empty() => layers,
+            _ => return Ok(true),
         };
         let layer = layer_of(module, self.layers_pattern.as_ref())?;
-        Ok(layer.is_some_and(|layer| layers.is_empty() || layers.contains(&layer)))
+        Ok(layer.is_some_and(|layer| layers.contains(&layer)))
     }
 }
 
@@ -255,17 +255,20 @@ fn by_pattern<T: Copy>(of: &BTreeMap<String, T>, module: &str) -> Result<Option<
     Ok(None)
 }
 
-/// The number of the layer that a module is in.
+/// The number of the layer that a module is in: the first of its name, the others are of experts.
 fn layer_of(module: &str, patterns: Option<&Targets>) -> Result<Option<usize>, String> {
-    let patterns = match patterns {
-        Some(Targets::Pattern(pattern)) => vec![pattern.as_str()],
-        Some(Targets::Names(names)) if !names.is_empty() => {
-            names.iter().map(String::as_str).collect()
-        }
-        _ => vec!["[^.]*"],
+    let named: &[String] = match patterns {
+        Some(Targets::Pattern(pattern)) if !pattern.is_empty() => std::slice::from_ref(pattern),
+        Some(Targets::Names(names)) => names,
+        _ => &[],
     };
-    for pattern in patterns {
-        let found = regex(&format!(r"^.*\.{pattern}\.(\d+)\."))?;
+    let mut patterns: Vec<String> =
+        named.iter().map(|name| format!(r"^(?:.*?\.)?{name}\.(\d+)\.")).collect();
+    if patterns.is_empty() {
+        patterns.push(r"^.*?\.[^.]*\.(\d+)\.".into());
+    }
+    for pattern in &patterns {
+        let found = regex(pattern)?;
         let number = found.captures(module).and_then(|found| found[1].parse().ok());
         if number.is_some() {
             return Ok(number);
@@ -454,6 +457,15 @@ mod tests {
         assert!(fits(json!({ "layers_to_transform": 3 })));
         assert!(!fits(json!({ "layers_to_transform": [1, 2] })));
         assert!(!fits(json!({ "layers_to_transform": [3], "layers_pattern": "h" })));
+        assert!(fits(json!({ "layers_to_transform": [], "layers_pattern": "h" })));
+        let layer = |module: &str, pattern: &str| {
+            layer_of(module, Some(&Targets::Pattern(pattern.into()))).unwrap()
+        };
+        // As `peft` 0.21.2 finds it: an expert has a number behind that of its layer.
+        let expert = "model.layers.1.mlp.experts.0.up_proj";
+        assert_eq!((layer(expert, ""), layer(expert, "layers")), (Some(1), Some(1)));
+        assert_eq!((layer(expert, "experts"), layer("h.2.attn", "h")), (Some(0), Some(2)));
+        assert_eq!(layer("h.2.attn", ""), None);
         let ranks = config(&json!({
             "target_modules": ["q_proj"], "lora_alpha": 6, "use_rslora": true,
             "rank_pattern": { r"layers\.3\.self_attn\..*": 4 },

@@ -33,6 +33,9 @@ pub struct Fitted {
     pub dropped: Vec<String>,
     /// Tensors that nothing here is made of.
     pub unused: Unused,
+    /// Own names of frozen linear maps that were to be rounded and are as they were stored: their
+    /// rows are no whole blocks.
+    pub unrounded: Vec<String>,
 }
 
 impl Opened {
@@ -141,6 +144,22 @@ impl Model {
         Self::load_in(dir, Some(config), (seed, Coding::Plain), |_| Ok(Plan::default()))
     }
 
+    /// What a model directory lacks of the head of a model of `config`, by the names that it would
+    /// have there: what [`Model::load_as`] draws.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn lacking(dir: &Path, config: &ModelConfig) -> Result<Vec<String>, ModelError> {
+        let opened = Opened::open(dir)?;
+        if *config == opened.config {
+            return Ok(Vec::new());
+        }
+        let config_error = |source| ModelError::Config { path: dir.join("config.json"), source };
+        let (_, builder) = Self::register(config).map_err(config_error)?;
+        let (_, fresh) = fit(&opened, config, builder.entries());
+        Ok(fresh.into_iter().map(|import| import.name).collect())
+    }
+
     /// Loads a model directory, as a model of `config` where one is given, built as `plan` says for
     /// its config; what the files do not hold is drawn from a seed; linear maps that are
     /// frozen are kept as `coding` says.
@@ -173,6 +192,7 @@ impl Model {
         let mut model = Self { config, architecture, params, adapters };
         let stored: HashSet<&str> = table.iter().filter_map(|i| i.source.own()).collect();
         model.params.draw(seed, |name| !stored.contains(name));
+        let unrounded = coding.misfits(&model.params, |name| maps.contains(name));
         let mut waves = model.architecture.waves_mut();
         let coding = |own: &str| if maps.contains(own) { coding } else { Coding::Plain };
         import::read(
@@ -195,6 +215,6 @@ impl Model {
         let known = |name: &str| taken.contains(name) || dropped.iter().any(|n| n == name);
         let unused = unused(&opened.config, &opened.weights, known);
         let fresh = fresh.into_iter().map(|import| import.name).collect();
-        Ok((model, Fitted { fresh, dropped, unused }))
+        Ok((model, Fitted { fresh, dropped, unused, unrounded }))
     }
 }

@@ -1,12 +1,15 @@
 //! Adapters of any kind in the words of `adapter_config.json`: of low rank (see `lora`), learned
 //! tokens, and bottlenecks, which `peft` does not know.
 
+use checkpoint::Weights;
 use nn::{Beside, BottleneckConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as Json, Value, json};
 
+use crate::families::heads::HeadKind;
 use crate::import::Import;
 use crate::lora::{LoraConfig, PREFIX, Placed, saved};
+use crate::stack::StackConfig;
 
 /// An adapter.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +64,26 @@ impl AdapterConfig {
         }
     }
 
+    /// The head that `weights` hold beside it, by the task that it says it is for. Of classes it
+    /// tells how many there are; they are called as `transformers` calls what has no name.
+    pub(crate) fn head(&self, weights: &Weights) -> Option<HeadKind> {
+        let task = match self {
+            Self::Lora(config) => config.task_type.as_deref()?,
+            Self::Beside(config) => config.task_type.as_deref()?,
+        };
+        let is_scores = |name: &&str| SCORES.iter().any(|scores| name.ends_with(scores));
+        let scores = weights.get(weights.names().find(is_scores)?).ok()?;
+        let n = *scores.shape.first()?;
+        let labels = || (0..n).map(|i| format!("LABEL_{i}")).collect();
+        match task {
+            "SEQ_CLS" if n == 1 => Some(HeadKind::Score),
+            "SEQ_CLS" => Some(HeadKind::Classes { labels: labels() }),
+            "TOKEN_CLS" => Some(HeadKind::Tags { labels: labels() }),
+            "QUESTION_ANS" => Some(HeadKind::Spans),
+            _ => None,
+        }
+    }
+
     /// What it has beside the trunk that is no change of its maps.
     pub(crate) fn beside(&self) -> Beside {
         match self {
@@ -69,6 +92,15 @@ impl AdapterConfig {
         }
     }
 }
+
+/// How the names of what scores classes end, in every family; each class is a row of it.
+const SCORES: [&str; 5] = [
+    ".classifier.weight",
+    ".classifier.out_proj.weight",
+    ".classification_head.out_proj.weight",
+    ".score.weight",
+    ".qa_outputs.weight",
+];
 
 /// What names a kind that `peft` does not know.
 const BOTTLENECK: &str = "BOTTLENECK";
@@ -116,8 +148,9 @@ impl BesideConfig {
         })
     }
 
-    /// The text of `adapter_config.json`, beside `sizes` of the trunk.
-    pub(crate) fn to_json(&self, trunk: &nn::TransformerConfig) -> String {
+    /// The text of `adapter_config.json`, with the sizes of the model that it is beside.
+    pub(crate) fn to_json(&self, stack: &StackConfig) -> String {
+        let trunk = &stack.trunk;
         let mut json = json!({
             "base_model_name_or_path": self.base,
             "inference_mode": true,
@@ -137,7 +170,7 @@ impl BesideConfig {
             Beside::Prompt(n) => [
                 tokens("PROMPT_TUNING", n),
                 vec![
-                    ("token_dim", json!(trunk.d_model)),
+                    ("token_dim", json!(stack.tokens().width())),
                     ("num_attention_heads", json!(trunk.n_heads)),
                     ("prompt_tuning_init", json!("RANDOM")),
                 ],

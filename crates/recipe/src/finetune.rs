@@ -15,7 +15,7 @@ use super::override_::Kind;
 use super::sections::shortest;
 use super::training::{OptimSection, TrainSection};
 use super::{model_dir, refused, within};
-use terminal::failure::Failure;
+use terminal::failure::{Context, Failure};
 
 /// Recipes of tasks. What is not said is as in `transformers`' own examples, but for a warmup.
 const KIND: Kind = Kind {
@@ -187,6 +187,54 @@ impl Default for MethodSection {
     }
 }
 
+impl MethodKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Head => "head",
+            Self::Lora => "lora",
+            Self::Prompt => "prompt",
+            Self::Prefix => "prefix",
+            Self::Adapter => "adapter",
+        }
+    }
+}
+
+impl MethodSection {
+    /// Refuses a field that would do nothing.
+    fn check(&self) -> Result<(), Failure> {
+        use MethodKind::{Adapter, Full, Head, Lora, Prefix, Prompt};
+        const USED_BY: [(&str, &[MethodKind]); 11] = [
+            ("mixout", &[Full]),
+            ("quantise", &[Head, Lora, Prompt, Prefix, Adapter]),
+            ("rank", &[Lora]),
+            ("alpha", &[Lora]),
+            ("dropout", &[Lora]),
+            ("targets", &[Lora]),
+            ("rank_stabilised", &[Lora]),
+            ("dora", &[Lora]),
+            ("n_virtual", &[Prompt, Prefix]),
+            ("bottleneck", &[Adapter]),
+            ("after_attention", &[Adapter]),
+        ];
+        let table = |section: &Self| Table::try_from(section).expect("a section is a table");
+        let (own, usual) = (table(self), table(&Self::default()));
+        for (field, kinds) in USED_BY {
+            // Frozen maps are rounded, whatever the rest does.
+            let is_used = kinds.contains(&self.kind)
+                || field == "quantise" && self.kind == Full && !self.freeze.is_empty();
+            if own.get(field) == usual.get(field) || is_used {
+                continue;
+            }
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let problem = format!("it does nothing where `method.kind` is {}", self.kind.name());
+            let hint = format!("leave it out; it is used by {}", kinds.join(", "));
+            return Err(refused(&format!("method.{field}"), problem).hint(hint));
+        }
+        Ok(())
+    }
+}
+
 /// What the loss of a class is multiplied with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -255,7 +303,9 @@ impl FinetuneRecipe {
         let text = name.map_or_else(|| Ok(String::new()), |name| KIND.find(name))?;
         let mut recipe: Self = KIND.read(&text, name.unwrap_or("--set"), sets)?;
         if !recipe.model.from.as_os_str().is_empty() {
-            recipe.model.from = model_dir(&recipe.model.from)?;
+            // A run names its base, wherever it is looked at from.
+            let from = model_dir(&recipe.model.from)?;
+            recipe.model.from = std::path::absolute(from).context("there is no directory")?;
         }
         Ok(recipe)
     }
@@ -284,11 +334,7 @@ impl FinetuneRecipe {
         let (scale, margin) = (task.scale.unwrap_or(1.0), task.margin.unwrap_or(0.0));
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let mixout = self.method.mixout;
-        if mixout != 0.0 && self.method.kind != MethodKind::Full {
-            let problem = "weights of the start are mixed into all that learn, and those of the \
-                           base stay as they are";
-            return Err(refused("method.mixout", problem).hint("leave it out, or tune `full`"));
-        }
+        self.method.check()?;
         let (fraction, smoothing) = (data.validation_fraction, task.label_smoothing);
         let fits = (0.0..=0.5).contains(&fraction);
         within(&[
@@ -380,5 +426,45 @@ impl FinetuneRecipe {
     /// As a table, in which only what is set is there.
     pub fn to_table(&self) -> Table {
         Table::try_from(self).expect("a recipe is a table")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(sets: &[&str]) -> Result<FinetuneRecipe, Failure> {
+        let own = ["model.from=minilm", "data.train=[\"a.csv\"]"];
+        let sets: Vec<String> = own.iter().chain(sets).map(|set| (*set).to_owned()).collect();
+        let recipe = FinetuneRecipe::load(None, &sets)?;
+        recipe.check().map(|()| recipe)
+    }
+
+    #[test]
+    fn what_a_method_does_not_use_is_refused() {
+        let refusal = |sets: &[&str]| recipe(sets).expect_err("refused").text(false);
+        for (kind, set) in [
+            ("full", "quantise=\"nf4\""),
+            ("full", "rank=4"),
+            ("head", "mixout=0.1"),
+            ("prompt", "dora=true"),
+            ("prefix", "targets=[\"query\"]"),
+            ("adapter", "n_virtual=3"),
+            ("lora", "bottleneck=8"),
+        ] {
+            let text = refusal(&[&format!("method.kind={kind}"), &format!("method.{set}")]);
+            let what = format!("it does nothing where `method.kind` is {kind}");
+            assert!(text.contains(&what) && text.contains("hint: leave it out"), "{text}");
+        }
+        let lora = ["method.kind=lora", "method.rank=4", "method.quantise=\"nf4\""];
+        assert_eq!(recipe(&lora).expect("fits").method.rank, 4);
+        let frozen = ["method.freeze=[\"blocks.*\"]", "method.quantise=\"int8\""];
+        assert!(recipe(&frozen).is_ok());
+    }
+
+    #[test]
+    fn a_base_is_found_from_anywhere() {
+        let from = recipe(&[]).expect("fits").model.from;
+        assert!(from.is_absolute() && from.ends_with("minilm"), "{}", from.display());
     }
 }

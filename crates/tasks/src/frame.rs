@@ -93,12 +93,17 @@ impl Frame<'_> {
                 }
                 whole((row, n_cut), Label::None, targets)
             }
-            Input::Span { question, context, answers, .. } => {
+            Input::Span { question, context, answers, is_impossible } => {
                 let answer = answers.first().map(|(text, start)| {
                     let from = context.char_indices().nth(*start).map_or(context.len(), |c| c.0);
                     [from, from + text.len()]
                 });
-                self.windows((record, question), context, answer)?
+                let mut windows = self.windows((record, question), context, answer)?;
+                if answer.is_none() && !is_impossible {
+                    // Nobody knows whether there is one.
+                    windows.iter_mut().for_each(|window| window.example.label = Label::None);
+                }
+                windows
             }
             other => panic!("frame: {other:?}"),
         })

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use checkpoint::{OsDisk, atomic};
 use models::{
-    BASE_FILE, Fitted, HeadKind, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
+    BASE_FILE, Fitted, HeadKind, Import, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
 };
 use tasks::Example;
 use tokenize::Tokenizer;
@@ -121,7 +121,8 @@ fn tuning(
     config: &ModelConfig,
     head: &HeadKind,
 ) -> Result<Tuning, Failure> {
-    let mut tuning = recipe.tuning(heads(config, head), head)?;
+    let lacks = Model::lacking(&recipe.model.from, config)?;
+    let mut tuning = recipe.tuning(heads(config, head, &lacks), head)?;
     if *head == HeadKind::Vectors && !config.family().stack()?.heads.is_empty() {
         // What a model of sentences has beside its hidden states is not asked.
         tuning.freeze.push("heads.*".to_owned());
@@ -244,19 +245,21 @@ fn generation_config(base: &Path) -> Result<Option<(String, Vec<u8>)>, Failure> 
     Ok(Some((GENERATION_FILE.to_owned(), bytes)))
 }
 
-/// The modules of a head, which a change of low rank does not reach: they learn as a whole.
-fn heads(config: &ModelConfig, head: &HeadKind) -> Vec<String> {
+/// The modules of a head that are stored beside the base, and that a change of low rank does not
+/// reach: those of a task, which learn as a whole, and what the base `lacks`.
+fn heads(config: &ModelConfig, head: &HeadKind, lacks: &[String]) -> Vec<String> {
     let (family, mut names) = (config.family(), BTreeSet::new());
-    if *head == HeadKind::Vectors {
-        return Vec::new();
-    }
-    for import in family.imports() {
-        let is_of_head = import.source.own().is_some_and(|own| own.contains("heads."));
-        let is_of_base = family.prefix().is_some_and(|prefix| import.name.starts_with(prefix));
-        if let Some((module, _)) = import.name.split_once('.').filter(|_| is_of_head && !is_of_base)
-        {
-            names.insert(module.to_owned());
+    let is_task = !matches!(head, HeadKind::Vectors | HeadKind::Tokens);
+    let prefix = family.prefix().filter(|prefix| !prefix.is_empty());
+    for Import { name, source } in family.imports() {
+        if !source.own().is_some_and(|own| own.contains("heads.")) {
+            continue;
         }
+        // A pooler is of the base model, whatever head is on it.
+        let is_of_base = prefix.is_some_and(|prefix| name.starts_with(prefix));
+        let module = if is_of_base { name.rsplit_once('.') } else { name.split_once('.') };
+        let is_stored = is_task && !is_of_base || lacks.contains(&name);
+        names.extend(module.filter(|_| is_stored).map(|(module, _)| module.to_owned()));
     }
     names.into_iter().collect()
 }
@@ -266,6 +269,10 @@ fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut
         if !names.is_empty() {
             observer.say(&format!("{what}: {}", names.join(", ")));
         }
+    }
+    if let [first, ..] = &fitted.unrounded[..] {
+        let n = fitted.unrounded.len();
+        observer.say(&format!("not rounded, as their rows are no whole blocks: {n}, `{first}` .."));
     }
     let params = &run.trainer().model.params;
     let [n, learned] = [params.n_values(), params.trained().map(|e| e.param.len()).sum()];
@@ -280,4 +287,29 @@ fn intro((recipe, fitted): (&FinetuneRecipe, &Fitted), run: &Run, observer: &mut
         },
         recipe.train.precision,
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_of_a_head_is_of_the_task_or_not_in_the_base() {
+        let stored = |from: &str, head: &HeadKind, lacks: &[&str]| {
+            let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/tests/golden");
+            let config = Model::load_config(&golden.join(from)).expect("there");
+            let config = config.with_head(head).expect("it has one");
+            let lacks: Vec<String> = lacks.iter().map(|name| (*name).to_owned()).collect();
+            heads(&config, head, &lacks)
+        };
+        let pooler = ["bert.pooler.dense.weight", "bert.pooler.dense.bias"];
+        // Scores of tokens that are no table of their own are the base's.
+        assert_eq!(stored("llama-gqa", &HeadKind::Tokens, &[]), [""; 0]);
+        assert_eq!(stored("llama-gqa", &HeadKind::Tokens, &["lm_head.weight"]), ["lm_head"]);
+        assert_eq!(stored("bert-mlm", &HeadKind::Score, &[]), ["classifier"]);
+        let with_pooler = ["bert.pooler.dense", "classifier"];
+        assert_eq!(stored("bert-mlm", &HeadKind::Score, &pooler), with_pooler);
+        assert_eq!(stored("bert-mlm", &HeadKind::Vectors, &pooler), with_pooler[..1]);
+        assert_eq!(stored("t5", &HeadKind::Spans, &[]), ["qa_outputs"]);
+    }
 }

@@ -248,6 +248,38 @@ fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
 }
 
 #[test]
+fn what_learned_beside_a_base_is_what_was_judged() {
+    let lab = Lab::new();
+    // It learned from masked words, and has no pooler.
+    let model = arg(base(&lab));
+    let words = ["good", "bad", "the house", "her letter", "a walk"];
+    let star = |i: usize| format!("it is {} {i},{}", words[i % 5], i as f32 / 10.0 + 0.05);
+    let stars = |from: usize| -> Vec<String> {
+        ["text,score".to_owned()].into_iter().chain((from..from + 20).map(star)).collect()
+    };
+    let [data, judged] = [0, 20].map(|from| table(&lab, &format!("{from}.csv"), &stars(from)));
+    for kind in ["lora", "prompt", "prefix", "adapter"] {
+        let (out, kind) = (lab.path(kind), format!("method.kind={kind}"));
+        let mut sets = vec!["train.steps=9", "train.precision=f32", "optim.peak_lr=1e-2", &kind];
+        sets.extend(["train.eval_every=9", "train.checkpoint_every=9"]);
+        if kind.ends_with('x') || kind.ends_with("prompt") {
+            sets.push("method.n_virtual=3");
+        }
+        let sets: Vec<&str> = sets.into_iter().flat_map(|set| ["--set", set]).collect();
+        let (out_arg, data) = (arg(&out), &*data);
+        let own = ["finetune", "--model", &model, "--data", data, "--validation", &judged];
+        run(&[&own[..], &["--out", &out_arg, "--task", "score"], &sets].concat()).done();
+        let last = crate::recipe::metrics(&out).pop().expect("an evaluation");
+        let [name, value] = [0, 1].map(|at| last["eval"]["metrics"][0][at].clone());
+        let json = run(&["eval", &out_arg, "--data", &judged, "--json"]).json();
+        let found = &json["metrics"][0];
+        assert_eq!(found["metric"], name, "{kind}");
+        let [found, value] = [&found["value"], &value].map(|x| x.as_f64().expect("a number"));
+        assert!((found - value).abs() < 1e-5, "{kind}: {found}, and not {value}");
+    }
+}
+
+#[test]
 fn predictions_of_a_benchmark_are_written_in_its_layout() {
     let lab = Lab::new();
     let model = arg(base(&lab));

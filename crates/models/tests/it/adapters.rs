@@ -19,7 +19,7 @@ use crate::foreign::{golden, is_stack};
 use crate::pass::{Input, device, distance, learn_in, logits, max_error, tokens};
 
 /// Changes of low rank, which can be merged.
-const CASES: [(&str, &str); 5] = [
+pub const CASES: [(&str, &str); 5] = [
     ("llama-embed", "llama-gqa"),
     ("gpt2-lora", "gpt2-tiny"),
     ("llama-dora", "llama-gqa"),
@@ -28,7 +28,7 @@ const CASES: [(&str, &str); 5] = [
 ];
 
 /// Learned tokens.
-const LED: [(&str, &str); 4] = [
+pub const LED: [(&str, &str); 4] = [
     ("gpt2-prompt", "gpt2-tiny"),
     ("llama-prefix", "llama-gqa"),
     ("bert-prompt", "bert-classifier"),
@@ -51,11 +51,11 @@ fn tests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-fn base(name: &str) -> PathBuf {
+pub fn base(name: &str) -> PathBuf {
     tests().join("golden").join(name)
 }
 
-fn adapter(name: &str) -> PathBuf {
+pub fn adapter(name: &str) -> PathBuf {
     tests().join("peft").join(name)
 }
 
@@ -68,7 +68,12 @@ fn trained(name: &str, from: &str) -> Model {
 }
 
 /// Loss of a batch of a case, and all logits.
-fn run<'a>(tape: &Tape<'a>, model: &'a Model, io: &Weights, rng: Option<Rng>) -> (Loss, Vec<f32>) {
+pub fn run<'a>(
+    tape: &Tape<'a>,
+    model: &'a Model,
+    io: &Weights,
+    rng: Option<Rng>,
+) -> (Loss, Vec<f32>) {
     let to_u32 = |name: &str| -> Vec<u32> {
         io.to_i64(name).unwrap().into_iter().map(|id| id as u32).collect()
     };
@@ -425,6 +430,13 @@ fn a_coded_base_learns_as_the_same_numbers_in_f32() {
     let plain = load(&first, None);
     for (quantised, bits) in [(Quantised::Int8, 8.5), (Quantised::Nf4, 4.25)] {
         let coded = load(&first, Some(quantised));
+        let misfits = |from: &Path| {
+            let method = beside(Beside::Prompt(3));
+            let tuning = Tuning { method, quantise: Some(quantised), ..Tuning::default() };
+            Model::load_tuned(from, None, &tuning, 3).unwrap().1.unrounded
+        };
+        assert_eq!(misfits(&first), [""; 0]);
+        assert!(misfits(&base("llama-gqa")).contains(&"blocks.0.ffn.down.weight".to_owned()));
         assert_eq!(n_bytes(&coded) as f64, n_bytes(&plain) as f64 * bits / 32.0, "{quantised:?}");
         // Its numbers, widened and stored.
         save(&again, Some(&coded));
@@ -457,7 +469,7 @@ fn kinds() -> [Method; 5] {
     [Method::Lora(lora), a, b, c, d]
 }
 
-fn beside(beside: Beside) -> Method {
+pub fn beside(beside: Beside) -> Method {
     let (modules_to_save, task_type, base) = (None, None, None);
     Method::Beside(BesideConfig { beside, modules_to_save, task_type, base })
 }

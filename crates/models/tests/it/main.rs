@@ -2,6 +2,7 @@
 
 mod adapters;
 mod assembled;
+mod bases;
 mod bounds;
 mod encoder_decoder;
 mod experts;
