@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use metrics::Bootstrap;
 use metrics::paired::{Discordant, bootstrap};
+use metrics::{Bootstrap, MetricError};
 use serde::Serialize;
 
-use crate::error::{EvalError, Result};
+use crate::error::{EvalError, Result, undefined};
 use crate::metric::{Item, Kind};
 use crate::results::{Logged, Results, read_log};
 
@@ -21,6 +21,19 @@ pub struct Compared {
     pub filter: String,
     /// Documents.
     pub n_docs: usize,
+    /// Whether more is better.
+    pub larger_is_better: bool,
+    /// What was found; none where there is nothing to compare.
+    #[serde(flatten)]
+    pub found: Option<Difference>,
+    /// Why there is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+}
+
+/// How far two models are apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Difference {
     /// The first model's, and the second's.
     pub values: [f64; 2],
     /// Where the second's less the first's lies, by resampling documents.
@@ -29,11 +42,10 @@ pub struct Compared {
     pub p: f64,
     /// By which test.
     pub test: &'static str,
-    /// Whether more is better.
-    pub larger_is_better: bool,
 }
 
-/// Compares what two folders hold, task by task.
+/// Compares what two folders hold, task by task. A metric that only one has, or that is not defined
+/// of one, is among what comes, with the reason.
 ///
 /// # Errors
 /// Where they have other tasks, or other documents in one.
@@ -71,40 +83,45 @@ fn logs(task: &str, (a, b): (&[Logged], &[Logged]), how: &Bootstrap) -> Result<V
         let problem = format!("`{task}`: other documents: {} is not {}", a.at, b.at);
         return Err(EvalError::refused(problem, hint));
     }
-    let mut all = Vec::new();
-    let metrics = a.first().map(|line| &line.items[..]).unwrap_or_default();
-    for (at, found) in metrics.iter().enumerate() {
-        let same = |other: &Logged| {
-            other.items.iter().position(|o| o.metric == found.metric && o.filter == found.filter)
+    let metrics = |log: &[Logged]| -> Vec<(String, String)> {
+        let items = log.first().map(|line| &line.items[..]).unwrap_or_default();
+        items.iter().map(|item| (item.metric.clone(), item.filter.clone())).collect()
+    };
+    let [of_a, of_b] = [metrics(a), metrics(b)];
+    let others = of_b.iter().filter(|name| !of_a.contains(name));
+    let compared = |(metric, filter): &(String, String)| {
+        let items = |log: &[Logged], of: &[(String, String)]| -> Option<Vec<Item>> {
+            let at = of.iter().position(|(m, f)| (m, f) == (metric, filter))?;
+            Some(log.iter().map(|line| line.items[at].item.clone()).collect())
         };
-        let (Some(kind), Some(other)) = (Kind::find(&found.metric), b.first().and_then(same))
-        else {
-            continue;
+        let kind = Kind::find(metric);
+        let found = match (kind, items(a, &of_a), items(b, &of_b)) {
+            (None, ..) => Err("no metric is called so".to_owned()),
+            (_, _, None) => Err("the second has it not".to_owned()),
+            (_, None, _) => Err("the first has it not".to_owned()),
+            (Some(kind), Some(a), Some(b)) => {
+                one(kind, (&a, &b), how).map_err(|error| undefined(&error))
+            }
         };
-        let items = |log: &[Logged], at: usize| -> Vec<Item> {
-            log.iter().map(|line| line.items[at].item.clone()).collect()
+        let (found, undefined) = match found {
+            Ok(found) => (Some(found), None),
+            Err(why) => (None, Some(why)),
         };
-        let (a, b) = (items(a, at), items(b, other));
-        let (values, p, interval, test) = one(kind, (&a, &b), how)?;
-        all.push(Compared {
+        Compared {
             task: task.to_owned(),
-            metric: found.metric.clone(),
-            filter: found.filter.clone(),
+            metric: metric.clone(),
+            filter: filter.clone(),
             n_docs: a.len(),
-            values,
-            interval,
-            p,
-            test,
-            larger_is_better: kind.larger_is_better(),
-        });
-    }
-    Ok(all)
+            larger_is_better: kind.is_some_and(Kind::larger_is_better),
+            found,
+            undefined,
+        }
+    };
+    Ok(of_a.iter().chain(others).map(compared).collect())
 }
 
-type Found = ([f64; 2], f64, Option<[f64; 2]>, &'static str);
-
 /// The exact test of `McNemar` where documents are right or wrong, else a paired bootstrap.
-fn one(kind: Kind, (a, b): (&[Item], &[Item]), how: &Bootstrap) -> Result<Found> {
+fn one(kind: Kind, (a, b): (&[Item], &[Item]), how: &Bootstrap) -> Result<Difference, MetricError> {
     let (first, second) = (kind.gathered(a)?, kind.gathered(b)?);
     let n = a.len();
     let all: Vec<usize> = (0..n).collect();
@@ -120,8 +137,8 @@ fn one(kind: Kind, (a, b): (&[Item], &[Item]), how: &Bootstrap) -> Result<Found>
     };
     if let (Some(first), Some(second)) = (is_right(a), is_right(b)) {
         let p = Discordant::new(&first, &second)?.mcnemar().p;
-        return Ok((values, p, interval, "McNemar"));
+        return Ok(Difference { values, interval, p, test: "McNemar" });
     }
     let p = bootstrap(n, how, apart)?.p;
-    Ok((values, p, interval, "paired bootstrap"))
+    Ok(Difference { values, interval, p, test: "paired bootstrap" })
 }

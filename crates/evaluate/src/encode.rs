@@ -34,21 +34,24 @@ impl<'t> Encoder<'t> {
     }
 
     /// A context and what follows it: blanks at the end of the context go over, and both are
-    /// encoded as one text, so that no token is cut that lies across.
+    /// encoded as one text, so that no token is cut that lies across. There is always a context:
+    /// the token that stands before a text, where there is no other.
     ///
     /// # Errors
     /// Where they cannot be encoded.
     pub fn pair(&self, context: &str, continuation: &str) -> Result<Ask> {
+        let before = context.trim_end();
+        let text = format!("{context}{continuation}");
+        let context = if before.is_empty() { Vec::new() } else { self.tokens(before)? };
+        // Of blanks nothing is left.
         if context.is_empty() {
-            let mut continuation = self.tokenizer.encode_with_specials(continuation)?;
+            let mut continuation = self.tokenizer.encode_with_specials(&text)?;
             if continuation.first() == Some(&self.prefix) {
                 continuation.remove(0);
             }
             return Ok(Ask { context: vec![self.prefix], continuation });
         }
-        let (before, blanks) = context.split_at(context.trim_end().len());
-        let mut whole = self.tokens(&format!("{before}{blanks}{continuation}"))?;
-        let context = self.tokens(before)?;
+        let mut whole = self.tokens(&text)?;
         let continuation = whole.split_off(context.len().min(whole.len()));
         Ok(Ask { context, continuation })
     }

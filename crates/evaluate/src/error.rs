@@ -111,6 +111,15 @@ impl EvalError {
     }
 }
 
+/// Why a metric has no value.
+pub(crate) fn undefined(error: &MetricError) -> String {
+    match error {
+        MetricError::Undefined { reason, .. } => (*reason).to_owned(),
+        // A hint follows in a paragraph of its own.
+        error => error.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
 fn in_line(line: Option<usize>) -> String {
     line.map_or(String::new(), |line| format!(", line {line}"))
 }

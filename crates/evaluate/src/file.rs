@@ -164,6 +164,14 @@ pub struct TaskFile {
     lines: HashMap<String, usize>,
 }
 
+impl MetricSpec {
+    /// Whether there is anything that it does not look at.
+    fn ignores(&self) -> bool {
+        let flags = [self.ignore_case, self.ignore_punctuation, self.ignore_numbers];
+        !self.ignored.is_empty() || flags.contains(&true)
+    }
+}
+
 impl TaskFile {
     /// Reads a file, by its name `.toml`, else YAML.
     ///
@@ -289,6 +297,13 @@ impl TaskFile {
                 "is a mapping",
                 "write its values as a list",
             ));
+        }
+        for (key, parts) in [("doc_to_choice", &self.parts), ("fewshot_config", &self.shot_parts)] {
+            let items = parts.choice.as_ref().and_then(Value::as_array);
+            if items.is_some_and(|items| items.iter().any(Value::is_boolean)) {
+                let hint = "put `yes` and `no` in quotes: bare, they are truth values in YAML";
+                return Err(self.refused(key, "has a choice that is true or false", hint));
+            }
         }
         if self.dataset_path.is_empty() {
             return lacks("dataset_path");

@@ -12,9 +12,9 @@ use metrics::probabilities::{brier, log_loss};
 use metrics::{Bootstrap, MetricError, registry};
 use models::HeadKind;
 use serde::Serialize;
-use tasks::{Asked, Framed, Label, answers, largest, probabilities};
+use tasks::{Asked, Framed, Label, answers, is_of_answers, largest, probabilities, right};
 
-use crate::error::Result;
+use crate::error::{Result, undefined};
 
 /// Bars of a reliability diagram.
 const BINS: usize = 10;
@@ -44,7 +44,10 @@ pub struct HeadMetric {
     pub metric: String,
     /// Its value; none where it is not defined.
     pub value: Option<f64>,
-    /// Where it lies, by resampling records; none of tags and spans.
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
+    /// Where it lies, by resampling records; none of tags, spans and answers to questions.
     pub interval: Option<[f64; 2]>,
 }
 
@@ -96,6 +99,8 @@ pub struct Worst {
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HeadReport {
+    /// Of what: `validation`, or `data` where there are no splits.
+    pub split: String,
     /// Records with a label.
     pub n: usize,
     /// Its metrics.
@@ -125,13 +130,13 @@ struct Outcome {
 }
 
 impl Judged<'_> {
-    /// All that is known; `columns` are values of each record by the name of a column.
+    /// All that is known of `split`; `columns` are values of each record by the name of a column.
     ///
     /// # Errors
     /// Where there is no record with a label.
     pub fn report(
         &self,
-        metrics: &[&str],
+        (split, metrics): (&str, &[&str]),
         columns: &[(String, Vec<String>)],
         how: &Bootstrap,
     ) -> Result<HeadReport> {
@@ -150,6 +155,7 @@ impl Judged<'_> {
             slices.extend(by_value(name, |outcome| values[outcome.record].clone(), &outcomes));
         }
         Ok(HeadReport {
+            split: split.to_owned(),
             n: outcomes.len(),
             metrics: metrics.iter().map(|name| self.metric(name, (&truth, &said), how)).collect(),
             labels: self.head.labels().to_vec(),
@@ -162,9 +168,8 @@ impl Judged<'_> {
 
     /// Which example has which class, or which right choice.
     fn pairs(&self) -> Vec<(usize, usize)> {
-        let of = |(at, framed): (usize, &Framed)| match framed.example.label {
-            Label::Class(class) => Some((at, class as usize)),
-            _ => None,
+        let of = |(at, framed): (usize, &Framed)| {
+            right(framed, self.records, &self.scores[at]).map(|class| (at, class))
         };
         self.framed.iter().enumerate().filter_map(of).collect()
     }
@@ -172,15 +177,16 @@ impl Judged<'_> {
     fn metric(&self, name: &str, of: (&[usize], &[usize]), how: &Bootstrap) -> HeadMetric {
         let asked = Asked::of(self.head);
         let parts = (self.framed, self.records, self.head.labels());
-        let value = tasks::metric(name, asked, parts, self.scores).ok();
+        let value = tasks::metric(name, asked, parts, self.scores);
         let (truth, said) = of;
         let n_classes = self.scores.iter().map(Vec::len).max().unwrap_or(0);
         let n_classes = n_classes.max(self.head.labels().len());
         let interval = match (asked, registry::of_classes(name), registry::of_values(name)) {
-            (Asked::Class | Asked::Choice, Ok(named), _) => how.interval(truth.len(), |of| {
-                let take = |side: &[usize]| of.iter().map(|&i| side[i]).collect::<Vec<_>>();
-                (named.compute)(&Classes::new(&take(truth), &take(said), n_classes)?)
-            }),
+            (Asked::Class | Asked::Choice, Ok(named), _) if !is_of_answers(name, asked) => how
+                .interval(truth.len(), |of| {
+                    let take = |side: &[usize]| of.iter().map(|&i| side[i]).collect::<Vec<_>>();
+                    (named.compute)(&Classes::new(&take(truth), &take(said), n_classes)?)
+                }),
             (Asked::Value, _, Ok(named)) => {
                 let values = self.values();
                 how.interval(values.len(), |of| {
@@ -191,7 +197,11 @@ impl Judged<'_> {
             _ => Err(MetricError::Empty { what: "resamples" }),
         };
         let interval = interval.ok().map(|interval| [interval.low, interval.high]);
-        HeadMetric { metric: name.to_owned(), value, interval }
+        let (value, undefined) = match value {
+            Ok(value) => (Some(value), None),
+            Err(error) => (None, Some(undefined(&error))),
+        };
+        HeadMetric { metric: name.to_owned(), value, undefined, interval }
     }
 
     /// Numbers that are right, and that were said.
@@ -253,8 +263,9 @@ impl Judged<'_> {
                 continue;
             }
             let (error, weight, right, said) = match framed.example.label {
-                Label::Class(class) => {
-                    let (class, best) = (class as usize, largest(scores));
+                Label::Class(first) => {
+                    let best = largest(scores);
+                    let class = right(framed, self.records, scores).unwrap_or(first as usize);
                     let p = f64::from(probabilities(scores, scores.len())[best]);
                     let error = f64::from(u8::from(best != class));
                     (error, error * p, name(class), name(best))

@@ -53,6 +53,10 @@ impl LabelledData {
     ) -> Result<Self> {
         let folder = files.first().map(Path::new).filter(|path| path.is_dir());
         if let (Some(set), Some(folder)) = (set, folder) {
+            if let Some(second) = files.get(1) {
+                let problem = format!("`{second}` is named beside the folder of `{}`", set.name);
+                return Err(EvalError::refused(problem, "a set is measured by itself"));
+            }
             return Self::of_set(head, set, folder, slices);
         }
         let table = Table::open(files, None)?;
@@ -145,9 +149,9 @@ pub fn judge(
         let problem = format!("`{}` has no records", split.name);
         return Err(EvalError::refused(problem, "name another file"));
     }
-    let tokens = model.stack().config().tokens();
-    let has_types = !tokens.types.is_empty();
-    let frame = Frame { tokenizer, max_len: tokens.max_len, overlap: OVERLAP, has_types };
+    let has_types = !model.stack().config().tokens().types.is_empty();
+    let max_len = model.stack().max_len();
+    let frame = Frame { tokenizer, max_len, overlap: OVERLAP, has_types };
     let made: Result<Vec<Vec<Framed>>, TokenizeError> =
         split.records.par_iter().enumerate().map(|(i, record)| frame.examples(i, record)).collect();
     let framed: Vec<Framed> = made?.into_iter().flatten().collect();

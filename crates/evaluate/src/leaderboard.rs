@@ -5,15 +5,18 @@ use std::fmt::Write;
 use train::report::format::escape;
 use train::report::{document, section};
 
-use crate::results::{MetricResult, Results};
+use crate::results::{MetricResult, Results, TaskResult};
 
-/// A column: a task and a number of it.
+/// A column: a task as it was asked, and a number of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Column {
     task: String,
     metric: String,
     filter: String,
     larger_is_better: bool,
+    n_docs: usize,
+    n_shots: usize,
+    chat: bool,
 }
 
 /// Models by rows, the best in the first column first.
@@ -24,7 +27,11 @@ pub struct Leaderboard<'r> {
 
 impl Column {
     fn of<'r>(&self, results: &'r Results) -> Option<&'r MetricResult> {
-        let task = results.tasks.iter().find(|task| task.task == self.task)?;
+        let is_asked = |task: &&TaskResult| {
+            (&task.task, task.n_docs, task.n_shots) == (&self.task, self.n_docs, self.n_shots)
+                && results.chat == self.chat
+        };
+        let task = results.tasks.iter().find(is_asked)?;
         let is_own = |m: &&MetricResult| m.metric == self.metric && m.filter == self.filter;
         task.metrics.iter().find(is_own)
     }
@@ -38,26 +45,39 @@ impl Column {
         }
     }
 
-    fn title(&self) -> String {
-        let arrow = if self.larger_is_better { "\u{2191}" } else { "\u{2193}" };
-        match &*self.filter {
-            "none" => format!("{} {} {arrow}", self.task, self.metric),
-            filter => format!("{} {} ({filter}) {arrow}", self.task, self.metric),
+    /// With how it was asked, where others of `all` were asked the same otherwise.
+    fn title(&self, all: &[Self]) -> String {
+        let mut title = format!("{} {}", self.task, self.metric);
+        if self.filter != "none" {
+            let _ = write!(title, " ({})", self.filter);
         }
+        let is_same = |other: &&Self| {
+            (&other.task, &other.metric, &other.filter) == (&self.task, &self.metric, &self.filter)
+        };
+        if all.iter().filter(is_same).count() > 1 {
+            let chat = if self.chat { ", chat" } else { "" };
+            let _ = write!(title, ", {} documents, {} examples{chat}", self.n_docs, self.n_shots);
+        }
+        title + if self.larger_is_better { " \u{2191}" } else { " \u{2193}" }
     }
 }
 
 impl<'r> Leaderboard<'r> {
-    /// Of all models, tasks and numbers.
+    /// Of all models, tasks and numbers; what was asked otherwise has columns of its own.
     pub fn new(all: &'r [Results]) -> Self {
         let mut columns: Vec<Column> = Vec::new();
-        for task in all.iter().flat_map(|results| &results.tasks) {
+        let tasks =
+            |results: &'r Results| results.tasks.iter().map(move |task| (task, results.chat));
+        for (task, chat) in all.iter().flat_map(tasks) {
             for MetricResult { metric, filter, larger_is_better, .. } in &task.metrics {
                 let column = Column {
                     task: task.task.clone(),
                     metric: metric.clone(),
                     filter: filter.clone(),
                     larger_is_better: *larger_is_better,
+                    n_docs: task.n_docs,
+                    n_shots: task.n_shots,
+                    chat,
                 };
                 if !columns.contains(&column) {
                     columns.push(column);
@@ -74,9 +94,10 @@ impl<'r> Leaderboard<'r> {
     /// The cells of a row: texts, and whether each is the best of its column.
     fn cells(&self, results: &Results) -> Vec<(String, bool)> {
         let cell = |column: &Column| {
-            let Some(MetricResult { value: Some(value), stderr, .. }) = column.of(results) else {
+            let Some(MetricResult { value, stderr, .. }) = column.of(results) else {
                 return (String::new(), false);
             };
+            let Some(value) = value else { return ("undefined".to_owned(), false) };
             let best = self.rows.iter().map(|row| column.goodness(row));
             let best = best.fold(f64::NEG_INFINITY, f64::max);
             let text = match stderr {
@@ -97,7 +118,7 @@ impl<'r> Leaderboard<'r> {
         };
         let mut text = "| model | precision |".to_owned();
         for column in &self.columns {
-            let _ = write!(text, " {} |", plain(&column.title()));
+            let _ = write!(text, " {} |", plain(&column.title(&self.columns)));
         }
         let _ = writeln!(text, "\n|---|---|{}", "---:|".repeat(self.columns.len()));
         for row in &self.rows {
@@ -115,7 +136,7 @@ impl<'r> Leaderboard<'r> {
     pub fn html(&self) -> String {
         let mut table = "<table>\n<tr><th>model</th><th>precision</th>".to_owned();
         for column in &self.columns {
-            let _ = write!(table, "<th>{}</th>", escape(&column.title()));
+            let _ = write!(table, "<th>{}</th>", escape(&column.title(&self.columns)));
         }
         table += "</tr>\n";
         for row in &self.rows {
@@ -132,8 +153,9 @@ impl<'r> Leaderboard<'r> {
         let mut tasks = String::new();
         let mut seen = Vec::new();
         for task in self.rows.iter().flat_map(|row| &row.tasks) {
-            if !seen.contains(&&task.task) {
-                seen.push(&task.task);
+            let asked = (&task.task, task.n_docs, task.n_shots);
+            if !seen.contains(&asked) {
+                seen.push(asked);
                 let (name, kind) = (escape(&task.task), escape(&task.output_type));
                 let _ = writeln!(
                     tasks,
@@ -150,7 +172,6 @@ impl<'r> Leaderboard<'r> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::TaskResult;
 
     fn results(model: &str, acc: f64, perplexity: Option<f64>) -> Results {
         let metric = |metric: &str, value, larger_is_better| MetricResult {
@@ -158,8 +179,8 @@ mod tests {
             filter: "none".into(),
             value,
             stderr: Some(0.01),
-            interval: None,
             larger_is_better,
+            ..MetricResult::default()
         };
         let task = TaskResult {
             task: "quiz".into(),
@@ -180,5 +201,20 @@ mod tests {
         let page = board.html();
         assert!(page.contains("a|&lt;b&gt;") && !page.contains("<script"));
         assert!(Leaderboard::new(&[]).markdown().starts_with("| model"));
+    }
+
+    #[test]
+    fn what_was_asked_otherwise_is_not_ranked_together() {
+        let mut all = [results("a", 0.5, None), results("b", 0.75, Some(4.0))];
+        all[1].tasks[0].n_shots = 5;
+        let text = Leaderboard::new(&all).markdown();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].contains("quiz acc, 0 documents, 5 examples \u{2191}"), "{text}");
+        assert!(lines[0].contains("quiz acc, 0 documents, 0 examples \u{2191}"), "{text}");
+        // Each is the best where it is alone; a number that is not defined is none.
+        assert_eq!(lines[2], "| a |  | **0.5000 \u{b1} 0.0100** | undefined |  |  |");
+        all[1].tasks[0].n_shots = 0;
+        all[1].chat = true;
+        assert!(Leaderboard::new(&all).markdown().contains("0 examples, chat"));
     }
 }

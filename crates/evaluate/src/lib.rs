@@ -24,7 +24,7 @@ mod template;
 mod write;
 mod yaml;
 
-pub use compare::{Compared, compare};
+pub use compare::{Compared, Difference, compare};
 pub use encode::Encoder;
 pub use error::{EvalError, Result};
 pub use file::{Generation, MetricSpec, OutputType, Parts, Pipeline, Step, TaskFile};

@@ -149,6 +149,11 @@ impl Kind {
         self.row().2
     }
 
+    /// Whether it compares a text that was written with one right text.
+    pub fn is_of_texts(self) -> bool {
+        matches!(self, Self::Bleu | Self::Chrf | Self::ChrfPlusPlus | Self::Ter)
+    }
+
     /// Whether a larger value is a better one.
     pub fn larger_is_better(self) -> bool {
         self.row().3

@@ -12,16 +12,21 @@ const SIZE: f64 = 320.0;
 const EDGE: f64 = 36.0;
 
 impl HeadReport {
-    /// The page; `name` is the model's.
-    pub fn html(&self, name: &str, lead: &str) -> String {
+    /// A page of reports; `name` is the model's.
+    pub fn html(reports: &[Self], name: &str, lead: &str) -> String {
+        document(name, lead, &reports.iter().map(Self::body).collect::<String>())
+    }
+
+    fn body(&self) -> String {
         let mut figures = Vec::new();
         for metric in &self.metrics {
             let value = metric.value.map_or("undefined".to_owned(), |value| format!("{value:.4}"));
-            let note = metric.interval.map_or(String::new(), |[a, b]| format!("{a:.4} .. {b:.4}"));
+            let interval = metric.interval.map(|[a, b]| format!("{a:.4} .. {b:.4}"));
+            let note = interval.or(metric.undefined.clone()).unwrap_or_default();
             figures.push((&*metric.metric, value, note));
         }
         figures.push(("records", grouped(self.n as u64), String::new()));
-        let mut body = tiles(&figures);
+        let mut body = section(&escape(&self.split), &tiles(&figures));
         if let Some(calibration) = &self.calibration {
             body += &section("Calibration", &calibration.html());
         }
@@ -40,8 +45,7 @@ impl HeadReport {
             vec![text.clone(), right.clone(), said.clone(), weight, at.clone()]
         });
         let head = ["text", "right", "said", "confidence or distance", "where"];
-        body += &section("Worst errors", &table(&head, rows));
-        document(name, lead, &body)
+        body + &section("Worst errors", &table(&head, rows))
     }
 
     fn matrix(&self, matrix: &[Vec<u64>]) -> String {

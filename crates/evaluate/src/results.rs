@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use metrics::Bootstrap;
+use metrics::{Bootstrap, MetricError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use twox_hash::XxHash3_64;
 
-use crate::error::{EvalError, Result};
+use crate::error::{EvalError, Result, undefined};
 use crate::metric::{Item, Kind};
 use crate::run::{Response, Scored};
 use crate::task::{Gold, Request, Sample, Task};
@@ -62,6 +62,9 @@ pub struct MetricResult {
     pub filter: String,
     /// The number; none where it is not defined.
     pub value: Option<f64>,
+    /// Why it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undefined: Option<String>,
     /// Its standard error.
     pub stderr: Option<f64>,
     /// Where it lies, by resampling documents.
@@ -147,11 +150,20 @@ impl TaskResult {
         let measure = |found: &LoggedItem, at: usize| {
             let kind = Kind::find(&found.metric);
             let items: Vec<Item> = log.iter().map(|line| line.items[at].item.clone()).collect();
-            let measured = kind.and_then(|kind| kind.gathered(&items).ok()?.measure(how).ok());
+            let measured = match kind {
+                Some(kind) => kind.gathered(&items).and_then(|all| all.measure(how)),
+                None => Err(MetricError::Empty { what: "known metric" }),
+            };
+            let (measured, undefined) = match measured {
+                Ok(m) if !m.value.is_finite() => (None, Some(format!("it is {}", m.value))),
+                Ok(m) => (Some(m), None),
+                Err(error) => (None, Some(undefined(&error))),
+            };
             MetricResult {
                 metric: found.metric.clone(),
                 filter: found.filter.clone(),
-                value: measured.map(|m| m.value).filter(|value| value.is_finite()),
+                value: measured.map(|m| m.value),
+                undefined,
                 stderr: measured.and_then(|m| m.stderr),
                 interval: measured.and_then(|m| m.interval),
                 larger_is_better: kind.is_some_and(Kind::larger_is_better),
@@ -215,17 +227,24 @@ pub fn log_text(log: &[Logged]) -> String {
 pub fn read_log(dir: &Path, task: &str) -> Result<Vec<Logged>> {
     let path = log_path(dir, task);
     let read = |source| EvalError::Read { path: path.clone(), source };
-    let file = BufReader::new(File::open(&path).map_err(read)?);
+    let mut file = BufReader::new(File::open(&path).map_err(read)?);
     if fs::metadata(&path).map_err(read)?.len() == 0 {
         let problem = "it is empty".to_owned();
         return Err(EvalError::Log { path: path.clone(), line: None, problem });
     }
     let mut log: Vec<Logged> = Vec::new();
-    for (at, line) in file.lines().enumerate() {
-        let wrong =
-            |problem: String| EvalError::Log { path: path.clone(), line: Some(at + 1), problem };
-        let line: Logged =
-            serde_json::from_str(&line.map_err(read)?).map_err(|e| wrong(e.to_string()))?;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        if file.by_ref().take(BYTES_MAX + 1).read_until(b'\n', &mut bytes).map_err(read)? == 0 {
+            return Ok(log);
+        }
+        let line = Some(log.len() + 1);
+        let wrong = |problem: String| EvalError::Log { path: path.clone(), line, problem };
+        if bytes.len() as u64 > BYTES_MAX {
+            return Err(wrong(format!("it is longer than {BYTES_MAX} bytes")));
+        }
+        let line: Logged = serde_json::from_slice(&bytes).map_err(|e| wrong(e.to_string()))?;
         let same =
             |a: &LoggedItem, b: &LoggedItem| (&a.metric, &a.filter) == (&b.metric, &b.filter);
         if let Some(first) = log.first() {
@@ -237,5 +256,4 @@ pub fn read_log(dir: &Path, task: &str) -> Result<Vec<Logged>> {
         }
         log.push(line);
     }
-    Ok(log)
 }

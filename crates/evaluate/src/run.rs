@@ -69,17 +69,22 @@ impl Asked {
 }
 
 impl Runner<'_> {
-    /// The model's positions.
+    /// The model's positions for a text.
     fn max_len(&self) -> usize {
-        self.model.0.head_stack().config().tokens().max_len
+        self.model.0.head_stack().max_len()
     }
 
     /// Makes requests tokens, and refuses what cannot be asked, before anything is computed.
     ///
     /// # Errors
-    /// Where a text cannot be encoded, has no tokens, or is longer than what the model reads.
+    /// Where a text cannot be encoded, has no tokens, or is longer than what the model reads, and
+    /// where a metric is not of what is right.
     pub fn prepare(&self, task: &Task, samples: &[Sample]) -> Result<Asked> {
         let max_len = self.max_len();
+        if max_len == 0 {
+            let problem = "learned tokens take every position that the model has";
+            return Err(EvalError::refused(problem, "measure it without that adapter"));
+        }
         let how = &task.file.generation;
         let writes = task.file.output == OutputType::GenerateUntil;
         if writes && how.max_tokens >= max_len {
@@ -88,6 +93,7 @@ impl Runner<'_> {
             return Err(task.file.refused("generation_kwargs", &problem, hint));
         }
         let of = |sample: &Sample| -> Result<Made> {
+            check_metrics(task, sample)?;
             let (mut asks, mut prompts, mut n_cut) = (Vec::new(), Vec::new(), 0);
             let wrong = |problem: String| EvalError::Document {
                 at: sample.at.clone(),
@@ -194,11 +200,30 @@ pub struct Scored {
     pub compared: Vec<Option<String>>,
 }
 
+/// Refuses a metric that is not of what is right, or of so many choices.
+fn check_metrics(task: &Task, sample: &Sample) -> Result<()> {
+    for kind in task.file.metrics.iter().map(|spec| spec.kind) {
+        let name = kind.name();
+        let (problem, hint) = match &sample.gold {
+            Gold::Texts(right) if kind.is_of_texts() && right.len() != 1 => {
+                (format!("{} texts are right, and `{name}` is of one", right.len()), "exact_match")
+            }
+            Gold::Choices(_) if kind == Kind::F1 && sample.choices.len() > 2 => {
+                (format!("there are {} choices, and `f1` is of two", sample.choices.len()), "mcc")
+            }
+            _ => continue,
+        };
+        let (at, hint) = (sample.at.clone(), format!("measure `{hint}`"));
+        return Err(EvalError::Document { at, problem, hint });
+    }
+    Ok(())
+}
+
 /// Measures the responses of one sample.
 ///
-/// # Errors
-/// Where a metric wants one right text of several.
-pub fn score(task: &Task, sample: &Sample, responses: &[Response]) -> Result<Scored> {
+/// # Panics
+/// When [`Runner::prepare`] refuses the sample.
+pub fn score(task: &Task, sample: &Sample, responses: &[Response]) -> Scored {
     let metrics = &task.file.metrics;
     let said: Vec<Said> = responses
         .iter()
@@ -214,7 +239,7 @@ pub fn score(task: &Task, sample: &Sample, responses: &[Response]) -> Result<Sco
     let of_each = |of: &dyn Fn(Kind) -> Item| {
         plain(metrics.iter().map(|spec| (spec.kind, of(spec.kind))).collect())
     };
-    Ok(match (task.file.output, &sample.gold) {
+    match (task.file.output, &sample.gold) {
         (OutputType::MultipleChoice, Gold::Choices(right)) => {
             of_each(&|kind| of_choices(kind, &sample.choices, right, &said))
         }
@@ -231,40 +256,31 @@ pub fn score(task: &Task, sample: &Sample, responses: &[Response]) -> Result<Sco
         }),
         (_, Gold::Texts(right)) => {
             let Response::Text(text) = &responses[0] else { unreachable!("a text was asked for") };
-            return written(task, sample, right, text);
+            written(task, right, text)
         }
         _ => unreachable!("choices are of multiple choice"),
-    })
+    }
 }
 
 /// What was written, pipeline by pipeline.
-fn written(task: &Task, sample: &Sample, right: &[String], text: &str) -> Result<Scored> {
+fn written(task: &Task, right: &[String], text: &str) -> Scored {
     let mut scored = Scored { by_pipeline: Vec::new(), compared: Vec::new() };
     for pipeline in &task.file.pipelines {
         let text = pipeline.apply(text);
         let mut items = Vec::new();
         for spec in &task.file.metrics {
-            let item = match (spec.kind, right) {
-                (Kind::ExactMatch, right) => {
-                    let is = right.iter().any(|right| spec.is_same(right, &text));
-                    Item::Number(f64::from(u8::from(is)))
-                }
-                (_, [right]) => Item::Texts(right.clone(), text.clone()),
-                (kind, right) => {
-                    let (n, name) = (right.len(), kind.name());
-                    return Err(EvalError::Document {
-                        at: sample.at.clone(),
-                        problem: format!("{n} texts are right, and `{name}` is of one"),
-                        hint: "measure `exact_match`".into(),
-                    });
-                }
+            let item = if spec.kind.is_of_texts() {
+                Item::Texts(right[0].clone(), text.clone())
+            } else {
+                let is = right.iter().any(|right| spec.is_same(right, &text));
+                Item::Number(f64::from(u8::from(is)))
             };
             items.push((spec.kind, item));
         }
         scored.by_pipeline.push((pipeline.name.clone(), items));
         scored.compared.push(Some(text));
     }
-    Ok(scored)
+    scored
 }
 
 fn of_choices(kind: Kind, choices: &[String], right: &[usize], said: &[Said]) -> Item {

@@ -8,7 +8,8 @@
 //!
 //! Results have the same bits whatever is shown at once. Attention sums over keys in blocks of 16
 //! and of 512 from the start of a row, so a trunk begins at the former and crosses the latter only
-//! where it begins at one; products have more rows than those that sum otherwise.
+//! where it begins at one; products have more rows than those that sum otherwise. Learned tokens in
+//! front of each text would move the second of a row: there, each has a row of its own.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -98,10 +99,11 @@ pub fn log_likelihoods(
     mut each: impl FnMut(usize),
 ) -> Vec<Said> {
     let groups = groups(asks, shares(model));
+    let is_alone = model.stack().n_lead(&model.params) > 0;
     let mut said = vec![Said::default(); asks.len()];
     let mut from = 0;
     while from < groups.len() {
-        let mut layout = Layout::new(&groups[from]);
+        let mut layout = Layout::new(&groups[from], is_alone);
         let mut to = from;
         while to < groups.len() && layout.take(&groups[to], batch_tokens) {
             to += 1;
@@ -147,6 +149,7 @@ fn gathered(asks: &[Ask], shares: bool, trunk: impl Fn(&Ask) -> usize) -> Vec<Gr
     let mut open: HashMap<&[u32], usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     for (idx, ask) in asks.iter().enumerate() {
+        assert!(!ask.context.is_empty(), "log_likelihoods: ask {idx} has no context");
         let trunk = trunk(ask);
         let n = ask.n_shown() - trunk;
         let found = open.get(&ask.context[..trunk]).copied().filter(|&at: &usize| {
@@ -169,6 +172,8 @@ fn gathered(asks: &[Ask], shares: bool, trunk: impl Fn(&Ask) -> usize) -> Vec<Gr
 struct Layout {
     /// `T`.
     len: usize,
+    /// Whether a row has one group.
+    is_alone: bool,
     /// Positions taken of each row.
     taken: Vec<usize>,
     /// Row and first position of each group.
@@ -177,9 +182,9 @@ struct Layout {
 
 impl Layout {
     /// Rows as long as the longest group; of fewer tokens, products would sum otherwise.
-    fn new(longest: &Group) -> Self {
+    fn new(longest: &Group, is_alone: bool) -> Self {
         let len = longest.n_tokens.max(LANES);
-        Self { len, taken: Vec::new(), places: Vec::new() }
+        Self { len, is_alone, taken: Vec::new(), places: Vec::new() }
     }
 
     /// Finds room for a group; the first is never refused.
@@ -189,7 +194,7 @@ impl Layout {
             let start = taken.next_multiple_of(LANES);
             let crosses = !start.is_multiple_of(BLOCK) && start / BLOCK != (start + n - 1) / BLOCK;
             let start = if crosses { start.next_multiple_of(BLOCK) } else { start };
-            (start + n <= self.len).then_some(start)
+            (start + n <= self.len && !self.is_alone).then_some(start)
         };
         let found = self
             .taken

@@ -4,13 +4,13 @@
 //! them together. Which documents are shown as examples depends on the seed and on the text of the
 //! one that is asked about, not on its place or on what was asked before; it is never among them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use datasets::{Place, Row};
 use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Map, Value};
-use tokenize::{Chat, ChatTemplate, Message};
+use tokenize::{Chat, ChatError, ChatTemplate, Message, deep, render_bounded};
 use twox_hash::XxHash3_64;
 
 use crate::error::{EvalError, Result, nearest};
@@ -20,6 +20,8 @@ use crate::template;
 
 /// Choices of a question, at most.
 const CHOICES_MAX: usize = 4000;
+/// What the names of templates for examples begin with.
+const SHOT: &str = "shot.";
 
 /// How a task is asked.
 #[derive(Clone, Copy, Default)]
@@ -78,10 +80,23 @@ pub struct Sample {
 pub struct Task {
     /// The file.
     pub file: TaskFile,
-    docs: Vec<Row>,
-    shots: Vec<Row>,
-    columns: Vec<String>,
+    docs: Rows,
+    /// Where examples are from, if it is another split.
+    shots: Option<Rows>,
+    /// How an example becomes text.
+    shot_parts: Parts,
     env: Environment<'static>,
+}
+
+/// Rows, and their columns.
+type Rows = (Vec<Row>, Vec<String>);
+
+/// What examples are chosen from.
+struct Pool<'t> {
+    rows: &'t [Row],
+    marks: Vec<u128>,
+    /// How often each is there.
+    copies: HashMap<u128, usize>,
 }
 
 /// What a part of a document comes to.
@@ -91,22 +106,38 @@ enum Part {
     List(Vec<Value>),
 }
 
+impl<'t> Pool<'t> {
+    fn new(rows: &'t [Row]) -> Self {
+        let marks: Vec<u128> = rows.iter().map(mark).collect();
+        let mut copies = HashMap::new();
+        marks.iter().for_each(|mark| *copies.entry(*mark).or_default() += 1);
+        Self { rows, marks, copies }
+    }
+}
+
 impl Task {
     /// Reads the data of a task, and makes its templates ready.
     ///
     /// # Errors
     /// Where data cannot be read, or has not what the task needs of it.
     pub fn open(file: TaskFile) -> Result<Self> {
-        let (docs, columns) = read(&file, &file.split)?;
-        if docs.is_empty() {
+        let docs = read(&file, &file.split)?;
+        if docs.0.is_empty() {
             return Err(file.refused("dataset_path", "has no documents", "name another split"));
         }
         let shots = match &file.shots_split {
-            Some(split) if *split != file.split && file.n_shots > 0 => read(&file, split)?.0,
-            _ => Vec::new(),
+            Some(split) if *split != file.split && file.n_shots > 0 => Some(read(&file, split)?),
+            _ => None,
         };
-        let mut task = Self { file, docs, shots, columns, env: template::environment() };
-        for (name, _, source) in task.sources() {
+        let given = |value: &Option<Value>| value.clone().filter(|value| !value.is_null());
+        let (own, other) = (&file.shot_parts, &file.parts);
+        let shot_parts = Parts {
+            text: given(&own.text).or_else(|| given(&other.text)),
+            target: given(&own.target).or_else(|| given(&other.target)),
+            choice: given(&own.choice).or_else(|| given(&other.choice)),
+        };
+        let mut task = Self { file, docs, shots, shot_parts, env: template::environment() };
+        for (name, source) in task.sources() {
             template::add(&mut task.env, name, &source).map_err(|problem| {
                 task.file.refused(key(name), &problem, "correct the template")
             })?;
@@ -117,36 +148,46 @@ impl Task {
 
     /// Documents that are asked about.
     pub fn n_docs(&self) -> usize {
-        self.docs.len()
+        self.docs.0.len()
     }
 
-    /// Every template there is: its name, its value, its text.
-    fn sources(&self) -> Vec<(&'static str, Value, String)> {
-        let TaskFile { parts, shot_parts, .. } = &self.file;
+    /// The columns that a template may name.
+    fn columns(&self, name: &str) -> &[String] {
+        match &self.shots {
+            Some((_, columns)) if name.starts_with(SHOT) => columns,
+            _ => &self.docs.1,
+        }
+    }
+
+    /// Every template there is: its name, its text.
+    fn sources(&self) -> Vec<(&'static str, String)> {
+        let (parts, shot_parts) = (&self.file.parts, &self.shot_parts);
         let description = Some(Value::from(self.file.description.clone()));
         let prefix = self.file.gen_prefix.clone().map(Value::from);
         let all = [
             ("doc_to_text", &parts.text),
             ("doc_to_target", &parts.target),
             ("doc_to_choice", &parts.choice),
+            ("description", &description),
+            ("gen_prefix", &prefix),
             ("shot.doc_to_text", &shot_parts.text),
             ("shot.doc_to_target", &shot_parts.target),
             ("shot.doc_to_choice", &shot_parts.choice),
-            ("description", &description),
-            ("gen_prefix", &prefix),
+            ("shot.gen_prefix", &prefix),
         ];
-        let is_template = |text: &str| !self.columns.iter().any(|column| column == text);
         let source = |(name, value): (&'static str, &Option<Value>)| match value {
-            Some(Value::String(text)) if is_template(text) => {
-                Some((name, text.clone().into(), text.clone()))
+            Some(Value::String(text)) if !self.columns(name).contains(text) => {
+                Some((name, text.clone()))
             }
             _ => None,
         };
-        all.into_iter().filter_map(source).collect()
+        let is_used = |(name, _): &(&str, _)| self.file.n_shots > 0 || !name.starts_with(SHOT);
+        all.into_iter().filter(is_used).filter_map(source).collect()
     }
 
     /// Refuses a name that is no column, before anything is rendered.
     fn check_columns(&self, name: &'static str, source: &str) -> Result<()> {
+        let columns = self.columns(name);
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let is_name = name != "description" && !source.is_empty() && source.chars().all(is_word);
         let mut unknown: Vec<String> = if is_name && !source.starts_with(char::is_numeric) {
@@ -156,17 +197,17 @@ impl Task {
             let known: HashSet<&str> = self.env.globals().map(|(name, _)| name).collect();
             let names = template.map(|t| t.undeclared_variables(false)).unwrap_or_default();
             let is_unknown =
-                |name: &String| !known.contains(name.as_str()) && !self.columns.contains(name);
+                |name: &String| !known.contains(name.as_str()) && !columns.contains(name);
             names.into_iter().filter(is_unknown).collect()
         };
         unknown.sort();
         let Some(first) = unknown.first() else { return Ok(()) };
-        let near = nearest(first, self.columns.iter().map(String::as_str));
-        let hint = match near {
+        let hint = match nearest(first, columns.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are `{}`", self.columns.join("`, `")),
+            None => format!("there are `{}`", columns.join("`, `")),
         };
-        let problem = format!("names `{first}`, and the data has no such column");
+        let lacks = if name.starts_with(SHOT) { "the examples have" } else { "the data has" };
+        let problem = format!("names `{first}`, and {lacks} no such column");
         Err(self.file.refused(key(name), &problem, &hint))
     }
 
@@ -175,44 +216,51 @@ impl Task {
     /// # Errors
     /// Where a template fails, or a document has not what the task says.
     pub fn samples(&self, setting: &Setting) -> Result<Vec<Sample>> {
-        let n = setting.limit.unwrap_or(usize::MAX).min(self.docs.len());
+        let n = setting.limit.unwrap_or(usize::MAX).min(self.n_docs());
         let n_shots = self.file.n_shots;
-        let pool = if self.shots.is_empty() { &self.docs } else { &self.shots };
-        let marks: Vec<u128> = if n_shots > 0 { pool.iter().map(mark).collect() } else { vec![] };
-        template::deep(|| {
+        let pool = match &self.shots {
+            Some((rows, _)) if n_shots > 0 => Pool::new(rows),
+            None if n_shots > 0 => Pool::new(&self.docs.0),
+            _ => Pool::new(&[]),
+        };
+        let samples = deep(|| -> Result<Vec<Sample>> {
             let of = |(doc_id, row): (usize, &Row)| {
-                let chosen =
-                    self.choose_shots(&marks, row, n_shots, setting.seed).ok_or_else(|| {
-                        let problem = format!("asks for {n_shots} examples of {}", pool.len());
-                        let hint = "the one that is asked about is none of them";
-                        self.file.refused("num_fewshot", &problem, hint)
-                    })?;
-                let shots: Vec<&Row> = chosen.into_iter().map(|idx| &pool[idx]).collect();
+                let shots = self.choose_shots(&pool, row, setting.seed).ok_or_else(|| {
+                    let problem = format!("asks for {n_shots} examples of {}", pool.rows.len());
+                    let hint = "the one that is asked about is none of them";
+                    self.file.refused("num_fewshot", &problem, hint)
+                })?;
                 self.sample(doc_id, row, &shots, setting.chat)
             };
-            self.docs[..n].iter().enumerate().map(of).collect()
-        })
+            self.docs.0[..n].iter().enumerate().map(of).collect()
+        });
+        samples.map_err(ChatError::thread)?
     }
 
     /// Which documents of the pool are examples for `row`; none where there are not so many.
-    fn choose_shots(&self, marks: &[u128], row: &Row, n: usize, seed: u64) -> Option<Vec<usize>> {
+    fn choose_shots<'t>(&self, pool: &Pool<'t>, row: &Row, seed: u64) -> Option<Vec<&'t Row>> {
+        let n = self.file.n_shots;
         if n == 0 {
             return Some(Vec::new());
         }
-        let own = mark(row);
-        let mut others: Vec<usize> = (0..marks.len()).filter(|&i| marks[i] != own).collect();
-        if others.len() < n {
+        let (own, n_rows) = (mark(row), pool.rows.len());
+        if n_rows - pool.copies.get(&own).copied().unwrap_or(0) < n {
             return None;
         }
-        if !self.file.first_shots {
-            let drawn = |idx: &usize| {
-                let key = [own, *idx as u128].map(u128::to_le_bytes).concat();
-                (XxHash3_64::oneshot_with_seed(seed, &key), *idx)
-            };
-            others.sort_by_cached_key(drawn);
+        let is_other = |idx: &usize| pool.marks[*idx] != own;
+        let rows = |all: &mut dyn Iterator<Item = usize>| {
+            Some(all.filter(is_other).take(n).map(|idx| &pool.rows[idx]).collect())
+        };
+        if self.file.first_shots {
+            return rows(&mut (0..n_rows));
         }
-        others.truncate(n);
-        Some(others)
+        // One draw after the other, until there are enough.
+        let drawn = |k: u128| {
+            let key = [own, k].map(u128::to_le_bytes).concat();
+            (XxHash3_64::oneshot_with_seed(seed, &key) % n_rows as u64) as usize
+        };
+        let mut seen = HashSet::new();
+        rows(&mut (0..).map(drawn).filter(|idx| seen.insert(*idx)))
     }
 
     fn sample(
@@ -223,9 +271,12 @@ impl Task {
         chat: Option<&ChatTemplate>,
     ) -> Result<Sample> {
         let mut turns = Vec::new();
-        let description = self.render("description", row)?;
+        let description = &self.file.description;
         if !description.is_empty() {
-            turns.push(Turn::new("system", description, ""));
+            let description = self.text("description", &description.clone().into(), row)?;
+            if !description.is_empty() {
+                turns.push(Turn::new("system", description, ""));
+            }
         }
         for shot in shots {
             self.shot(shot, &mut turns)?;
@@ -319,34 +370,29 @@ impl Task {
 
     /// An example: its question and its answer.
     fn shot(&self, row: &Row, turns: &mut Vec<Turn>) -> Result<()> {
-        let Parts { text, target, choice } = &self.file.parts;
-        let own = &self.file.shot_parts;
-        let of = |name: [&'static str; 2], own: &Option<Value>, other: &Option<Value>| match own {
-            Some(value) => (name[0], Some(value.clone())),
-            None => (name[1], other.clone()),
-        };
-        let choice = of(["shot.doc_to_choice", "doc_to_choice"], &own.choice, choice);
-        let choices = match &choice.1 {
-            Some(value) => self.choices(choice.0, value, row)?,
+        let Parts { text, target, choice } = &self.shot_parts;
+        let choices = match choice {
+            Some(value) => self.choices("shot.doc_to_choice", value, row)?,
             None => Vec::new(),
         };
-        let text = of(["shot.doc_to_text", "doc_to_text"], &own.text, text);
-        let target = of(["shot.doc_to_target", "doc_to_target"], &own.target, target);
-        let part = |(name, value): (&'static str, Option<Value>)| {
-            self.part(name, &value.unwrap_or_default(), row, !choices.is_empty())
+        let part = |name: &'static str, value: &Option<Value>| {
+            self.part(name, value.as_ref().unwrap_or(&Value::Null), row, !choices.is_empty())
         };
         let chosen = |part: Part| match part {
             Part::Number(n) if !choices.is_empty() => {
                 let right = self.class(&Part::Number(n), &choices, row)?;
                 Ok(choices[right[0]].clone())
             }
-            Part::List(items) => Ok(items.first().map(shown).unwrap_or_default()),
+            Part::List(items) => match items.first() {
+                Some(first) => Ok(shown(first)),
+                None => Err(self.wrong(row, "doc_to_target", "is an empty list")),
+            },
             part => self.said(part, row),
         };
-        let question = chosen(part(text)?)?;
-        let mut answer = chosen(part(target)?)?;
+        let question = chosen(part("shot.doc_to_text", text)?)?;
+        let mut answer = chosen(part("shot.doc_to_target", target)?)?;
         let prefix = match &self.file.gen_prefix {
-            Some(prefix) => self.text("gen_prefix", &prefix.clone().into(), row)?,
+            Some(prefix) => self.text("shot.gen_prefix", &prefix.clone().into(), row)?,
             None => String::new(),
         };
         let is_apart = prefix.is_empty() || is_apart(&question, &prefix);
@@ -368,7 +414,7 @@ impl Task {
             Value::Array(items) => items.clone(),
             value => match self.resolved(name, value, row)? {
                 Value::Array(items) => items,
-                Value::String(text) => match template::literal(&text) {
+                Value::String(text) => match template::literal(&text)? {
                     Some(Value::Array(items)) => items,
                     _ => return Err(self.wrong(row, name, "is no list of choices")),
                 },
@@ -414,7 +460,7 @@ impl Task {
     ) -> Result<Part> {
         let is_column = value.as_str().is_some_and(|name| row.fields.contains_key(name));
         Ok(match self.resolved(name, value, row)? {
-            Value::Bool(is) => Part::Number(is.into()),
+            Value::Bool(is) if has_choices => Part::Number(is.into()),
             Value::Number(n) if n.is_i64() => Part::Number(n.as_i64().unwrap_or_default()),
             Value::Array(items) => Part::List(items),
             Value::String(text) if is_column => Part::Text(text),
@@ -424,7 +470,7 @@ impl Task {
                     && text.starts_with('[')
                     && text.ends_with(']')
                     && text.len() > 1;
-                let list = if is_list { template::literal(&text) } else { None };
+                let list = if is_list { template::literal(&text)? } else { None };
                 match (list, text.parse()) {
                     (Some(Value::Array(items)), _) => Part::List(items),
                     (_, Ok(n)) if has_choices && is_digits => Part::Number(n),
@@ -461,13 +507,9 @@ impl Task {
     }
 
     fn render(&self, name: &'static str, row: &Row) -> Result<String> {
-        let Ok(template) = self.env.get_template(name) else {
-            // A description that is a column.
-            let column = row.fields.get(&self.file.description);
-            return Ok(column.map(shown).unwrap_or_default());
-        };
         let doc = minijinja::Value::from(Serde(&row.fields));
-        template.render(doc).map_err(|error| {
+        let rendered = self.env.get_template(name).and_then(|found| render_bounded(&found, doc));
+        rendered.map_err(|error| {
             self.wrong(row, name, &format!("cannot be made: {}", template::said(&error)))
         })
     }
@@ -494,13 +536,14 @@ struct About<'a> {
 
 /// The key of a template.
 fn key(name: &str) -> &str {
-    name.strip_prefix("shot.").unwrap_or(name)
+    name.strip_prefix(SHOT).unwrap_or(name)
 }
 
-/// A value as a text, strings without quotes.
+/// A value as a text, strings without quotes, truth values as Python spells them.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Bool(is) => (if *is { "True" } else { "False" }).to_owned(),
         value => value.to_string(),
     }
 }

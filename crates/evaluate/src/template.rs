@@ -1,18 +1,18 @@
 //! Templates of tasks: Jinja as `lm-evaluation-harness` has it, within bounds.
 
-use std::panic::resume_unwind;
-use std::thread;
-
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
-use tokenize::python_environment;
+use regex::Captures;
+use tokenize::{ChatError, deep, python_environment};
+
+use crate::error::Result as EvalResult;
 
 /// Steps of one text; a usual one takes some dozens.
 const FUEL: u64 = 200_000;
 /// The longest templates.
 const SOURCE_BYTES_MAX: usize = 64 << 10;
-/// Room for what is deep in each other; it is only touched where it is needed.
-const STACK_BYTES: usize = 512 << 20;
+/// What `regex_replace` may write.
+const REPLACED_BYTES_MAX: usize = 16 << 20;
 
 /// An environment without templates.
 pub(crate) fn environment() -> Environment<'static> {
@@ -33,7 +33,21 @@ fn regex_replace(text: &str, pattern: &str, instead: &str) -> Result<String, Err
     let groups = regex::Regex::new(r"\\(\d+)").map_err(wrong)?;
     let escaped = instead.replace('$', "$$");
     let instead = groups.replace_all(&escaped, "$${$1}");
-    Ok(pattern.replace_all(text, &*instead).into_owned())
+    let n_groups = instead.matches('$').count();
+    let mut n_bytes = 0;
+    let replaced = pattern.replace_all(text, |captures: &Captures| {
+        let mut piece = String::new();
+        n_bytes += instead.len() + n_groups * captures[0].len();
+        if n_bytes <= REPLACED_BYTES_MAX {
+            captures.expand(&instead, &mut piece);
+        }
+        piece
+    });
+    if n_bytes > REPLACED_BYTES_MAX {
+        let problem = "`regex_replace` makes too much of a text";
+        return Err(Error::new(ErrorKind::InvalidOperation, problem));
+    }
+    Ok(replaced.into_owned())
 }
 
 /// Adds a template.
@@ -48,7 +62,9 @@ pub(crate) fn add(
     if source.len() > SOURCE_BYTES_MAX {
         return Err(format!("has {} bytes, at most {SOURCE_BYTES_MAX} are read", source.len()));
     }
-    deep(|| env.add_template_owned(name, source.to_owned()).map_err(|error| said(&error)))
+    deep(|| env.add_template_owned(name, source.to_owned()))
+        .map_err(|error| format!("cannot be read, for there is no thread: {error}"))?
+        .map_err(|error| said(&error))
 }
 
 /// What went wrong, and in which line of the template.
@@ -62,31 +78,28 @@ pub(crate) fn said(error: &Error) -> String {
 
 /// A list or another value as Python writes it in a program (`ast.literal_eval`); none where it is
 /// no such text.
-pub(crate) fn literal(text: &str) -> Option<serde_json::Value> {
+///
+/// # Errors
+/// Where the system gives no thread.
+pub(crate) fn literal(text: &str) -> EvalResult<Option<serde_json::Value>> {
     if text.len() > SOURCE_BYTES_MAX {
-        return None;
+        return Ok(None);
     }
-    deep(|| {
+    let value = deep(|| {
         let mut env = Environment::empty();
         env.set_fuel(Some(FUEL));
         env.set_recursion_limit(100);
         let expression = env.compile_expression(text).ok()?;
         let is_plain = expression.undeclared_variables(false).is_empty();
         serde_json::to_value(expression.eval(()).ok().filter(|_| is_plain)?).ok()
-    })
-}
-
-/// Runs `f` with [`STACK_BYTES`] of stack.
-pub(crate) fn deep<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| {
-        let builder = thread::Builder::new().stack_size(STACK_BYTES);
-        let thread = builder.spawn_scoped(scope, f).expect("a thread for templates");
-        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
-    })
+    });
+    Ok(value.map_err(ChatError::thread)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokenize::render_bounded;
+
     use super::*;
 
     #[test]
@@ -96,7 +109,7 @@ mod tests {
             add(&mut env, "text", source)?;
             let template = env.get_template("text").map_err(|error| said(&error))?;
             let doc = minijinja::context! { q => "a  b", n => 2, list => ["x", "y"] };
-            template.render(doc).map_err(|error| said(&error))
+            render_bounded(&template, doc).map_err(|error| said(&error))
         };
         assert_eq!(render("{{q}}\nA: \n"), Ok("a  b\nA: \n".into()));
         assert_eq!(render("{{q.strip().split()[1]}}"), Ok("b".into()));
@@ -105,11 +118,19 @@ mod tests {
         assert!(render("{{nobody}}").is_err());
         assert!(render("{% for i in range(10000000) %}{% endfor %}").is_err());
         assert!(render("a\n{{ q").is_err_and(|text| text.contains("line 2")));
+        let much = "x".repeat(30_000);
+        for source in [
+            format!("{{{{ ['{much}'] * 10000 }}}}"),
+            format!("{{{{ '{much}' | regex_replace('x', '{much}') }}}}"),
+            format!("{{{{ '{much}' | regex_replace('(.*)', '{}') }}}}", r"\\1".repeat(9000)),
+        ] {
+            assert!(render(&source).is_err(), "{}", &source[source.len() - 40..]);
+        }
     }
 
     #[test]
     fn literals_are_those_of_python() {
-        let json = |text: &str| literal(text).map(|value| value.to_string());
+        let json = |text: &str| literal(text).expect("a thread").map(|value| value.to_string());
         assert_eq!(json("['a', \"b's\", 1, -2.5]").as_deref(), Some(r#"["a","b's",1,-2.5]"#));
         assert_eq!(json("[a, b]"), None);
         assert_eq!(json("range(10)"), None);

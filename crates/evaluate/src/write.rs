@@ -6,6 +6,7 @@ use generate::{Decoder, Draw, Sampling, Search, draw};
 use models::Model;
 use tensor::{Device, Precision};
 use tokenize::Tokenizer;
+use twox_hash::XxHash3_64;
 
 use crate::error::Result;
 use crate::file::Generation;
@@ -24,8 +25,8 @@ pub struct Writer<'m> {
 }
 
 impl Writer<'_> {
-    /// What follows `prompt`, without what ends it. Each text is written by itself, so that it is
-    /// the same whatever is beside it.
+    /// What follows `prompt`, without what ends it. Each text is written by itself and drawn by
+    /// numbers of its prompt's own, so that it is the same whatever is beside it.
     ///
     /// # Errors
     /// Where the model's scores are not finite, or its tokens are no text.
@@ -46,7 +47,9 @@ impl Writer<'_> {
         } else {
             Sampling { temperature, ..Sampling::default() }
         };
-        let draws = Draw { sampling, seed: self.seed, n_samples: 1, first_row: 0 };
+        let ids: Vec<u8> = prompt.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let seed = self.seed ^ XxHash3_64::oneshot(&ids);
+        let draws = Draw { sampling, seed, n_samples: 1, first_row: 0 };
         let room = prompt.len() + how.max_tokens;
         let mut decoder = Decoder::new(model, device, precision, [1, room]);
         let (mut tokens, mut failed) = (Vec::new(), None);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tensor::{Init, Param, Params, ParamsBuilder, Rng};
+use tensor::{BRANCH_SHIFT, Init, Param, Params, ParamsBuilder, Rng};
 
 use crate::beside::{BY, Beside};
 use crate::context::{Call, NO_POSITION};
@@ -76,8 +76,8 @@ impl Lead {
         params.get(&self.by)[0] != 0.0
     }
 
-    /// Puts learned tokens in front of each text of `[B, T]` tokens: of each segment, else of each
-    /// row. Those that were there come so many positions later.
+    /// Puts learned tokens in front of each text of `[B, T]` tokens: of each document, which branches
+    /// go on, else of each row. Those that were there come so many positions later.
     pub fn before(&self, ids: &[u32], [batch, len]: [usize; 2], call: &Call) -> LedRows {
         let rows: Vec<Vec<Slot>> =
             (0..batch).map(|row| self.row(row * len..(row + 1) * len, call)).collect();
@@ -140,13 +140,14 @@ impl Lead {
     }
 
     fn row(&self, row: std::ops::Range<usize>, call: &Call) -> Vec<Slot> {
-        let segment = |at: usize| call.mask.segments.as_ref().map_or(1, |all| all[at]);
+        let below = (1 << BRANCH_SHIFT) - 1;
+        let document = |at: usize| call.mask.segments.as_ref().map_or(1, |all| all[at] & below);
         let (mut slots, mut last) = (Vec::with_capacity(row.len() + self.n), 0);
         for at in row {
-            if segment(at) != last && segment(at) != 0 {
+            if document(at) != last && document(at) != 0 {
                 slots.extend((0..self.n as u32).map(|j| Slot::Learned(at, j)));
             }
-            last = segment(at);
+            last = document(at);
             slots.push(Slot::Token(at));
         }
         slots
@@ -156,7 +157,7 @@ impl Lead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Context;
+    use crate::context::{Context, Mask};
 
     #[test]
     fn each_text_is_led_and_comes_later() {
@@ -179,6 +180,12 @@ mod tests {
         assert_eq!(types[..9], [0, 0, 0, 0, 1, 0, 0, 1, 0]);
         assert_eq!(led.call.led.expect("some").rows[..], [1, 2, 5, 6, 9, 10]);
         assert_eq!(led.tokens[..], [0, 3, 4, 7, 8, 11, 12, 13, 14, 15]);
+        // A branch goes on with what was led already.
+        let branch = |at: u32| 1 | at << BRANCH_SHIFT;
+        let segments = [1, 1, branch(1), branch(2), 2, 1, 1, 1, 0, 0].into();
+        let mask = Mask { segments: Some(segments), ..Mask::default() };
+        let branched = lead.before(&ids, [2, 5], &Call { mask, ..call.clone() });
+        assert_eq!(branched.call.led.expect("some").rows[..], [0, 1, 6, 7, 9, 10]);
         let read = Lead { reads_first: true, ..lead }.before(&ids, [2, 5], &call).tokens;
         assert_eq!(read[..], [0, 1, 4, 5, 8, 9, 12, 13, 14, 15]);
     }

@@ -1,11 +1,11 @@
 //! What scores come to: the metrics of a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use datasets::{Input, Record};
 use metrics::classes::Classes;
 use metrics::ranking::Ranked;
-use metrics::reading::{Answered, squad2};
+use metrics::reading::{self, Answered, squad2};
 use metrics::{Average, MetricError, registry, spans};
 
 use crate::example::Label;
@@ -46,13 +46,14 @@ pub fn metric(
     scores: &[Vec<f32>],
 ) -> Result<f64, MetricError> {
     match asked {
+        Asked::Class if is_of_answers(name, asked) => multirc(name, (framed, records), scores),
+        Asked::Choice if is_of_answers(name, asked) => record(name, (framed, records), scores),
         Asked::Class | Asked::Choice | Asked::Better => {
             let named = registry::of_classes(name)?;
             let labelled = framed.iter().zip(scores);
             let (truth, said): (Vec<usize>, Vec<usize>) = labelled
-                .filter_map(|(framed, scores)| match framed.example.label {
-                    Label::Class(class) => Some((class as usize, largest(scores))),
-                    _ => None,
+                .filter_map(|(framed, scores)| {
+                    Some((right(framed, records, scores)?, largest(scores)))
                 })
                 .unzip();
             let most = scores.iter().map(Vec::len).max().unwrap_or(0);
@@ -98,6 +99,73 @@ pub fn metric(
             }
         }
     }
+}
+
+/// Whether a metric is of the answers to questions, as `MultiRC` (whose classes are wrong and right
+/// answers) and `ReCoRD` (where choices are texts) have it, rather than of classes.
+pub fn is_of_answers(name: &str, asked: Asked) -> bool {
+    match asked {
+        Asked::Class => ["f1_a", "exact_match"].contains(&name),
+        Asked::Choice => ["f1", "exact_match"].contains(&name),
+        _ => false,
+    }
+}
+
+/// The class or the choice that is right; of several right choices that which was said, if it is
+/// one of them.
+pub fn right(framed: &Framed, records: &[Record], scores: &[f32]) -> Option<usize> {
+    let Label::Class(first) = framed.example.label else { return None };
+    match records.get(framed.record).map(|record| &record.input) {
+        Some(Input::Choice { right, .. }) if right.contains(&largest(scores)) => {
+            Some(largest(scores))
+        }
+        _ => Some(first as usize),
+    }
+}
+
+/// Of answers that are right or wrong each, by their questions: the ids of their records say them.
+fn multirc(
+    name: &str,
+    (framed, records): (&[Framed], &[Record]),
+    scores: &[Vec<f32>],
+) -> Result<f64, MetricError> {
+    let (mut questions, mut choices) = (HashMap::new(), Vec::new());
+    for (framed, scores) in framed.iter().zip(scores) {
+        let Label::Class(class) = framed.example.label else { continue };
+        let id = records[framed.record].id.rsplit_once('-');
+        let Some((question, _)) = id.filter(|(question, _)| question.contains('-')) else {
+            let reason = "ids of records are not those of MultiRC: `PARAGRAPH-QUESTION-ANSWER`";
+            return Err(MetricError::Undefined { metric: "a metric of MultiRC", reason });
+        };
+        let n = questions.len();
+        let question = *questions.entry(question).or_insert(n);
+        let (truth, predicted) = (class == 1, largest(scores) == 1);
+        choices.push(reading::Choice { question, truth, predicted });
+    }
+    let found = reading::multirc(&choices)?;
+    Ok(if name == "f1_a" { found.answers.f1 } else { found.exact })
+}
+
+/// The mean over questions of how near what was chosen is to the nearest right choice.
+fn record(
+    name: &str,
+    (framed, records): (&[Framed], &[Record]),
+    scores: &[Vec<f32>],
+) -> Result<f64, MetricError> {
+    let (mut sum, mut n) = (0.0, 0_u64);
+    for (framed, scores) in framed.iter().zip(scores) {
+        let Input::Choice { choices, right, .. } = &records[framed.record].input else { continue };
+        let said = &choices[largest(scores)];
+        let near = |at: &usize| match name {
+            "f1" => reading::f1(said, &choices[*at]),
+            _ => f64::from(u8::from(reading::is_exact(said, &choices[*at]))),
+        };
+        if !right.is_empty() {
+            sum += right.iter().map(near).fold(0.0, f64::max);
+            n += 1;
+        }
+    }
+    if n == 0 { Err(MetricError::Empty { what: "questions" }) } else { Ok(sum / n as f64) }
 }
 
 /// The mean of a metric over rankings: `map`, or `ndcg`, `mrr` and `recall` of so many first ones,
@@ -241,7 +309,72 @@ fn answered<'a>(records: &'a [Record], said: &'a [String]) -> Vec<Answered<'a>> 
 mod tests {
     use super::*;
     use crate::example::Example;
-    use datasets::Place;
+    use datasets::{Named, Place, Task};
+
+    fn of_record(record: usize, label: Label) -> Framed {
+        let example = Example { label, ..Example::of(record as u64) };
+        Framed::whole(record, example, 0)
+    }
+
+    fn records(inputs: Vec<(&str, Input)>) -> Vec<Record> {
+        let at = Place { file: "val.jsonl".into(), unit: "line", number: 1 };
+        let record = |(id, input): (&str, Input)| Record { id: id.into(), at: at.clone(), input };
+        inputs.into_iter().map(record).collect()
+    }
+
+    #[test]
+    fn every_named_set_has_its_metrics() {
+        for set in Named::ALL {
+            let asked = match set.task {
+                Task::Classify => Asked::Class,
+                Task::Score => Asked::Value,
+                Task::Choice => Asked::Choice,
+                other => panic!("{other}"),
+            };
+            let labels: Vec<String> = set.labels.iter().map(|&label| label.into()).collect();
+            for name in set.metrics {
+                let found = metric(name, asked, (&[], &[], &labels), &[]);
+                let is_unknown = matches!(found, Err(MetricError::Unknown { .. }));
+                assert!(!is_unknown, "{} {name}: {found:?}", set.name);
+            }
+        }
+    }
+
+    #[test]
+    fn answers_are_counted_by_their_questions() {
+        let input = || Input::Classify { text: String::new(), pair: None, label: None };
+        let of = |ids: [&str; 4]| {
+            let records = records(ids.map(|id| (id, input())).into());
+            let framed = [1, 0, 1, 0].iter().enumerate();
+            let framed: Vec<Framed> =
+                framed.map(|(at, class)| of_record(at, Label::Class(*class))).collect();
+            let scores = [1.0, -1.0, -1.0, -1.0].map(|z| vec![0.0, z]);
+            ["f1_a", "exact_match"]
+                .map(|name| metric(name, Asked::Class, (&framed, &records, &[]), &scores))
+        };
+        // Precision 1, recall 1/2; of two questions one is right.
+        assert_eq!(of(["0-0-0", "0-0-1", "0-1-0", "0-1-1"]), [Ok(2.0 / 3.0), Ok(0.5)]);
+        assert!(of(["0", "1", "2", "3"])[0].is_err());
+    }
+
+    #[test]
+    fn any_of_several_right_choices_is_right() {
+        let choices = ["New York", "the Bronx", "Bronx"].map(str::to_owned).to_vec();
+        let input = Input::Choice { prompt: String::new(), choices, right: vec![0, 2] };
+        let records = records(vec![("0", input)]);
+        let framed = [of_record(0, Label::Class(0))];
+        let of = |name, said: usize| {
+            let mut scores = vec![0.0; 3];
+            scores[said] = 1.0;
+            metric(name, Asked::Choice, (&framed, &records, &[]), &[scores])
+        };
+        assert_eq!(
+            (of("accuracy", 0), of("accuracy", 1), of("accuracy", 2)),
+            (Ok(1.0), Ok(0.0), Ok(1.0))
+        );
+        // The article goes, as in the official script.
+        assert_eq!((of("exact_match", 1), of("f1", 1)), (Ok(1.0), Ok(1.0)));
+    }
 
     #[test]
     fn a_word_that_has_no_token_moves_no_other() {

@@ -41,7 +41,9 @@ pub use denoising::Denoising;
 pub use dialogue::{Dialogue, DialogueError, Spoken};
 pub use example::{Example, Label, Row};
 pub use frame::{Frame, Framed};
-pub use graded::{answers, is_better_small, largest, metric, of_rankings, usual_metrics};
+pub use graded::{
+    answers, is_better_small, is_of_answers, largest, metric, of_rankings, right, usual_metrics,
+};
 pub use grouped::{Grouped, advantages, spread};
 pub use labelled::{Asked, Labelled};
 pub use log_probs::log_probs;

@@ -11,19 +11,20 @@ mod json;
 mod transcript;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::panic::resume_unwind;
 use std::thread;
 use std::time::SystemTime;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value, ValueKind};
-use minijinja::{AutoEscape, Environment, Error, ErrorKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Template};
 
 use crate::Tokenizer;
 use crate::files::CONFIG;
 use crate::settings::ROLES;
 pub use error::ChatError;
-use error::Raised;
+use error::{Raised, TooMuch};
 pub use transcript::Transcript;
 
 /// The longest known templates have 30 KB.
@@ -167,7 +168,9 @@ impl ChatTemplate {
             Err(error.with_source(Raised { message }))
         });
         let source = without_generation_tags(source);
-        deep(|| env.add_template_owned(NAME, source).map_err(|error| ChatError::of(&error)))?;
+        deep(|| env.add_template_owned(NAME, source))
+            .map_err(ChatError::thread)?
+            .map_err(|error| ChatError::of(&error))?;
         Ok(Self { env, tokens: BTreeMap::new() })
     }
 
@@ -177,13 +180,11 @@ impl ChatTemplate {
     /// When the template refuses the conversation, fails, goes on for too long or reaches for
     /// what it may not have.
     pub fn render(&self, chat: &Chat) -> Result<String, ChatError> {
-        deep(|| self.bounded(chat))
+        deep(|| self.bounded(chat)).map_err(ChatError::thread)?
     }
 
     fn bounded(&self, chat: &Chat) -> Result<String, ChatError> {
-        let text = self.text(chat).map_err(|error| ChatError::of(&error))?;
-        let (n_bytes, limit) = (text.len(), OUTPUT_BYTES_MAX);
-        if n_bytes > limit { Err(ChatError::TooLong { n_bytes, limit }) } else { Ok(text) }
+        self.text(chat).map_err(|error| ChatError::of(&error))
     }
 
     fn text(&self, chat: &Chat) -> Result<String, Error> {
@@ -205,17 +206,58 @@ impl ChatTemplate {
         });
         context.insert("messages", messages.collect());
         context.insert("add_generation_prompt", chat.add_generation_prompt.into());
-        env.get_template(NAME)?.render(context)
+        render_bounded(&env.get_template(NAME)?, context.into())
     }
 }
 
-/// Runs `f` with [`STACK_BYTES`] of stack.
-fn deep<T: Send>(f: impl FnOnce() -> Result<T, ChatError> + Send) -> Result<T, ChatError> {
+/// What a template writes, of 16 MiB at most. Fuel does not do: it is taken of a value once that was
+/// written, however large it is.
+///
+/// # Errors
+/// Where the template fails, or writes more.
+pub fn render_bounded(template: &Template, context: Value) -> Result<String, Error> {
+    let mut written = Bounded::default();
+    let done = template.render_captured_to(context, &mut written).map(|_| ());
+    if written.is_full {
+        let (kind, error) = (ErrorKind::WriteFailure, TooMuch { limit: OUTPUT_BYTES_MAX });
+        return Err(Error::new(kind, error.to_string()).with_source(error));
+    }
+    done?;
+    let no_text = |_| Error::new(ErrorKind::WriteFailure, "what is written is no text");
+    String::from_utf8(written.bytes).map_err(no_text)
+}
+
+/// Takes [`OUTPUT_BYTES_MAX`] bytes.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + piece.len() > OUTPUT_BYTES_MAX {
+            self.is_full = true;
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs `f` with so much stack that no template within bounds is too deep.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn deep<T: Send>(f: impl FnOnce() -> T + Send) -> io::Result<T> {
     thread::scope(|scope| {
         let builder = thread::Builder::new().stack_size(STACK_BYTES);
-        let thread =
-            builder.spawn_scoped(scope, f).map_err(|source| ChatError::Thread { source })?;
-        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+        let thread = builder.spawn_scoped(scope, f)?;
+        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     })
 }
 

@@ -35,7 +35,9 @@ mod stream;
 mod tokenizer;
 mod train;
 
-pub use chat::{Chat, ChatError, ChatTemplate, Message, Transcript, python_environment};
+pub use chat::{
+    Chat, ChatError, ChatTemplate, Message, Transcript, deep, python_environment, render_bounded,
+};
 pub use cut::safe_cut;
 pub use encoded::{Encoded, Offsets};
 pub use error::TokenizeError;

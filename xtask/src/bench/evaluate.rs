@@ -16,7 +16,7 @@ use crate::{assets, command};
 /// What the peer may take at once; its best counts.
 const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
 /// Documents: of four choices each, and of one continuation.
-const DOCS: [usize; 2] = [48, 200];
+const DOCS: [usize; 2] = [48, 400];
 
 const CHOICE: &str = "output_type: multiple_choice
 doc_to_text: question

@@ -1,5 +1,6 @@
 //! The keys of a task file, and what each may be.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -280,10 +281,15 @@ impl Raw {
             },
         };
         let temperature = number("temperature")?.unwrap_or(0.0);
-        let temperature = match map.get("do_sample").and_then(Value::as_bool) {
-            Some(false) => 0.0,
-            Some(true) if temperature == 0.0 => 1.0,
-            _ => temperature,
+        let temperature = match map.get("do_sample") {
+            Some(Value::Bool(false)) => 0.0,
+            Some(Value::Bool(true)) if temperature == 0.0 => 1.0,
+            None | Some(Value::Null | Value::Bool(true)) => temperature,
+            Some(_) => {
+                let hint = "write `true` or `false` without quotes";
+                let problem = "has a `do_sample` that is neither true nor false";
+                return Err(self.refused(key, problem, hint));
+            }
         };
         Ok(Generation { until, max_tokens, temperature })
     }
@@ -320,8 +326,13 @@ impl Raw {
                     "ignore_case" => spec.ignore_case = flag()?,
                     "ignore_punctuation" => spec.ignore_punctuation = flag()?,
                     "ignore_numbers" => spec.ignore_numbers = flag()?,
+                    "regexes_to_ignore" if value.is_null() => {}
                     "regexes_to_ignore" => {
-                        for pattern in value.as_array().into_iter().flatten() {
+                        let Some(patterns) = value.as_array() else {
+                            let problem = "has `regexes_to_ignore` that are no list";
+                            return Err(self.refused(key, problem, "such as `[\",\"]`"));
+                        };
+                        for pattern in patterns {
                             spec.ignored.push(self.pattern(key, pattern)?);
                         }
                     }
@@ -344,6 +355,12 @@ impl Raw {
                         ],
                     )?,
                 }
+            }
+            let compares = kind == Kind::ExactMatch && output == OutputType::GenerateUntil;
+            if spec.ignores() && !compares {
+                let problem = format!("has `{name}` that is to ignore parts of texts");
+                let hint = "`exact_match` of what is written can";
+                return Err(self.refused(key, &problem, hint));
             }
             if !specs.iter().any(|known| known.kind == kind) {
                 specs.push(spec);
@@ -369,6 +386,9 @@ impl Raw {
         let Some(list) = self.list(key)? else { return Ok(vec![plain()]) };
         let mut pipelines = Vec::new();
         for map in &list {
+            for key_of in map.keys() {
+                self.known_in(key, key_of, &["name", "filter"])?;
+            }
             let name = map.get("name").and_then(Value::as_str);
             let (Some(name), Some(steps)) = (name, map.get("filter").and_then(Value::as_array))
             else {
@@ -384,26 +404,57 @@ impl Raw {
     fn step(&self, step: &Value) -> Result<Step> {
         let key = "filter_list";
         let name = step["function"].as_str().unwrap_or_default();
-        Ok(match name {
-            "take_first" => Step::TakeFirst,
-            "remove_whitespace" => Step::Trim,
-            "lowercase" => Step::Lower,
-            "uppercase" => Step::Upper,
-            "regex" => {
-                let usual = Value::from(r"#### (\-?[0-9\.\,]+)");
-                Step::Find {
-                    pattern: self.pattern(key, step.get("regex_pattern").unwrap_or(&usual))?,
-                    select: step["group_select"].as_i64().unwrap_or(0),
-                    fallback: step["fallback"].as_str().unwrap_or("[invalid]").to_owned(),
-                }
-            }
+        let known: &[&str] = match name {
+            "regex" => &["function", "regex_pattern", "group_select", "fallback"],
+            "take_first" | "remove_whitespace" | "lowercase" | "uppercase" => &["function"],
             _ => {
                 let known = ["take_first", "regex", "remove_whitespace", "lowercase", "uppercase"];
                 let hint = did_you_mean(name, known);
                 return Err(self.refused(key, &format!("has the function `{name}`"), &hint));
             }
+        };
+        for key_of in step.as_object().into_iter().flat_map(Map::keys) {
+            self.known_in(key, key_of, known)?;
+        }
+        let wrong = |key_of: &str, what: &str| {
+            self.refused(key, &format!("has a `{key_of}` that is no {what}"), "")
+        };
+        Ok(match name {
+            "take_first" => Step::TakeFirst,
+            "remove_whitespace" => Step::Trim,
+            "lowercase" => Step::Lower,
+            "uppercase" => Step::Upper,
+            _ => {
+                let select = match &step["group_select"] {
+                    Value::Null => 0,
+                    n => n.as_i64().ok_or_else(|| wrong("group_select", "whole number"))?,
+                };
+                let fallback = match &step["fallback"] {
+                    Value::Null => "[invalid]",
+                    text => text.as_str().ok_or_else(|| wrong("fallback", "text"))?,
+                };
+                let pattern = match step.get("regex_pattern") {
+                    None => r"#### (\-?[0-9\.\,]+)".into(),
+                    Some(Value::String(text)) => ending_as_python(text).into(),
+                    Some(other) => other.clone(),
+                };
+                let (pattern, fallback) = (self.pattern(key, &pattern)?, fallback.to_owned());
+                Step::Find { pattern, select, fallback }
+            }
         })
     }
+}
+
+/// A `$` at the end of a pattern stands before a last newline, too, in Python; here it would not.
+fn ending_as_python(pattern: &str) -> Cow<'_, str> {
+    let Some(before) = pattern.strip_suffix('$') else { return pattern.into() };
+    let n_escapes = before.len() - before.trim_end_matches('\\').len();
+    let has_m = |flags: &str| flags.chars().take_while(char::is_ascii_lowercase).any(|c| c == 'm');
+    let is_multi_line = pattern.split("(?").skip(1).any(has_m);
+    if !n_escapes.is_multiple_of(2) || is_multi_line {
+        return pattern.into();
+    }
+    format!("{before}\\n?\\z").into()
 }
 
 fn last_line(text: &str) -> &str {

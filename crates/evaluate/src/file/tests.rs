@@ -64,9 +64,39 @@ fn what_cannot_be_followed_is_refused_with_its_line_and_what_to_do() {
     assert!(with("dataset_name: en").contains("hub"));
     assert!(with("filter_list: [{name: x, filter: [{function: map}]}]").contains("`map`"));
     assert!(with("num_fewshot: -1").contains("whole number"));
+    let choices = PLAIN.replace("doc_to_choice: choices", "doc_to_choice: [yes, no]");
+    assert!(refusal(&choices).contains("line 9: `doc_to_choice` has a choice that is true or"));
+    assert!(with("generation_kwargs: {do_sample: 'true'}").contains("neither true nor false"));
+    assert!(with("metric_list: [{metric: acc, ignore_case: true}]").contains("is to ignore"));
+    let step = |more: &str| {
+        with(&format!("filter_list: [{{name: x, filter: [{{function: regex, {more}}}]}}]"))
+    };
+    assert!(step("group_select: '-1'").contains("`group_select` that is no whole number"));
+    assert!(step("fallback: 1").contains("`fallback` that is no text"));
+    assert!(step("group: 1").contains("a key that is not known: `group`"));
+    let written = PLAIN.replace("multiple_choice", "generate_until");
+    let of = |more: &str| refusal(&format!("{written}metric_list: [{{metric: {more}}}]\n"));
+    assert!(of("exact_match, regexes_to_ignore: ','").contains("that are no list"));
+    assert!(of("bleu, ignore_punctuation: true").contains("`bleu` that is to ignore"));
     assert!(refusal("task: [a, b]\n").contains("group of tasks"));
     assert!(refusal(&PLAIN.replace("doc_to_choice: choices\n", "")).contains("is missing"));
     assert!(refusal(&PLAIN.replace("multiple_choice", "multi_choice")).contains("did you mean"));
     let pattern = "filter_list: [{name: x, filter: [{function: regex, regex_pattern: '(?=a)'}]}]";
     assert!(with(pattern).contains("look neither ahead nor back"));
+}
+
+#[test]
+fn a_pattern_ends_before_a_last_newline_as_in_python() {
+    let find = |pattern: &str, text: &str| {
+        let steps = format!("[{{function: regex, regex_pattern: '{pattern}'}}]");
+        let task = format!("{PLAIN}filter_list: [{{name: x, filter: {steps}}}]\n");
+        match &parsed(&task).expect("a task").pipelines[0].steps[0] {
+            Step::Find { pattern, .. } => pattern.is_match(text),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(find(r"\d+$", "it is 7\n") && find(r"\d+$", "it is 7"));
+    assert!(!find(r"\d+$", "7\n\n") && !find(r"\d+$", "7 a"));
+    assert!(find(r"7\$", "7$") && !find(r"7\$", "7\n"));
+    assert!(find(r"(?m)^\d+$", "7\na") && find(r"\\$", "\\\n"));
 }

@@ -4,11 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use evaluate::{
-    Ask, Encoder, Logged, Response, Runner, Said, Sample, Setting, Task, TaskFile, TaskResult,
-    Writer, log_likelihoods, score,
+    Ask, Encoder, EvalError, Generation, Gold, Logged, Request, Response, Runner, Said, Sample,
+    Setting, Task, TaskFile, TaskResult, Writer, log_likelihoods, score,
 };
 use metrics::Bootstrap;
-use models::Model;
+use models::{BesideConfig, Method, Model};
+use nn::Beside;
 use serde_json::Value;
 use tensor::{Device, Isa, Precision};
 use tokenize::Tokenizer;
@@ -65,7 +66,7 @@ fn requests_answers_and_numbers_are_those_of_the_harness() {
         let came = samples.iter().zip(&responses);
         let log: Vec<Logged> = came
             .map(|(sample, responses)| {
-                Logged::new(sample, responses, &score(&task, sample, responses).expect(name))
+                Logged::new(sample, responses, &score(&task, sample, responses))
             })
             .collect();
         for (at, (line, expected)) in
@@ -130,12 +131,13 @@ fn texts_longer_than_a_block_of_attention_have_the_same_bits() {
         continuation: (0..40).map(|at| (5 + (n + at) % 300) as u32).collect(),
     };
     let asks: Vec<Ask> = [900, 700, 480, 470, 300, 260, 250, 130, 90, 20].map(ask).into();
-    for precision in [Precision::F32, Precision::BF16] {
-        let of =
-            |n| log_likelihoods((&fixture.model, &fixture.device, precision), &asks, n, |_| ());
-        let alone = of(1);
-        for batch_tokens in [1000, 2000, 4096] {
-            assert_eq!(of(batch_tokens), alone, "{batch_tokens}");
+    for model in [&fixture.model, &led(Beside::Prompt(3))] {
+        for precision in [Precision::F32, Precision::BF16] {
+            let of = |n| log_likelihoods((model, &fixture.device, precision), &asks, n, |_| ());
+            let alone = of(1);
+            for batch_tokens in [1000, 2000, 4096] {
+                assert_eq!(of(batch_tokens), alone, "{batch_tokens}");
+            }
         }
     }
 }
@@ -158,8 +160,33 @@ fn asks() -> Vec<Ask> {
 #[test]
 fn what_shares_a_context_is_answered_as_if_it_stood_alone() {
     let fixture = Fixture::new();
-    let model = (&fixture.model, &fixture.device, Precision::F32);
+    for model in [&fixture.model, &led(Beside::Prompt(3)), &led(Beside::Prefix(5))] {
+        alone_and_together((model, &fixture.device, Precision::F32));
+    }
+}
+
+/// The model with learned tokens before each text.
+fn led(beside: Beside) -> Model {
+    let (modules_to_save, task_type, base) = (None, None, None);
+    let method = Method::Beside(BesideConfig { beside, modules_to_save, task_type, base });
+    Model::load_for(&golden().join("model"), &method.into(), 7).expect("a model").0
+}
+
+fn alone_and_together(model: (&Model, &Device, Precision)) {
     let asks = asks();
+    // Of one token each, nothing branches.
+    let step_by_step = |ask: &Ask| -> f64 {
+        let one = |at: usize| Ask {
+            context: [&ask.context, &ask.continuation[..at]].concat(),
+            continuation: vec![ask.continuation[at]],
+        };
+        let steps: Vec<Ask> = (0..ask.continuation.len()).map(one).collect();
+        log_likelihoods(model, &steps, 1, |_| ()).iter().map(|said| said.log_prob).sum()
+    };
+    for (ask, said) in asks.iter().zip(log_likelihoods(model, &asks, 4096, |_| ())) {
+        let expected = step_by_step(ask);
+        assert!((said.log_prob - expected).abs() < 1e-5 * expected.abs(), "{ask:?} {expected}");
+    }
     let all = log_likelihoods(model, &asks, 4096, |_| ());
     let by_itself: Vec<Said> = asks
         .iter()
@@ -198,7 +225,7 @@ fn examples_depend_on_the_document_and_never_show_it() {
     file.shots_split = Some(file.split.clone());
     let task = Task::open(file).expect("a task");
     let context = |sample: &Sample| match &sample.requests[0] {
-        evaluate::Request::Continuation { context, .. } => context.clone(),
+        Request::Continuation { context, .. } => context.clone(),
         _ => unreachable!("choices"),
     };
     let of = |limit, seed| {
@@ -213,4 +240,123 @@ fn examples_depend_on_the_document_and_never_show_it() {
         assert_eq!(parts.len(), 4, "{context}");
         assert!(parts[..3].iter().all(|part| !part.starts_with(parts[3])), "{at}: {context}");
     }
+}
+
+/// A task over files of a folder.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            std::fs::write(dir.path().join(name), text).expect("written");
+        }
+        Self(dir)
+    }
+
+    fn task(&self, text: &str) -> Result<Task, EvalError> {
+        Task::open(TaskFile::parse(&self.0.path().join("t.yaml"), text)?)
+    }
+
+    fn samples(&self, text: &str) -> Vec<Sample> {
+        self.task(text).and_then(|task| task.samples(&Setting::default())).expect(text)
+    }
+
+    /// The refusal of a task, of its samples or of what is asked.
+    fn refusal(&self, text: &str) -> String {
+        let fixture = Fixture::new();
+        let runner = fixture.runner(Precision::F32, 256);
+        let asked = self.task(text).and_then(|task| {
+            runner.prepare(&task, &task.samples(&Setting::default())?).map(|_| ())
+        });
+        asked.expect_err(text).to_string()
+    }
+}
+
+const WRITTEN: &str = "task: t
+dataset_path: json
+dataset_kwargs: {data_files: {test: test.jsonl, train: train.jsonl}}
+test_split: test
+training_split: train
+doc_to_text: '{{q}}'
+doc_to_target: a
+generation_kwargs: {max_gen_toks: 4}
+";
+
+#[test]
+fn examples_have_columns_of_their_own_split() {
+    let train = "{\"q\": \"1+1\", \"label\": \"2\"}\n";
+    let files = [("test.jsonl", "{\"q\": \"1+2\", \"a\": \"3\"}\n"), ("train.jsonl", train)];
+    let folder = Folder::new(&files);
+    let shots = format!("{WRITTEN}num_fewshot: 1\n");
+    let said = folder.refusal(&shots);
+    assert!(said.contains("`doc_to_target` names `a`, and the examples have no such"), "{said}");
+    let own = format!("{shots}fewshot_config: {{doc_to_target: label}}\n");
+    let expected = Request::Generate("1+1 2\n\n1+2".to_owned());
+    assert_eq!(folder.samples(&own)[0].requests, [expected]);
+    // Where none is shown, nothing is asked of them.
+    assert_eq!(folder.samples(WRITTEN)[0].requests, [Request::Generate("1+2".to_owned())]);
+    let said = folder.refusal(&format!("{own}description: '{{{{label}}}}'\n"));
+    assert!(said.contains("`description` names `label`, and the data has no such"), "{said}");
+    std::fs::write(folder.0.path().join("train.jsonl"), "").expect("written");
+    assert!(folder.refusal(&own).contains("the examples have no such"));
+}
+
+#[test]
+fn truth_values_are_those_of_python_and_what_has_no_metric_is_refused_first() {
+    let right = |text: &str| {
+        let doc = "{\"q\": \"Is it?\", \"a\": true, \"b\": [\"x\", \"y\"], \"c\": [\"x\", \"y\", \"z\"]}\n";
+        (Folder::new(&[("test.jsonl", doc)]), format!("{WRITTEN}{text}"))
+    };
+    let (folder, text) = right("");
+    assert_eq!(folder.samples(&text)[0].gold, Gold::Texts(vec!["True".to_owned()]));
+    let (folder, text) = right("doc_to_choice: b\n");
+    assert_eq!(folder.samples(&text)[0].gold, Gold::Texts(vec!["y".to_owned()]));
+    let (folder, text) = right("metric_list: [{metric: bleu}]\n");
+    let said = folder.refusal(&text.replace("doc_to_target: a", "doc_to_target: b"));
+    assert!(said.contains("2 texts are right, and `bleu` is of one"), "{said}");
+    let (folder, text) = right("doc_to_choice: c\noutput_type: multiple_choice\n");
+    assert_eq!(folder.samples(&text)[0].gold, Gold::Choices(vec![1]));
+    let said = folder.refusal(&format!("{text}metric_list: [{{metric: f1}}]\n"));
+    assert!(said.contains("there are 3 choices, and `f1` is of two"), "{said}");
+}
+
+#[test]
+fn blanks_are_no_context() {
+    let fixture = Fixture::new();
+    let runner = fixture.runner(Precision::F32, 256);
+    for blanks in [" ", "\n \t"] {
+        let ask = runner.encoder.pair(blanks, "cold").expect("tokens");
+        let expected = runner.encoder.pair("", &format!("{blanks}cold")).expect("tokens");
+        assert_eq!((ask.context.len(), &ask), (1, &expected));
+    }
+}
+
+#[test]
+fn texts_fit_behind_learned_tokens() {
+    let mut fixture = Fixture::new();
+    fixture.model = led(Beside::Prompt(20));
+    let runner = fixture.runner(Precision::F32, 256);
+    for name in ["choice", "whole", "write"] {
+        fixture.run(name, &runner);
+    }
+    fixture.model = led(Beside::Prompt(64));
+    let doc = "{\"q\": \"Is it?\", \"a\": \"b\"}\n";
+    let task = Folder::new(&[("test.jsonl", doc)]).task(WRITTEN).expect("a task");
+    let samples = task.samples(&Setting::default()).expect("samples");
+    let error = fixture.runner(Precision::F32, 256).prepare(&task, &samples).map(|_| ());
+    assert!(error.expect_err("no room").to_string().contains("take every position"));
+}
+
+#[test]
+fn each_text_is_drawn_by_numbers_of_its_own() {
+    let fixture = Fixture::new();
+    let writer = fixture.runner(Precision::F32, 256).writer;
+    let until = vec!["<never>".to_owned()];
+    let how = Generation { until, max_tokens: 8, temperature: 100.0 };
+    // So hot, scores say nothing, and the numbers alone say which token comes.
+    let texts: Vec<String> = (5..25).map(|id| writer.write(&[id], &how).expect("a text")).collect();
+    let first: std::collections::HashSet<&String> = texts.iter().collect();
+    assert!(first.len() > 15, "{texts:?}");
+    assert_eq!(writer.write(&[5], &how).expect("a text"), texts[0]);
 }

@@ -54,22 +54,34 @@ pub struct Eval {
     #[arg(long, value_name = "FILE")]
     pub data: Vec<String>,
     /// Where numbers and the log of every document go
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub out: Option<PathBuf>,
     /// Examples before each document, instead of what the task says
-    #[arg(long, value_name = "N", conflicts_with = "data")]
+    #[arg(long, value_name = "N", requires = "task", conflicts_with = "data")]
     pub num_fewshot: Option<usize>,
     /// Only the first documents of each task
-    #[arg(long, value_name = "N", value_parser = at_least_one, requires = "task")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        requires = "task",
+        conflicts_with = "data"
+    )]
     pub limit: Option<usize>,
     /// Put prompts into the words of the model's chat template
     #[arg(long, requires = "task", conflicts_with = "data")]
     pub apply_chat_template: bool,
     /// Equal seeds draw equal examples, texts and intervals
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "files")]
     pub seed: u64,
     /// Tokens that are shown to the model at once, about; results do not depend on it
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = at_least_one)]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 4096,
+        value_parser = at_least_one,
+        conflicts_with = "files"
+    )]
     pub batch_tokens: usize,
     /// Errors by the values of this column; may be repeated
     #[arg(long, value_name = "COLUMN", requires = "data")]

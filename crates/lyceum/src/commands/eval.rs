@@ -44,8 +44,14 @@ fn table(compared: &[Compared]) -> String {
             "none" => one.metric.clone(),
             filter => format!("{} ({filter})", one.metric),
         };
-        let [first, second] = one.values;
-        let interval = one.interval.map(|[a, b]| format!("{a:+.4} .. {b:+.4}"));
+        let Some(found) = &one.found else {
+            let why = one.undefined.as_deref().unwrap_or_default();
+            let cells = [one.task.as_str(), &metric, "", "", "undefined", "", "", why];
+            table.row(&cells);
+            continue;
+        };
+        let [first, second] = found.values;
+        let interval = found.interval.map(|[a, b]| format!("{a:+.4} .. {b:+.4}"));
         table.row(&[
             one.task.clone(),
             metric,
@@ -53,8 +59,8 @@ fn table(compared: &[Compared]) -> String {
             format!("{second:.4}"),
             format!("{:+.4}", second - first),
             interval.unwrap_or_default(),
-            format!("{:.4}", one.p),
-            one.test.to_owned(),
+            format!("{:.4}", found.p),
+            found.test.to_owned(),
         ]);
     }
     table.text()

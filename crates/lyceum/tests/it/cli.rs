@@ -44,7 +44,7 @@ fn the_surface_is_frozen() {
 
 #[test]
 fn usage_errors_are_2() {
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 15] = [
         &[],
         &["pretrian"],
         &["generate"],
@@ -55,6 +55,12 @@ fn usage_errors_are_2() {
         &["doctor", "--threads", "0"],
         &["doctor", "--threads", "1025"],
         &["runs", "compare", "only-one"],
+        // What would do nothing there.
+        &["eval", "m", "a.txt", "--out", "b"],
+        &["eval", "m", "a.txt", "--batch-tokens", "8"],
+        &["eval", "m", "a.txt", "--seed", "8"],
+        &["eval", "m", "a.txt", "--num-fewshot", "1"],
+        &["eval", "m", "--data", "d", "--task", "rte", "--limit", "1"],
     ];
     for args in cases {
         let ran = run(args);

@@ -122,7 +122,17 @@ fn runs_are_compared_on_the_same_documents_alone() {
     tasks.eval(&CHOICE.replace("task: choice", "task: other"), &["--out", &c]).done();
     let stderr = run(&["eval", "compare", &a, &c]).refused();
     assert!(stderr.contains("the folders have other tasks"), "{stderr}");
+    let text = CHOICE.to_owned() + "metric_list: [{metric: acc}]\n";
+    tasks.eval(CHOICE, &["--out", &b]).done();
+    tasks.eval(&text, &["--out", &c]).done();
+    let json = run(&["eval", "compare", &b, &c, "--json"]).json();
+    assert_eq!((&json[0]["metric"], json[0].get("undefined")), (&"acc".into(), None));
+    assert_eq!(json[1]["undefined"], "the second has it not");
+    let shown = run(&["eval", "compare", &c, &b]).done();
+    assert!(shown.contains("undefined") && shown.contains("the first has it not"), "{shown}");
+    tasks.eval(CHOICE, &["--out", &b, "--num-fewshot", "1"]).done();
     let board = run(&["eval", "leaderboard", &a, &b]).done();
+    assert!(board.contains("choice acc, 3 documents, 1 examples"), "{board}");
     assert_eq!(board.lines().count(), 4, "{board}");
     let page = tasks.path("board.html");
     run(&["eval", "leaderboard", &a, &b, "--out", &page]).done();
@@ -130,6 +140,25 @@ fn runs_are_compared_on_the_same_documents_alone() {
     let stderr = run(&["eval", "leaderboard", &a, "--out", "board.pdf"]).refused();
     assert!(stderr.contains("`.html` or `.md`"), "{stderr}");
     assert!(run(&["eval", "leaderboard", "/no/such"]).refused().contains("results.json"));
+}
+
+#[test]
+fn what_is_done_is_written_whatever_becomes_of_the_rest() {
+    let tasks = Tasks::new();
+    let out = tasks.path("out");
+    tasks.eval(CHOICE, &["--out", &out]).done();
+    let path = |name: &str| Path::new(&out).join(name);
+    fs::remove_file(path("samples_choice.jsonl")).expect("there");
+    fs::create_dir(path("samples_other.jsonl")).expect("made");
+    let other = tasks.write("other.yaml", &CHOICE.replace("task: choice", "task: other"));
+    let stderr = tasks.eval(CHOICE, &["--task", &other, "--out", &out]).refused();
+    assert!(stderr.contains("samples_other.jsonl"), "{stderr}");
+    assert!(path("samples_choice.jsonl").exists() && !path("results.json").exists());
+    let [one, two] =
+        ["a/b", "a b"].map(|name| CHOICE.replace("task: choice", &format!("task: {name}")));
+    let other = tasks.write("other.yaml", &two);
+    let stderr = tasks.eval(&one, &["--task", &other, "-q"]).refused();
+    assert!(stderr.contains("the tasks `a/b` and `a b` have one log"), "{stderr}");
 }
 
 #[test]
@@ -217,6 +246,8 @@ fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
     let folder = arg(lab.path("found"));
     let own = ["eval", &out, "--data", &data, "--out", &folder];
     let json = run(&[&own[..], &["--slice", "source", "--json"]].concat()).json();
+    let json = &json["splits"][0];
+    assert_eq!(json["split"], "data");
     assert_eq!((json["n"].as_u64(), &json["metrics"][0]["metric"]), (Some(20), &"accuracy".into()));
     let counts: u64 = json["confusion"]
         .as_array()
@@ -288,7 +319,8 @@ fn predictions_of_a_benchmark_are_written_in_its_layout() {
     let row = |at: usize| format!("gj04\t{}\t\tThe tea {at} was good.", at % 2);
     let rows: String = (0..12).map(|at| row(at) + "\n").collect();
     fs::write(glue.join("train.tsv"), &rows).expect("written");
-    fs::write(glue.join("dev.tsv"), &rows).expect("written");
+    let rows: String = (12..17).map(|at| row(at) + "\n").collect();
+    fs::write(glue.join("dev.tsv"), rows).expect("written");
     fs::write(glue.join("test.tsv"), "index\tsentence\n0\tIt was.\n1\tWas it?\n").expect("written");
     let (data, out) = (arg(lab.path("glue")), arg(lab.path("cola")));
     let sets = ["--set", "data.set=cola", "--set", "train.steps=2"];
@@ -297,7 +329,14 @@ fn predictions_of_a_benchmark_are_written_in_its_layout() {
     let to = arg(lab.path("to"));
     let own = ["eval", &out, "--data", &data, "--task", "cola", "--submission", &to];
     let shown = run(&own).done();
+    assert!(shown.starts_with("validation, 5 records\n"), "{shown}");
     assert!(shown.contains("matthews"), "{shown}");
+    let json = run(&[&own[..6], &["--json"]].concat()).json();
+    assert_eq!(json["splits"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&json["splits"][0]["split"], &json["splits"][0]["n"]),
+        (&"validation".into(), &5.into())
+    );
     let written = fs::read_to_string(lab.path("to/CoLA.tsv")).expect("a file");
     assert!(
         written.starts_with("index\tprediction\n0\t") && written.lines().count() == 3,
@@ -305,4 +344,17 @@ fn predictions_of_a_benchmark_are_written_in_its_layout() {
     );
     let said = run(&["eval", &out, "--data", &data, "--task", "rte", "-q"]).refused();
     assert!(said.contains("error: "), "{said}");
+    let refused = |more: &[&str]| run(&[&own[..], more, &["-q"]].concat()).refused();
+    assert!(refused(&["--task", "rte"]).contains("`--task rte` is a second set"));
+    assert!(refused(&["--data", "b"]).contains("`b` is named beside the folder of `cola`"));
+    let rows = ["text,label", "It was good.,acceptable"].map(str::to_owned);
+    let labelled = table(&lab, "labelled.csv", &rows);
+    let own = ["eval", &out, "--task", "cola", "--submission", &to, "-q", "--data", &labelled];
+    assert!(run(&own).refused().contains("there is no test split"));
+    fs::remove_file(glue.join("dev.tsv")).expect("removed");
+    let said = run(&["eval", &out, "--data", &data, "--task", "cola", "-q"]).refused();
+    assert!(said.contains("there is no split for validation"), "{said}");
+    fs::remove_file(glue.join("test.tsv")).expect("removed");
+    let own = ["eval", &out, "--data", &data, "--task", "cola", "--submission", &to, "-q"];
+    assert!(run(&own).refused().contains("there is no test split"));
 }

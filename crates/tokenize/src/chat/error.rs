@@ -45,10 +45,8 @@ pub enum ChatError {
         line: usize,
     },
     /// It writes more than any model reads.
-    #[error("the chat template writes {n_bytes} bytes, at most {limit} are taken")]
+    #[error("the chat template writes more than {limit} bytes")]
     TooLong {
-        /// What it wrote.
-        n_bytes: usize,
         /// The most that is taken.
         limit: usize,
     },
@@ -72,7 +70,7 @@ pub enum ChatError {
         n: usize,
     },
     /// The system gave no thread to run it on.
-    #[error("no thread for the chat template")]
+    #[error("no thread for a template")]
     Thread {
         /// What the system said.
         source: io::Error,
@@ -94,7 +92,19 @@ pub(super) struct Raised {
     pub(super) message: String,
 }
 
+/// That a template writes more than is taken.
+#[derive(Debug, Error)]
+#[error("writes more than {limit} bytes")]
+pub(super) struct TooMuch {
+    pub(super) limit: usize,
+}
+
 impl ChatError {
+    /// The system gave no thread to run a template on.
+    pub fn thread(source: io::Error) -> Self {
+        Self::Thread { source }
+    }
+
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -131,6 +141,9 @@ impl ChatError {
         while let Some(inner) = source {
             if let Some(Raised { message }) = inner.downcast_ref() {
                 return Self::Raised { message: message.clone() };
+            }
+            if let Some(TooMuch { limit }) = inner.downcast_ref() {
+                return Self::TooLong { limit: *limit };
             }
             // What failed inside of an include, a macro or a block.
             if let Some(inner) = inner.downcast_ref::<Error>() {

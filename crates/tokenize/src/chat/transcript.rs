@@ -26,7 +26,7 @@ impl ChatTemplate {
     /// As [`ChatTemplate::render`]; where what it writes of a part of the conversation is not the
     /// beginning of what it writes of all of it.
     pub fn transcript(&self, chat: &Chat) -> Result<Transcript, ChatError> {
-        deep(|| {
+        deep(|| -> Result<Transcript, ChatError> {
             let first = |n: usize, add_generation_prompt| {
                 let messages = &chat.messages[..n];
                 self.bounded(&Chat { messages, add_generation_prompt, ..chat.clone() })
@@ -45,5 +45,6 @@ impl ChatTemplate {
             }
             Ok(Transcript { text, said })
         })
+        .map_err(ChatError::thread)?
     }
 }

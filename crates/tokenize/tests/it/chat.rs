@@ -117,6 +117,7 @@ fn hostile_templates_are_stopped() {
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "failed"),
         ("{% include 'chat_template' %}", "failed"),
         ("{{ 'x' * 1000000000 }}", "does not come to an end"),
+        ("{{ ['x' * 99999] * 1000 }}", "writes more than 16777216 bytes"),
         ("{{ messages.nothing.more }}", "line 1 of the chat template failed"),
         ("{{ nothing() }}", "failed"),
         ("{{ 'a' | nothing }}", "failed"),

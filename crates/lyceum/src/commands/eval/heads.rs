@@ -32,8 +32,13 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
             .hint("tune one with `lyceum finetune`; `--task FILE` alone asks a language model"));
     };
     loaded.reads_text()?;
+    if let [_, second, ..] = &args.task[..] {
+        let problem = format!("`--task {second}` is a second set for `--data`");
+        return Err(Failure::new(problem).hint("measure one set after the other"));
+    }
     let set = args.task.first().map(|name| Named::find(name)).transpose()?;
     let data = LabelledData::read(&head, set, &args.data, &args.slice)?;
+    let (tests, judged) = chosen(&data, args)?;
     if let Some(schema) = &data.schema {
         env.say(&schema.to_string());
     }
@@ -44,7 +49,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     let said = |split: &Split| scores(&loaded, &tokenizer, (&head, split), args, env);
     if let (Some(dir), Some(set)) = (&args.submission, set) {
         fs::create_dir_all(dir).context(format!("failed to make `{}`", dir.display()))?;
-        for split in data.splits.iter().filter(|split| split.name.starts_with("test")) {
+        for split in tests {
             let (framed, scores) = said(split)?;
             let records = &split.records;
             let judged = Judged { head: &head, framed: &framed, records, scores: &scores };
@@ -55,27 +60,50 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
             env.say(&format!("{}: {} predictions", path.display(), records.len()));
         }
     }
-    let Some(split) = data.splits.iter().find(|split| !split.name.starts_with("test")) else {
-        return if args.submission.is_some() {
-            Ok(Exit::Done)
-        } else {
-            Err(Failure::new("no split has labels").hint("name a file with some in `--data`"))
-        };
-    };
-    let (framed, scores) = said(split)?;
-    let judged = Judged { head: &head, framed: &framed, records: &split.records, scores: &scores };
     let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-    let report = judged.report(&data.metrics, &data.values(&split.records), &how)?;
+    let mut reports = Vec::new();
+    for split in judged {
+        let (framed, scores) = said(split)?;
+        let records = &split.records;
+        let judged = Judged { head: &head, framed: &framed, records, scores: &scores };
+        let of = (&*split.name, &data.metrics[..]);
+        reports.push(judged.report(of, &data.values(records), &how)?);
+    }
+    if reports.is_empty() {
+        return Ok(Exit::Done);
+    }
+    let json = json!({"splits": reports});
     if let Some(out) = &args.out {
         fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
-        let name = model.display().to_string();
-        let lead = format!("{} records of {}", report.n, args.data.join(", "));
-        let text = format!("{:#}\n", json!(report));
-        atomic::write_file(&OsDisk, &out.join("head.json"), text.as_bytes())?;
-        let page = report.html(&name, &lead);
+        let of = |report: &HeadReport| format!("{} records of {}", report.n, report.split);
+        let counts: Vec<String> = reports.iter().map(of).collect();
+        let lead = format!("{}: {}", args.data.join(", "), counts.join(", "));
+        atomic::write_file(&OsDisk, &out.join("head.json"), format!("{json:#}\n").as_bytes())?;
+        let page = HeadReport::html(&reports, &model.display().to_string(), &lead);
         atomic::write_file(&OsDisk, &out.join("report.html"), page.as_bytes())?;
     }
-    show(args.json, (text(&report), json!(report)))
+    show(args.json, (reports.iter().map(text).collect::<Vec<_>>().join("\n"), json))
+}
+
+/// The splits that a benchmark wants predictions of, and those that are measured: what the model
+/// did not learn from.
+fn chosen<'d>(
+    data: &'d LabelledData,
+    args: &Eval,
+) -> Result<(Vec<&'d Split>, Vec<&'d Split>), Failure> {
+    let of = |is: fn(&str) -> bool| data.splits.iter().filter(move |split| is(&split.name));
+    let tests: Vec<_> = of(|name| name.starts_with("test")).collect();
+    let judged: Vec<_> = of(|name| name.starts_with("validation") || name == "data").collect();
+    let there = || args.data.join("`, `");
+    if args.submission.is_some() && tests.is_empty() {
+        let problem = format!("`--submission`: there is no test split in `{}`", there());
+        return Err(Failure::new(problem).hint("name the official folder of the set in `--data`"));
+    }
+    if args.submission.is_none() && judged.is_empty() {
+        let problem = format!("there is no split for validation in `{}`", there());
+        return Err(Failure::new(problem).hint("name a file with labels in `--data`"));
+    }
+    Ok((tests, judged))
 }
 
 /// What the model says of a split, with what was lost of it.
@@ -103,8 +131,11 @@ fn text(report: &HeadReport) -> String {
     let number = |x: Option<f64>| x.map_or("undefined".to_owned(), |x| format!("{x:.4}"));
     for metric in &report.metrics {
         let interval = metric.interval.map(|[a, b]| format!("{a:.4} .. {b:.4}"));
-        let cells = [metric.metric.clone(), number(metric.value), interval.unwrap_or_default()];
-        metrics.row(&cells);
+        let value = match &metric.undefined {
+            Some(why) => format!("undefined: {why}"),
+            None => number(metric.value),
+        };
+        metrics.row(&[metric.metric.clone(), value, interval.unwrap_or_default()]);
     }
     if let Some(calibration) = &report.calibration {
         for (name, value) in [
@@ -115,7 +146,7 @@ fn text(report: &HeadReport) -> String {
             metrics.row(&[name, &number(value), ""]);
         }
     }
-    let mut parts = vec![metrics.text()];
+    let mut parts = vec![format!("{}, {} records\n", report.split, report.n), metrics.text()];
     if let Some(matrix) = &report.confusion {
         let mut head = vec!["right \\ said"];
         head.extend(report.labels.iter().map(String::as_str));

@@ -1,8 +1,8 @@
 //! A model measured on tasks.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
@@ -29,10 +29,12 @@ use crate::progress::Progress;
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     let tasks: Vec<Task> =
         args.task.iter().map(|path| open(path, args, env)).collect::<Result<_, _>>()?;
-    let mut names = BTreeSet::new();
-    if let Some(twice) = tasks.iter().find(|task| !names.insert(&task.file.name)) {
-        let problem = format!("two tasks are called `{}`", twice.file.name);
-        return Err(Failure::new(problem).hint("give one of them another `task`"));
+    let mut logs = BTreeMap::new();
+    for Task { file, .. } in &tasks {
+        if let Some(other) = logs.insert(log_path(Path::new(""), &file.name), &file.name) {
+            let problem = format!("the tasks `{other}` and `{}` have one log", file.name);
+            return Err(Failure::new(problem).hint("give one of them another `task`"));
+        }
     }
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?.scores_tokens()?;
     let tokenizer = loaded.tokenizer()?;
@@ -46,26 +48,13 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     let writer = Writer { model: at, tokenizer: &tokenizer, ends: &ends, seed: args.seed };
     let runner = Runner { model: at, encoder, writer, batch_tokens: args.batch_tokens };
     let chat = args.apply_chat_template.then(|| loaded.chat_template(&tokenizer)).transpose()?;
-    if let Some(out) = &args.out {
-        let what = format!("failed to make `{}`", out.display());
-        fs::create_dir_all(out).context(what)?;
-    }
-    let mut results = Results {
+    let results = Results {
         model: model.display().to_string(),
         precision: loaded.precision.compute.to_string(),
         chat: args.apply_chat_template,
         seed: args.seed,
-        tasks: Vec::new(),
+        tasks: measure((&tasks, chat.as_ref()), &runner, args, env)?,
     };
-    let logs = measure((&tasks, chat.as_ref()), &runner, args, env)?;
-    let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-    for (task, log) in tasks.iter().zip(&logs) {
-        results.tasks.push(TaskResult::new(task, log, &how));
-        if let Some(out) = &args.out {
-            let path = log_path(out, &task.file.name);
-            atomic::write_file(&OsDisk, &path, log_text(log).as_bytes())?;
-        }
-    }
     if let Some(out) = &args.out {
         // Last: where it is, the logs are whole.
         let text = results.to_json();
@@ -85,13 +74,25 @@ fn open(path: &str, args: &Eval, env: &Env) -> Result<Task, Failure> {
     Ok(Task::open(file)?)
 }
 
-/// What came of every document of every task.
+/// A folder for logs. Numbers of another run go: they are not of what is written now.
+fn cleared(out: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
+    let path = out.join(RESULTS_FILE);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).context(format!("failed to remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What came of every task; its log is written once it is done, whatever becomes of the next.
 fn measure(
     (tasks, chat): (&[Task], Option<&ChatTemplate>),
     runner: &Runner,
     args: &Eval,
     env: &Env,
-) -> Result<Vec<Vec<Logged>>, Failure> {
+) -> Result<Vec<TaskResult>, Failure> {
     let setting = Setting { limit: args.limit, seed: args.seed, chat };
     let mut prepared = Vec::new();
     for task in tasks {
@@ -107,19 +108,28 @@ fn measure(
     }
     let total: usize = prepared.iter().map(|(_, _, asked)| asked.len()).sum();
     let mut progress = Progress::new(env, io::stderr().is_terminal(), 0, total as u64);
-    let (mut logs, mut done) = (Vec::new(), 0);
+    if let Some(out) = &args.out {
+        cleared(out)?;
+    }
+    let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
+    let (mut results, mut done) = (Vec::new(), 0);
     for (task, samples, asked) in &prepared {
         let responses = runner.answer(task, samples, asked, |n| {
             done += n;
             progress.piece(done as u64, "request", &task.file.name);
         })?;
-        let log = |(sample, responses): (&Sample, &Vec<_>)| -> Result<Logged, Failure> {
-            Ok(Logged::new(sample, responses, &score(task, sample, responses)?))
+        let line = |(sample, responses): (&Sample, &Vec<_>)| {
+            Logged::new(sample, responses, &score(task, sample, responses))
         };
-        logs.push(samples.iter().zip(&responses).map(log).collect::<Result<_, _>>()?);
+        let log: Vec<Logged> = samples.iter().zip(&responses).map(line).collect();
+        if let Some(out) = &args.out {
+            let path = log_path(out, &task.file.name);
+            atomic::write_file(&OsDisk, &path, log_text(&log).as_bytes())?;
+        }
+        results.push(TaskResult::new(task, &log, &how));
     }
     progress.finish();
-    Ok(logs)
+    Ok(results)
 }
 
 fn table(results: &Results) -> String {
@@ -132,12 +142,16 @@ fn table(results: &Results) -> String {
             };
             let number = |x: Option<f64>| x.map(|x| format!("{x:.4}")).unwrap_or_default();
             let interval = metric.interval.map(|[a, b]| format!("{a:.4} .. {b:.4}"));
+            let value = match &metric.undefined {
+                Some(why) => format!("undefined: {why}"),
+                None => number(metric.value),
+            };
             table.row(&[
                 task.task.clone(),
                 task.n_docs.to_string(),
                 task.n_shots.to_string(),
                 name,
-                number(metric.value),
+                value,
                 number(metric.stderr),
                 interval.unwrap_or_default(),
             ]);
