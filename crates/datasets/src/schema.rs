@@ -275,12 +275,13 @@ fn fill(shape: &'static Shape, table: &Table, wanted: &Wanted) -> Filled {
             filled.missing.clear();
         }
     }
-    if shape.task == Task::Pairs && filled.missing.len() == 2 {
-        if let Some(names) = translation(table) {
-            let roles = ["source", "target"].into_iter();
-            filled.columns.extend(roles.zip(names.map(|name| vec![name])));
-            filled.missing.clear();
-        }
+    if shape.task == Task::Pairs
+        && filled.missing.len() == 2
+        && let Some(names) = translation(table)
+    {
+        let roles = ["source", "target"].into_iter();
+        filled.columns.extend(roles.zip(names.map(|name| vec![name])));
+        filled.missing.clear();
     }
     filled
 }

@@ -231,7 +231,21 @@ impl MethodSection {
             let hint = format!("leave it out; it is used by {}", kinds.join(", "));
             return Err(refused(&format!("method.{field}"), problem).hint(hint));
         }
-        Ok(())
+        self.check_low_rank()
+    }
+
+    /// Refuses what no change of low rank is made of.
+    fn check_low_rank(&self) -> Result<(), Failure> {
+        let Self { rank, alpha, dropout, .. } = self;
+        if self.targets.iter().all(String::is_empty) {
+            return Err(refused("method.targets", "names no module")
+                .hint("take all: `--set 'method.targets=[\"all-linear\"]'`"));
+        }
+        within(&[
+            ("method.rank", rank, (1..=1 << 16).contains(rank), "in [1, 65536]"),
+            ("method.alpha", alpha, alpha.is_finite(), "a number"),
+            ("method.dropout", dropout, (0.0..1.0).contains(dropout), "in [0, 1)"),
+        ])
     }
 }
 
@@ -289,6 +303,19 @@ pub fn quantised(name: &str) -> Result<Quantised, Failure> {
     Quantised::named(name).ok_or_else(|| refused("method.quantise", unknown()))
 }
 
+/// A table where a recipe is wanted.
+fn refuse_table(name: &str) -> Result<(), Failure> {
+    const TABLES: [&str; 7] = ["csv", "tsv", "json", "jsonl", "ndjson", "parquet", "conll"];
+    let lower = name.to_lowercase();
+    let packed = [".gz", ".zst", ".bz2"].iter().find_map(|end| lower.strip_suffix(end));
+    let ending = packed.unwrap_or(&lower).rsplit_once('.').map_or("", |(_, ending)| ending);
+    if !TABLES.contains(&ending) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("`{name}` looks like a table, where a recipe was wanted"))
+        .hint(format!("a table is given with `--data {name}`")))
+}
+
 fn is_one(weights: &ClassWeights) -> bool {
     *weights == ClassWeights::One
 }
@@ -300,8 +327,15 @@ impl FinetuneRecipe {
     /// # Errors
     /// Where it cannot be read, or a key or value is unknown.
     pub fn load(name: Option<&str>, sets: &[String]) -> Result<Self, Failure> {
+        name.map_or(Ok(()), refuse_table)?;
         let text = name.map_or_else(|| Ok(String::new()), |name| KIND.find(name))?;
-        let mut recipe: Self = KIND.read(&text, name.unwrap_or("--set"), sets)?;
+        let read = KIND.read(&text, name.unwrap_or("--set"), sets);
+        let mut recipe: Self = read.map_err(|failure| {
+            if failure.text(false).contains("unknown variant `dora`") {
+                return failure.hint("it is a form of `lora`: set `method.dora=true` beside it");
+            }
+            failure
+        })?;
         if !recipe.model.from.as_os_str().is_empty() {
             // A run names its base, wherever it is looked at from.
             let from = model_dir(&recipe.model.from)?;
@@ -315,8 +349,9 @@ impl FinetuneRecipe {
     /// # Errors
     /// With the first field at fault.
     pub fn check(&self) -> Result<(), Failure> {
-        let Self { model, data, task, align, optim, train, .. } = self;
+        let Self { model, data, task, align, method, optim, train } = self;
         align.check()?;
+        method.check()?;
         if train.sample_every != 0 && align.rewards.is_empty() {
             let problem = "a model that learns a task writes no samples";
             return Err(refused("train.sample_every", problem));
@@ -334,7 +369,6 @@ impl FinetuneRecipe {
         let (scale, margin) = (task.scale.unwrap_or(1.0), task.margin.unwrap_or(0.0));
         let share = |x: f64| (0.0..=1.0).contains(&x);
         let mixout = self.method.mixout;
-        self.method.check()?;
         let (fraction, smoothing) = (data.validation_fraction, task.label_smoothing);
         let fits = (0.0..=0.5).contains(&fraction);
         within(&[

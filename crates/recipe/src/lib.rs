@@ -22,7 +22,7 @@ use toml::Table;
 
 pub use self::align::Aligned;
 pub use self::crawl::{CrawlRecipe, PersonalAction};
-pub use self::finetune::{ClassWeights, FinetuneRecipe, TuneSection, quantised};
+pub use self::finetune::{ClassWeights, FinetuneRecipe, MethodKind, TuneSection, quantised};
 use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};
@@ -177,11 +177,7 @@ impl Recipe {
         data.check_sources()?;
         self.task.check(data)?;
         self.batches()?;
-        optim.schedule(train.steps).check().map_err(|error| {
-            let hint = error.hint();
-            let failure = refused("optim", error);
-            hint.into_iter().fold(failure, Failure::hint)
-        })
+        optim.check_schedule(train.steps)
     }
 
     /// What is set and does nothing, which a person should know.

@@ -35,8 +35,11 @@ impl Kind {
             None if !path.exists() && path.extension().is_none() => {
                 let names: Vec<_> = self.embedded.iter().map(|(name, _)| *name).collect();
                 let problem = "there is no such file, and none in the program";
-                return Err(Failure::new(format!("no recipe `{name}`: {problem}"))
-                    .hint(format!("give a TOML file, or one of {}", names.join(", "))));
+                let hint = match &names[..] {
+                    [] => "give a TOML file".to_owned(),
+                    names => format!("give a TOML file, or one of {}", names.join(", ")),
+                };
+                return Err(Failure::new(format!("no recipe `{name}`: {problem}")).hint(hint));
             }
             _ => std::fs::read_to_string(path)
                 .context(format!("failed to read recipe `{}`", path.display()))?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use optim::{AdamWConfig, Schedule};
+use optim::{AdamWConfig, Schedule, ScheduleError};
 use serde::{Deserialize, Serialize};
 use tensor::{Isa, Precision};
 use train::{Portion, Regime, RunConfig, StepConfig};
@@ -105,6 +105,21 @@ impl OptimSection {
                 total_steps,
             },
         }
+    }
+
+    /// Refuses a learning rate that cannot be, of a run of `total_steps`.
+    ///
+    /// # Errors
+    /// With the field at fault.
+    pub fn check_schedule(&self, total_steps: u64) -> Result<(), Failure> {
+        let Err(error) = self.schedule(total_steps).check() else { return Ok(()) };
+        let field = match error {
+            ScheduleError::Peak(_) => "optim.peak_lr",
+            ScheduleError::Last { .. } => "optim.last_lr",
+            ScheduleError::TooLong { .. } => "optim.warmup_steps",
+        };
+        let hint = error.hint();
+        Err(hint.into_iter().fold(refused(field, error), Failure::hint))
     }
 
     /// The optimizer's own.

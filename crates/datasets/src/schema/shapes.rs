@@ -55,7 +55,9 @@ impl Kind {
         let fit = values.iter().all(|value| self.fits(value));
         match self {
             Self::Written => fit && !are_classes(&values),
-            Self::Judgement => fit || (different(&values) == 2 && values.iter().all(is_plain)),
+            Self::Judgement => {
+                fit || (different(&values) == 2 && values.iter().all(|v| Self::Label.fits(v)))
+            }
             _ => fit,
         }
     }
@@ -74,10 +76,6 @@ impl Kind {
             Self::Any => "anything",
         }
     }
-}
-
-fn is_plain(value: &&Value) -> bool {
-    Kind::Label.fits(value)
 }
 
 /// How many different ones there are.

@@ -178,8 +178,8 @@ fn parquet_of_hugging_face_knows_its_classes() {
     let shown = [
         (
             "sst2/train-*.parquet",
-            "classify: reads `sentence` as text, `label` as class of 2: negative, positive; 3 rows; \
-            leaves out `idx`, `weight`",
+            "classify: reads `sentence` as text, `label` as class of 2: negative, positive; 3 \
+            rows; leaves out `idx`, `weight`",
         ),
         (
             "ner.parquet",

@@ -16,7 +16,8 @@ Examples:
   lyceum finetune --out runs/mine --resume
 
 `method.kind` is full, head, lora, prompt, prefix or adapter: what learns, beside what stays.
-Which column is what is guessed and shown; `--set 'data.columns.text=[\"review\"]'` says it.";
+Which column is what is guessed and shown; `--set 'data.columns.text=[\"review\"]'` says it.
+Plain texts of preference, judged and problem get no chat template, lists of messages do.";
 
 /// Options of `finetune`.
 #[derive(Args, Debug)]

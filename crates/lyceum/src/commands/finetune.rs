@@ -20,7 +20,8 @@ use tasks::Example;
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig, Trainer,
+    Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig,
+    TrainError, Trainer,
 };
 
 use self::goal::{Goal, Source};
@@ -29,7 +30,7 @@ use crate::cli::Finetune;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 use crate::stop;
-use recipe::{self, FinetuneRecipe, same_run};
+use recipe::{self, FinetuneRecipe, MethodKind, same_run};
 
 const GENERATION_FILE: &str = "generation_config.json";
 /// Such a file is small.
@@ -49,7 +50,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let resumed = args.resume.then_some(&*out);
     let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
     let stopped = || env.warn("stopped before the first step: nothing was changed");
-    let (task, goal) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
+    let (goal, task, tried) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
     if recipe.data.set.is_none() {
         // What was guessed is known from here on.
         recipe.task.kind.get_or_insert_with(|| task.to_string());
@@ -59,7 +60,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let tuning = tuning(&recipe, &config, &goal.head)?;
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
-    let (model, fitted) = base()?;
+    let (model, fitted) = base().map_err(of_method(&recipe))?;
     let load = |dir: &Path| {
         models::check_base(dir, &recipe.model.from)?;
         again(dir, &tuning, seed, &base)
@@ -102,7 +103,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
         feed,
         load: &load,
     };
-    let (mut run, started) = Run::start(parts, args.resume)?;
+    let (mut run, started) = Run::start(parts, args.resume).map_err(of_tables(&recipe))?;
     if args.resume {
         store_recipe()?;
     }
@@ -111,8 +112,39 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     intro((&recipe, &fitted), &run, &mut observer);
     fresh.keep();
     let ended = pretrain::go(&mut run, &stop, &mut observer, env)?;
-    summary::write(("finetune", pipeline, &out), &run, (env, ended, &mut observer))?;
+    summary::write(("finetune", tried.way(pipeline), &out), &run, (env, ended, &mut observer))?;
     Ok(pretrain::exit(ended))
+}
+
+/// What does not fit the model, in the recipe's words.
+fn of_method(recipe: &FinetuneRecipe) -> impl Fn(ModelError) -> Failure {
+    |error| match error {
+        ModelError::Adapter { problem, .. } if recipe.method.kind == MethodKind::Lora => {
+            recipe::refused("method.targets", problem).hint(
+                "name modules as `transformers` does, by how they end, such as `q_proj` or \
+                 `query`, or take all: `--set 'method.targets=[\"all-linear\"]'`",
+            )
+        }
+        error => error.into(),
+    }
+}
+
+/// Samples that are others than a run began with, by the tables that they are read from.
+fn of_tables(recipe: &FinetuneRecipe) -> impl Fn(TrainError) -> Failure {
+    |error| {
+        let data = &recipe.data;
+        let files = match &error {
+            TrainError::OtherData { what, .. } if what.starts_with("validation") => {
+                &data.validation
+            }
+            TrainError::OtherData { what, .. } if what.starts_with("training") => &data.train,
+            _ => return error.into(),
+        };
+        // Without a table of their own, samples to judge by are a share of the others.
+        let files = if files.is_empty() { &data.train } else { files };
+        let hint = format!("bring back `{}` as it was, or start another run", files.join("`, `"));
+        Failure::from(error).hint(hint)
+    }
 }
 
 /// What learns.
@@ -216,7 +248,7 @@ fn plan(recipe: &mut FinetuneRecipe, samples: &[Example]) -> SamplePlan {
 
 fn step_config(recipe: &FinetuneRecipe, copies: usize, env: &Env) -> Result<StepConfig, Failure> {
     let step = recipe.train.step_config(&recipe.optim, env.isa)?;
-    step.schedule.check().map_err(|error| recipe::refused("optim", error))?;
+    recipe.optim.check_schedule(recipe.train.steps)?;
     // Two passes of a text stay together.
     Ok(StepConfig { micro_batch: step.micro_batch.saturating_mul(copies), flat: true, ..step })
 }

@@ -70,6 +70,7 @@ fn better_answers_become_likelier_and_a_resumed_run_is_the_same_to_the_bit() {
         };
         let whole = go("whole", "train.steps=12", &[]);
         assert!(whole.stderr.contains("preference: reads `chosen`"), "{}", whole.stderr);
+        assert!(whole.stderr.contains("\n  beside: "), "{}", whole.stderr);
         whole.done();
         go("a", "train.steps=5", &[]).done();
         let resumed = go("a", "train.steps=12", &["--resume"]);

@@ -143,6 +143,9 @@ fn a_run_goes_on_with_the_recipe_it_was_begun_with() {
     assert!(whole.stderr.contains("3 steps"), "{}", whole.stderr);
     whole.done();
     tuning.go("a", &data, &[&recipe, "--resume"]).done();
+    fs::write(&data, opinions(30).join("\n").replace("walk", "talk")).expect("written");
+    let stderr = refusal(tuning.go("a", &data, &[&recipe, "--resume"]));
+    assert!(stderr.contains(&format!("bring back `{data}` as it was")), "{stderr}");
 }
 
 #[test]
@@ -162,11 +165,24 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
     let vain =
         |i| format!("{{\"query\":\"a {i}\",\"documents\":[\"no\",\"so\"],\"relevance\":[0,0]}}");
     let vain = table(&lab, "vain.jsonl", &(0..20).map(vain).collect::<Vec<_>>());
-    let cases: [(&str, &[&str], &str); 22] = [
+    let one = table(
+        &lab,
+        "one.csv",
+        &opinions(8).iter().map(|l| l.replace("no", "yes")).collect::<Vec<_>>(),
+    );
+    let low: &[&str] = &["--set", "method.kind=lora", "--set", "method.rank=0"];
+    let cases: [(&str, &[&str], &str); 29] = [
         (&stars, &["--set", "task.r_drop=1"], "`task.r_drop`: has no part in the loss `value`"),
         (&stars, &["--set", "task.label_smoothing=0.1"], "has no part in the loss `value`"),
         (&stars, &["--set", "task.loss=cosine"], "a cosine is of two texts, and this is one"),
         (&vain, &[], "have nothing that is learned"),
+        (&one, &[], "`label` has one class, `yes`, and two are the least"),
+        (&good, &["--set", "data.labels=[\"no\",\"no\"]"], "`data.labels`: `no` is there twice"),
+        (&good, &["--set", "data.validation_fraction=0.01"], "`data.validation_fraction`: 0.01 of"),
+        (&good, low, "`method.rank`: 0 is not in"),
+        (&good, &["--set", "optim.peak_lr=nan"], "`optim.peak_lr`"),
+        (&good, &["--set", "method.kind=dora"], "set `method.dora=true` beside it"),
+        (&good, &[&good], "a table is given with `--data"),
         (&good, unjudged, "there is nothing to judge by"),
         (&good, led, "20 of the 24 positions that the model knows leave too few"),
         (&good, &["--set", "optim.layer_decay=0"], "optim.layer_decay"),
@@ -385,7 +401,8 @@ fn texts_are_written_and_a_resumed_run_is_the_same_to_the_bit() {
             let all =
                 ["optim.schedule=constant", rate, portion, "train.micro_batch=4", steps, metrics];
             let sets: Vec<&str> = all.iter().flat_map(|set| ["--set", set]).collect();
-            let own = ["--task", task, "--set", "data.max_cut=1"];
+            // Which task it is, is guessed.
+            let own = ["--set", "data.max_cut=1"];
             let ran = tuning.go(out, &data, &[&own, &sets[..], more].concat());
             let stderr = ran.stderr.clone();
             ran.done();
@@ -393,6 +410,8 @@ fn texts_are_written_and_a_resumed_run_is_the_same_to_the_bit() {
         };
         let said = go("whole", "20", &[]);
         assert!(said.contains(learned) && said.contains("% of the tokens are learned"), "{said}");
+        assert!(said.contains(&format!("{task}: reads")), "{said}");
+        assert_eq!(said.contains("talk to it: "), task == "chat", "{said}");
         go("a", "7", &[]);
         go("a", "20", &["--resume"]);
         let weights = |run: &str| {
@@ -459,6 +478,16 @@ fn conversations_that_cannot_be_learned_are_refused_and_leave_nothing() {
     let t5 = Tuning { lab: &other, model: arg(writer(&other, "t5")) };
     let stderr = refusal(t5.go("a", &good, &[]));
     assert!(stderr.contains("a model with an encoder is shown pairs"), "{stderr}");
+    let classes = table(&other, "classes.csv", &opinions(20));
+    let stderr = refusal(t5.go("a", &classes, &[]));
+    assert!(stderr.contains("`classify` is not learned by a `t5`"), "{stderr}");
+    let stderr = refusal(t5.go("a", &pairs, &["--set", "method.kind=prefix"]));
+    assert!(stderr.contains("`method.kind`: `prefix` is not there for a `t5`"), "{stderr}");
+    let unsaid: Vec<String> =
+        (0..9).map(|i| format!("{{\"source\":\"{i}\",\"target\":\"\"}}")).collect();
+    let unsaid = table(&other, "unsaid.jsonl", &unsaid);
+    let stderr = refusal(t5.go("a", &unsaid, &["--task", "pairs"]));
+    assert!(stderr.contains("have nothing that is learned"), "{stderr}");
     let bert = Lab::new();
     let tuning = Tuning { lab: &bert, model: arg(base(&bert)) };
     let stderr = refusal(tuning.go("a", &pairs, &["--task", "pairs"]));
@@ -508,7 +537,11 @@ fn vectors_and_rankings_are_learned_from_their_tables() {
             let steps = format!("train.steps={steps}");
             let sets = sets.iter().copied().chain(["optim.schedule=constant", &steps]);
             let sets: Vec<&str> = sets.flat_map(|set| ["--set", set]).collect();
-            tuning.go(out, &data, &[&["--task", task], &sets[..], more].concat()).done();
+            let ran = tuning.go(out, &data, &[&["--task", task], &sets[..], more].concat());
+            let said = ran.stderr.clone();
+            ran.done();
+            assert!(task != "rank" || said.contains("/2 "), "{said}");
+            assert_eq!(said.contains("text_pair"), task == "rank", "{said}");
         };
         let [whole, a] = [format!("whole-{i}"), format!("a-{i}")];
         go(&whole, "6", &[]);

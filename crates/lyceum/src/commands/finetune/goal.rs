@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datasets::{Record, Split, Task};
-use models::{HeadKind, LoraConfig, Method, Model, ModelConfig, Targets};
+use datasets::{Dataset, Input, Record, Split, Task};
+use models::{ArchitectureConfig, HeadKind, LoraConfig, Method, Model, ModelConfig, Targets};
 use rayon::prelude::*;
 use tasks::{Example, Framed, Objective};
 use tokenize::Tokenizer;
@@ -15,7 +15,7 @@ use train::{DataHashes, RolloutFeed, SamplePlan};
 use super::{labelled, near, preferred, problems, set, written};
 use crate::environment::Env;
 use crate::failure::Failure;
-use recipe::{FinetuneRecipe, refused};
+use recipe::{FinetuneRecipe, MethodKind, refused};
 
 /// Tokens of a text that are worth reading.
 const MIN_LEN: usize = 8;
@@ -60,29 +60,79 @@ pub type MakeFeed<'g> =
     dyn FnOnce(SamplePlan, DataHashes, Box<train::Judge<'g>>) -> RolloutFeed<'g> + 'g;
 
 impl<'s> Goal<'s> {
-    /// That of the set that a recipe names, and what is learned from it.
+    /// That of the set that a recipe names, what is learned from it, and how that is tried.
     ///
     /// # Errors
     /// Where a table cannot be read, holds something else, more is wrong with it than the recipe
     /// puts up with, or the model cannot do the task.
-    pub fn of(source: &Source<'s>) -> Result<(Task, Self), Failure> {
+    pub fn of(source: &Source<'s>) -> Result<(Self, Task, Tried), Failure> {
         let set = set::read(source.recipe, source.env)?;
         source.recipe.train.can_wait(set::validation(&set).is_some())?;
-        let goal = match set.task {
-            Task::Triplet => near::goal(source, &set),
-            Task::Score if source.recipe.task.loss.is_some() => near::goal(source, &set),
+        source.refuse_two_trunks(set.task)?;
+        let goal = Self::of_set(source, &set)?;
+        let has_template = source.tokenizer.chat_template().is_ok_and(|one| one.is_some());
+        let tried = Tried::of(&set, goal.pipeline, has_template);
+        Ok((goal, set.task, tried))
+    }
+
+    fn of_set(source: &Source<'s>, set: &Dataset) -> Result<Self, Failure> {
+        match set.task {
+            Task::Triplet => near::goal(source, set),
+            Task::Score if source.recipe.task.loss.is_some() => near::goal(source, set),
             _ if source.recipe.task.loss.is_some() => {
                 let problem = format!("`{}` has one loss", set.task);
                 Err(refused("task.loss", problem).hint("leave it out"))
             }
             Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span | Task::Rank => {
-                labelled::goal(source, &set)
+                labelled::goal(source, set)
             }
-            Task::Pairs | Task::Chat => written::goal(source, &set),
-            Task::Preference | Task::Judged => preferred::goal(source, &set),
-            Task::Problem => problems::goal(source, &set),
-        };
-        Ok((set.task, goal?))
+            Task::Pairs | Task::Chat => written::goal(source, set),
+            Task::Preference | Task::Judged => preferred::goal(source, set),
+            Task::Problem => problems::goal(source, set),
+        }
+    }
+}
+
+/// How what was learned is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// As the pipeline is, on one text.
+    Alone,
+    /// On two texts.
+    Pair,
+    /// In a conversation.
+    Chat,
+}
+
+impl Tried {
+    /// What the end of a run calls it.
+    pub fn way(self, pipeline: &str) -> &str {
+        match self {
+            Self::Alone => pipeline,
+            Self::Pair => "text-pair",
+            Self::Chat => "chat",
+        }
+    }
+
+    fn of(set: &Dataset, pipeline: &str, has_template: bool) -> Self {
+        let first = set.splits.first().and_then(|split| split.records.first());
+        let is_pair = |input: &Input| matches!(input, Input::Classify { pair: Some(_), .. });
+        match set.task {
+            Task::Chat | Task::Preference | Task::Judged | Task::Problem
+                if has_template && pipeline == HeadKind::Tokens.pipeline() =>
+            {
+                Self::Chat
+            }
+            Task::Rank => Self::Pair,
+            // Of vectors each text has its own.
+            Task::Classify | Task::Score
+                if pipeline != "sentence-similarity"
+                    && first.is_some_and(|record| is_pair(&record.input)) =>
+            {
+                Self::Pair
+            }
+            _ => Self::Alone,
+        }
     }
 }
 
@@ -134,6 +184,33 @@ impl Source<'_> {
         }
         let problem = "what is shown together is a part of the question: a step is one micro-batch";
         Err(refused("train.micro_batch", problem).hint("leave it out"))
+    }
+
+    /// Refuses what an encoder with a decoder is not tuned for, or with.
+    fn refuse_two_trunks(&self, task: Task) -> Result<(), Failure> {
+        let family = self.model.family();
+        if !matches!(family.architecture()?, ArchitectureConfig::EncoderDecoder(_)) {
+            return Ok(());
+        }
+        let name = family.model_type();
+        if !matches!(task, Task::Pairs | Task::Chat) {
+            let problem = format!(
+                "`{task}` is not learned by a `{name}`, which has an encoder and a decoder and is \
+                 tuned for `pairs` alone"
+            );
+            return Err(refused("task.kind", problem).hint(
+                "say `--task pairs`, and which columns are `data.columns.source` and \
+                 `data.columns.target`; or begin with a model of one trunk",
+            ));
+        }
+        let kind = match self.recipe.method.kind {
+            MethodKind::Prompt => "prompt",
+            MethodKind::Prefix => "prefix",
+            MethodKind::Adapter => "adapter",
+            _ => return Ok(()),
+        };
+        let problem = format!("`{kind}` is not there for a `{name}`, an encoder with a decoder");
+        Err(refused("method.kind", problem).hint("`lora` is: `--set method.kind=lora`"))
     }
 
     /// Tokens of a sample, of a model that knows `most` positions.

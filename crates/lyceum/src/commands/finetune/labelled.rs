@@ -186,8 +186,12 @@ fn head_of(set: &Dataset) -> HeadKind {
 /// A sample as the model is shown it, and what it is asked: tags stand behind their tokens.
 fn shown(example: &Example, (head, tokenizer): (&HeadKind, &Tokenizer), env: &Env) -> String {
     let labels = head.labels();
-    let label =
-        |class: u32| labels.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+    // Of documents that are ranked, how good each is.
+    let gain = |bits: u32| f32::from_bits(bits).to_string();
+    let label = |class: u32| match head {
+        HeadKind::Score => gain(class),
+        _ => labels.get(class as usize).cloned().unwrap_or_else(|| class.to_string()),
+    };
     let strong =
         |text: String| if env.color { format!("\u{1b}[1;32m{text}\u{1b}[0m") } else { text };
     let token = |(at, id): (usize, &u32)| {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Split, Table, Task, hold_out};
+use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Schema, Split, Table, Task, hold_out};
 use train::report::format::grouped;
 
 use crate::environment::Env;
@@ -53,12 +53,14 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
         }
         Named::find(name)?.load(Path::new(folder), BYTES_MAX)?
     } else {
+        check_names(&data.labels)?;
         let mut tables = vec![(TRAIN, Table::open(&data.train, None)?)];
         if !data.validation.is_empty() {
             tables.push((VALIDATION, Table::open(&data.validation, None)?));
         }
         let (set, schema) = Dataset::read("data", &tables, &recipe.wanted()?, BYTES_MAX)?;
         env.say(&schema.to_string());
+        check_choice(&schema)?;
         set
     };
     for split in &set.splits {
@@ -71,13 +73,53 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
         let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
         if let Some(train) = train {
             let records = std::mem::take(&mut train.records);
-            let sides = hold_out(records, data.validation_fraction, HELD_OUT)?;
+            let n = records.len();
+            let sides = hold_out(records, data.validation_fraction, HELD_OUT)
+                .map_err(|_| nothing_apart(recipe, n, &set.labels))?;
             train.records = sides.0;
             let (name, records, notes) = (VALIDATION.to_owned(), sides.1, Notes::default());
             set.splits.push(Split { name, records, notes });
         }
     }
     Ok(set)
+}
+
+const HINT_LABELS: &str = "name each class once, those that the table lacks, too: \
+    `--set 'data.labels=[\"no\", \"yes\"]'`";
+
+/// Refuses a name that two classes have.
+fn check_names(labels: &[String]) -> Result<(), Failure> {
+    let twice = labels.iter().enumerate().find(|(i, label)| labels[..*i].contains(label));
+    match twice {
+        Some((_, label)) => {
+            Err(refused("data.labels", format!("`{label}` is there twice")).hint(HINT_LABELS))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses one class, where there is nothing to choose.
+fn check_choice(schema: &Schema) -> Result<(), Failure> {
+    let (Task::Classify, [one]) = (schema.task, &schema.labels[..]) else { return Ok(()) };
+    let column = schema.columns.get("label").map_or(String::new(), |names| names.concat());
+    let problem = format!("`{column}` has one class, `{one}`, and two are the least");
+    Err(refused("data.labels", problem).hint(HINT_LABELS))
+}
+
+/// So small a share of so few samples is none.
+fn nothing_apart(recipe: &FinetuneRecipe, n: usize, labels: &[String]) -> Failure {
+    let data = &recipe.data;
+    let each = match labels.len() {
+        0 => String::new(),
+        n => format!(", of each of {n} classes apart"),
+    };
+    let (files, fraction) = (data.train.join("`, `"), data.validation_fraction);
+    let problem =
+        format!("{fraction} of the {n} samples of `{files}`{each}, leaves one side empty");
+    refused("data.validation_fraction", problem).hint(
+        "give a table to judge by, `--validation FILE`, or judge by none: \
+         `--set data.validation_fraction=0`",
+    )
 }
 
 /// Says what is in a set, and refuses more texts on both sides than `max_shared`.

@@ -7,7 +7,7 @@ use datasets::{Dataset, Input, Record, Split, Task};
 use metrics::registry;
 use models::{ArchitectureConfig, HeadKind, StackConfig};
 use nn::HeadConfig;
-use tasks::{Dialogue, DialogueError, Example, Framed, NextToken, Writing, losses_of};
+use tasks::{Dialogue, DialogueError, Example, Framed, NextToken, Row, Writing, losses_of};
 use tensor::Pattern;
 use tokenize::{ChatTemplate, Tokenizer};
 use train::{Evaluation, TrainError, Trainer};
@@ -58,7 +58,8 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let framed = |split: &Split| {
         let of = |i, record: &Record| {
             let framed = dialogue.example(i, record)?;
-            Ok(if framed.example.is_asked() { vec![framed] } else { Vec::new() })
+            let is_asked = framed.example.is_asked() && !says_nothing(&record.input);
+            Ok(if is_asked { vec![framed] } else { Vec::new() })
         };
         source.framed(split, dialogue.max_len, of)
     };
@@ -100,6 +101,11 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         kept: Vec::new(),
         rollouts: None,
     })
+}
+
+/// Whether nothing but an end is to be written.
+fn says_nothing(input: &Input) -> bool {
+    matches!(input, Input::Pairs { target, .. } if target.trim().is_empty())
 }
 
 /// The text that a model should write last.
@@ -248,8 +254,27 @@ impl Judged<'_> {
     }
 }
 
-/// A sample as the model is shown it: what is learned stands in brackets, and in colour.
+/// A sample as the model is shown it: what is learned stands in brackets, and in colour; a line
+/// for each of texts that do not see each other.
 pub fn shown(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
+    let Some(segments) = &example.input.segments else {
+        return shown_alone(example, tokenizer, env);
+    };
+    let text = |part: &[u32], from: usize| {
+        let of = from..from + part.len();
+        let input = Row::plain(example.input.ids[of.clone()].to_vec());
+        let targets = example.targets[of].to_vec();
+        shown_alone(&Example { input, targets, ..Example::of(0) }, tokenizer, env)
+    };
+    let (mut from, mut lines) = (0, Vec::new());
+    for part in segments.chunk_by(|a, b| a == b) {
+        lines.push(text(part, from));
+        from += part.len();
+    }
+    lines.join("\n  beside: ")
+}
+
+fn shown_alone(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
     let strong = |is: bool| match (is, env.color) {
         (true, true) => "\u{1b}[1;32m[",
         (true, false) => "[",

@@ -122,6 +122,12 @@ fn next_commands(
                 "multiple-choice" => {
                     ("try it", asked("text", "\"choices\": [\"Emma.\", \"Jane.\"]"))
                 }
+                // No pipelines, but ways to ask.
+                "text-pair" => {
+                    let texts = "{\"text\": \"It was a day.\", \"text_pair\": \"It rained.\"}";
+                    ("try it", format!("echo '{texts}' | {program} run {out} - --jsonl"))
+                }
+                "chat" => ("talk to it", format!("{program} chat {out}")),
                 "text2text-generation" => ("try it", format!("{program} run {out} \"It was\"")),
                 _ => ("write with it", format!("{program} generate {out} --prompt \"It was\"")),
             },
