@@ -9,8 +9,8 @@
 //!
 //! Shao et al., "Pushing the Limits of Mathematical Reasoning in Open Language Models",
 //! arXiv:2402.03300, eq. 3 and 4: with one update for what was written the ratio of probabilities
-//! is 1, and nothing is clipped. `p` and `p0` are of the temperature at which answers were drawn, as
-//! in `trl`. Every token counts the same (Yu et al.,
+//! is 1, and nothing is clipped. `p` and `p0` are of the temperature at which answers were drawn,
+//! as in `trl`. Every token counts the same (Yu et al.,
 //! "DAPO", arXiv:2503.14476, eq. 12), which is what `trl` does unless told otherwise.
 
 use models::Model;

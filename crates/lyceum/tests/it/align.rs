@@ -123,7 +123,10 @@ fn a_pair_that_loses_an_answer_is_left_out_alone() {
     let mut rows = pairs(20);
     rows[7]["prompt"] = json!("so it was ".repeat(40));
     let data = align.rows("pairs.jsonl", &rows);
-    let judged = |(i, row): (usize, &Value)| json!({"prompt": row["prompt"], "completion": row["chosen"], "label": i % 2 == 0});
+    let judged = |(i, row): (usize, &Value)| {
+        let completion = &row["chosen"];
+        json!({"prompt": row["prompt"], "completion": completion, "label": i % 2 == 0})
+    };
     let judged: Vec<Value> = rows.iter().enumerate().map(judged).collect();
     let judged = align.rows("judged.jsonl", &judged);
     for (loss, data) in [("dpo", &data), ("reward", &data), ("kto", &judged)] {

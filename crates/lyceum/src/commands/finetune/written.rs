@@ -193,8 +193,8 @@ pub fn refuse_labels(task: &TuneSection) -> Result<(), Failure> {
     )
 }
 
-/// Refuses to drop from answers that are weighed, as nothing was where learning began, or where they
-/// were drawn.
+/// Refuses to drop from answers that are weighed, as nothing was where learning began, or where
+/// they were drawn.
 ///
 /// # Errors
 /// Where a recipe says so.
