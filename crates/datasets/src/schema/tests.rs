@@ -211,6 +211,11 @@ fn what_does_not_hold_is_refused() {
     for (text, settings, expected) in cases {
         assert_eq!(shown("a.csv", text, &settings), expected, "{text}");
     }
+    assert_eq!(Task::named("clasify").unwrap_err().hint().unwrap(), "did you mean `classify`?");
+}
+
+#[test]
+fn classes_of_most_rows_are_none() {
     let own = |n: usize, of: &dyn Fn(usize) -> usize, settings: &Wanted| {
         let rows = (0..n).map(|i| format!("x,label {}\n", of(i))).collect::<Vec<_>>().concat();
         shown("a.csv", &format!("text,label\n{rows}"), settings)
@@ -228,13 +233,12 @@ fn what_does_not_hold_is_refused() {
     for (n, of, settings) in [
         (19, &each as &dyn Fn(usize) -> usize, &guess),
         (50, &|i| i / 2, &guess),
-        (50, &each, &wanted(classify, &[])),
+        (50, &each, &wanted(Some(Task::Classify), &[])),
         (300, &each, &Wanted { labels: classes, ..Wanted::default() }),
     ] {
         let shown = own(n, of, settings);
         assert!(shown.starts_with("classify: reads `text`"), "{shown}");
     }
-    assert_eq!(Task::named("clasify").unwrap_err().hint().unwrap(), "did you mean `classify`?");
 }
 
 #[test]
