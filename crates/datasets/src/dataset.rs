@@ -40,8 +40,8 @@ impl Dataset {
     /// Reads tables by the name of their split, all by the schema of the first, which is given too.
     ///
     /// # Errors
-    /// As [`Schema::guess`] and [`Schema::read`]; when there is no table, or one that is no test set
-    /// lacks a label.
+    /// As [`Schema::guess`] and [`Schema::read`]; when there is no table, or one that is no test
+    /// set lacks a label.
     pub fn read(
         name: &str,
         tables: &[(&str, Table)],

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! cli          every command and option, and the help that teaches them
-//! estimate     what a run or a pass takes
 //! recipe       everything a run is made of
 //! commands     one file a command
 //! ```
@@ -12,7 +11,6 @@
 
 mod cli;
 mod commands;
-mod estimate;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -5,6 +5,7 @@
 
 mod align;
 mod crawl;
+pub mod estimate;
 mod finetune;
 mod override_;
 mod sections;

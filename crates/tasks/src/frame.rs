@@ -101,7 +101,9 @@ impl Frame<'_> {
                 let mut windows = self.windows((record, question), context, answer)?;
                 if answer.is_none() && !is_impossible {
                     // Nobody knows whether there is one.
-                    windows.iter_mut().for_each(|window| window.example.label = Label::None);
+                    for window in &mut windows {
+                        window.example.label = Label::None;
+                    }
                 }
                 windows
             }

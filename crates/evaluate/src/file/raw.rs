@@ -70,6 +70,16 @@ pub(super) struct Raw {
     pub lines: HashMap<String, usize>,
 }
 
+/// What an entry of `metric_list` may say, beside its name.
+const OF_METRIC: [&str; 6] = [
+    "ignore_case",
+    "ignore_punctuation",
+    "ignore_numbers",
+    "regexes_to_ignore",
+    "aggregation",
+    "higher_is_better",
+];
+
 impl Raw {
     /// Reads a file and what it includes, whose keys count less.
     pub fn open(path: &Path, depth: usize) -> Result<Self> {
@@ -328,11 +338,9 @@ impl Raw {
                     "ignore_numbers" => spec.ignore_numbers = flag()?,
                     "regexes_to_ignore" if value.is_null() => {}
                     "regexes_to_ignore" => {
-                        let Some(patterns) = value.as_array() else {
-                            let problem = "has `regexes_to_ignore` that are no list";
-                            return Err(self.refused(key, problem, "such as `[\",\"]`"));
-                        };
-                        for pattern in patterns {
+                        let problem = "has `regexes_to_ignore` that are no list";
+                        let no_list = || self.refused(key, problem, "such as `[\",\"]`");
+                        for pattern in value.as_array().ok_or_else(no_list)? {
                             spec.ignored.push(self.pattern(key, pattern)?);
                         }
                     }
@@ -342,18 +350,7 @@ impl Raw {
                         let problem = format!("puts `{name}` together as {value}");
                         return Err(self.refused(key, &problem, &hint));
                     }
-                    _ => self.known_in(
-                        key,
-                        key_of,
-                        &[
-                            "ignore_case",
-                            "ignore_punctuation",
-                            "ignore_numbers",
-                            "regexes_to_ignore",
-                            "aggregation",
-                            "higher_is_better",
-                        ],
-                    )?,
+                    _ => self.known_in(key, key_of, &OF_METRIC)?,
                 }
             }
             let compares = kind == Kind::ExactMatch && output == OutputType::GenerateUntil;

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use checkpoint::{OsDisk, atomic};
+use datasets::Task;
 use models::{
     BASE_FILE, Fitted, HeadKind, Import, Model, ModelConfig, ModelError, TRAINED, Tuning, base_file,
 };
@@ -51,12 +52,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
     let stopped = || env.warn("stopped before the first step: nothing was changed");
     let (goal, task, tried) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
-    if recipe.data.set.is_none() {
-        // What was guessed is known from here on.
-        recipe.task.kind.get_or_insert_with(|| task.to_string());
-    }
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
-    let plan = plan(&mut recipe, &goal.train);
+    let plan = plan(&mut recipe, task, &goal.train);
     let tuning = tuning(&recipe, &config, &goal.head)?;
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
@@ -80,10 +77,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     for (name, bytes) in &goal.kept {
         store(&out.join(name), bytes)?;
     }
-    let mut files = files((&recipe, &model, pipeline), &tokenizer)?;
-    if goal.head == HeadKind::Tokens {
-        files.extend(generation_config(&recipe.model.from)?);
-    }
+    let mut files = files((&recipe, &model, pipeline), &tokenizer, &goal.head)?;
     files.extend(more);
     let feed: Box<dyn Feed> = match goal.rollouts {
         Some(rollouts) => Box::new((rollouts.feed)(plan, hashes, judge)),
@@ -226,7 +220,10 @@ fn resolve(args: &Finetune, env: &Env) -> Result<(FinetuneRecipe, PathBuf), Fail
 }
 
 /// The order of the samples; settles what the recipe leaves to them.
-fn plan(recipe: &mut FinetuneRecipe, samples: &[Example]) -> SamplePlan {
+fn plan(recipe: &mut FinetuneRecipe, task: Task, samples: &[Example]) -> SamplePlan {
+    if recipe.data.set.is_none() {
+        recipe.task.kind.get_or_insert_with(|| task.to_string());
+    }
     let train = &mut recipe.train;
     let plan = SamplePlan {
         lengths: samples.iter().map(|e| e.n_tokens() as u32).collect(),
@@ -256,6 +253,7 @@ fn step_config(recipe: &FinetuneRecipe, copies: usize, env: &Env) -> Result<Step
 fn files(
     (recipe, model, pipeline): (&FinetuneRecipe, &Model, &str),
     tokenizer: &Tokenizer,
+    head: &HeadKind,
 ) -> Result<Vec<(String, Vec<u8>)>, Failure> {
     let card = summary::card(("Fine-tuned", pipeline), &recipe.to_toml(), model);
     let mut files = tokenizer.files()?;
@@ -264,17 +262,20 @@ fn files(
         let mark = base_file(&recipe.model.from)?;
         files.extend(mark.map(|text| (BASE_FILE, text.into_bytes())));
     }
+    if *head == HeadKind::Tokens {
+        files.extend(generation_config(&recipe.model.from)?);
+    }
     Ok(files.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect())
 }
 
 /// How the base writes, which a model that writes goes on doing.
-fn generation_config(base: &Path) -> Result<Option<(String, Vec<u8>)>, Failure> {
+fn generation_config(base: &Path) -> Result<Option<(&'static str, Vec<u8>)>, Failure> {
     let path = base.join(GENERATION_FILE);
     if !path.exists() {
         return Ok(None);
     }
     let bytes = mapped::read_small(&path, MAX_SETTINGS_BYTES).reading(&path)?;
-    Ok(Some((GENERATION_FILE.to_owned(), bytes)))
+    Ok(Some((GENERATION_FILE, bytes)))
 }
 
 /// The modules of a head that are stored beside the base, and that a change of low rank does not

@@ -17,8 +17,8 @@ use train::report::format::{bytes, grouped};
 use super::Shown;
 use super::runs::{RunSummary, is_run, paths_in};
 use super::table::{Facts, Table};
-use crate::estimate::parameters_by;
 use crate::failure::{Context, Failure};
+use recipe::estimate::parameters_by;
 
 /// Shows what is in the path.
 ///

@@ -268,7 +268,7 @@ impl Loaded {
 
     /// What a row of a search holds that goes so far.
     pub fn row_bytes(&self, positions: usize) -> u64 {
-        crate::estimate::row_bytes_of(&self.model, positions, self.precision)
+        recipe::estimate::row_bytes_of(&self.model, positions, self.precision)
     }
 
     /// Refuses tokens that what writes does not know.

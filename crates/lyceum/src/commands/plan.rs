@@ -12,10 +12,10 @@ use super::pretrain::{self, corpus};
 use super::table::{Facts, or_dash};
 use crate::cli::RecipeArgs;
 use crate::environment::Env;
-use crate::estimate::{Estimate, parameters_by};
 use crate::failure::Failure;
 use crate::machine;
 use recipe::Recipe;
+use recipe::estimate::{Estimate, parameters_by};
 
 /// Text that tokens are counted in.
 const SAMPLE_BYTES: usize = 1 << 20;

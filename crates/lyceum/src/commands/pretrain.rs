@@ -24,10 +24,10 @@ use self::fresh::Fresh;
 use self::observer::RunObserver;
 use crate::cli::{Pretrain, RecipeArgs};
 use crate::environment::Env;
-use crate::estimate::Estimate;
 use crate::failure::{Context, Exit, Failure};
 use crate::machine;
 use crate::stop;
+use recipe::estimate::Estimate;
 use recipe::{self, Recipe, TrainSection};
 
 const STOPPING: &str = "stopping after this step; again to stop at once";

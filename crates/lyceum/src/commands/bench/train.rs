@@ -13,10 +13,10 @@ use train::{StepConfig, TrainError, Trainer};
 use super::{engine, median, round};
 use crate::cli::BenchTrain;
 use crate::environment::Env;
-use crate::estimate::Estimate;
 use crate::failure::Failure;
 use crate::machine;
 use recipe::Recipe;
+use recipe::estimate::Estimate;
 
 /// `(vocab_size, max_len, layers, d_model, heads, batch, seq_len)` of the sizes people compare.
 fn sizes(size: &str) -> [usize; 7] {

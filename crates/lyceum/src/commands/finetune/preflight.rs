@@ -9,10 +9,10 @@ use super::goal::{EVAL_TOKENS, Goal};
 use crate::commands::plan::share_of_peak;
 use crate::commands::pretrain::peak_gflops;
 use crate::environment::Env;
-use crate::estimate::{Estimate, Load, row_bytes_of};
 use crate::failure::Failure;
 use crate::machine;
 use recipe::FinetuneRecipe;
+use recipe::estimate::{Estimate, Load, row_bytes_of};
 
 /// Steps that are looked at for how many tokens they have.
 const STEPS: usize = 1000;

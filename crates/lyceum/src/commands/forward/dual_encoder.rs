@@ -9,8 +9,8 @@ use super::images::{PIXELS, Pixels};
 use super::inputs::{Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture};
 use super::{Pass, refuse_beyond_memory};
-use crate::estimate::forward_bytes;
 use crate::failure::Failure;
+use recipe::estimate::forward_bytes;
 
 /// Runs both over the inputs.
 ///

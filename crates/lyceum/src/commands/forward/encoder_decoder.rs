@@ -10,8 +10,8 @@ use super::frames::{FRAMES, Frames};
 use super::inputs::{DECODER_TOKENS, Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
-use crate::estimate::forward_bytes;
 use crate::failure::Failure;
+use recipe::estimate::forward_bytes;
 
 /// Runs both over the inputs.
 ///

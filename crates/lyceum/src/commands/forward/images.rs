@@ -7,8 +7,8 @@ use tensor::{Tape, Tensor};
 
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
-use crate::estimate::forward_bytes;
 use crate::failure::Failure;
+use recipe::estimate::forward_bytes;
 
 /// What models of images read, as `transformers` calls it.
 pub const PIXELS: &str = "pixel_values";

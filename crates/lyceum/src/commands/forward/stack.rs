@@ -7,8 +7,8 @@ use tensor::{Balance, Tape, Tensor};
 use super::inputs::{ALL, Inputs, ROWS, TOKENS};
 use super::outputs::{Layers, Output, as_is, capture, heads};
 use super::{Pass, refuse_beyond_memory};
-use crate::estimate::forward_bytes;
 use crate::failure::Failure;
+use recipe::estimate::forward_bytes;
 
 /// Runs the stack over the inputs.
 ///

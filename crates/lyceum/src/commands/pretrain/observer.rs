@@ -14,10 +14,10 @@ use train::{Observer, RunSource, Trainer};
 
 use super::corpus::Corpora;
 use crate::environment::Env;
-use crate::estimate::Estimate;
 use crate::machine;
 use crate::progress::Progress;
 use recipe::Recipe;
+use recipe::estimate::Estimate;
 
 /// Tokens of a sample.
 const SAMPLE_TOKENS: usize = 48;

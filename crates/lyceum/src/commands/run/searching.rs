@@ -83,7 +83,7 @@ pub fn refuse_too_large(
     let config = pair.config().decoder.tokens();
     let row = loaded.row_bytes(max_tokens.min(config.max_len).saturating_add(len));
     let width = pair.config().encoder.trunk.d_model;
-    let read = crate::estimate::forward_bytes(
+    let read = recipe::estimate::forward_bytes(
         &pair.encoder,
         loaded.precision,
         [batch, len],

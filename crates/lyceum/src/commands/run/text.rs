@@ -18,9 +18,9 @@ use crate::cli::Run;
 use crate::commands::load::Loaded;
 use crate::commands::print;
 use crate::environment::Env;
-use crate::estimate::forward_bytes;
 use crate::failure::{Exit, Failure};
 use crate::machine;
+use recipe::estimate::forward_bytes;
 
 /// Runs every text through the model.
 ///

@@ -8,8 +8,8 @@ use models::{Architecture, Model, ModelConfig, Stack};
 use nn::{FfnKind, NormPlacement, TransformerConfig};
 use tensor::{CrossEntropyArgs, DType, Isa, ParamsBuilder, Precision};
 
-use crate::failure::Failure;
-use recipe::Recipe;
+use crate::Recipe;
+use terminal::failure::Failure;
 
 /// The estimate.
 #[derive(Clone, Debug)]
