@@ -41,7 +41,7 @@ fn task_of(head: &HeadKind) -> Task {
 
 impl LabelledData {
     /// Reads tables by the labels of the head, or the folder of a set; `slices` are columns whose
-    /// values are wanted.
+    /// values are wanted, and `columns` says which column is what, where these are there.
     ///
     /// # Errors
     /// Where there are none, or they are for something else.
@@ -50,6 +50,7 @@ impl LabelledData {
         set: Option<&'static Named>,
         files: &[String],
         slices: &[String],
+        mut columns: BTreeMap<String, Vec<String>>,
     ) -> Result<Self> {
         let folder = files.first().map(Path::new).filter(|path| path.is_dir());
         if let (Some(set), Some(folder)) = (set, folder) {
@@ -61,7 +62,11 @@ impl LabelledData {
         }
         let table = Table::open(files, None)?;
         let labels = head.labels().to_vec();
-        let wanted = Wanted { task: Some(task_of(head)), columns: BTreeMap::new(), labels };
+        let is_there = |name: &String| {
+            table.columns.iter().any(|known| Some(known.as_str()) == name.split('.').next())
+        };
+        columns.retain(|_, names| names.iter().all(is_there));
+        let wanted = Wanted { task: Some(task_of(head)), columns, labels };
         let schema = Schema::guess(&table, &wanted)?;
         let read = schema.read(&table, BYTES_MAX)?;
         let columns: Result<_> = slices.iter().map(|name| column(&table, name)).collect();

@@ -1,7 +1,7 @@
 //! The recipe of a model that learns a task: from which model, of which samples, how.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datasets::{Task, Wanted};
 use models::{BesideConfig, HeadKind, LoraConfig, Method, Quantised, Targets, Tuning};
@@ -342,6 +342,12 @@ impl FinetuneRecipe {
             recipe.model.from = std::path::absolute(from).context("there is no directory")?;
         }
         Ok(recipe)
+    }
+
+    /// What the run in `dir` was asked for, where it tuned a model.
+    pub fn of_run(dir: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(dir.join(crate::FILE_NAME)).ok()?;
+        toml::from_str(&text).ok()
     }
 
     /// Everything that can be wrong with single values.

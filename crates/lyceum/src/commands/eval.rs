@@ -36,6 +36,15 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
     }
 }
 
+/// Refuses to write over numbers of before.
+fn refuse_existing(out: Option<&Path>, file: &str) -> Result<(), Failure> {
+    match out.map(|out| out.join(file)).filter(|path| path.exists()) {
+        None => Ok(()),
+        Some(path) => Err(Failure::new(format!("`{}` is there already", path.display()))
+            .hint("name another directory in `--out`")),
+    }
+}
+
 fn table(compared: &[Compared]) -> String {
     let head = ["task", "metric", "first", "second", "difference", "95 %", "p", "test"];
     let mut table = Table::new(&head);

@@ -67,7 +67,11 @@ fn a_task_gives_a_table_numbers_and_a_log() {
     assert!(shown.starts_with("task    docs  shots  metric    value"), "{shown}");
     let log = fs::read(format!("{out}/samples_choice.jsonl")).expect("a log");
     let numbers = fs::read(format!("{out}/results.json")).expect("numbers");
+    // What was measured is not written over.
+    let stderr = tasks.eval(CHOICE, &["--out", &out]).refused();
+    assert!(stderr.contains("results.json` is there already"), "{stderr}");
     // The same to the byte, whatever is shown at once.
+    let out = tasks.path("again");
     let ran = tasks.eval(CHOICE, &["--out", &out]);
     assert_eq!(ran.done(), shown);
     assert!(fs::read(format!("{out}/samples_choice.jsonl")).expect("a log") == log);
@@ -146,9 +150,8 @@ fn runs_are_compared_on_the_same_documents_alone() {
 fn what_is_done_is_written_whatever_becomes_of_the_rest() {
     let tasks = Tasks::new();
     let out = tasks.path("out");
-    tasks.eval(CHOICE, &["--out", &out]).done();
     let path = |name: &str| Path::new(&out).join(name);
-    fs::remove_file(path("samples_choice.jsonl")).expect("there");
+    fs::create_dir_all(&out).expect("made");
     fs::create_dir(path("samples_other.jsonl")).expect("made");
     let other = tasks.write("other.yaml", &CHOICE.replace("task: choice", "task: other"));
     let stderr = tasks.eval(CHOICE, &["--task", &other, "--out", &out]).refused();
@@ -263,6 +266,9 @@ fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
     assert!(json["calibration"]["ece"].as_f64().is_some_and(|x| (0.0..=1.0).contains(&x)));
     let page = fs::read_to_string(Path::new(&folder).join("report.html")).expect("a page");
     assert!(page.contains("reliability diagram") && !page.contains("<script"));
+    let stderr = run(&own).refused();
+    assert!(stderr.contains("head.json` is there already"), "{stderr}");
+    let own = ["eval", &out, "--data", &data];
     assert!(run(&own).done().contains("calibration error"));
     let said = run(&[&own[..], &["--slice", "sorce", "--quiet"]].concat()).refused();
     assert!(said.contains("did you mean `source`?"), "{said}");
@@ -276,6 +282,32 @@ fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
             .refused()
             .contains("with a head for another task")
     );
+}
+
+#[test]
+fn a_run_is_judged_by_the_columns_that_it_learned_from() {
+    let lab = Lab::new();
+    let mut rows = opinions(40);
+    rows[0] = "phrase,mood".to_owned();
+    let (model, data) = (arg(base(&lab)), table(&lab, "moods.csv", &rows));
+    let tuned = |out: &str, data: &str, sets: &[&str]| {
+        let out = arg(lab.path(out));
+        let mut words = vec!["finetune", "--model", &model, "--data", data, "--out", &out];
+        let steps = ["train.steps=2", "train.batch_size=4"];
+        steps.iter().chain(sets).for_each(|set| words.extend(["--set", set]));
+        run(&words).done();
+        out
+    };
+    let columns = ["data.columns.text=[\"phrase\"]", "data.columns.label=[\"mood\"]"];
+    let out = tuned("renamed", &data, &columns);
+    let json = run(&["eval", &out, "--data", &data, "--json"]).json();
+    assert_eq!(json["splits"][0]["n"].as_u64(), Some(40));
+    let rank =
+        |i| format!("{{\"query\":\"a {i}\",\"documents\":[\"no\",\"so\"],\"relevance\":[0,1]}}");
+    let ranks = table(&lab, "ranks.jsonl", &(0..20).map(rank).collect::<Vec<_>>());
+    let out = tuned("ranked", &ranks, &[]);
+    let stderr = run(&["eval", &out, "--data", &ranks]).refused();
+    assert!(stderr.contains("was tuned for `rank`, which `--data` does not judge"), "{stderr}");
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! A model with a head measured on labelled data.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
-use datasets::{Named, Split};
+use datasets::{Named, Split, Task};
 use evaluate::{HeadReport, Judged, LabelledData, Scores, judge};
 use metrics::Bootstrap;
 use models::HeadKind;
+use recipe::FinetuneRecipe;
 use serde_json::json;
 use tokenize::Tokenizer;
 
@@ -19,11 +21,15 @@ use crate::commands::table::Table;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 
+const HEAD_FILE: &str = "head.json";
+
 /// Measures, and writes what is asked for.
 ///
 /// # Errors
 /// Where data or model refuse, or do not fit each other.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
+    super::refuse_existing(args.out.as_deref(), HEAD_FILE)?;
+    let columns = columns(model)?;
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let head = loaded.model.config.head().filter(|head| *head != HeadKind::Tokens);
     let Some(head) = head.filter(|_| loaded.model.architecture.stack().is_ok()) else {
@@ -37,7 +43,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         return Err(Failure::new(problem).hint("measure one set after the other"));
     }
     let set = args.task.first().map(|name| Named::find(name)).transpose()?;
-    let data = LabelledData::read(&head, set, &args.data, &args.slice)?;
+    let data = LabelledData::read(&head, set, &args.data, &args.slice, columns)?;
     let (tests, judged) = chosen(&data, args)?;
     if let Some(schema) = &data.schema {
         env.say(&schema.to_string());
@@ -78,11 +84,29 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         let of = |report: &HeadReport| format!("{} records of {}", report.n, report.split);
         let counts: Vec<String> = reports.iter().map(of).collect();
         let lead = format!("{}: {}", args.data.join(", "), counts.join(", "));
-        atomic::write_file(&OsDisk, &out.join("head.json"), format!("{json:#}\n").as_bytes())?;
+        atomic::write_file(&OsDisk, &out.join(HEAD_FILE), format!("{json:#}\n").as_bytes())?;
         let page = HeadReport::html(&reports, &model.display().to_string(), &lead);
         atomic::write_file(&OsDisk, &out.join("report.html"), page.as_bytes())?;
     }
     show(args.json, (reports.iter().map(text).collect::<Vec<_>>().join("\n"), json))
+}
+
+/// Which column a run learned as what.
+fn columns(model: &Path) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let Some(recipe) = FinetuneRecipe::of_run(model) else { return Ok(BTreeMap::new()) };
+    let kind = recipe.task.kind.as_deref();
+    match kind.map(Task::named).transpose()? {
+        None | Some(Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span) => {
+            Ok(recipe.data.columns)
+        }
+        Some(task) => {
+            let model = model.display();
+            let problem =
+                format!("`{model}` was tuned for `{task}`, which `--data` does not judge");
+            Err(Failure::new(problem)
+                .hint(format!("what it came to where it was tuned is in `{model}/report.html`")))
+        }
+    }
 }
 
 /// The splits that a benchmark wants predictions of, and those that are measured: what the model

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
@@ -27,6 +27,7 @@ use crate::progress::Progress;
 /// # Errors
 /// Where a task, its data or the model refuses, or a file cannot be written.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
+    super::refuse_existing(args.out.as_deref(), RESULTS_FILE)?;
     let tasks: Vec<Task> =
         args.task.iter().map(|path| open(path, args, env)).collect::<Result<_, _>>()?;
     let mut logs = BTreeMap::new();
@@ -74,18 +75,6 @@ fn open(path: &str, args: &Eval, env: &Env) -> Result<Task, Failure> {
     Ok(Task::open(file)?)
 }
 
-/// A folder for logs. Numbers of another run go: they are not of what is written now.
-fn cleared(out: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
-    let path = out.join(RESULTS_FILE);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).context(format!("failed to remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// What came of every task; its log is written once it is done, whatever becomes of the next.
 fn measure(
     (tasks, chat): (&[Task], Option<&ChatTemplate>),
@@ -109,7 +98,7 @@ fn measure(
     let total: usize = prepared.iter().map(|(_, _, asked)| asked.len()).sum();
     let mut progress = Progress::new(env, io::stderr().is_terminal(), 0, total as u64);
     if let Some(out) = &args.out {
-        cleared(out)?;
+        fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
     }
     let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
     let (mut results, mut done) = (Vec::new(), 0);
