@@ -110,7 +110,9 @@ impl<'t> Pool<'t> {
     fn new(rows: &'t [Row]) -> Self {
         let marks: Vec<u128> = rows.iter().map(mark).collect();
         let mut copies = HashMap::new();
-        marks.iter().for_each(|mark| *copies.entry(*mark).or_default() += 1);
+        for mark in &marks {
+            *copies.entry(*mark).or_default() += 1;
+        }
         Self { rows, marks, copies }
     }
 }

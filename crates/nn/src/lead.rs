@@ -76,8 +76,8 @@ impl Lead {
         params.get(&self.by)[0] != 0.0
     }
 
-    /// Puts learned tokens in front of each text of `[B, T]` tokens: of each document, which branches
-    /// go on, else of each row. Those that were there come so many positions later.
+    /// Puts learned tokens in front of each text of `[B, T]` tokens: of each document, which its
+    /// branches go on, else of each row. Those that were there come so many positions later.
     pub fn before(&self, ids: &[u32], [batch, len]: [usize; 2], call: &Call) -> LedRows {
         let rows: Vec<Vec<Slot>> =
             (0..batch).map(|row| self.row(row * len..(row + 1) * len, call)).collect();

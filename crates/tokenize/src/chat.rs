@@ -210,8 +210,8 @@ impl ChatTemplate {
     }
 }
 
-/// What a template writes, of 16 MiB at most. Fuel does not do: it is taken of a value once that was
-/// written, however large it is.
+/// What a template writes, of 16 MiB at most. Fuel does not do: it is taken of a value once that
+/// was written, however large it is.
 ///
 /// # Errors
 /// Where the template fails, or writes more.

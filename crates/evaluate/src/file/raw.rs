@@ -326,16 +326,7 @@ impl Raw {
                     "ignore_case" => spec.ignore_case = flag()?,
                     "ignore_punctuation" => spec.ignore_punctuation = flag()?,
                     "ignore_numbers" => spec.ignore_numbers = flag()?,
-                    "regexes_to_ignore" if value.is_null() => {}
-                    "regexes_to_ignore" => {
-                        let Some(patterns) = value.as_array() else {
-                            let problem = "has `regexes_to_ignore` that are no list";
-                            return Err(self.refused(key, problem, "such as `[\",\"]`"));
-                        };
-                        for pattern in patterns {
-                            spec.ignored.push(self.pattern(key, pattern)?);
-                        }
-                    }
+                    "regexes_to_ignore" => spec.ignored = self.patterns(key, value)?,
                     "aggregation" if value.as_str() == Some(kind.aggregation()) => {}
                     "aggregation" => {
                         let hint = format!("`{name}` is put together as `{}`", kind.aggregation());
@@ -367,6 +358,17 @@ impl Raw {
             }
         }
         if specs.is_empty() { Err(self.refused(key, "is empty", "")) } else { Ok(specs) }
+    }
+
+    fn patterns(&self, key: &str, value: &Value) -> Result<Vec<Regex>> {
+        match value {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(all) => all.iter().map(|pattern| self.pattern(key, pattern)).collect(),
+            _ => {
+                let problem = "has `regexes_to_ignore` that are no list";
+                Err(self.refused(key, problem, "such as `[\",\"]`"))
+            }
+        }
     }
 
     fn pattern(&self, key: &str, value: &Value) -> Result<Regex> {

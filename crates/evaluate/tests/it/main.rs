@@ -294,7 +294,7 @@ fn examples_have_columns_of_their_own_split() {
 #[test]
 fn truth_values_are_those_of_python_and_what_has_no_metric_is_refused_first() {
     let right = |text: &str| {
-        let doc = "{\"q\": \"Is it?\", \"a\": true, \"b\": [\"x\", \"y\"], \"c\": [\"x\", \"y\", \"z\"]}\n";
+        let doc = r#"{"q": "Is it?", "a": true, "b": ["x", "y"], "c": ["x", "y", "z"]}"#;
         (Folder::new(&[("test.jsonl", doc)]), format!("{WRITTEN}{text}"))
     };
     let (folder, text) = right("");
