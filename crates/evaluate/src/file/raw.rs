@@ -336,6 +336,7 @@ impl Raw {
                     "ignore_case" => spec.ignore_case = flag()?,
                     "ignore_punctuation" => spec.ignore_punctuation = flag()?,
                     "ignore_numbers" => spec.ignore_numbers = flag()?,
+<<<<<<< HEAD
                     "regexes_to_ignore" if value.is_null() => {}
                     "regexes_to_ignore" => {
                         let problem = "has `regexes_to_ignore` that are no list";
@@ -344,6 +345,9 @@ impl Raw {
                             spec.ignored.push(self.pattern(key, pattern)?);
                         }
                     }
+=======
+                    "regexes_to_ignore" => spec.ignored = self.patterns(key, value)?,
+>>>>>>> mend-eval
                     "aggregation" if value.as_str() == Some(kind.aggregation()) => {}
                     "aggregation" => {
                         let hint = format!("`{name}` is put together as `{}`", kind.aggregation());
@@ -364,6 +368,17 @@ impl Raw {
             }
         }
         if specs.is_empty() { Err(self.refused(key, "is empty", "")) } else { Ok(specs) }
+    }
+
+    fn patterns(&self, key: &str, value: &Value) -> Result<Vec<Regex>> {
+        match value {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(all) => all.iter().map(|pattern| self.pattern(key, pattern)).collect(),
+            _ => {
+                let problem = "has `regexes_to_ignore` that are no list";
+                Err(self.refused(key, problem, "such as `[\",\"]`"))
+            }
+        }
     }
 
     fn pattern(&self, key: &str, value: &Value) -> Result<Regex> {

@@ -35,7 +35,8 @@ TOML files have the same keys. What calls for Python is refused.
 Of a text, windows of the model's context slide over each document; every token is predicted once,
 from at least context minus stride tokens where there are so many.";
 
-/// Options of `eval`.
+/// Options of `eval`. What another than the wanted way of measuring needs conflicts with it by
+/// name: what is required, and conflicts with what is there, would be passed over.
 #[derive(Args, Debug)]
 pub struct Eval {
     /// A model directory, or a run
@@ -57,7 +58,7 @@ pub struct Eval {
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub out: Option<PathBuf>,
     /// Examples before each document, instead of what the task says
-    #[arg(long, value_name = "N", requires = "task", conflicts_with = "data")]
+    #[arg(long, value_name = "N", requires = "task", conflicts_with_all = ["data", "files"])]
     pub num_fewshot: Option<usize>,
     /// Only the first documents of each task
     #[arg(
@@ -65,11 +66,11 @@ pub struct Eval {
         value_name = "N",
         value_parser = at_least_one,
         requires = "task",
-        conflicts_with = "data"
+        conflicts_with_all = ["data", "files"]
     )]
     pub limit: Option<usize>,
     /// Put prompts into the words of the model's chat template
-    #[arg(long, requires = "task", conflicts_with = "data")]
+    #[arg(long, requires = "task", conflicts_with_all = ["data", "files"])]
     pub apply_chat_template: bool,
     /// Equal seeds draw equal examples, texts and intervals
     #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "files")]
@@ -84,13 +85,19 @@ pub struct Eval {
     )]
     pub batch_tokens: usize,
     /// Errors by the values of this column; may be repeated
-    #[arg(long, value_name = "COLUMN", requires = "data")]
+    #[arg(long, value_name = "COLUMN", requires = "data", conflicts_with = "files")]
     pub slice: Vec<String>,
     /// Write the benchmark's files of predictions there
-    #[arg(long, value_name = "DIR", requires_all = ["data", "task"])]
+    #[arg(long, value_name = "DIR", requires_all = ["data", "task"], conflicts_with = "files")]
     pub submission: Option<PathBuf>,
     /// Tokens from one window of a text to the next (default: half the context)
-    #[arg(long, value_name = "N", value_parser = at_least_one, requires = "files")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = at_least_one,
+        requires = "files",
+        conflicts_with_all = ["data", "task"]
+    )]
     pub stride: Option<usize>,
     /// The precision to compute in
     #[arg(long, value_enum, default_value_t)]

@@ -44,7 +44,7 @@ fn the_surface_is_frozen() {
 
 #[test]
 fn usage_errors_are_2() {
-    let cases: [&[&str]; 15] = [
+    let cases: [&[&str]; 18] = [
         &[],
         &["pretrian"],
         &["generate"],
@@ -60,6 +60,9 @@ fn usage_errors_are_2() {
         &["eval", "m", "a.txt", "--batch-tokens", "8"],
         &["eval", "m", "a.txt", "--seed", "8"],
         &["eval", "m", "a.txt", "--num-fewshot", "1"],
+        &["eval", "m", "a.txt", "--limit", "1"],
+        &["eval", "m", "a.txt", "--slice", "b"],
+        &["eval", "m", "--task", "t", "--stride", "1"],
         &["eval", "m", "--data", "d", "--task", "rte", "--limit", "1"],
     ];
     for args in cases {
