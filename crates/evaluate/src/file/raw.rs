@@ -336,18 +336,7 @@ impl Raw {
                     "ignore_case" => spec.ignore_case = flag()?,
                     "ignore_punctuation" => spec.ignore_punctuation = flag()?,
                     "ignore_numbers" => spec.ignore_numbers = flag()?,
-<<<<<<< HEAD
-                    "regexes_to_ignore" if value.is_null() => {}
-                    "regexes_to_ignore" => {
-                        let problem = "has `regexes_to_ignore` that are no list";
-                        let no_list = || self.refused(key, problem, "such as `[\",\"]`");
-                        for pattern in value.as_array().ok_or_else(no_list)? {
-                            spec.ignored.push(self.pattern(key, pattern)?);
-                        }
-                    }
-=======
                     "regexes_to_ignore" => spec.ignored = self.patterns(key, value)?,
->>>>>>> mend-eval
                     "aggregation" if value.as_str() == Some(kind.aggregation()) => {}
                     "aggregation" => {
                         let hint = format!("`{name}` is put together as `{}`", kind.aggregation());
