@@ -15,8 +15,10 @@ use crate::{assets, command};
 
 /// What the peer may take at once; its best counts.
 const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
-/// Documents: of four choices each, and of one continuation.
-const DOCS: [usize; 2] = [48, 400];
+/// Documents: of four choices each, of one continuation, and of one behind examples.
+const DOCS: [usize; 3] = [48, 400, 60];
+/// Those examples.
+const SHOTS: usize = 8;
 
 const CHOICE: &str = "output_type: multiple_choice
 doc_to_text: question
@@ -26,6 +28,14 @@ doc_to_target: answer
 const LAST: &str = "output_type: loglikelihood
 doc_to_text: text
 doc_to_target: last
+";
+
+const BEHIND: &str = "output_type: loglikelihood
+doc_to_text: text
+doc_to_target: last
+num_fewshot: 8
+fewshot_split: train
+fewshot_config: {sampler: first_n}
 ";
 
 /// Runs both in turn, round after round, and prints medians and ratios of medians.
@@ -60,7 +70,11 @@ pub fn evaluate(args: &[&str]) -> Result<()> {
             let mut ours = binary(&["eval", text(&model)?, "--task", text(task)?, "--json"]);
             let began = Instant::now();
             command::output(ours.args(["--quiet", "--threads", "2"]))?;
-            let n = if *name == "choices" { 4 * DOCS[0] } else { DOCS[1] };
+            let n = match *name {
+                "choices" => 4 * DOCS[0],
+                "last words" => DOCS[1],
+                _ => DOCS[2],
+            };
             let rate = n as f64 / began.elapsed().as_secs_f64();
             samples.add(&format!("{name}, a second"), rate);
         }
@@ -81,16 +95,18 @@ fn figures(samples: &Samples) -> Result<Vec<Figure>> {
     Ok(vec![
         figure("log-likelihoods, four choices", "choices")?,
         figure("log-likelihoods, one continuation", "last words")?,
+        figure("log-likelihoods, one behind examples", "behind examples")?,
     ])
 }
 
-/// Two tasks out of a novel: which of four ends a sentence has, and its last word.
+/// Tasks out of a novel: which of four ends a sentence has, and its last word, behind examples too.
 fn tasks(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let text = fs::read_to_string(sentences(folder)?)?;
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
     let long: Vec<&Vec<&str>> = lines.iter().filter(|words| words.len() > 16).collect();
-    let [n_choices, n_last] = DOCS;
-    ensure!(long.len() >= 4 * n_choices + n_last, "only {} sentences", long.len());
+    let [n_choices, n_last, n_behind] = DOCS;
+    let n = 4 * n_choices + n_last + SHOTS;
+    ensure!(long.len() >= n, "{} sentences of {n}", long.len());
     let end = |words: &[&str], at: usize| words[words.len() - 3 - at % 6..].join(" ");
     let choice = |at: usize| {
         let four = &long[4 * at..4 * at + 4];
@@ -104,19 +120,26 @@ fn tasks(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         let (last, rest) = long[4 * n_choices + at].split_last().context("words")?;
         Ok(serde_json::json!({"text": rest.join(" "), "last": format!(" {last}")}))
     };
-    let last: Result<Vec<_>> = (0..n_last).map(last).collect();
+    let last: Vec<_> = (0..n_last + SHOTS).map(last).collect::<Result<_>>()?;
+    let (last, shots) = last.split_at(n_last);
     let folder = folder.join("evaluate");
     fs::create_dir_all(&folder)?;
     let mut all = Vec::new();
-    let (choices, last): (Vec<_>, _) = ((0..n_choices).map(choice).collect(), last?);
-    for (name, file, own, rows) in
-        [("choices", "choice", CHOICE, choices), ("last words", "last", LAST, last)]
-    {
+    let choices: Vec<_> = (0..n_choices).map(choice).collect();
+    let write = |file: &str, rows: &[serde_json::Value]| {
         let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
-        fs::write(folder.join(format!("{file}.jsonl")), rows.join("\n") + "\n")?;
+        fs::write(folder.join(format!("{file}.jsonl")), rows.join("\n") + "\n")
+    };
+    write("shots", shots)?;
+    for (name, file, own, rows) in [
+        ("choices", "choice", CHOICE, &choices[..]),
+        ("last words", "last", LAST, last),
+        ("behind examples", "behind", BEHIND, &last[..n_behind]),
+    ] {
+        write(file, rows)?;
         let task = format!(
             "task: {file}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: \
-             {file}.jsonl}}}}\ntest_split: test\n{own}"
+             {file}.jsonl, train: shots.jsonl}}}}\ntest_split: test\n{own}"
         );
         let path = folder.join(format!("{file}.yaml"));
         fs::write(&path, task)?;
