@@ -14,7 +14,7 @@ use crate::error::ModelError;
 use crate::families::ModelConfig;
 use crate::families::heads::HeadKind;
 use crate::import::{self, Import, Source, strip, widened};
-use crate::lora::{LoraConfig, PREFIX, Placed, inside, place};
+use crate::lora::{LoraConfig, Placed, inside, place};
 use crate::model::{Model, Unused};
 use crate::opened::Fitted;
 use crate::peft::{AdapterConfig, BesideConfig};
@@ -335,11 +335,13 @@ impl Model {
                 ((*name).to_owned(), config.clone(), Some(weights))
             });
             // Who wraps a base model alone has names without what stands before it elsewhere.
-            let prefix = config.family().prefix().map(|prefix| format!("{PREFIX}{prefix}"));
-            let bare = |prefix: &String| {
-                opened.iter().all(|(_, w)| !w.names().any(|name| name.starts_with(prefix)))
-            };
-            let bare = prefix.as_ref().is_some_and(bare);
+            let bare = config.family().prefix().is_some_and(|prefix| {
+                let has = |(config, weights): &(AdapterConfig, Weights)| {
+                    let prefix = format!("{}{prefix}", config.outer());
+                    weights.names().any(|name| name.starts_with(&prefix))
+                };
+                !opened.iter().any(has)
+            });
             Adapter::plan(config, named.collect(), bare, |_| false)
         })?;
         for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {

@@ -84,6 +84,14 @@ impl AdapterConfig {
         }
     }
 
+    /// What stands before the names of a model in its file.
+    pub(crate) fn outer(&self) -> &'static str {
+        match self {
+            Self::Lora(_) => PREFIX,
+            Self::Beside(_) => OUTER,
+        }
+    }
+
     /// What it has beside the trunk that is no change of its maps.
     pub(crate) fn beside(&self) -> Beside {
         match self {
@@ -215,10 +223,8 @@ impl BesideConfig {
                 maps.map(|name| Import::param(name.clone(), name.clone())).collect()
             }
         };
-        // `peft` does not wrap a model twice where nothing in it is changed.
-        let outer = PREFIX.strip_suffix("model.").unwrap_or(PREFIX);
         let save = self.modules_to_save.clone().unwrap_or_default();
-        let (saved, heads) = saved(&save, imports, outer)?;
+        let (saved, heads) = saved(&save, imports, OUTER)?;
         table.extend(heads);
         let is_by =
             |name: &&String| last(name, nn::BY) && (is_inside(name) || name.starts_with("lead."));
@@ -226,6 +232,10 @@ impl BesideConfig {
         Ok(Placed { saved, table, switches, ..Placed::default() })
     }
 }
+
+/// What `peft` puts before a name of a model in which nothing is changed, and that it does not wrap
+/// twice.
+const OUTER: &str = "base_model.";
 
 /// The one tensor of learned tokens.
 const EMBEDDINGS: &str = "prompt_embeddings";

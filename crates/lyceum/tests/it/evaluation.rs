@@ -49,6 +49,12 @@ impl Tasks {
         let task = self.write("task.yaml", text);
         run(&[&["eval", &arg(model()), "--task", &task], more].concat())
     }
+
+    /// The same into a folder, whatever was in it.
+    fn anew(&self, text: &str, out: &str, more: &[&str]) {
+        _ = fs::remove_dir_all(out);
+        self.eval(text, &[&["--out", out], more].concat()).done();
+    }
 }
 
 fn lines(path: &str) -> Vec<Value> {
@@ -109,9 +115,9 @@ fn texts_are_written_up_to_where_they_end() {
 fn runs_are_compared_on_the_same_documents_alone() {
     let tasks = Tasks::new();
     let [a, b, c] = ["a", "b", "c"].map(|name| tasks.path(name));
-    tasks.eval(CHOICE, &["--out", &a]).done();
-    tasks.eval(CHOICE, &["--out", &b, "--num-fewshot", "1"]).done();
-    tasks.eval(CHOICE, &["--out", &c, "--limit", "2"]).done();
+    tasks.anew(CHOICE, &a, &[]);
+    tasks.anew(CHOICE, &b, &["--num-fewshot", "1"]);
+    tasks.anew(CHOICE, &c, &["--limit", "2"]);
     let json = run(&["eval", "compare", &a, &b, "--json"]).json();
     assert_eq!(json[0]["test"], "McNemar");
     assert_eq!(json[0]["n_docs"], 3);
@@ -120,21 +126,21 @@ fn runs_are_compared_on_the_same_documents_alone() {
     let stderr = run(&["eval", "compare", &a, &c]).refused();
     assert!(stderr.contains("`choice`: 3 documents and 2"), "{stderr}");
     tasks.write("docs.jsonl", &DOCS.replace("bright", "dark"));
-    tasks.eval(CHOICE, &["--out", &c]).done();
+    tasks.anew(CHOICE, &c, &[]);
     let stderr = run(&["eval", "compare", &a, &c]).refused();
     assert!(stderr.contains("other documents") && stderr.contains("line 1"), "{stderr}");
-    tasks.eval(&CHOICE.replace("task: choice", "task: other"), &["--out", &c]).done();
+    tasks.anew(&CHOICE.replace("task: choice", "task: other"), &c, &[]);
     let stderr = run(&["eval", "compare", &a, &c]).refused();
     assert!(stderr.contains("the folders have other tasks"), "{stderr}");
     let text = CHOICE.to_owned() + "metric_list: [{metric: acc}]\n";
-    tasks.eval(CHOICE, &["--out", &b]).done();
-    tasks.eval(&text, &["--out", &c]).done();
+    tasks.anew(CHOICE, &b, &[]);
+    tasks.anew(&text, &c, &[]);
     let json = run(&["eval", "compare", &b, &c, "--json"]).json();
     assert_eq!((&json[0]["metric"], json[0].get("undefined")), (&"acc".into(), None));
     assert_eq!(json[1]["undefined"], "the second has it not");
     let shown = run(&["eval", "compare", &c, &b]).done();
     assert!(shown.contains("undefined") && shown.contains("the first has it not"), "{shown}");
-    tasks.eval(CHOICE, &["--out", &b, "--num-fewshot", "1"]).done();
+    tasks.anew(CHOICE, &b, &["--num-fewshot", "1"]);
     let board = run(&["eval", "leaderboard", &a, &b]).done();
     assert!(board.contains("choice acc, 3 documents, 1 examples"), "{board}");
     assert_eq!(board.lines().count(), 4, "{board}");
@@ -335,7 +341,7 @@ fn what_learned_beside_a_base_is_what_was_judged() {
         let last = crate::recipe::metrics(&out).pop().expect("an evaluation");
         let [name, value] = [0, 1].map(|at| last["eval"]["metrics"][0][at].clone());
         let json = run(&["eval", &out_arg, "--data", &judged, "--json"]).json();
-        let found = &json["metrics"][0];
+        let found = &json["splits"][0]["metrics"][0];
         assert_eq!(found["metric"], name, "{kind}");
         let [found, value] = [&found["value"], &value].map(|x| x.as_f64().expect("a number"));
         assert!((found - value).abs() < 1e-5, "{kind}: {found}, and not {value}");
