@@ -217,13 +217,11 @@ impl MethodSection {
             ("bottleneck", &[Adapter]),
             ("after_attention", &[Adapter]),
         ];
-        let table = |section: &Self| Table::try_from(section).expect("a section is a table");
-        let (own, usual) = (table(self), table(&Self::default()));
         for (field, kinds) in USED_BY {
             // Frozen maps are rounded, whatever the rest does.
             let is_used = kinds.contains(&self.kind)
                 || field == "quantise" && self.kind == Full && !self.freeze.is_empty();
-            if own.get(field) == usual.get(field) || is_used {
+            if is_used || !is_said(self, field) {
                 continue;
             }
             let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
@@ -316,6 +314,12 @@ fn refuse_table(name: &str) -> Result<(), Failure> {
         .hint(format!("a table is given with `--data {name}`")))
 }
 
+/// Whether a field of a section is another than it is by itself.
+fn is_said<S: Serialize + Default>(section: &S, field: &str) -> bool {
+    let table = |section: &S| Table::try_from(section).expect("a section is a table");
+    table(section).get(field) != table(&S::default()).get(field)
+}
+
 fn is_one(weights: &ClassWeights) -> bool {
     *weights == ClassWeights::One
 }
@@ -348,6 +352,40 @@ impl FinetuneRecipe {
     pub fn of_run(dir: &Path) -> Option<Self> {
         let text = std::fs::read_to_string(dir.join(crate::FILE_NAME)).ok()?;
         toml::from_str(&text).ok()
+    }
+
+    /// Refuses a field that would do nothing where `task` is learned.
+    ///
+    /// # Errors
+    /// With that field, and the tasks that it is for.
+    pub fn fits(&self, task: Task) -> Result<(), Failure> {
+        use Task::{Chat, Judged, Pairs, Preference, Problem, Triplet};
+        const OF_ALIGN: [(&str, &[Task]); 9] = [
+            ("loss", &[Preference, Judged, Problem]),
+            ("beta", &[Preference, Judged, Problem]),
+            ("margin", &[Preference]),
+            ("weights", &[Judged]),
+            ("answers", &[Problem]),
+            ("max_tokens", &[Problem]),
+            ("temperature", &[Problem]),
+            ("rewards", &[Problem]),
+            ("max_failed", &[Problem]),
+        ];
+        const OF_TASK: [(&str, &[Task]); 3] = [
+            ("scale", &[Triplet]),
+            ("margin", &[Triplet]),
+            ("max_written", &[Pairs, Chat, Problem]),
+        ];
+        let align = OF_ALIGN.iter().filter(|(field, _)| is_said(&self.align, field));
+        let own = OF_TASK.iter().filter(|(field, _)| is_said(&self.task, field));
+        let said = align.map(|one| ("align", one)).chain(own.map(|one| ("task", one)));
+        for (section, (field, tasks)) in said.filter(|(_, (_, tasks))| !tasks.contains(&task)) {
+            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+            let problem = format!("it does nothing where the task is `{task}`");
+            let hint = format!("leave it out; it is used by {}", tasks.join(", "));
+            return Err(refused(&format!("{section}.{field}"), problem).hint(hint));
+        }
+        Ok(())
     }
 
     /// Everything that can be wrong with single values.

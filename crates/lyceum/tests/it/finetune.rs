@@ -171,7 +171,9 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
         &opinions(8).iter().map(|l| l.replace("no", "yes")).collect::<Vec<_>>(),
     );
     let low: &[&str] = &["--set", "method.kind=lora", "--set", "method.rank=0"];
-    let cases: [(&str, &[&str], &str); 29] = [
+    let cases: [(&str, &[&str], &str); 31] = [
+        (&good, &["--set", "align.beta=0.2"], "`align.beta`: it does nothing where the task is"),
+        (&good, &["--set", "task.max_written=5"], "it is used by pairs, chat, problem"),
         (&stars, &["--set", "task.r_drop=1"], "`task.r_drop`: has no part in the loss `value`"),
         (&stars, &["--set", "task.label_smoothing=0.1"], "has no part in the loss `value`"),
         (&stars, &["--set", "task.loss=cosine"], "a cosine is of two texts, and this is one"),

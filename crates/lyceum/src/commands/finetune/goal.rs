@@ -68,6 +68,7 @@ impl<'s> Goal<'s> {
     pub fn of(source: &Source<'s>) -> Result<(Self, Task, Tried), Failure> {
         let set = set::read(source.recipe, source.env)?;
         source.recipe.train.can_wait(set::validation(&set).is_some())?;
+        source.recipe.fits(set.task)?;
         source.refuse_two_trunks(set.task)?;
         let goal = Self::of_set(source, &set)?;
         let has_template = source.tokenizer.chat_template().is_ok_and(|one| one.is_some());
