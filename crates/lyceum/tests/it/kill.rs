@@ -93,7 +93,7 @@ fn ctrl_c_ends_the_preparation_of_data_at_once() {
 fn a_second_signal_leaves_at_once() {
     let lab = Lab::new();
     // A step takes far longer than a signal: both come before it ends.
-    let sets = ["--set", "train.batch_size=8192", "--set", "train.micro_batch=64"];
+    let sets = ["--set", "train.batch_size=32768", "--set", "train.micro_batch=64"];
     let mut command = lyceum(&lab.args("a", &sets));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
     wait_for_a_step(&lab.path("a"));
@@ -103,8 +103,9 @@ fn a_second_signal_leaves_at_once() {
     let mut lines =
         BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
     assert!(lines.any(|line| line == "stopping after this step; again to stop at once"));
-    sleep(Duration::from_millis(200));
-    signal(&child, "INT");
+    // It stands still meanwhile: the step cannot end before the second comes.
+    let again = format!("kill -STOP {0}; sleep 0.2; kill -INT {0}; kill -CONT {0}", child.id());
+    assert!(Command::new("sh").args(["-c", &again]).status().expect("runs").success());
     assert_eq!(lines.last().as_deref(), Some("stopped at once: there is no checkpoint yet"));
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     assert_eq!(lab.checkpoints("a"), Vec::<String>::new());
