@@ -378,14 +378,15 @@ impl FinetuneRecipe {
         ];
         let align = OF_ALIGN.iter().filter(|(field, _)| is_said(&self.align, field));
         let own = OF_TASK.iter().filter(|(field, _)| is_said(&self.task, field));
-        let said = align.map(|one| ("align", one)).chain(own.map(|one| ("task", one)));
-        for (section, (field, tasks)) in said.filter(|(_, (_, tasks))| !tasks.contains(&task)) {
-            let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
-            let problem = format!("it does nothing where the task is `{task}`");
-            let hint = format!("leave it out; it is used by {}", tasks.join(", "));
-            return Err(refused(&format!("{section}.{field}"), problem).hint(hint));
-        }
-        Ok(())
+        let mut said = align.map(|one| ("align", one)).chain(own.map(|one| ("task", one)));
+        let Some((section, (field, tasks))) = said.find(|(_, (_, all))| !all.contains(&task))
+        else {
+            return Ok(());
+        };
+        let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
+        let problem = format!("it does nothing where the task is `{task}`");
+        let hint = format!("leave it out; it is used by {}", tasks.join(", "));
+        Err(refused(&format!("{section}.{field}"), problem).hint(hint))
     }
 
     /// Everything that can be wrong with single values.
