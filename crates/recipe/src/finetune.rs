@@ -224,10 +224,9 @@ impl MethodSection {
             if is_used || !is_said(self, field) {
                 continue;
             }
-            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
-            let problem = format!("it does nothing where `method.kind` is {}", self.kind.name());
-            let hint = format!("leave it out; it is used by {}", kinds.join(", "));
-            return Err(refused(&format!("method.{field}"), problem).hint(hint));
+            let place = format!("`method.kind` is {}", self.kind.name());
+            let users: Vec<_> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
+            return Err(does_nothing(&format!("method.{field}"), &place, &users));
         }
         self.check_low_rank()
     }
@@ -314,6 +313,12 @@ fn refuse_table(name: &str) -> Result<(), Failure> {
         .hint(format!("a table is given with `--data {name}`")))
 }
 
+/// A field that others use.
+fn does_nothing(field: &str, place: &str, users: &[String]) -> Failure {
+    let hint = format!("leave it out; it is used by {}", users.join(", "));
+    refused(field, format!("it does nothing where {place}")).hint(hint)
+}
+
 /// Whether a field of a section is another than it is by itself.
 fn is_said<S: Serialize + Default>(section: &S, field: &str) -> bool {
     let table = |section: &S| Table::try_from(section).expect("a section is a table");
@@ -383,10 +388,9 @@ impl FinetuneRecipe {
         else {
             return Ok(());
         };
-        let tasks: Vec<String> = tasks.iter().map(ToString::to_string).collect();
-        let problem = format!("it does nothing where the task is `{task}`");
-        let hint = format!("leave it out; it is used by {}", tasks.join(", "));
-        Err(refused(&format!("{section}.{field}"), problem).hint(hint))
+        let users: Vec<_> = tasks.iter().map(ToString::to_string).collect();
+        let place = format!("the task is `{task}`");
+        Err(does_nothing(&format!("{section}.{field}"), &place, &users))
     }
 
     /// Everything that can be wrong with single values.
