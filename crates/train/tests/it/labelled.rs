@@ -1,14 +1,14 @@
 //! Labels: the same however texts are laid out, slopes, and what a run of samples goes on with.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use models::{BesideConfig, HeadKind, Method, Model, ModelConfig};
 use nn::{Beside, BottleneckConfig};
-use tasks::{Asked, Example, Label, Labelled, Losses, MicroBatch, Objective, Row, predict};
-use tensor::{Device, Grads, Isa, Precision, Rng, Tape};
+use tasks::{Asked, Example, Label, Labelled, MicroBatch, Row, predict};
+use tensor::{Device, Isa, Precision, Rng};
 
 use crate::families::{decoders, encoders};
+use crate::support::{assert_alike, pass};
 
 const N_CLASSES: usize = 3;
 
@@ -92,31 +92,6 @@ fn case_name(config: &ModelConfig) -> &'static str {
 }
 
 /// Losses and gradients of the micro-batches `batches`.
-fn run(model: &Model, objective: &Labelled, batches: &[MicroBatch]) -> (Losses, Vec<f32>) {
-    let device = Device::cpu(Isa::detect());
-    let grads = RefCell::new(Grads::new(&model.params));
-    let mut losses = Losses::default();
-    for batch in batches {
-        let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
-        losses += objective.loss(&tape, model, batch);
-        tape.backward();
-    }
-    grads.borrow_mut().zero_unwritten(&model.params);
-    let values = grads.borrow().values().to_vec();
-    (losses, values)
-}
-
-fn assert_close(what: &str, a: &(Losses, Vec<f32>), b: &(Losses, Vec<f32>), bound: f32) {
-    let [first, second] = [a, b].map(|x| x.0.first());
-    assert!((first.sum - second.sum).abs() < 1e-4 * first.sum.abs().max(1.0), "{what}: {first:?}");
-    assert_eq!((first.n_targets, first.n_right), (second.n_targets, second.n_right), "{what}");
-    let largest = a.1.iter().fold(0.0f32, |most, g| most.max(g.abs()));
-    assert!(largest > 0.0, "{what}");
-    for (x, y) in a.1.iter().zip(&b.1) {
-        assert!((x - y).abs() < bound * largest, "{what}: {x} and {y}, of {largest}");
-    }
-}
-
 #[test]
 fn texts_side_by_side_are_as_texts_alone() {
     for asked in ALL {
@@ -128,11 +103,11 @@ fn texts_side_by_side_are_as_texts_alone() {
             let alone: Vec<_> =
                 (0..5).map(|i| MicroBatch::flat(&examples, i..i + 1, None)).collect();
             let what = format!("{name} {asked:?}");
-            let found = run(&model, &objective, &flat);
-            assert_close(&what, &found, &run(&model, &objective, &alone), 1e-4);
+            let found = pass(&model, &objective, &flat);
+            assert_alike(&what, &found, &pass(&model, &objective, &alone));
             if matches!(asked, Asked::Class | Asked::Value) {
                 let padded = [MicroBatch::new(&examples, 0..5, None)];
-                assert_close(&what, &found, &run(&model, &objective, &padded), 1e-4);
+                assert_alike(&what, &found, &pass(&model, &objective, &padded));
             }
         }
     }
@@ -172,18 +147,18 @@ fn beside(with_dropout: bool) -> Vec<(String, Model)> {
 fn what_is_beside_a_model_goes_with_each_text() {
     let (objective, examples) = (Labelled::new(Asked::Class), examples(Asked::Class));
     for (name, model) in beside(false) {
-        let found = run(&model, &objective, &[MicroBatch::flat(&examples, 0..5, None)]);
+        let found = pass(&model, &objective, &[MicroBatch::flat(&examples, 0..5, None)]);
         let alone: Vec<_> = (0..5).map(|i| MicroBatch::flat(&examples, i..i + 1, None)).collect();
-        assert_close(&name, &found, &run(&model, &objective, &alone), 1e-4);
+        assert_alike(&name, &found, &pass(&model, &objective, &alone));
         let padded = [MicroBatch::new(&examples, 0..5, None)];
-        assert_close(&name, &found, &run(&model, &objective, &padded), 1e-4);
+        assert_alike(&name, &found, &pass(&model, &objective, &padded));
     }
     let rng = Some(Rng { seed: 4, step: 2, first_sample: 0, first_token: 0 });
     for (name, model) in beside(true) {
         let whole = [MicroBatch::flat(&examples, 0..5, rng)];
         let parts = [0..2, 2..3, 3..5].map(|rows| MicroBatch::flat(&examples, rows, rng));
-        let found = [run(&model, &objective, &whole), run(&model, &objective, &parts)];
-        assert_close(&name, &found[0], &found[1], 1e-4);
+        let found = [pass(&model, &objective, &whole), pass(&model, &objective, &parts)];
+        assert_alike(&name, &found[0], &found[1]);
     }
 }
 
@@ -197,8 +172,8 @@ fn micro_batches_drop_what_the_batch_drops() {
         let objective = Labelled::new(asked);
         let whole = [MicroBatch::flat(&examples, 0..5, rng)];
         let parts = [0..2, 2..3, 3..5].map(|rows| MicroBatch::flat(&examples, rows, rng));
-        let found = [run(&model, &objective, &whole), run(&model, &objective, &parts)];
-        assert_close(case.name, &found[0], &found[1], 1e-4);
+        let found = [pass(&model, &objective, &whole), pass(&model, &objective, &parts)];
+        assert_alike(case.name, &found[0], &found[1]);
     }
 }
 
@@ -220,11 +195,12 @@ fn gradients_are_slopes() {
         let (name, mut model) = models(asked).swap_remove(0);
         let batch = [MicroBatch::flat(&examples, 0..n, None)];
         let total = |model: &Model| -> f64 {
-            let parts = run(model, &objective, &batch).0;
+            let parts = pass(model, &objective, &batch).0;
             let first = parts.first().n_targets as f64;
             parts.0.iter().map(|p| p.weight * p.loss.mean().unwrap() * first).sum()
         };
-        let (_, gradient) = run(&model, &objective, &batch);
+        let (_, grads) = pass(&model, &objective, &batch);
+        let gradient = grads.values();
         let head = model.params.entries().iter().rfind(|e| e.name.contains("classes.weight"));
         let range = head.unwrap().param.range();
         for at in range.step_by(3).take(12) {

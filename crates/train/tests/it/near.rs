@@ -1,14 +1,12 @@
 //! Vectors of texts: losses of `sentence-transformers`, slopes, rankings.
 
-use std::cell::RefCell;
-
 use models::Model;
 use tasks::{
-    Contrast, Example, Label, Losses, MicroBatch, Near, Objective, Pooling, Row, of_rankings,
-    rankings,
+    Contrast, Example, Label, Losses, MicroBatch, Near, Pooling, Row, of_rankings, rankings,
 };
-use tensor::{Device, Grads, Isa, Precision, Tape};
+use tensor::{Device, Grads, Isa, Precision};
 
+use crate::support::pass;
 use crate::written::{golden, ids};
 
 /// Texts side by side.
@@ -37,15 +35,8 @@ fn lab() -> (Model, Vec<Example>, serde_json::Value) {
 
 const NEAR: [Near; 3] = [Near::Among { scale: 20.0 }, Near::Margin { margin: 5.0 }, Near::Cosine];
 
-fn run(model: &Model, contrast: Contrast, examples: &[Example]) -> (Losses, Vec<f32>) {
-    let device = Device::cpu(Isa::detect());
-    let grads = RefCell::new(Grads::new(&model.params));
-    let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
-    let losses = contrast.loss(&tape, model, &MicroBatch::flat(examples, 0..examples.len(), None));
-    tape.backward();
-    grads.borrow_mut().zero_unwritten(&model.params);
-    let values = grads.borrow().values().to_vec();
-    (losses, values)
+fn run(model: &Model, contrast: Contrast, examples: &[Example]) -> (Losses, Grads) {
+    pass(model, &contrast, &[MicroBatch::flat(examples, 0..examples.len(), None)])
 }
 
 #[test]
@@ -53,7 +44,7 @@ fn losses_and_gradients_are_those_of_torch() {
     let (model, examples, golden) = lab();
     for near in NEAR {
         let (losses, grads) = run(&model, Contrast { pooling: Pooling::Mean, near }, &examples);
-        let norm = grads.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+        let norm = grads.values().iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
         for (what, found) in [("sum", losses.first().sum), ("norm", norm)] {
             let expected = golden[near.name()][what].as_f64().unwrap();
             let name = near.name();
@@ -72,7 +63,8 @@ fn gradients_are_slopes_for_every_pooling() {
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Max, Pooling::Last] {
         for near in NEAR {
             let contrast = Contrast { pooling, near };
-            let (_, gradient) = run(&model, contrast, &examples);
+            let (_, grads) = run(&model, contrast, &examples);
+            let gradient = grads.values();
             let most = gradient[range.clone()].iter().fold(0.0_f32, |m, g| m.max(g.abs()));
             let steep: Vec<usize> =
                 range.clone().filter(|at| gradient[*at].abs() > 0.3 * most).take(3).collect();

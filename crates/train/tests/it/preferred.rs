@@ -1,16 +1,17 @@
 //! Losses of answers, held against `PyTorch` (`golden/preferences.py`), against slopes, and
 //! against themselves in other company.
 
-use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use checkpoint::Weights;
 use models::Model;
 use optim::{AdamWConfig, Schedule};
-use tasks::{Example, Grouped, Label, Losses, MicroBatch, Objective, Preference, Row, log_probs};
-use tensor::{Device, Grads, Isa, Precision, Tape};
+use tasks::{Example, Grouped, Label, MicroBatch, Objective, Preference, Row, log_probs};
+use tensor::{Device, Isa, Precision};
 use testing::{Tolerance, assert_close};
 use train::{StepConfig, Trainer};
+
+use crate::support::pass;
 
 const N: usize = 6;
 const LEN: usize = 7;
@@ -96,18 +97,6 @@ fn objectives() -> Vec<(&'static str, Box<dyn Objective>)> {
 }
 
 /// Losses and gradients of examples, so many at once; the gradient is that of their sum.
-fn run(model: &Model, objective: &dyn Objective, batches: &[MicroBatch]) -> (Losses, Grads) {
-    let device = Device::cpu(Isa::detect());
-    let grads = RefCell::new(Grads::new(&model.params));
-    let mut losses = Losses::default();
-    for batch in batches {
-        let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
-        losses += objective.loss(&tape, model, batch);
-        tape.backward();
-    }
-    (losses, grads.into_inner())
-}
-
 /// Micro-batches that begin and end at `cuts`.
 fn flat(examples: &[Example], cuts: &[usize]) -> Vec<MicroBatch> {
     cuts.windows(2).map(|cut| MicroBatch::flat(examples, cut[0]..cut[1], None)).collect()
@@ -118,7 +107,7 @@ fn losses_and_gradients_are_those_of_torch() {
     let (io, model) = (golden(), model());
     for (name, objective) in objectives() {
         let examples = examples(&io, name);
-        let (losses, grads) = run(&model, &*objective, &flat(&examples, &[0, N]));
+        let (losses, grads) = pass(&model, &*objective, &flat(&examples, &[0, N]));
         let expected = io.to_f32(name).unwrap();
         let found = [losses.mean().unwrap() as f32];
         assert_close(name, &found, &expected, Tolerance { abs: 0.0, rel: 1e-5 });
@@ -148,9 +137,9 @@ fn micro_batches_add_up_but_where_a_batch_is_looked_at() {
     let (io, model) = (golden(), model());
     for (name, objective) in objectives().into_iter().filter(|(name, _)| *name != "kto") {
         let examples = examples(&io, name);
-        let (whole, grads) = run(&model, &*objective, &flat(&examples, &[0, N]));
+        let (whole, grads) = pass(&model, &*objective, &flat(&examples, &[0, N]));
         let parts = flat(&examples, &[0, 2, 3, N]);
-        let (sum, added) = run(&model, &*objective, &parts);
+        let (sum, added) = pass(&model, &*objective, &parts);
         assert!((whole.mean().unwrap() - sum.mean().unwrap()).abs() < 1e-5, "{name}");
         let scale = grads.values().iter().fold(0.0f32, |m, g| m.max(g.abs()));
         for (a, b) in grads.values().iter().zip(added.values()) {
@@ -174,7 +163,7 @@ fn where_learning_began_rewards_are_none_and_answers_are_equally_good() {
             }
             example.reference = known;
         }
-        let losses = run(&model, &*objective, &flat(&examples, &[0, N])).0;
+        let losses = pass(&model, &*objective, &flat(&examples, &[0, N])).0;
         let told = |name: &str| {
             let part = losses.0.iter().find(|part| part.name == name);
             part.and_then(|part| part.loss.mean())
@@ -219,7 +208,8 @@ fn a_temperature_is_that_of_the_logits() {
             example.reference = known;
         }
         let known = log_probs((model, &device, Precision::F32), &examples, (50, temperature));
-        let (losses, grads) = run(model, &Grouped { beta, temperature }, &flat(&examples, &[0, N]));
+        let (losses, grads) =
+            pass(model, &Grouped { beta, temperature }, &flat(&examples, &[0, N]));
         (known.concat(), losses.mean().unwrap(), grads.values().to_vec())
     };
     let (found, mut expected) = (of(&model, T), of(&cooled, 1.0));

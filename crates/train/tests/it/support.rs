@@ -1,5 +1,6 @@
 //! A small run: its parts, its observer, what it leaves behind.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -10,8 +11,8 @@ use checkpoint::{Origin, RunDir};
 use data::{BatchConfig, Mode, Shares, Store, StoreMeta, StoreWriter};
 use models::{Gpt2Config, Model, ModelConfig};
 use optim::{AdamWConfig, Schedule};
-use tasks::{Example, NextToken, Objective, TextObjective};
-use tensor::{Device, Isa, Precision};
+use tasks::{Example, Losses, MicroBatch, NextToken, Objective, TextObjective};
+use tensor::{Device, Grads, Isa, Precision, Tape};
 use testing::{Numbers, assert_same_bits};
 use train::metrics::{self, EvalRow, METRICS_FILE, MetricsRow, StepRow};
 use train::{
@@ -36,6 +37,33 @@ pub fn step_config() -> StepConfig {
         flat: false,
         recompute: false,
         seed: 17,
+    }
+}
+
+/// What micro-batches come to in f32, and the gradients of all of them, zero where none came.
+pub fn pass(model: &Model, objective: &dyn Objective, batches: &[MicroBatch]) -> (Losses, Grads) {
+    let device = Device::cpu(Isa::detect());
+    let grads = RefCell::new(Grads::new(&model.params));
+    let mut losses = Losses::default();
+    for batch in batches {
+        let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
+        losses += objective.loss(&tape, model, batch);
+        tape.backward();
+    }
+    let mut grads = grads.into_inner();
+    grads.zero_unwritten(&model.params);
+    (losses, grads)
+}
+
+/// The same examples in two layouts: losses alike, gradients too, within 1e-4 of the largest.
+pub fn assert_alike(what: &str, a: &(Losses, Grads), b: &(Losses, Grads)) {
+    let [first, second] = [a, b].map(|x| x.0.first());
+    assert!((first.sum - second.sum).abs() < 1e-4 * first.sum.abs().max(1.0), "{what}: {first:?}");
+    assert_eq!((first.n_targets, first.n_right), (second.n_targets, second.n_right), "{what}");
+    let largest = a.1.values().iter().fold(0.0f32, |most, g| most.max(g.abs()));
+    assert!(largest > 0.0, "{what}");
+    for (x, y) in a.1.values().iter().zip(b.1.values()) {
+        assert!((x - y).abs() < 1e-4 * largest, "{what}: {x} and {y}, of {largest}");
     }
 }
 

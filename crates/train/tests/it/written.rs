@@ -1,18 +1,17 @@
 //! What is written: the same however texts are laid out, however much is shown, and slopes.
 
-use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use datasets::Message;
 use models::{Architecture, Model};
 use serde_json::Value;
-use tasks::{Dialogue, Example, Losses, MicroBatch, NextToken, Objective, Row, Spoken, losses_of};
-use tensor::{Device, Entry, Grads, Isa, NO_TARGET, Precision, Rng, Tape};
+use tasks::{Dialogue, Example, MicroBatch, NextToken, Row, Spoken, losses_of};
+use tensor::{Device, Entry, Isa, NO_TARGET, Precision, Rng};
 use tokenize::Tokenizer;
 
 use crate::families::{Case, decoders, golden as golden_case};
-use crate::support::NEXT;
+use crate::support::{NEXT, assert_alike, pass};
 
 /// Conversations of several lengths, of which parts are learned; of one, nothing.
 fn dialogues() -> Vec<Example> {
@@ -62,31 +61,6 @@ fn writers() -> Vec<Case> {
     ["t5", "t5-v1-1", "bart", "marian"].map(golden_case).into()
 }
 
-fn run(model: &Model, batches: &[MicroBatch]) -> (Losses, Vec<f32>) {
-    let device = Device::cpu(Isa::detect());
-    let grads = RefCell::new(Grads::new(&model.params));
-    let mut losses = Losses::default();
-    for batch in batches {
-        let tape = Tape::recording(&device, &model.params, Precision::F32, &grads);
-        losses += NEXT.loss(&tape, model, batch);
-        tape.backward();
-    }
-    grads.borrow_mut().zero_unwritten(&model.params);
-    let values = grads.borrow().values().to_vec();
-    (losses, values)
-}
-
-fn assert_close(what: &str, a: &(Losses, Vec<f32>), b: &(Losses, Vec<f32>)) {
-    let [first, second] = [a, b].map(|x| x.0.first());
-    assert!((first.sum - second.sum).abs() < 1e-4 * first.sum.max(1.0), "{what}: {first:?}");
-    assert_eq!((first.n_targets, first.n_right), (second.n_targets, second.n_right), "{what}");
-    let largest = a.1.iter().fold(0.0f32, |most, g| most.max(g.abs()));
-    assert!(largest > 0.0, "{what}");
-    for (x, y) in a.1.iter().zip(&b.1) {
-        assert!((x - y).abs() < 1e-4 * largest, "{what}: {x} and {y}, of {largest}");
-    }
-}
-
 #[test]
 fn conversations_side_by_side_are_as_each_alone() {
     let (examples, all) = (dialogues(), speakers());
@@ -94,10 +68,10 @@ fn conversations_side_by_side_are_as_each_alone() {
     for case in all {
         let model = case.without_dropout().model();
         let name = model.config.family().model_type();
-        let flat = run(&model, &[MicroBatch::flat(&examples, 0..5, None)]);
+        let flat = pass(&model, &NEXT, &[MicroBatch::flat(&examples, 0..5, None)]);
         let alone: Vec<_> = (0..5).map(|i| MicroBatch::flat(&examples, i..i + 1, None)).collect();
-        assert_close(name, &flat, &run(&model, &alone));
-        assert_close(name, &flat, &run(&model, &[MicroBatch::new(&examples, 0..5, None)]));
+        assert_alike(name, &flat, &pass(&model, &NEXT, &alone));
+        assert_alike(name, &flat, &pass(&model, &NEXT, &[MicroBatch::new(&examples, 0..5, None)]));
     }
 }
 
@@ -109,9 +83,9 @@ fn pairs_together_are_as_each_alone() {
         let model = case.without_dropout().model();
         let name = model.config.family().model_type();
         let alone: Vec<_> = (0..5).map(|i| MicroBatch::new(&examples[i..=i], 0..1, None)).collect();
-        let alone = run(&model, &alone);
+        let alone = pass(&model, &NEXT, &alone);
         for lay_out in [MicroBatch::new, MicroBatch::flat] {
-            assert_close(name, &run(&model, &[lay_out(&examples, 0..5, None)]), &alone);
+            assert_alike(name, &pass(&model, &NEXT, &[lay_out(&examples, 0..5, None)]), &alone);
         }
     }
 }
@@ -127,9 +101,9 @@ fn micro_batches_drop_what_the_batch_drops() {
     ] {
         for case in all {
             let model = case.model();
-            let whole = run(&model, &[lay_out(&examples, 0..5, rng)]);
+            let whole = pass(&model, &NEXT, &[lay_out(&examples, 0..5, rng)]);
             let parts = parts.clone().map(|rows| lay_out(&examples, rows, rng));
-            assert_close(model.config.family().model_type(), &whole, &run(&model, &parts));
+            assert_alike(model.config.family().model_type(), &whole, &pass(&model, &NEXT, &parts));
         }
     }
 }
@@ -154,13 +128,14 @@ fn gradients_of_a_conversation_are_slopes() {
     let (examples, case) = (dialogues(), decoders().remove(0));
     let mut model = case.without_dropout().model();
     let batch = [MicroBatch::flat(&examples, 0..5, None)];
-    let (_, gradient) = run(&model, &batch);
+    let (_, grads) = pass(&model, &NEXT, &batch);
+    let gradient = grads.values();
     let range = model.params.entries()[0].param.range();
     let (h, mut n) = (1e-2, 0);
     for at in range.step_by(17).filter(|at| gradient[*at].abs() > 0.05).take(12) {
         let mut moved = |by: f32| {
             model.params.values_mut()[at] += by;
-            let loss = run(&model, &batch).0.first().sum;
+            let loss = pass(&model, &NEXT, &batch).0.first().sum;
             model.params.values_mut()[at] -= by;
             loss
         };
@@ -203,13 +178,15 @@ fn losses_are_those_of_transformers_with_labels_of_minus_100() {
             Spoken { ids, is_learned }.example(i)
         };
         let examples: Vec<Example> = (0..).zip(case["rows"].as_array().unwrap()).map(of).collect();
-        let (losses, grads) = run(&model, &[MicroBatch::flat(&examples, 0..examples.len(), None)]);
+        let (losses, grads) =
+            pass(&model, &NEXT, &[MicroBatch::flat(&examples, 0..examples.len(), None)]);
         // What `transformers` adds to logits does not learn there.
         let is_bias = |entry: &&Entry| {
             !(entry.name.contains("heads.") && entry.name.rsplit('.').next() == Some("bias"))
         };
         let learned = model.params.entries().iter().filter(is_bias);
-        let squares = learned.flat_map(|e| &grads[e.param.range()]).map(|g| f64::from(g * g));
+        let squares =
+            learned.flat_map(|e| &grads.values()[e.param.range()]).map(|g| f64::from(g * g));
         let norm = squares.sum::<f64>().sqrt();
         assert_eq!(Some(losses.first().n_targets), case["n"].as_u64(), "{name}");
         // Marian begins with its padding, whose row does not learn as an input there.
