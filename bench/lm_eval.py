@@ -2,8 +2,8 @@
 
 usage: lm_eval.py MODEL TASK [--dtype bf16|f32] [--batch N|auto] [--threads N]
 
-TASK is a task file. Prints one JSON line: how many log-likelihoods there are, and the seconds that they take, tokenizing
-included, the load of the model not. Needs PyPI lm_eval, torch and transformers.
+TASK is a task file. Prints one JSON line: how many log-likelihoods or texts there are, and the seconds that they take,
+tokenizing included, the load of the model not. Needs PyPI lm_eval, torch and transformers.
 """
 import argparse
 import json
@@ -40,11 +40,13 @@ def main():
     found = TaskManager(include_path=str(task.parent), include_defaults=False).load([task.stem])
     found = found["tasks"][task.stem] if "tasks" in found else found[task.stem]
     found.build_all_requests(rank=0, world_size=1)
+    writes = found.OUTPUT_TYPE == "generate_until"
     with torch.inference_mode():
         began = time.perf_counter()
-        said = lm.loglikelihood(found.instances, disable_tqdm=True)
+        said = (lm.generate_until if writes else lm.loglikelihood)(found.instances, disable_tqdm=True)
         seconds = time.perf_counter() - began
-    print(json.dumps({"n": len(said), "seconds": seconds, "sum": sum(each[0] for each in said)}))
+    told = {"chars": sum(map(len, said))} if writes else {"sum": sum(each[0] for each in said)}
+    print(json.dumps({"n": len(said), "seconds": seconds, **told}))
 
 
 main()
