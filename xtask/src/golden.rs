@@ -9,40 +9,41 @@ use crate::bench::binary;
 use crate::python::Python;
 use crate::{assets, command};
 
+const MODELS: &str = "crates/models/tests/golden";
+const HEADS: &str = "crates/models/tests/heads";
+const ADAPTERS: &str = "crates/models/tests/peft";
+const TORCH_FILES: &str = "crates/checkpoint/tests/golden/torch";
+const SPECTRA: &str = "crates/data/tests/golden/mel";
+const RUNS: &str = "crates/train/tests/golden";
+const OBJECTIVES: &str = "crates/tasks/tests/golden";
+const METRICS: &str = "crates/metrics/tests/golden";
+
 /// Where fixtures lie.
-const FOLDERS: &[&str] = &[
-    "crates/models/tests/golden",
-    "crates/checkpoint/tests/golden/torch",
-    "crates/data/tests/golden/mel",
-    "crates/models/tests/peft",
-    "crates/metrics/tests/golden",
-    "crates/models/tests/heads",
-    "crates/train/tests/golden",
-    "crates/tasks/tests/golden",
-];
+const FOLDERS: [&str; 8] =
+    [MODELS, HEADS, ADAPTERS, TORCH_FILES, SPECTRA, RUNS, OBJECTIVES, METRICS];
 
 /// A script, which of the folders, and the part of it that it fills, in this order.
-const FIXTURES: &[(&str, usize, &str)] = &[
-    ("golden/gpt2.py", 0, "gpt2-tiny"),
-    ("golden/seed.py", 0, "seed-tiny"),
-    ("golden/families.py", 0, ""),
-    ("golden/electra.py", 0, "electra-pair"),
+const FIXTURES: &[(&str, &str, &str)] = &[
+    ("golden/gpt2.py", MODELS, "gpt2-tiny"),
+    ("golden/seed.py", MODELS, "seed-tiny"),
+    ("golden/families.py", MODELS, ""),
+    ("golden/electra.py", MODELS, "electra-pair"),
     // After the models that it runs.
-    ("golden/generation.py", 0, ""),
-    ("golden/heads.py", 5, ""),
-    ("golden/preferences.py", 7, "preferences"),
-    ("golden/torch_files.py", 1, ""),
-    ("golden/mel.py", 2, ""),
+    ("golden/generation.py", MODELS, ""),
+    ("golden/heads.py", HEADS, ""),
+    ("golden/preferences.py", OBJECTIVES, "preferences"),
+    ("golden/torch_files.py", TORCH_FILES, ""),
+    ("golden/mel.py", SPECTRA, ""),
     // Over the models as they are committed.
-    ("golden/adapters.py", 3, ""),
-    ("golden/curves.py", 6, "curves"),
-    ("golden/dialogue.py", 6, "dialogue"),
+    ("golden/adapters.py", ADAPTERS, ""),
+    ("golden/curves.py", RUNS, "curves"),
+    ("golden/dialogue.py", RUNS, "dialogue"),
 ];
 
 /// What writes adapters.
 pub const PEFT: &[&str] = &["peft==0.21.2"];
 /// Makes the values of metrics, of the official scripts in a package, and of these.
-const METRICS: &str = "crates/metrics/tests/golden/make.py";
+const MAKE_METRICS: &str = "crates/metrics/tests/golden/make.py";
 const DEFINE_METRICS: &[&str] = &[
     "jiwer==4.0.0",
     "nltk==3.10.4",
@@ -138,7 +139,7 @@ fn tokenizers(python: Python, scratch: &Path) -> Result<Python> {
 /// `transformers` loads every family that `lyceum convert` writes, and answers as it did.
 fn converted(python: &Python, folder: &Path) -> Result<()> {
     fs::create_dir(folder)?;
-    let golden = command::root().join(FOLDERS[0]);
+    let golden = command::root().join(MODELS);
     for entry in fs::read_dir(&golden)? {
         let (source, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
         if source.join("call-plain.safetensors").exists() && name != NOT_KNOWN {
@@ -155,7 +156,7 @@ fn converted(python: &Python, folder: &Path) -> Result<()> {
 fn with_heads(python: &Python, scratch: &Path) -> Result<()> {
     let [written, folder] = ["heads", "converted-heads"].map(|name| scratch.join(name));
     fs::create_dir(&folder)?;
-    let heads = command::root().join(FOLDERS[3]);
+    let heads = command::root().join(HEADS);
     let script = |mode: &str, folder: &Path| {
         command::run(python.command().args(["golden/heads.py", mode]).arg(folder).arg(&heads))
     };
@@ -204,14 +205,14 @@ fn python() -> Result<Python> {
 /// Lets every script fill its part below `root`.
 fn write(python: &Python, root: &Path) -> Result<()> {
     for (script, folder, part) in FIXTURES {
-        let part = root.join(FOLDERS[*folder]).join(part);
+        let part = root.join(folder).join(part);
         fs::create_dir_all(&part)?;
         command::run(python.command().arg(script).arg(part))?;
     }
-    let metrics = root.join(FOLDERS[4]);
+    let metrics = root.join(METRICS);
     fs::create_dir_all(&metrics)?;
     let scripts = assets::fetch_one("jiant")?;
-    command::run(python.command().arg(METRICS).arg(scripts).arg(metrics))?;
+    command::run(python.command().arg(MAKE_METRICS).arg(scripts).arg(metrics))?;
     let mut tasks = python.command();
     command::run(tasks.arg("golden/lm_eval_files.py").arg(root.join(TASKS)))
 }
