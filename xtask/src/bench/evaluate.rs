@@ -1,4 +1,4 @@
-//! Log-likelihoods a second against lm-evaluation-harness, on the same task files and weights.
+//! Log-likelihoods and texts a second against lm-evaluation-harness, on the same task files and weights.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use crate::python::Python;
 
 /// What the peer may take at once; its best counts.
 const BATCHES: [&str; 4] = ["8", "16", "32", "auto"];
-/// Documents: of four choices each, of one continuation, and of one behind examples.
-const DOCS: [usize; 3] = [48, 400, 60];
+/// Documents: of four choices each, of one continuation, of one behind examples, to be gone on with.
+const DOCS: [usize; 4] = [48, 400, 60, 64];
 /// Those examples.
 const SHOTS: usize = 8;
 
@@ -36,6 +36,11 @@ doc_to_target: last
 num_fewshot: 8
 fewshot_split: train
 fewshot_config: {sampler: first_n}
+";
+const WRITTEN: &str = "output_type: generate_until
+doc_to_text: text
+doc_to_target: last
+generation_kwargs: {until: ['<none>'], max_gen_toks: 64}
 ";
 
 /// Runs both in turn.
@@ -66,7 +71,8 @@ fn round((model, tasks): &Words, python: &Python, samples: &mut Samples) -> Resu
         let n = match *name {
             "choices" => 4 * DOCS[0],
             "last words" => DOCS[1],
-            _ => DOCS[2],
+            "behind examples" => DOCS[2],
+            _ => DOCS[3],
         };
         samples.add(&format!("{name}, a second"), n as f64 / began.elapsed().as_secs_f64());
     }
@@ -80,21 +86,24 @@ fn figures(samples: &Samples) -> Result<Vec<Figure>> {
         let theirs: Vec<f64> = BATCHES.iter().map(theirs).collect::<Result<_>>()?;
         let best = theirs.into_iter().fold(0.0, f64::max);
         let ours = samples.median(&format!("{name}, a second"))?;
-        Ok(Figure::new(what, ours / best, [2.0, 4.0], "x"))
+        let bounds = if name == "texts" { [1.0, 2.0] } else { [2.0, 4.0] };
+        Ok(Figure::new(what, ours / best, bounds, "x"))
     };
     Ok(vec![
         figure("log-likelihoods, four choices", "choices")?,
         figure("log-likelihoods, one continuation", "last words")?,
         figure("log-likelihoods, one behind examples", "behind examples")?,
+        figure("texts of 64 tokens", "texts")?,
     ])
 }
 
-/// Tasks out of a novel: which of four ends a sentence has, and its last word, behind examples too.
+/// Tasks out of a novel: which of four ends a sentence has, its last word, behind examples too, and
+/// what follows.
 fn tasks(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
     let text = fs::read_to_string(sentences(folder)?)?;
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
     let long: Vec<&Vec<&str>> = lines.iter().filter(|words| words.len() > 16).collect();
-    let [n_choices, n_last, n_behind] = DOCS;
+    let [n_choices, n_last, n_behind, n_written] = DOCS;
     let n = 4 * n_choices + n_last + SHOTS;
     ensure!(long.len() >= n, "{} sentences of {n}", long.len());
     let end = |words: &[&str], at: usize| words[words.len() - 3 - at % 6..].join(" ");
@@ -125,11 +134,13 @@ fn tasks(folder: &Path) -> Result<Vec<(&'static str, PathBuf)>> {
         ("choices", "choice", CHOICE, &choices[..]),
         ("last words", "last", LAST, last),
         ("behind examples", "behind", BEHIND, &last[..n_behind]),
+        ("texts", "written", WRITTEN, &last[..n_written]),
     ] {
         write(file, rows)?;
+        let train = if own == BEHIND { ", train: shots.jsonl" } else { "" };
         let task = format!(
             "task: {file}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: \
-             {file}.jsonl, train: shots.jsonl}}}}\ntest_split: test\n{own}"
+             {file}.jsonl{train}}}}}\ntest_split: test\n{own}"
         );
         let path = folder.join(format!("{file}.yaml"));
         fs::write(&path, task)?;

@@ -21,7 +21,9 @@ fn figures(s: &Samples) -> Result<Vec<Figure>> {
             ["bf16", "compile-bf16"].map(|mode| s.median(&format!("torch {mode} {what}, ms")));
         Ok(eager?.min(compiled?) / s.median(&format!("{what}, ms"))?)
     };
-    let memory = s.ratio("LoRA, MiB", "torch bf16 LoRA, MiB")?;
+    let [eager, compiled] =
+        ["bf16", "compile-bf16"].map(|mode| s.median(&format!("torch {mode} LoRA, MiB")));
+    let memory = s.median("LoRA, MiB")? / eager?.min(compiled?);
     Ok(vec![
         Figure::new("MiniLM, all of it, 32 x 128", faster("32 x 128")?, [1.3, 1.6], "x"),
         Figure::new("the same, unequal lengths", faster("unequal")?, [2.0, 3.0], "x"),
