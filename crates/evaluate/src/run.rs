@@ -162,16 +162,14 @@ impl Runner<'_> {
         let flat: Vec<Ask> = asked.asks.iter().flatten().cloned().collect();
         let mut said = log_likelihoods(self.model, &flat, self.batch_tokens, &mut each).into_iter();
         let mut asks = asked.asks.iter();
-        let mut prompts = asked.prompts.iter();
+        let texts = self.writer.write(&asked.prompts, &task.file.generation, &mut each)?;
+        let mut texts = texts.into_iter();
         let mut all = Vec::with_capacity(samples.len());
         for sample in samples {
             let mut responses = Vec::new();
             for request in &sample.requests {
                 if let Request::Generate(_) = request {
-                    let prompt = prompts.next().expect("one of each");
-                    let text = self.writer.write(prompt, &task.file.generation)?;
-                    each(1);
-                    responses.push(Response::Text(text));
+                    responses.push(Response::Text(texts.next().expect("one of each")));
                     continue;
                 }
                 let windows = asks.next().expect("some of each").len();

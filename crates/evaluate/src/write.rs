@@ -1,8 +1,8 @@
-//! What a model writes behind a prompt, up to where a task says that a text ends.
+//! What a model writes behind prompts, up to where a task says that a text ends.
 
 use std::ops::ControlFlow;
 
-use generate::{Decoder, Draw, Sampling, Search, draw};
+use generate::{Event, Request, Sampling, generate_all, rows_at_once};
 use models::Model;
 use tensor::{Device, Precision};
 use tokenize::Tokenizer;
@@ -25,41 +25,53 @@ pub struct Writer<'m> {
 }
 
 impl Writer<'_> {
-    /// What follows `prompt`, without what ends it. Each text is written by itself and drawn by
-    /// numbers of its prompt's own, so that it is the same whatever is beside it.
+    /// What follows each of `prompts`, without what ends it; `each` is told how many have ended. A
+    /// text is drawn by numbers of its prompt's own, and is the same whatever is beside it.
     ///
     /// # Errors
     /// Where the model's scores are not finite, or its tokens are no text.
     ///
     /// # Panics
-    /// When the prompt is empty, or there is no room behind it.
-    pub fn write(&self, prompt: &[u32], how: &Generation) -> Result<String> {
-        let (model, device, precision) = self.model;
+    /// When a prompt is empty, or there is no room behind it.
+    pub fn write(
+        &self,
+        prompts: &[Vec<u32>],
+        how: &Generation,
+        mut each: impl FnMut(usize),
+    ) -> Result<Vec<String>> {
         let mut ends = self.ends.to_vec();
         // Special tokens are no text: they are looked for among the tokens.
         let special = |stop: &String| self.tokenizer.id(stop);
         let special = how.until.iter().filter_map(special);
         ends.extend(special.filter(|id| self.tokenizer.is_special(*id)));
-        let search = Search { max_tokens: how.max_tokens, ends, ..Search::default() };
-        let temperature = how.temperature;
-        let sampling = if temperature == 0.0 {
-            Sampling::GREEDY
-        } else {
-            Sampling { temperature, ..Sampling::default() }
+        let sampling = match how.temperature {
+            0.0 => Sampling::GREEDY,
+            temperature => Sampling { temperature, ..Sampling::default() },
         };
-        let ids: Vec<u8> = prompt.iter().flat_map(|id| id.to_le_bytes()).collect();
-        let seed = self.seed ^ XxHash3_64::oneshot(&ids);
-        let draws = Draw { sampling, seed, n_samples: 1, first_row: 0 };
-        let room = prompt.len() + how.max_tokens;
-        let mut decoder = Decoder::new(model, device, precision, [1, room]);
-        let (mut tokens, mut failed) = (Vec::new(), None);
-        draw(&mut decoder, prompt, (&search, &draws), |_, token| {
-            tokens.push(token);
-            match self.tokenizer.decode(&tokens) {
-                Ok(text) if how.until.iter().any(|stop| text.contains(stop)) => {
-                    ControlFlow::Break(())
-                }
-                Ok(_) => ControlFlow::Continue(()),
+        let request = |prompt: &Vec<u32>| {
+            let ids: Vec<u8> = prompt.iter().flat_map(|id| id.to_le_bytes()).collect();
+            Request {
+                prompt: prompt.clone(),
+                max_tokens: how.max_tokens,
+                sampling,
+                seed: self.seed ^ XxHash3_64::oneshot(&ids),
+                ends: ends.clone(),
+                n_samples: 1,
+            }
+        };
+        let requests: Vec<Request> = prompts.iter().map(request).collect();
+        let (mut tokens, mut failed) = (vec![Vec::new(); prompts.len()], None);
+        let is_stop = |text: &str| how.until.iter().any(|stop| text.contains(stop));
+        let n_rows = rows_at_once(self.model.0, self.model.2, &requests);
+        generate_all(self.model, &requests, n_rows, |[i, _], event| {
+            let Event::Token(token) = event else {
+                each(1);
+                return ControlFlow::Continue(());
+            };
+            tokens[i].push(token);
+            match self.tokenizer.decode(&tokens[i]) {
+                Ok(text) if !is_stop(&text) && failed.is_none() => ControlFlow::Continue(()),
+                Ok(_) => ControlFlow::Break(()),
                 Err(error) => {
                     failed = Some(error);
                     ControlFlow::Break(())
@@ -69,10 +81,13 @@ impl Writer<'_> {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        let mut text = self.tokenizer.decode(&tokens)?;
-        for stop in &how.until {
-            text.truncate(text.find(stop).unwrap_or(text.len()));
-        }
-        Ok(text)
+        let text = |tokens: &Vec<u32>| -> Result<String> {
+            let mut text = self.tokenizer.decode(tokens)?;
+            for stop in &how.until {
+                text.truncate(text.find(stop).unwrap_or(text.len()));
+            }
+            Ok(text)
+        };
+        tokens.iter().map(text).collect()
     }
 }

@@ -109,8 +109,7 @@ pub fn beam(
         (0..decoder.batch()).map(|item| Item::new(prompt, item, beams.n)).collect();
     for made in 0..room {
         let mut logits = if made == 0 {
-            let prompts = vec![prompt; decoder.batch()];
-            prefill(&mut decoder, &prompts, beams.n, prompt.len() + room - 1)?
+            prefill(&mut decoder, prompt, beams.n, prompt.len() + room - 1)?
         } else {
             let running = || items.iter().flat_map(|item| &item.running);
             decoder.reorder(&running().map(|beam| beam.row).collect::<Vec<_>>());

@@ -31,6 +31,59 @@ impl<'m> Decoder<'m> {
         Self { model, device, precision, cache, memory: None }
     }
 
+    /// The same without rows; there is room for as many.
+    #[must_use]
+    pub fn without_rows(mut self) -> Self {
+        self.cache.clear();
+        self
+    }
+
+    /// Rows more, each of which has seen one of `prompts`; the logits `[B, V]` after them.
+    ///
+    /// # Errors
+    /// As [`Decoder::advance`].
+    ///
+    /// # Panics
+    /// As [`Decoder::advance`], and when there is no room for the rows.
+    pub fn begin(&mut self, prompts: &[&[u32]]) -> Result<Vec<f32>, GenerateError> {
+        let len = prompts.iter().map(|prompt| prompt.len()).max().unwrap_or(0);
+        // What stands behind a prompt is seen by nothing before it, and forgotten.
+        let mut tokens = vec![0; prompts.len() * len];
+        for (row, prompt) in tokens.chunks_exact_mut(len).zip(prompts) {
+            row[..prompt.len()].copy_from_slice(prompt);
+        }
+        self.cache.begin(prompts.len());
+        let logits = self.show(&tokens, |row| prompts[row].len() - 1);
+        let forgotten = |prompt: &&[u32]| if logits.is_ok() { len - prompt.len() } else { 0 };
+        self.cache.join(&prompts.iter().map(forgotten).collect::<Vec<_>>());
+        logits
+    }
+
+    /// A row more, which has seen nothing.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    pub fn idle(&mut self) {
+        self.cache.begin(1);
+        self.cache.join(&[0]);
+    }
+
+    /// A row more, which has seen what `row` has.
+    ///
+    /// # Panics
+    /// When there is no such row, or no room for another.
+    pub fn repeat(&mut self, row: usize) {
+        self.cache.repeat(row);
+    }
+
+    /// A row goes, and the last takes its number.
+    ///
+    /// # Panics
+    /// When there is no such row.
+    pub fn swap_remove(&mut self, row: usize) {
+        self.cache.swap_remove(row);
+    }
+
     /// The same, whose rows read a row of `memory` each; its keys and values are computed once.
     #[must_use]
     pub fn reading(self, memory: Memory) -> Self {
@@ -47,7 +100,7 @@ impl<'m> Decoder<'m> {
         self.stack().max_len()
     }
 
-    /// Tokens seen so far.
+    /// Tokens that the longest row has seen so far.
     pub fn len(&self) -> usize {
         self.cache.len() - self.n_lead()
     }
@@ -101,16 +154,26 @@ impl<'m> Decoder<'m> {
     /// # Panics
     /// When `tokens` are none or no multiple of the rows, there is no room, or one is not below V.
     pub fn advance(&mut self, tokens: &[u32]) -> Result<Vec<f32>, GenerateError> {
+        let len = tokens.len() / self.cache.batch();
+        self.show(tokens, |_| len - 1)
+    }
+
+    /// Shows every row in work its next tokens; the logits after number `last` of each row's.
+    fn show(
+        &mut self,
+        tokens: &[u32],
+        last: impl Fn(usize) -> usize,
+    ) -> Result<Vec<f32>, GenerateError> {
         let batch = self.cache.batch();
         let len = tokens.len() / batch;
         assert_eq!(tokens.len(), batch * len, "advance: {} tokens, {batch} rows", tokens.len());
         let tape = Tape::new(self.device, &self.model.params, self.precision);
-        let mut ctx = Context::at(batch, self.cache.len(), len);
+        let mut ctx = Context::behind(self.cache.held(), len);
         ctx.cache = Some(&mut self.cache);
         ctx.call.memory.clone_from(&self.memory);
         let stack = self.model.head_stack();
         let hidden = stack.forward(&tape, &tokens.into(), [batch, len], &mut ctx);
-        let last: Arc<[u32]> = (1..=batch).map(|b| (b * len - 1) as u32).collect();
+        let last: Arc<[u32]> = (0..batch).map(|b| (b * len + last(b)) as u32).collect();
         let head = stack.token_head().expect("a head over the vocabulary");
         let logits = head.logits(&tape, &tape.select_rows(&hidden, &last)).value().to_vec();
         if all_finite(self.device.isa, &logits) {

@@ -76,19 +76,16 @@ fn uniform(seed: u64, row: usize, position: usize) -> f32 {
     unit_f32(philox4x32(counter, [seed as u32, (seed >> 32) as u32])[0])
 }
 
-/// Shows the rows of the decoder what they have not seen of their prompts, all of one length, each
-/// of which then stands for `n` rows with room for `capacity` positions; the logits `[B n, V]`
-/// after it.
+/// Shows the rows of the decoder what they have not seen of `prompt`, each of which then stands for
+/// `n` rows with room for `capacity` positions; the logits `[B n, V]` after it.
 pub(crate) fn prefill(
     decoder: &mut Decoder,
-    prompts: &[&[u32]],
+    prompt: &[u32],
     n: usize,
     capacity: usize,
 ) -> Result<Vec<f32>, GenerateError> {
     let batch = decoder.batch();
-    let seen = decoder.len();
-    let unseen: Vec<u32> = prompts.iter().flat_map(|prompt| &prompt[seen..]).copied().collect();
-    let logits = decoder.advance(&unseen)?;
+    let logits = decoder.advance(&prompt[decoder.len()..].repeat(batch))?;
     if n == 1 {
         return Ok(logits);
     }
@@ -98,6 +95,60 @@ pub(crate) fn prefill(
     let vocab_size = logits.len() / batch;
     let row = |row: &usize| &logits[row * vocab_size..][..vocab_size];
     Ok(rows.iter().flat_map(row).copied().collect())
+}
+
+/// A row that is written.
+pub(crate) struct Row<'s> {
+    search: &'s Search,
+    draw: &'s Draw,
+    /// What its numbers are drawn by.
+    number: usize,
+    seen: Vec<u32>,
+    n_prompt: usize,
+}
+
+impl<'s> Row<'s> {
+    pub fn new(prompt: &[u32], number: usize, (search, draw): (&'s Search, &'s Draw)) -> Self {
+        Self { search, draw, number, seen: prompt.to_vec(), n_prompt: prompt.len() }
+    }
+
+    /// The last token.
+    pub fn last(&self) -> u32 {
+        self.seen[self.seen.len() - 1]
+    }
+
+    /// Why it ends before it was shown a token, of a model that knows `max_len` positions.
+    pub fn full(&self, max_len: usize) -> Option<Finish> {
+        let (made, room) =
+            (self.seen.len() - self.n_prompt, self.search.room(max_len, self.n_prompt));
+        (made >= room).then(|| self.search.finish(room))
+    }
+
+    /// What follows, from `logits`.
+    pub fn token(&self, logits: &mut [f32]) -> u32 {
+        self.search.restrict(logits, &self.seen, self.n_prompt);
+        let u = uniform(self.draw.seed, self.number, self.seen.len());
+        self.draw.sampling.draw(logits, &self.seen, u)
+    }
+
+    /// Takes a token, and says why the row ends where it does; `each` sees the token.
+    pub fn take(
+        &mut self,
+        token: u32,
+        max_len: usize,
+        each: impl FnOnce(u32) -> ControlFlow<()>,
+    ) -> Option<Finish> {
+        self.seen.push(token);
+        if self.search.ends.contains(&token) {
+            return Some(Finish::End);
+        }
+        if each(token).is_break() { Some(Finish::Stopped) } else { self.full(max_len) }
+    }
+}
+
+#[track_caller]
+pub(crate) fn check(prompt: &[u32], max_len: usize) {
+    assert!(!prompt.is_empty() && prompt.len() <= max_len, "draw: {} tokens", prompt.len());
 }
 
 /// Draws tokens behind `prompt` until every row has ended; `each` sees row and token, and may stop
@@ -115,63 +166,36 @@ pub(crate) fn prefill(
 pub fn draw(
     decoder: &mut Decoder,
     prompt: &[u32],
-    how: (&Search, &Draw),
-    each: impl FnMut(usize, u32) -> ControlFlow<()>,
-) -> Result<Vec<Finish>, GenerateError> {
-    let prompts = vec![prompt; decoder.batch()];
-    draw_each(decoder, &prompts, how, each)
-}
-
-/// [`draw`] of a prompt for each row of the decoder, all of one length.
-///
-/// # Errors
-/// As [`draw`].
-///
-/// # Panics
-/// As [`draw`], and when there are not as many prompts as rows, or not all are of one length.
-pub fn draw_each(
-    decoder: &mut Decoder,
-    prompts: &[&[u32]],
     (search, how): (&Search, &Draw),
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
-    let max_len = decoder.max_len();
-    let n_prompt = prompts.first().map_or(0, |prompt| prompt.len());
-    assert!(n_prompt > 0 && n_prompt <= max_len, "draw: {n_prompt} tokens");
-    assert!(prompts.iter().all(|prompt| prompt.len() == n_prompt), "draw: unequal prompts");
-    assert!(prompts.len() == decoder.batch() && how.n_samples > 0, "draw: no row");
+    let (max_len, n_prompt) = (decoder.max_len(), prompt.len());
+    check(prompt, max_len);
     let n = decoder.batch() * how.n_samples;
-    let room = search.room(max_len, n_prompt);
-    let mut rows: Vec<Vec<u32>> = (0..n).map(|row| prompts[row / how.n_samples].to_vec()).collect();
-    let mut finish: Vec<Option<Finish>> = vec![None; n];
-    for made in 0..room {
-        let mut logits = if made == 0 {
-            prefill(decoder, prompts, how.n_samples, n_prompt + room - 1)?
-        } else {
+    assert!(n > 0, "draw: no row");
+    let row = |row: usize| Row::new(prompt, how.first_row + row, (search, how));
+    let mut rows: Vec<Row> = (0..n).map(row).collect();
+    let mut finish: Vec<Option<Finish>> = rows.iter().map(|row| row.full(max_len)).collect();
+    let mut is_read = false;
+    while finish.iter().any(Option::is_none) {
+        let mut logits = if is_read {
             // An ended row is fed its last token: rows of a batch do not see each other.
-            let last: Vec<u32> = rows.iter().map(|row| row[row.len() - 1]).collect();
+            let last: Vec<u32> = rows.iter().map(Row::last).collect();
             decoder.advance(&last)?
+        } else {
+            is_read = true;
+            let room = search.room(max_len, n_prompt);
+            prefill(decoder, prompt, how.n_samples, n_prompt + room - 1)?
         };
         let vocab_size = logits.len() / n;
-        for (row, z) in logits.chunks_exact_mut(vocab_size).enumerate() {
-            if finish[row].is_some() {
-                continue;
+        for (at, z) in logits.chunks_exact_mut(vocab_size).enumerate() {
+            if finish[at].is_none() {
+                let token = rows[at].token(z);
+                finish[at] = rows[at].take(token, max_len, |token| each(at, token));
             }
-            search.restrict(z, &rows[row], n_prompt);
-            let u = uniform(how.seed, how.first_row + row, rows[row].len());
-            let token = how.sampling.draw(z, &rows[row], u);
-            rows[row].push(token);
-            if search.ends.contains(&token) {
-                finish[row] = Some(Finish::End);
-            } else if each(row, token).is_break() {
-                finish[row] = Some(Finish::Stopped);
-            }
-        }
-        if finish.iter().all(Option::is_some) {
-            break;
         }
     }
-    Ok(finish.into_iter().map(|f| f.unwrap_or_else(|| search.finish(room))).collect())
+    Ok(finish.into_iter().flatten().collect())
 }
 
 /// How the next token is chosen.
@@ -218,49 +242,4 @@ pub fn find(
     })?;
     let found = |(tokens, finish)| Found { tokens, finish, score: None };
     Ok(rows.into_iter().zip(finish).map(found).collect())
-}
-
-/// What is to be generated.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The tokens it goes on from; at least one.
-    pub prompt: Vec<u32>,
-    /// At most so many new tokens.
-    pub max_tokens: usize,
-    /// How each is drawn.
-    pub sampling: Sampling,
-    /// Equal seeds, equal text.
-    pub seed: u64,
-    /// Each ends a row, and is not part of it.
-    pub ends: Vec<u32>,
-    /// Rows that go on from the same prompt.
-    pub n_samples: usize,
-}
-
-impl Request {
-    /// The positions that it may take of a model that knows `max_len` of them.
-    pub fn capacity(&self, max_len: usize) -> usize {
-        max_len.min(self.prompt.len().saturating_add(self.max_tokens))
-    }
-}
-
-/// [`draw`] of a model without an encoder.
-///
-/// # Errors
-/// As [`draw`].
-///
-/// # Panics
-/// As [`draw`].
-pub fn generate(
-    (model, device, precision): (&Model, &Device, Precision),
-    request: &Request,
-    each: impl FnMut(usize, u32) -> ControlFlow<()>,
-) -> Result<Vec<Finish>, GenerateError> {
-    let &Request { ref prompt, max_tokens, sampling, seed, ref ends, n_samples } = request;
-    let capacity = request.capacity(model.stack().config().tokens().max_len);
-    let room = if n_samples == 1 { capacity } else { prompt.len() };
-    let mut decoder = Decoder::new(model, device, precision, [1, room]);
-    let search = Search { max_tokens, ends: ends.clone(), rules: Rules::default() };
-    let how = Draw { sampling, seed, n_samples, first_row: 0 };
-    draw(&mut decoder, prompt, (&search, &how), each)
 }

@@ -170,6 +170,12 @@ impl Stack {
         KvCache::new(device, self.trunk.config(), dtype, shape)
     }
 
+    /// What a row of such a cache takes.
+    pub fn cache_bytes(&self, dtype: DType, positions: usize) -> usize {
+        let c = &self.config().trunk;
+        2 * c.n_layers * c.n_kv_heads * c.d_head * (positions + c.beside.n_tokens()) * dtype.bytes()
+    }
+
     /// Positions that there are for the tokens of a text.
     pub fn max_len(&self) -> usize {
         self.config().tokens().max_len.saturating_sub(self.config().trunk.beside.n_tokens())

@@ -120,15 +120,14 @@ impl Attention {
 
     /// `residual + output(attention(x))`.
     ///
-    /// With a cache (and how many positions it holds), the new keys and values are stored there
-    /// first.
+    /// With a cache, the new keys and values are stored there first.
     pub fn forward(
         &self,
         tape: &Tape,
         x: &Var,
         residual: Option<&Var>,
         (layer, call): (&Layer, &Call),
-        cache: Option<(&mut cache::Layer, usize)>,
+        cache: Option<cache::Rows>,
     ) -> Var {
         let mut packed = self.query_key_value.forward(tape, x, call);
         if let Some(QkNorm { query, key, args }) = &self.qk_norm {
@@ -143,7 +142,8 @@ impl Attention {
             let at = [*from, self.n_heads * self.d_head, 2 * self.n_kv_heads * self.d_head];
             packed = tape.overlay(packed, table, &led.rows, at);
         }
-        let (q_len, held) = (x.value().shape()[1], cache.as_ref().map_or(0, |(_, held)| *held));
+        let q_len = x.value().shape()[1];
+        let held = cache.as_ref().map_or(0, cache::Rows::len);
         let args = AttentionArgs {
             n_heads: self.n_heads,
             n_kv_heads: self.n_kv_heads,
@@ -158,8 +158,8 @@ impl Attention {
         };
         let heads = match cache {
             None => tape.attention(Projected::Packed(&packed), args),
-            Some((layer, held)) => {
-                let at = KeyValues { key: &mut layer.key, value: &mut layer.value, held };
+            Some(cache::Rows { layer, first, held }) => {
+                let at = KeyValues { key: &mut layer.key, value: &mut layer.value, first, held };
                 tape.attention(Projected::Cached(&packed, at), args)
             }
         };

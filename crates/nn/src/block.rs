@@ -66,23 +66,22 @@ impl Block {
         }
     }
 
-    /// `[B, T, D] -> [B, T, D]` as one layer; `cache` is this layer's, with how many positions it
-    /// holds.
+    /// `[B, T, D] -> [B, T, D]` as one layer; `cache` is this layer's.
     pub fn forward(
         &self,
         tape: &Tape,
         x: &Var,
         (layer, call): (&Layer, &Call),
-        mut cache: Option<(&mut cache::Layer, usize)>,
+        mut cache: Option<cache::Rows>,
     ) -> Var {
         let mut x = tape.scope("attn", None, || {
-            let cache = cache.as_mut().map(|(layer, held)| (&mut **layer, *held));
+            let cache = cache.as_mut().map(cache::Rows::again);
             self.attn_norm.around(tape, x, |y, residual| {
                 self.attn.forward(tape, y, residual, (layer, call), cache)
             })
         });
         if let Some((norm, cross)) = &self.cross {
-            let cache = cache.map(|(layer, _)| layer);
+            let cache = cache.map(|rows| rows.layer);
             x = tape.scope("cross", None, || {
                 norm.around(tape, &x, |y, residual| cross.forward(tape, y, residual, call, cache))
             });

@@ -122,8 +122,13 @@ impl Context<'_> {
 
     /// Positions `start..start + len` in each of `batch` rows.
     pub fn at(batch: usize, start: usize, len: usize) -> Self {
-        let row = start as u32..(start + len) as u32;
-        let positions = (0..batch).flat_map(|_| row.clone()).collect();
+        Self::behind(&vec![start; batch], len)
+    }
+
+    /// `len` positions behind those that each row holds.
+    pub fn behind(held: &[usize], len: usize) -> Self {
+        let row = |&start: &usize| start as u32..(start + len) as u32;
+        let positions = held.iter().flat_map(row).collect();
         let (mask, types) = (Mask::default(), Vec::new());
         let (memory, rng, recompute, balance) = (None, None, false, None);
         let (n_texts_before, led) = (0, None);

@@ -73,11 +73,7 @@ impl Transformer {
             let call = &*self.call_of(i, &ctx.call);
             tape.scope("blocks", Some(i), || tape.capture("hidden", x.value()));
             x = tape.scope("blocks", Some(i), || match &mut ctx.cache {
-                Some(cache) => {
-                    let held = cache.len();
-                    let cache = Some((&mut cache.layers[i], held));
-                    block.forward(tape, &x, (&layer, call), cache)
-                }
+                Some(cache) => block.forward(tape, &x, (&layer, call), Some(cache.rows(i))),
                 None if call.recompute => {
                     let call = call.clone();
                     let memory = call.memory.iter().map(|memory| &memory.hidden);

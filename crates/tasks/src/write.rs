@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use generate::{Choice, Draw, GenerateError, Request, Sampling, Search, Source, encode, find};
+use generate::{
+    Choice, Draw, Event, GenerateError, Request, Sampling, Search, Source, encode, find,
+    generate_all, rows_at_once,
+};
 use models::Model;
 use tensor::{Device, Precision};
 
@@ -34,7 +37,7 @@ impl Writing {
         given: &[Vec<u32>],
     ) -> Result<Vec<Vec<u32>>, GenerateError> {
         let Some(start) = self.start else {
-            return given.iter().map(|prompt| self.one(at, prompt)).collect();
+            return self.behind(at, given);
         };
         let mut order: Vec<usize> = (0..given.len()).collect();
         order.sort_by_key(|&i| std::cmp::Reverse(given[i].len()));
@@ -56,24 +59,28 @@ impl Writing {
         Ok(written)
     }
 
-    fn one(
+    fn behind(
         &self,
         at: (&Model, &Device, Precision),
-        prompt: &[u32],
-    ) -> Result<Vec<u32>, GenerateError> {
-        let request = Request {
-            prompt: prompt.to_vec(),
+        given: &[Vec<u32>],
+    ) -> Result<Vec<Vec<u32>>, GenerateError> {
+        let request = |prompt: &Vec<u32>| Request {
+            prompt: prompt.clone(),
             max_tokens: self.max_tokens,
             sampling: Sampling::GREEDY,
             seed: 0,
             ends: self.ends.clone(),
             n_samples: 1,
         };
-        let mut tokens = Vec::new();
-        generate::generate(at, &request, |_, token| {
-            tokens.push(token);
+        let requests: Vec<Request> = given.iter().map(request).collect();
+        let mut written = vec![vec![]; given.len()];
+        let n_rows = rows_at_once(at.0, at.2, &requests);
+        generate_all(at, &requests, n_rows, |[i, _], event| {
+            if let Event::Token(token) = event {
+                written[i].push(token);
+            }
             ControlFlow::Continue(())
         })?;
-        Ok(tokens)
+        Ok(written)
     }
 }

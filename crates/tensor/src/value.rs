@@ -175,6 +175,15 @@ impl Tensor {
         });
     }
 
+    /// Copies the elements `range` of itself to `at` and on.
+    ///
+    /// # Panics
+    /// When they are not there, or this storage is shared.
+    #[track_caller]
+    pub fn copy_within(&mut self, at: usize, range: Range<usize>) {
+        by_dtype!(self.dtype, T => self.as_mut_slice::<T>().copy_within(range, at));
+    }
+
     /// Whether nobody else holds this storage.
     pub fn is_unshared(&self) -> bool {
         Arc::strong_count(&self.buffer) == 1

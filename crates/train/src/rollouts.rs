@@ -4,12 +4,11 @@
 //! Shao et al., arXiv:2402.03300, algorithm 1, with one update for what was written. What is drawn
 //! is a function of seed and step: a resumed run writes what it would have written.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use data::{Cursor, Cursors, IGNORED};
-use generate::{Decoder, Draw, GenerateError, Sampling, Search, draw_each};
+use generate::{Event, GenerateError, Request, Sampling, generate_all};
 use kernels::philox::philox4x32;
 use models::Model;
 use tasks::{Example, Label, Row, advantages, log_probs, spread};
@@ -106,39 +105,29 @@ pub fn write(
     writing: &Writing,
 ) -> Result<Vec<Written>, GenerateError> {
     let Writing { n, sampling, max_tokens, ref ends, seed } = *writing;
-    let search = Search { max_tokens, ..Search::default() };
-    // Prompts of one length are answered together.
-    let mut by_len: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, &prompt) in which.iter().enumerate() {
-        by_len.entry(prompts[prompt].len()).or_default().push(place);
-    }
-    let mut all: Vec<Vec<Written>> = vec![Vec::new(); which.len()];
-    let mut first_row = 0;
-    for (len, places) in by_len {
-        for places in places.chunks((ROWS_AT_ONCE / n).max(1)) {
-            let some: Vec<&[u32]> = places.iter().map(|&at| &prompts[which[at]][..]).collect();
-            let room = if n == 1 { len + max_tokens } else { len };
-            let precision = trainer.config.precision;
-            let shape = [some.len(), room];
-            let mut decoder = Decoder::new(&trainer.model, &trainer.device, precision, shape);
-            let how = Draw { sampling, seed, n_samples: n, first_row };
-            let mut rows = vec![(Vec::new(), None); some.len() * n];
-            draw_each(&mut decoder, &some, (&search, &how), |row, token| {
-                if ends.contains(&token) {
-                    rows[row].1 = Some(token);
-                    return ControlFlow::Break(());
-                }
-                rows[row].0.push(token);
-                ControlFlow::Continue(())
-            })?;
-            for (row, (tokens, end)) in rows.into_iter().enumerate() {
-                let place = places[row / n];
-                all[place].push(Written { prompt: which[place], tokens, end });
-            }
-            first_row += some.len() * n;
+    let request = |(place, &prompt): (u64, &usize)| Request {
+        prompt: prompts[prompt].clone(),
+        max_tokens,
+        sampling,
+        seed: seed_of(seed, place),
+        ends: Vec::new(),
+        n_samples: n,
+    };
+    let requests: Vec<Request> = (0..).zip(which).map(request).collect();
+    let blank = |&prompt: &usize| Written { prompt, tokens: Vec::new(), end: None };
+    let mut all: Vec<Written> = which.iter().flat_map(|at| vec![blank(at); n]).collect();
+    let at = (&trainer.model, &trainer.device, trainer.config.precision);
+    generate_all(at, &requests, ROWS_AT_ONCE, |[place, row], event| {
+        let Event::Token(token) = event else { return ControlFlow::Continue(()) };
+        let written = &mut all[place * n + row];
+        if ends.contains(&token) {
+            written.end = Some(token);
+            return ControlFlow::Break(());
         }
-    }
-    Ok(all.concat())
+        written.tokens.push(token);
+        ControlFlow::Continue(())
+    })?;
+    Ok(all)
 }
 
 impl<'o> RolloutFeed<'o> {
@@ -166,7 +155,8 @@ impl<'o> RolloutFeed<'o> {
     }
 }
 
-/// The seed of a step: drawn so that those of neighbours have nothing in common.
+/// The seed of a step, or of a prompt in it: drawn so that those of neighbours have nothing in
+/// common.
 fn seed_of(seed: u64, step: u64) -> u64 {
     let halves = |x: u64| [x as u32, (x >> 32) as u32];
     let [low, high] = halves(step);

@@ -355,8 +355,14 @@ fn each_text_is_drawn_by_numbers_of_its_own() {
     let until = vec!["<never>".to_owned()];
     let how = Generation { until, max_tokens: 8, temperature: 100.0 };
     // So hot, scores say nothing, and the numbers alone say which token comes.
-    let texts: Vec<String> = (5..25).map(|id| writer.write(&[id], &how).expect("a text")).collect();
+    let prompts: Vec<Vec<u32>> = (5..25).map(|id| vec![id; 1 + id as usize % 3]).collect();
+    let mut n_told = 0;
+    let texts = writer.write(&prompts, &how, |n| n_told += n).expect("texts");
+    assert_eq!(n_told, prompts.len());
     let first: std::collections::HashSet<&String> = texts.iter().collect();
     assert!(first.len() > 15, "{texts:?}");
-    assert_eq!(writer.write(&[5], &how).expect("a text"), texts[0]);
+    // The same alone.
+    for (prompt, text) in prompts.chunks(1).zip(&texts) {
+        assert_eq!(&writer.write(prompt, &how, |_| ()).expect("a text")[0], text);
+    }
 }

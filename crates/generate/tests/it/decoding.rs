@@ -1,9 +1,10 @@
 //! Decoding over a cache says what full passes say, and ends when it should.
 
 use std::ops::ControlFlow;
+use std::slice;
 use std::sync::Arc;
 
-use generate::{Decoder, Finish, GenerateError, Request, Sampling, generate};
+use generate::{Decoder, Event, Finish, GenerateError, Request, Sampling, generate, generate_all};
 use models::Model;
 use nn::Context;
 use tensor::{Device, Isa, Precision, Tape};
@@ -126,6 +127,94 @@ fn rows_go_on_from_a_prompt_that_was_read_once() {
             assert_eq!(three.len(), 6);
         }
     }
+}
+
+#[test]
+fn rows_of_unequal_lengths_have_the_bits_that_they_have_alone() {
+    let device = Device::cpu(Isa::detect());
+    for case in cases() {
+        let model = case.model();
+        let ids = prompt(&model, 9);
+        for precision in [Precision::F32, Precision::BF16] {
+            let alone = |seen: &[u32]| {
+                let mut decoder = Decoder::new(&model, &device, precision, [1, 9]);
+                let scores: Vec<Vec<f32>> = [&seen[..seen.len() - 1], &seen[seen.len() - 1..]]
+                    .iter()
+                    .map(|part| decoder.advance(part).unwrap())
+                    .collect();
+                scores
+            };
+            let decoder = Decoder::new(&model, &device, precision, [4, 9]);
+            let mut decoder = decoder.without_rows();
+            for n in [5, 2, 7] {
+                let scores = decoder.begin(&[&ids[..n]]).unwrap();
+                assert_same_bits(case.name, &scores, &alone(&ids[..=n])[0]);
+            }
+            // The second goes, and the last comes into its place; of the first there are two.
+            decoder.swap_remove(1);
+            decoder.repeat(0);
+            assert_eq!((decoder.batch(), decoder.len()), (3, 7));
+            let found = decoder.advance(&[ids[5], ids[7], ids[5]]).unwrap();
+            let expected = [5, 7, 5].map(|n| alone(&ids[..=n]).remove(1));
+            assert_same_bits(case.name, &found, &expected.concat());
+        }
+    }
+}
+
+/// The rows of a request, and why each ended.
+type Written = (Vec<Vec<u32>>, Vec<(usize, Finish)>);
+
+#[test]
+fn requests_together_are_as_each_alone() {
+    let (device, mut n_ended) = (Device::cpu(Isa::detect()), 0);
+    for case in cases() {
+        let model = case.model();
+        let at = (&model, &device, Precision::F32);
+        let ids = prompt(&model, 12);
+        let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+        let request = |i: usize| {
+            let (n_samples, max_tokens) = (1 + i % 3, [6, 0, 1, 3][i % 4]);
+            let ends = vec![ids[i]];
+            // Some are read together, as they are of more than a few tokens.
+            let prompt = &ids[..[1, 9, 12, 3, 10, 11, 9][i]];
+            Request { sampling, seed: i as u64, n_samples, max_tokens, ends, ..request(prompt) }
+        };
+        let requests: Vec<Request> = (0..7).map(request).collect();
+        let together = |requests: &[Request], n_rows: usize| {
+            let blank = |request: &Request| (vec![vec![]; request.n_samples], vec![]);
+            let mut found: Vec<Written> = requests.iter().map(blank).collect();
+            generate_all(at, requests, n_rows, |[i, row], event| {
+                match event {
+                    Event::Token(token) => found[i].0[row].push(token),
+                    Event::Ended(why) => found[i].1.push((row, why)),
+                }
+                ControlFlow::Continue(())
+            })
+            .unwrap();
+            for (_, ended) in &mut found {
+                ended.sort_by_key(|(row, _)| *row);
+            }
+            found
+        };
+        // Few rows sum in one order, many in another.
+        for all in [[1, 3, 8], [9, 12, 64]] {
+            let each = |request: &Request| together(slice::from_ref(request), all[0]).remove(0);
+            let expected: Vec<_> = requests.iter().map(each).collect();
+            for ((_, ended), request) in expected.iter().zip(&requests) {
+                let rows: Vec<usize> = ended.iter().map(|(row, _)| *row).collect();
+                assert_eq!(rows, (0..request.n_samples).collect::<Vec<_>>(), "{}", case.name);
+            }
+            let all_ended = expected.iter().flat_map(|(_, ended)| ended);
+            n_ended += all_ended.filter(|(_, why)| *why == Finish::End).count();
+            for n_rows in all {
+                assert_eq!(together(&requests, n_rows), expected, "{}, {n_rows}", case.name);
+            }
+        }
+        let few: Vec<Vec<Vec<u32>>> = requests.iter().map(|r| write(&model, r).0).collect();
+        let of = |found: &Written| found.0.clone();
+        assert_eq!(together(&requests, 8).iter().map(of).collect::<Vec<_>>(), few);
+    }
+    assert!(n_ended > 0);
 }
 
 #[test]

@@ -80,6 +80,12 @@ impl<'a, T> Heads<'a, T> {
         Self { data, offset, batch_stride: len * row_stride, row_stride, head_stride: d_head }
     }
 
+    /// Sequence `b` and those behind it.
+    #[must_use]
+    pub fn from(self, b: usize) -> Self {
+        Self { offset: self.offset + b * self.batch_stride, ..self }
+    }
+
     /// Where row `t` of head `n` of sequence `b` starts.
     #[inline]
     pub fn start(&self, b: usize, t: usize, n: usize) -> usize {

@@ -49,6 +49,7 @@ mod view;
 mod tests;
 
 pub use epilogue::{Epilogue, Write};
+pub use few::ROWS_MAX as FEW_ROWS;
 pub use kernel::Multiply;
 pub use packed::{PackedB, pack_b};
 pub use view::{Layout, Mat, MatMut};

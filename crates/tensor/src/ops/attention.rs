@@ -15,6 +15,7 @@ use std::sync::Arc;
 use kernels::attention::{self, AttnShape, AttnSpec, Heads, Pattern, Qkv, QkvGrads, Saved};
 
 use kernels::reference::attention::{self as reference, Problem};
+use rayon::prelude::*;
 
 use super::dropout::DropSite;
 use crate::dtype::{DType, by_dtype};
@@ -56,14 +57,16 @@ pub struct Reads {
     pub first_key: u64,
 }
 
-/// One layer's cache: `[B, K, capacity, H]`, of which `held` positions are filled.
+/// One layer's cache, of which some rows are in work: `[R, K, capacity, H]`.
 pub struct KeyValues<'c> {
     /// Keys.
     pub key: &'c mut Tensor,
     /// Values.
     pub value: &'c mut Tensor,
-    /// Positions filled so far.
-    pub held: usize,
+    /// The first row in work.
+    pub first: usize,
+    /// `[B]`: positions filled so far, of that and those behind it.
+    pub held: &'c [usize],
 }
 
 /// Where queries, keys and values come from.
@@ -143,6 +146,17 @@ impl AttentionArgs {
             Source::Packed(_) => self.segments.as_deref(),
             Source::Split(..) => self.reads.as_ref().map(|reads| &*reads.segments),
         }
+    }
+
+    /// A row that holds less than the longest, with its part of the bias: that is by distance, so its
+    /// last columns.
+    fn part_of(&self, shape: AttnShape) -> (AttnShape, Option<Vec<f32>>) {
+        let bias = self.bias.as_ref().map(|bias| {
+            let bias = bias.value.as_slice::<f32>();
+            let heads = bias.chunks_exact(bias.len() / self.n_heads);
+            heads.flat_map(|row| &row[row.len() - shape.bias_width()..]).copied().collect()
+        });
+        (shape, bias)
     }
 
     /// The segments of the last `T` of `S` positions: the queries that join a cache.
@@ -239,12 +253,16 @@ impl Tape<'_> {
         let (batch, len) = check(packed, args.n_heads + 2 * args.n_kv_heads, args);
         let (device, multiply) = (self.device(), self.precision().multiply());
         let &[rows, _, capacity, _] = cache.key.shape() else { panic!("attention: cache rank") };
-        let k_len = cache.held + len;
+        let (first, held) = (cache.first, cache.held);
+        let most = held.iter().copied().max().unwrap_or(0);
         assert!(
-            rows == batch && k_len <= capacity,
-            "attention: a cache of {rows} rows x {capacity} positions, asked for {batch} x {k_len}"
+            batch == held.len() && first + batch <= rows && most + len <= capacity,
+            "attention: a cache of {rows} rows x {capacity}, asked for {batch} from {first} on x \
+             {most} + {len}"
         );
-        let shape = args.shape(batch, len, k_len);
+        let is_even = held.iter().all(|n| *n == most);
+        assert!(is_even || args.segments.is_none(), "attention: segments over rows of {held:?}");
+        let shape = args.shape(batch, len, most + len);
         let q_segments = args.fresh_segments(shape);
         let mut y = device.empty(&[batch, len, args.n_heads * args.d_head], packed.value.dtype());
         let mut lse = device.empty(&[batch, args.n_heads, len], DType::F32);
@@ -252,16 +270,34 @@ impl Tape<'_> {
             let fresh = packed.value.as_slice::<T>();
             let at = args.n_heads * args.d_head;
             let width = args.n_kv_heads * args.d_head;
-            append(cache.key.as_mut_slice::<T>(), fresh, at, &shape, capacity);
-            append(cache.value.as_mut_slice::<T>(), fresh, at + width, &shape, capacity);
+            let heads = |b: usize| (first + b) * args.n_kv_heads;
+            let to = |b: usize, k: usize| ((heads(b) + k) * capacity + held[b]) * args.d_head;
+            append(cache.key.as_mut_slice::<T>(), fresh, at, &shape, to);
+            append(cache.value.as_mut_slice::<T>(), fresh, at + width, &shape, to);
             let qkv = Qkv {
                 q: Qkv::packed(fresh, &args.shape(batch, len, len)).q,
-                k: in_cache(cache.key.as_slice::<T>(), capacity, args),
-                v: in_cache(cache.value.as_slice::<T>(), capacity, args),
+                k: in_cache(cache.key.as_slice::<T>(), capacity, args).from(first),
+                v: in_cache(cache.value.as_slice::<T>(), capacity, args).from(first),
             };
             let (y, lse) = (y.as_mut_slice::<T>(), lse.as_mut_slice::<f32>());
-            let spec = args.spec(shape, cache.held, q_segments.as_deref());
-            attention::forward(device.isa, multiply, y, lse, qkv, &spec);
+            if is_even {
+                let spec = args.spec(shape, most, q_segments.as_deref());
+                attention::forward(device.isa, multiply, y, lse, qkv, &spec);
+            } else {
+                let part = |held| args.part_of(args.shape(1, len, held + len));
+                let parts: Vec<_> = held.iter().map(part).collect();
+                let specs = parts.iter().zip(held).map(|((shape, bias), held)| {
+                    let bias = bias.as_deref();
+                    AttnSpec { bias, ..args.spec(*shape, *held, None) }
+                });
+                let specs: Vec<AttnSpec> = specs.collect();
+                let rows = y.par_chunks_exact_mut(len * at);
+                let rows = rows.zip(lse.par_chunks_exact_mut(args.n_heads * len)).zip(&specs);
+                rows.enumerate().for_each(|(b, ((y, lse), spec))| {
+                    let qkv = Qkv { q: qkv.q.from(b), k: qkv.k.from(b), v: qkv.v.from(b) };
+                    attention::forward(device.isa, multiply, y, lse, qkv, spec);
+                });
+            }
         });
         self.finish("attention", false, y, |_, _| ())
     }
@@ -300,16 +336,24 @@ fn check(x: &Var, n_heads: usize, args: &AttentionArgs) -> (usize, usize) {
     }
 }
 
-/// Copies the new rows of one part of a packed projection behind what the cache holds.
-fn append<T: Copy>(cache: &mut [T], packed: &[T], at: usize, shape: &AttnShape, capacity: usize) {
-    let AttnShape { batch, q_len, k_len, n_heads, n_kv_heads, d_head } = *shape;
+/// Copies the new rows of one part of a packed projection to where `to` says that they go, by row
+/// and head.
+fn append<T: Copy>(
+    cache: &mut [T],
+    packed: &[T],
+    at: usize,
+    shape: &AttnShape,
+    to: impl Fn(usize, usize) -> usize,
+) {
+    let AttnShape { batch, q_len, n_heads, n_kv_heads, d_head, .. } = *shape;
     let width = (n_heads + 2 * n_kv_heads) * d_head;
     for b in 0..batch {
         for k in 0..n_kv_heads {
-            for t in 0..q_len {
-                let to = ((b * n_kv_heads + k) * capacity + k_len - q_len + t) * d_head;
-                let from = (b * q_len + t) * width + at + k * d_head;
-                cache[to..to + d_head].copy_from_slice(&packed[from..from + d_head]);
+            let cache = &mut cache[to(b, k)..][..q_len * d_head];
+            for (t, cache) in cache.chunks_exact_mut(d_head).enumerate() {
+                cache.copy_from_slice(
+                    &packed[(b * q_len + t) * width + at + k * d_head..][..d_head],
+                );
             }
         }
     }
@@ -369,6 +413,41 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_cache_are_as_each_alone() {
+        let fixture = Fixture::new(&[], &[&[3, 7, 24]]);
+        let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
+        let x = fixture.inputs[0].to_vec();
+        let rows = |rows: &[usize], at: usize, len: usize| {
+            let part = |row: &usize| x[(row * 7 + at) * 24..(row * 7 + at + len) * 24].to_vec();
+            let part: Vec<f32> = rows.iter().flat_map(part).collect();
+            Var::constant(fixture.device.tensor(&[rows.len(), len, 24], &part))
+        };
+        let room = |n| fixture.device.zeros(&[n, 2, 9, 3], DType::F32);
+        let read = |key: &mut Tensor, value: &mut Tensor, first, held: &[usize], x: &Var| {
+            let at = KeyValues { key, value, first, held };
+            let args = args(Pattern::Window { size: 4 });
+            tape.attention(Projected::Cached(x, at), args).value().to_vec()
+        };
+        let held = [5, 0, 2];
+        for len in [1, 2] {
+            let (mut key, mut value) = (room(3), room(3));
+            let mut expected = Vec::new();
+            for (row, &held) in held.iter().enumerate() {
+                let (mut own_key, mut own_value) = (room(1), room(1));
+                if held > 0 {
+                    let before = rows(&[row], 0, held);
+                    let y = read(&mut key, &mut value, row, &[0], &before);
+                    assert_eq!(y, read(&mut own_key, &mut own_value, 0, &[0], &before));
+                }
+                let x = rows(&[row], 5, len);
+                expected.extend(read(&mut own_key, &mut own_value, 0, &[held], &x));
+            }
+            let found = read(&mut key, &mut value, 0, &held, &rows(&[0, 1, 2], 5, len));
+            assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
     fn a_cache_at_any_split_equals_the_full_pass() {
         let fixture = Fixture::new(&[], &[&[2, 7, 24]]);
         let tape = Tape::new(&fixture.device, &fixture.params, Precision::F32);
@@ -384,7 +463,8 @@ mod tests {
                     .flat_map(|b| x[(b * 7 + range.start) * 24..(b * 7 + range.end) * 24].to_vec())
                     .collect();
                 let part = fixture.device.tensor(&[2, range.len(), 24], &part);
-                let cache = KeyValues { key: &mut key, value: &mut value, held: range.start };
+                let held = &[range.start; 2];
+                let cache = KeyValues { key: &mut key, value: &mut value, first: 0, held };
                 let part = Var::constant(part);
                 let y = tape.attention(Projected::Cached(&part, cache), args(Pattern::Causal));
                 let y = y.value().to_vec();

@@ -70,9 +70,12 @@ fn prompts_are_answered_in_their_order_as_they_are_alone() {
     let places: Vec<usize> = all.iter().map(|written| written.prompt).collect();
     assert_eq!(places, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
     assert!(all.iter().all(|w| w.tokens.len() == 5 || w.end == Some(0)));
-    // The shortest is the first to be answered.
-    let alone = write(&trainer, (&prompts, &[1]), &writing(2)).unwrap();
-    assert_eq!(all[2..4], alone);
+    // What is drawn is known by the place, whatever comes behind it.
+    for n in 1..5 {
+        let fewer = write(&trainer, (&prompts, &[0, 1, 2, 3, 4][..n]), &writing(2)).unwrap();
+        assert_eq!(all[..2 * n], fewer);
+    }
+    assert_ne!(write(&trainer, (&prompts, &[2, 0]), &writing(2)).unwrap()[2..], all[..2]);
     let greedy = Writing { sampling: Sampling::GREEDY, ..writing(1) };
     let together = write(&trainer, (&prompts, &[0, 1, 2, 3, 4]), &greedy).unwrap();
     for (i, together) in together.iter().enumerate() {

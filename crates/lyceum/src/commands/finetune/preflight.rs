@@ -80,7 +80,7 @@ pub fn say(
             Portion::Samples(n) => n,
             Portion::Tokens(_) => plan.lengths.len(),
         };
-        let n_rows = n_prompts.saturating_mul(copies).max(n_judged).min(ROWS_AT_ONCE.max(copies));
+        let n_rows = n_prompts.saturating_mul(copies).max(n_judged).min(ROWS_AT_ONCE);
         let row = row_bytes_of(model, longest, precision);
         total_bytes = total_bytes.saturating_add(row.saturating_mul(n_rows as u64));
     }
