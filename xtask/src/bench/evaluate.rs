@@ -1,4 +1,5 @@
-//! Log-likelihoods and texts a second against lm-evaluation-harness, on the same task files and weights.
+//! Log-likelihoods and texts a second against lm-evaluation-harness, on the same task files and
+//! weights.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,10 @@ use crate::command;
 use crate::golden::HARNESS;
 use crate::python::Python;
 
-/// What the peer may take at once; its best counts. (`auto` tries the longest rows first, and took up to ten times as long.)
+/// What the peer may take at once; its best counts. Its `auto` took up to nine times as long.
 const BATCHES: [&str; 4] = ["8", "16", "32", "64"];
-/// Documents: of four choices each, of one continuation, of one behind examples, to be gone on with.
+/// Documents: of four choices each, of one continuation, of one behind examples, and to be gone on
+/// with.
 const DOCS: [usize; 4] = [48, 400, 60, 64];
 /// Those examples.
 const SHOTS: usize = 8;

@@ -148,8 +148,8 @@ impl AttentionArgs {
         }
     }
 
-    /// A row that holds less than the longest, with its part of the bias: that is by distance, so its
-    /// last columns.
+    /// A row that holds less than the longest, with its part of the bias: that is by distance, so
+    /// its last columns.
     fn part_of(&self, shape: AttnShape) -> (AttnShape, Option<Vec<f32>>) {
         let bias = self.bias.as_ref().map(|bias| {
             let bias = bias.value.as_slice::<f32>();
