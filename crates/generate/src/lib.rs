@@ -3,9 +3,9 @@
 //! The map: [`Decoder`] holds the cache and runs the model; [`encode()`] gives it a memory to read,
 //! where the model has an encoder. [`draw`] and [`beam()`] decide what comes next, the one by
 //! [`Sampling`], which is pure, the other by keeping the best few; both are told in a [`Search`]
-//! how far to go and which [`Rules`] to keep to. [`find`] is all of it at once, [`generate_all`] the
-//! same of many prompts of unequal lengths, and [`transcribe`]
-//! repeats it over the windows of a [`Sound`]. [`Settings`] are what a model's files say of that.
+//! how far to go and which [`Rules`] to keep to. [`find`] is all of it at once, [`generate_all`]
+//! that of many prompts of unequal lengths, and [`transcribe`] repeats it over the windows of a
+//! [`Sound`]. [`Settings`] are what a model's files say of that.
 //! Tokens in, tokens out: no text here.
 
 mod beam;
