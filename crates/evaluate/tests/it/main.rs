@@ -366,3 +366,22 @@ fn each_text_is_drawn_by_numbers_of_its_own() {
         assert_eq!(&writer.write(prompt, &how, |_| ()).expect("a text")[0], text);
     }
 }
+
+#[test]
+fn texts_together_are_as_alone_behind_learned_tokens_too() {
+    let mut fixture = Fixture::new();
+    for beside in [None, Some(Beside::Prompt(5)), Some(Beside::Prefix(5))] {
+        if let Some(beside) = beside {
+            fixture.model = led(beside);
+        }
+        let writer = fixture.runner(Precision::F32, 256).writer;
+        let how = Generation { until: vec![], max_tokens: 8, temperature: 1.0 };
+        // Those of more than eight tokens are read together.
+        let prompt = |i: u32| (0..7 + i % 6).map(|at| 5 + (at * 7 + i) % 20).collect();
+        let prompts: Vec<Vec<u32>> = (0..12).map(prompt).collect();
+        let texts = writer.write(&prompts, &how, |_| ()).expect("texts");
+        for (prompt, text) in prompts.chunks(1).zip(&texts) {
+            assert_eq!(&writer.write(prompt, &how, |_| ()).expect("a text")[0], text);
+        }
+    }
+}
