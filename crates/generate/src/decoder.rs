@@ -9,7 +9,7 @@ use tensor::{Device, Precision, Tape};
 
 use crate::error::GenerateError;
 
-/// A model at work on some rows that grow together.
+/// A model at work on some rows, each as long as it is.
 pub struct Decoder<'m> {
     model: &'m Model,
     device: &'m Device,

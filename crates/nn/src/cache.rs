@@ -23,7 +23,7 @@ pub(crate) struct Rows<'c> {
     pub held: &'c [usize],
 }
 
-/// The cache of a trunk: rows, each as long as it is. All of them are in work, or the last alone.
+/// The cache of a trunk: rows, each as long as it is. All are in work, or those that came last.
 pub struct KvCache {
     layers: Vec<Layer>,
     /// Of each row, how many positions it holds.
