@@ -10,6 +10,7 @@ mod bounded;
 pub(crate) mod bytes;
 mod code;
 mod columns;
+mod footer;
 mod jsonl;
 mod lines;
 mod list;

@@ -16,7 +16,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::pages::Pages;
-use super::{Document, Records};
+use super::{Document, Records, footer};
 use crate::DataError;
 
 const BATCH_ROWS: usize = 64;
@@ -111,7 +111,10 @@ pub(super) fn open(path: &Path) -> Result<(File, ParquetMetaData), DataError> {
         return Err(DataError::CompressedParquet { file: file() });
     }
     let handle = mapped::open_regular(path).map_err(DataError::io("open", path))?;
-    let index = guarded(|| ParquetMetaDataReader::new().parse_and_finish(&handle));
+    let index = guarded(|| {
+        footer::check(&handle)?;
+        ParquetMetaDataReader::new().parse_and_finish(&handle)
+    });
     Ok((handle, index.map_err(|reason| DataError::Parquet { file: file(), reason })?))
 }
 

@@ -131,11 +131,11 @@ fn walk(
     }
 }
 
-fn byte(bytes: &mut &[u8]) -> Option<u8> {
+pub(super) fn byte(bytes: &mut &[u8]) -> Option<u8> {
     bytes.split_off_first().copied()
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..u64::BITS).step_by(7) {
         let byte = byte(bytes)?;
