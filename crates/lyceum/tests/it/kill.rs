@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::sync::mpsc;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use crate::fixture::lyceum;
@@ -96,17 +97,28 @@ fn a_second_signal_leaves_at_once() {
     let sets = ["--set", "train.batch_size=32768", "--set", "train.micro_batch=64"];
     let mut command = lyceum(&lab.args("a", &sets));
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("runs");
+    let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+    let (says, said) = mpsc::channel();
+    let reader = spawn(move || {
+        lines.map_while(Result::ok).for_each(|line| _ = says.send(line));
+    });
+    let send = |script: &str| {
+        let script = format!("send() {{ kill -$1 {}; }}; {script}", child.id());
+        assert!(Command::new("sh").args(["-c", &script]).status().expect("runs").success());
+    };
     wait_for_a_step(&lab.path("a"));
-    // The echo of the first is not a second.
-    let twice = format!("kill -INT {0}; sleep 0.02; kill -INT {0}", child.id());
-    assert!(Command::new("sh").args(["-c", &twice]).status().expect("runs").success());
-    let mut lines =
-        BufReader::new(child.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line == "stopping after this step; again to stop at once"));
-    // It stands still meanwhile: the step cannot end before the second comes.
-    let again = format!("kill -STOP {0}; sleep 0.2; kill -INT {0}; kill -CONT {0}", child.id());
-    assert!(Command::new("sh").args(["-c", &again]).status().expect("runs").success());
-    assert_eq!(lines.last().as_deref(), Some("stopped at once: there is no checkpoint yet"));
+    // It goes on for moments alone, or the step might end before the second comes. The echo of the
+    // first is none.
+    send("send STOP; send INT; send CONT; sleep 0.02; send INT; send STOP");
+    let began = Instant::now();
+    while said.try_iter().all(|line| line != "stopping after this step; again to stop at once") {
+        assert!(began.elapsed() < LONG, "nothing said of the first");
+        send("send CONT; sleep 0.02; send STOP");
+    }
+    send("sleep 0.2; send INT; send CONT");
+    reader.join().expect("reads");
+    let last = said.try_iter().last();
+    assert_eq!(last.as_deref(), Some("stopped at once: there is no checkpoint yet"));
     assert_eq!(child.wait().expect("ends").code(), Some(130));
     assert_eq!(lab.checkpoints("a"), Vec::<String>::new());
     let sets = [&["--resume", "--set", "train.max_hours=1e-9"], &sets[..]].concat();
