@@ -39,6 +39,9 @@ const KIND: Kind = Kind {
     embedded: &[],
 };
 
+/// Every key, at what it is when nothing is said, and what it does.
+pub const FINETUNE_KEYS: &str = include_str!("../../../recipes/finetune.toml");
+
 /// A whole recipe.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -513,41 +516,4 @@ impl FinetuneRecipe {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recipe(sets: &[&str]) -> Result<FinetuneRecipe, Failure> {
-        let own = ["model.from=minilm", "data.train=[\"a.csv\"]"];
-        let sets: Vec<String> = own.iter().chain(sets).map(|set| (*set).to_owned()).collect();
-        let recipe = FinetuneRecipe::load(None, &sets)?;
-        recipe.check().map(|()| recipe)
-    }
-
-    #[test]
-    fn what_a_method_does_not_use_is_refused() {
-        let refusal = |sets: &[&str]| recipe(sets).expect_err("refused").text(false);
-        for (kind, set) in [
-            ("full", "quantise=\"nf4\""),
-            ("full", "rank=4"),
-            ("head", "mixout=0.1"),
-            ("prompt", "dora=true"),
-            ("prefix", "targets=[\"query\"]"),
-            ("adapter", "n_virtual=3"),
-            ("lora", "bottleneck=8"),
-        ] {
-            let text = refusal(&[&format!("method.kind={kind}"), &format!("method.{set}")]);
-            let what = format!("it does nothing where `method.kind` is {kind}");
-            assert!(text.contains(&what) && text.contains("hint: leave it out"), "{text}");
-        }
-        let lora = ["method.kind=lora", "method.rank=4", "method.quantise=\"nf4\""];
-        assert_eq!(recipe(&lora).expect("fits").method.rank, 4);
-        let frozen = ["method.freeze=[\"blocks.*\"]", "method.quantise=\"int8\""];
-        assert!(recipe(&frozen).is_ok());
-    }
-
-    #[test]
-    fn a_base_is_found_from_anywhere() {
-        let from = recipe(&[]).expect("fits").model.from;
-        assert!(from.is_absolute() && from.ends_with("minilm"), "{}", from.display());
-    }
-}
+mod tests;

@@ -23,7 +23,9 @@ use toml::Table;
 
 pub use self::align::Aligned;
 pub use self::crawl::{CrawlRecipe, PersonalAction};
-pub use self::finetune::{ClassWeights, FinetuneRecipe, MethodKind, TuneSection, quantised};
+pub use self::finetune::{
+    ClassWeights, FINETUNE_KEYS, FinetuneRecipe, MethodKind, TuneSection, quantised,
+};
 use self::override_::Kind;
 pub use self::override_::differences;
 pub use self::sections::{DataSection, ModelSection, SourceSection, TokenizerSection, Words};

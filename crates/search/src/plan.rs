@@ -78,7 +78,7 @@ impl Standing {
     }
 }
 
-/// Best first: what came furthest, of that what is best; what has no value comes last.
+/// Best first: what came furthest, of that what failed with the fewest seeds, of that what is best.
 pub fn ranked(mut standings: Vec<Standing>, is_better_small: bool) -> Vec<Standing> {
     let worth = |standing: &Standing| {
         let mean = standing.mean().map(|(mean, _)| mean).filter(|mean| mean.is_finite());
@@ -86,7 +86,9 @@ pub fn ranked(mut standings: Vec<Standing>, is_better_small: bool) -> Vec<Standi
     };
     standings.sort_by(|a, b| {
         let by_worth = worth(b).total_cmp(&worth(a));
-        b.rung.cmp(&a.rung).then(by_worth).then(a.point.number.cmp(&b.point.number))
+        let by_seeds = b.values.len().cmp(&a.values.len());
+        let by_number = a.point.number.cmp(&b.point.number);
+        b.rung.cmp(&a.rung).then(by_seeds).then(by_worth).then(by_number)
     });
     standings
 }
@@ -267,13 +269,14 @@ mod tests {
             vec![
                 standing(1, 0, &[0.9]),
                 standing(2, 1, &[0.7, 0.9]),
-                standing(3, 1, &[f64::NAN]),
-                standing(4, 1, &[0.85]),
+                standing(3, 1, &[f64::NAN, 0.9]),
+                standing(4, 1, &[0.85, 0.85]),
+                standing(5, 1, &[0.99]),
             ]
         };
         let order = |small| ranked(all(), small).iter().map(|s| s.point.number).collect::<Vec<_>>();
-        assert_eq!(order(false), [4, 2, 3, 1]);
-        assert_eq!(order(true), [2, 4, 3, 1]);
+        assert_eq!(order(false), [4, 2, 3, 5, 1]);
+        assert_eq!(order(true), [2, 4, 3, 5, 1]);
         let (mean, spread) = all()[1].mean().expect("two values");
         assert!(
             (mean - 0.8).abs() < 1e-12 && (spread.unwrap_or(0.0) - 0.02_f64.sqrt()).abs() < 1e-12

@@ -14,6 +14,7 @@ Examples:
   lyceum finetune recipe.toml --out runs/mine --set train.batch_size=16
   lyceum finetune --model minilm/ --data reviews.csv --set method.kind=prefix
   lyceum finetune --out runs/mine --resume
+  lyceum finetune --keys > mine.toml
 
 `method.kind` is full, head, lora, prompt, prefix or adapter: what learns, beside what stays.
 Which column is what is guessed and shown; `--set 'data.columns.text=[\"review\"]'` says it.
@@ -47,6 +48,9 @@ pub struct Finetune {
     /// Go on from the newest valid checkpoint of `--out`
     #[arg(long, requires = "out")]
     pub resume: bool,
+    /// Print every key of a recipe with its default and what it does, and end
+    #[arg(long)]
+    pub keys: bool,
     /// Judge, save and end after this step, or this share of all: 200, 25%
     #[arg(long, value_name = "STEP")]
     pub until: Option<Until>,

@@ -36,6 +36,7 @@ use crate::failure::{Exit, Failure};
 pub fn run(command: &Command, env: &Env) -> Result<Exit, Failure> {
     match command {
         Command::Pretrain(args) => pretrain::run(args, env),
+        Command::Finetune(args) if args.keys => print(recipe::FINETUNE_KEYS),
         Command::Finetune(args) => finetune::run(args, env),
         Command::Search(args) => search::run(args, env),
         Command::Generate(args) => generate::run(args, env),

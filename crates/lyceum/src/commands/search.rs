@@ -44,12 +44,12 @@ struct Stored {
 pub fn run(args: &Search, env: &Env) -> Result<Exit, Failure> {
     let stored = stored(args)?;
     let points = stored.plan.points().map_err(|error| Failure::of(&error, error.hint()))?;
-    let out = args.out.clone();
     let said = env.clone();
     let stop = stop::flag(move || said.say("stopped at once")).context("no handler")?;
-    let mut search = Under { stored: &stored, out: &out, env, stop: &stop, metric: None };
+    let (out, stop) = (&*args.out, &*stop);
+    let mut search = Under { stored: &stored, out, env, stop, metric: None, any_began: false };
     let Some(standings) = search.all(points)? else {
-        let out = super::table::shell_word(&out);
+        let out = super::table::shell_word(out);
         env.say(&format!("stopped: `lyceum search --out {out} --resume` goes on"));
         return Ok(Exit::Interrupted);
     };
@@ -153,6 +153,7 @@ struct Under<'s> {
     env: &'s Env,
     stop: &'s AtomicBool,
     metric: Option<Metric>,
+    any_began: bool,
 }
 
 /// How a trial ended.
@@ -172,12 +173,15 @@ impl Under<'_> {
         let (began, mut n_done, mut n_tried) = (Instant::now(), 0, 0);
         for (at, rung) in rungs.iter().enumerate() {
             let mut standings = Vec::new();
+            let only = going.len() == 1;
             for point in going {
+                // Of one setting that is refused others may still be good.
+                let is_hopeless = only || !standings.is_empty();
                 let mut values = Vec::new();
                 for seed in &seeds {
                     let trial = Trial::new(self.out, &point, seed);
                     let until = (rung.share < 1.0).then_some(Until::Share(rung.share));
-                    let (tried, is_new) = self.bring(&trial, until, n_done == 0)?;
+                    let (tried, is_new) = self.bring(&trial, until, is_hopeless)?;
                     n_done += 1;
                     n_tried += usize::from(is_new);
                     let left = (is_new && n_done < n_runs)
@@ -211,19 +215,20 @@ impl Under<'_> {
         self.env.say(&format!("{head}: {}: {value}{left}", trial.settings.join(" ")));
     }
 
-    /// Brings a trial as far as it is to come, and says whether there was anything to do. What
-    /// refuses the first is most likely wrong with the command, and ends the search.
+    /// Brings a trial as far as it is to come, and says whether there was anything to do. Where
+    /// none began yet and waiting for one `is_hopeless`, the command is wrong: the search ends.
     fn bring(
         &mut self,
         trial: &Trial,
         until: Option<Until>,
-        is_first: bool,
+        is_hopeless: bool,
     ) -> Result<(Tried, bool), Failure> {
         let far_enough = |run: &RunSummary| {
             run.total_steps.is_some_and(|total| run.step >= until.map_or(total, |u| u.step(total)))
         };
         if is_run(&trial.dir) {
             let run = RunSummary::read(&trial.dir);
+            self.any_began |= run.step > 0;
             if far_enough(&run)
                 && let Some(value) = self.value(&run)
             {
@@ -244,12 +249,13 @@ impl Under<'_> {
             let why = why.unwrap_or("it did not begin").to_owned();
             let message = format!("{}: {why}", trial.settings.join(" "));
             let hint = format!("all it said is in `{}`", trial.log.display());
-            if is_first {
+            if is_hopeless && !self.any_began {
                 return Err(Failure::new(message).hint(hint));
             }
             self.env.warn(&format!("{message}; {hint}"));
             return Ok((Tried::Failed, true));
         };
+        self.any_began = true;
         let value = self.value(&run);
         let is_out_of_time = code == Some(OUT_OF_TIME) && value.is_some();
         if code != Some(0) && !is_out_of_time {

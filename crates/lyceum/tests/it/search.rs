@@ -100,7 +100,7 @@ fn a_command_that_is_refused_ends_the_search_with_its_message() {
     let command = tuning(&lab);
     let out = arg(lab.path("wrong"));
     let text = refusal(run(&search(&out, &["--over", "optim.no_such=1,2"], &command)));
-    assert!(text.contains("optim.no_such=1: ") && text.contains("no_such"), "{text}");
+    assert!(text.contains("optim.no_such=2: ") && text.contains("no_such"), "{text}");
     assert!(text.contains(".log"), "{text}");
     // It may be asked rightly then, once.
     let over = ["--over", "train.seed=1"];
@@ -114,7 +114,7 @@ fn one_setting_that_is_refused_is_one_trial_that_failed() {
     let lab = Lab::new();
     let command = tuning(&lab);
     let out = arg(lab.path("in-part"));
-    let ran = run(&search(&out, &["--over", "data.max_cut=1,-1", "--json"], &command));
+    let ran = run(&search(&out, &["--over", "data.max_cut=-1,1", "--json"], &command));
     assert!(ran.stderr.contains("data.max_cut=-1: failed"), "{}", ran.stderr);
     let stdout = ran.done();
     let rows: Vec<Value> = serde_json::from_str(&stdout).expect("rows");
