@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use generate::{Event, Request, Sampling, generate_all, rows_at_once};
+use generate::{Event, ROWS_AT_ONCE, Request, Sampling, generate_all};
 use models::Model;
 use tensor::{Device, Precision};
 use tokenize::Tokenizer;
@@ -62,8 +62,7 @@ impl Writer<'_> {
         let requests: Vec<Request> = prompts.iter().map(request).collect();
         let (mut tokens, mut failed) = (vec![Vec::new(); prompts.len()], None);
         let is_stop = |text: &str| how.until.iter().any(|stop| text.contains(stop));
-        let n_rows = rows_at_once(self.model.0, self.model.2, &requests);
-        generate_all(self.model, &requests, n_rows, |[i, _], event| {
+        generate_all(self.model, &requests, ROWS_AT_ONCE, |[i, _], event| {
             let Event::Token(token) = event else {
                 each(1);
                 return ControlFlow::Continue(());

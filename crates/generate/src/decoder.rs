@@ -17,6 +17,8 @@ pub struct Decoder<'m> {
     cache: KvCache,
     /// What the rows read, of a model that has an encoder.
     memory: Option<Memory>,
+    /// Rows that products sum as those of, at least.
+    rows_min: usize,
 }
 
 impl<'m> Decoder<'m> {
@@ -28,7 +30,7 @@ impl<'m> Decoder<'m> {
         shape: [usize; 2],
     ) -> Self {
         let cache = model.head_stack().cache(device, precision.compute, shape);
-        Self { model, device, precision, cache, memory: None }
+        Self { model, device, precision, cache, memory: None, rows_min: 0 }
     }
 
     /// The same without rows; there is room for as many.
@@ -36,6 +38,12 @@ impl<'m> Decoder<'m> {
     pub fn without_rows(mut self) -> Self {
         self.cache.clear();
         self
+    }
+
+    /// The same, whose products sum as those of so many rows at least.
+    #[must_use]
+    pub fn among(self, rows: usize) -> Self {
+        Self { rows_min: rows, ..self }
     }
 
     /// Rows more, each of which has seen one of `prompts`; the logits `[B, V]` after them.
@@ -57,15 +65,6 @@ impl<'m> Decoder<'m> {
         let forgotten = |prompt: &&[u32]| if logits.is_ok() { len - prompt.len() } else { 0 };
         self.cache.join(&prompts.iter().map(forgotten).collect::<Vec<_>>());
         logits
-    }
-
-    /// A row more, which has seen nothing.
-    ///
-    /// # Panics
-    /// When there is no room for it.
-    pub fn idle(&mut self) {
-        self.cache.begin(1);
-        self.cache.join(&[0]);
     }
 
     /// A row more, which has seen what `row` has.
@@ -168,6 +167,7 @@ impl<'m> Decoder<'m> {
         let len = tokens.len() / batch;
         assert_eq!(tokens.len(), batch * len, "advance: {} tokens, {batch} rows", tokens.len());
         let tape = Tape::new(self.device, &self.model.params, self.precision);
+        let tape = tape.among(self.rows_min);
         let mut ctx = Context::behind(self.cache.held(), len);
         ctx.cache = Some(&mut self.cache);
         ctx.call.memory.clone_from(&self.memory);

@@ -23,7 +23,7 @@ pub use beam::{Beams, Found, Stopping, beam};
 pub use decoder::Decoder;
 pub use encode::{Source, encode};
 pub use error::GenerateError;
-pub use requests::{Event, Request, generate, generate_all, rows_at_once};
+pub use requests::{Event, ROWS_AT_ONCE, Request, generate, generate_all, rows_at_once};
 pub use rules::{Rules, Timestamps};
 pub use sampling::{Sampling, SamplingError};
 pub use search::{Choice, Draw, Finish, Search, draw, find};

@@ -15,8 +15,8 @@ use crate::rules::Rules;
 use crate::sampling::Sampling;
 use crate::search::{Draw, Finish, Row, Search, check};
 
-/// Rows at once, at most, where nobody says how many.
-const ROWS: usize = 64;
+/// Rows at once, at most, that are written in about the shortest time.
+pub const ROWS_AT_ONCE: usize = 64;
 /// What their keys and values may take.
 const CACHE_BYTES: usize = 2 << 30;
 /// Tokens of prompts that are read at once.
@@ -75,7 +75,9 @@ pub fn generate(
     mut each: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<Vec<Finish>, GenerateError> {
     let mut finish = vec![Finish::Stopped; request.n_samples];
-    generate_all(at, slice::from_ref(request), request.n_samples, |[_, row], event| match event {
+    // Rows that are few to the end sum as such, which is faster.
+    let how = (request.n_samples, request.n_samples.min(FEW_ROWS + 1));
+    write(at, slice::from_ref(request), how, |[_, row], event| match event {
         Event::Token(token) => each(row, token),
         Event::Ended(why) => {
             finish[row] = why;
@@ -85,32 +87,43 @@ pub fn generate(
     Ok(finish)
 }
 
-/// Rows of `requests` that are written at once in about the shortest time, and in 2 GiB of keys and
-/// values.
-pub fn rows_at_once(model: &Model, precision: Precision, requests: &[Request]) -> usize {
-    let stack = model.head_stack();
-    let longest = requests.iter().map(|request| request.capacity(stack.max_len())).max();
-    let row = stack.cache_bytes(precision.compute, longest.unwrap_or(0));
-    (CACHE_BYTES / row.max(1)).clamp(1, ROWS)
+/// Rows that [`generate_all`] writes at once where it may `most`, and the longest takes so many
+/// positions: what 2 GiB of keys and values hold, and one at least.
+pub fn rows_at_once(model: &Model, precision: Precision, positions: usize, most: usize) -> usize {
+    let row = model.head_stack().cache_bytes(precision.compute, positions);
+    (CACHE_BYTES / row.max(1)).min(most).max(1)
 }
 
-/// Rows of requests of a model without an encoder, at most `n_rows` of them at once, each as long
-/// as it is: where one ends the next begins. `each` sees the request and which row of it, and may
-/// stop a row at a token.
+/// Rows of requests of a model without an encoder, `most` of them at once or as many as memory is
+/// meant to hold, each as long as it is: where some end the next begin. `each` sees the request
+/// and which row of it, and may stop a row at a token.
 ///
-/// A row has the same bits whatever is beside it and whenever it begins: products sum the same for
-/// all `n_rows` up to [`FEW_ROWS`], and for all above.
+/// A row has the same bits whatever is beside it, whenever it begins and however many are at work:
+/// products sum as those of more than [`FEW_ROWS`] rows.
 ///
 /// # Errors
 /// When the model's scores are not finite; what `each` has seen stays.
 ///
 /// # Panics
 /// When a prompt is empty, longer than the model's context or has a token that the model does not
-/// know, or there are rows, and none at once.
+/// know.
 pub fn generate_all(
+    at: (&Model, &Device, Precision),
+    requests: &[Request],
+    most: usize,
+    each: impl FnMut([usize; 2], Event) -> ControlFlow<()>,
+) -> Result<(), GenerateError> {
+    let max_len = at.0.head_stack().max_len();
+    let longest = requests.iter().map(|request| request.capacity(max_len)).max().unwrap_or(0);
+    let n_rows = rows_at_once(at.0, at.2, longest, most);
+    write(at, requests, (n_rows, FEW_ROWS + 1), each)
+}
+
+/// Rows of `requests`, `n_rows` of them at once; products sum as those of `among` rows at least.
+fn write(
     (model, device, precision): (&Model, &Device, Precision),
     requests: &[Request],
-    n_rows: usize,
+    (n_rows, among): (usize, usize),
     each: impl FnMut([usize; 2], Event) -> ControlFlow<()>,
 ) -> Result<(), GenerateError> {
     let hows: Vec<(Search, Draw)> = requests.iter().map(Request::how).collect();
@@ -120,14 +133,11 @@ pub fn generate_all(
     }
     let capacity = requests.iter().map(|request| request.capacity(max_len)).max().unwrap_or(0);
     let n_all = requests.iter().map(|request| request.n_samples).sum();
-    assert!(n_rows > 0 || n_all == 0, "generate: no row at once");
-    let least = if n_rows > FEW_ROWS { FEW_ROWS + 1 } else { 0 };
-    let shape = [n_rows.min(n_all).max(least), capacity];
-    let decoder = Decoder::new(model, device, precision, shape).without_rows();
+    let decoder = Decoder::new(model, device, precision, [n_rows.min(n_all), capacity]);
+    let decoder = decoder.among(among).without_rows();
     let places = |(i, request): (usize, &Request)| (0..request.n_samples).map(move |row| [i, row]);
     let mut waiting = VecDeque::new();
-    let rows = Vec::new();
-    let mut work = InWork { requests, hows: &hows, decoder, max_len, rows, least, each };
+    let mut work = InWork { requests, hows: &hows, decoder, max_len, rows: Vec::new(), each };
     for place in requests.iter().enumerate().flat_map(places) {
         let (search, n_prompt) = (&hows[place[0]].0, requests[place[0]].prompt.len());
         match search.room(max_len, n_prompt) {
@@ -136,8 +146,19 @@ pub fn generate_all(
         }
     }
     while !(work.rows.is_empty() && waiting.is_empty()) {
-        let n_free = (n_rows - work.rows.len()).min(waiting.len());
-        let fresh: Vec<Place> = waiting.drain(..n_free).collect();
+        let n_free = n_rows - work.rows.len();
+        let mut n = 0;
+        // Rows of a prompt begin together: it is read once.
+        for rows in waiting.make_contiguous().chunk_by(|a, b| a[0] == b[0]) {
+            if n + rows.len() > n_free {
+                break;
+            }
+            n += rows.len();
+        }
+        if n == 0 && work.rows.is_empty() {
+            n = n_free;
+        }
+        let fresh: Vec<Place> = waiting.drain(..n).collect();
         work.begin(&fresh)?;
         work.advance()?;
     }
@@ -155,8 +176,6 @@ struct InWork<'s, 'm, E> {
     max_len: usize,
     /// Of each row of the decoder its place, and why it ended.
     rows: Vec<(Place, Row<'s>, Option<Finish>)>,
-    /// Rows that the decoder is shown, at least.
-    least: usize,
     each: E,
 }
 
@@ -212,13 +231,8 @@ impl<E: FnMut(Place, Event) -> ControlFlow<()>> InWork<'_, '_, E> {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let mut last: Vec<u32> = self.rows.iter().map(|(_, row, _)| row.last()).collect();
-        let n = last.len();
-        last.resize(n.max(self.least), 0);
-        (n..last.len()).for_each(|_| self.decoder.idle());
+        let last: Vec<u32> = self.rows.iter().map(|(_, row, _)| row.last()).collect();
         let mut logits = self.decoder.advance(&last)?;
-        (n..last.len()).rev().for_each(|row| self.decoder.swap_remove(row));
-        logits.truncate(logits.len() / last.len() * n);
         self.draw(0, &mut logits);
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use generate::{
-    Choice, Draw, Event, GenerateError, Request, Sampling, Search, Source, encode, find,
-    generate_all, rows_at_once,
+    Choice, Draw, Event, GenerateError, ROWS_AT_ONCE, Request, Sampling, Search, Source, encode,
+    find, generate_all,
 };
 use models::Model;
 use tensor::{Device, Precision};
@@ -74,8 +74,7 @@ impl Writing {
         };
         let requests: Vec<Request> = given.iter().map(request).collect();
         let mut written = vec![vec![]; given.len()];
-        let n_rows = rows_at_once(at.0, at.2, &requests);
-        generate_all(at, &requests, n_rows, |[i, _], event| {
+        generate_all(at, &requests, ROWS_AT_ONCE, |[i, _], event| {
             if let Event::Token(token) = event {
                 written[i].push(token);
             }

@@ -55,6 +55,7 @@ struct Env<'a> {
     capture: Option<&'a Capture>,
     checks: Option<&'a Cell<Option<NotFinite>>>,
     loss_scale: f32,
+    rows_min: usize,
 }
 
 impl Env<'_> {
@@ -111,6 +112,7 @@ impl<'a> Tape<'a> {
             capture: None,
             checks: None,
             loss_scale: 1.0,
+            rows_min: 0,
         };
         Self::from_env(env, false, Path::new())
     }
@@ -146,6 +148,14 @@ impl<'a> Tape<'a> {
     #[must_use]
     pub fn with_loss_scale(mut self, scale: f32) -> Self {
         self.env.loss_scale = scale;
+        self
+    }
+
+    /// Products sum as those of so many rows at least: what a row comes to does not tell whether
+    /// there are few.
+    #[must_use]
+    pub fn among(mut self, rows: usize) -> Self {
+        self.env.rows_min = rows;
         self
     }
 
@@ -189,6 +199,11 @@ impl<'a> Tape<'a> {
     /// What losses multiply their gradient with.
     pub fn loss_scale(&self) -> f32 {
         self.env.loss_scale
+    }
+
+    /// The rows that a product of `n` sums as one of.
+    pub(crate) fn rows_of(&self, n: usize) -> usize {
+        n.max(self.env.rows_min)
     }
 
     pub(crate) fn grads(&self) -> Option<RefMut<'a, Grads>> {

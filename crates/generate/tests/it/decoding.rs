@@ -5,6 +5,7 @@ use std::slice;
 use std::sync::Arc;
 
 use generate::{Decoder, Event, Finish, GenerateError, Request, Sampling, generate, generate_all};
+use kernels::gemm::FEW_ROWS;
 use models::Model;
 use nn::Context;
 use tensor::{Device, Isa, Precision, Tape};
@@ -161,6 +162,24 @@ fn rows_of_unequal_lengths_have_the_bits_that_they_have_alone() {
     }
 }
 
+#[test]
+fn prompts_that_are_read_together_have_the_scores_that_each_has_alone() {
+    let device = Device::cpu(Isa::detect());
+    for case in cases() {
+        let model = case.model();
+        let ids = prompt(&model, 24);
+        let prompts: Vec<&[u32]> = (0..12).map(|i| &ids[i..][..9 + i % 4]).collect();
+        for precision in [Precision::F32, Precision::BF16] {
+            let scores = |prompts: &[&[u32]]| {
+                let decoder = Decoder::new(&model, &device, precision, [prompts.len(), 12]);
+                decoder.among(FEW_ROWS + 1).without_rows().begin(prompts).unwrap()
+            };
+            let alone: Vec<f32> = prompts.iter().flat_map(|&prompt| scores(&[prompt])).collect();
+            assert_same_bits(case.name, &scores(&prompts), &alone);
+        }
+    }
+}
+
 /// The rows of a request, and why each ended.
 type Written = (Vec<Vec<u32>>, Vec<(usize, Finish)>);
 
@@ -183,36 +202,41 @@ fn requests_together_are_as_each_alone() {
         let together = |requests: &[Request], n_rows: usize| {
             let blank = |request: &Request| (vec![vec![]; request.n_samples], vec![]);
             let mut found: Vec<Written> = requests.iter().map(blank).collect();
+            let (mut n_later, mut began) = (0, vec![vec![]; requests.len()]);
             generate_all(at, requests, n_rows, |[i, row], event| {
                 match event {
-                    Event::Token(token) => found[i].0[row].push(token),
+                    Event::Token(token) => {
+                        match found[i].0[row][..] {
+                            [] => began[i].push(n_later),
+                            _ => n_later += 1,
+                        }
+                        found[i].0[row].push(token);
+                    }
                     Event::Ended(why) => found[i].1.push((row, why)),
                 }
                 ControlFlow::Continue(())
             })
             .unwrap();
+            // A prompt is read once for all rows that go on from it, where there is room for them.
+            for began in began.iter().filter(|began| began.len() <= n_rows) {
+                assert!(began.iter().all(|at| *at == began[0]), "{}: {began:?}", case.name);
+            }
             for (_, ended) in &mut found {
                 ended.sort_by_key(|(row, _)| *row);
             }
             found
         };
-        // Few rows sum in one order, many in another.
-        for all in [[1, 3, 8], [9, 12, 64]] {
-            let each = |request: &Request| together(slice::from_ref(request), all[0]).remove(0);
-            let expected: Vec<_> = requests.iter().map(each).collect();
-            for ((_, ended), request) in expected.iter().zip(&requests) {
-                let rows: Vec<usize> = ended.iter().map(|(row, _)| *row).collect();
-                assert_eq!(rows, (0..request.n_samples).collect::<Vec<_>>(), "{}", case.name);
-            }
-            let all_ended = expected.iter().flat_map(|(_, ended)| ended);
-            n_ended += all_ended.filter(|(_, why)| *why == Finish::End).count();
-            for n_rows in all {
-                assert_eq!(together(&requests, n_rows), expected, "{}, {n_rows}", case.name);
-            }
+        let each = |request: &Request| together(slice::from_ref(request), 1).remove(0);
+        let expected: Vec<_> = requests.iter().map(each).collect();
+        for ((_, ended), request) in expected.iter().zip(&requests) {
+            let rows: Vec<usize> = ended.iter().map(|(row, _)| *row).collect();
+            assert_eq!(rows, (0..request.n_samples).collect::<Vec<_>>(), "{}", case.name);
         }
-        let few: Vec<Vec<Vec<u32>>> = requests.iter().map(|r| write(&model, r).0).collect();
-        let of = |found: &Written| found.0.clone();
-        assert_eq!(together(&requests, 8).iter().map(of).collect::<Vec<_>>(), few);
+        let all_ended = expected.iter().flat_map(|(_, ended)| ended);
+        n_ended += all_ended.filter(|(_, why)| *why == Finish::End).count();
+        for n_rows in [1, 3, 8, 9, 12, 64] {
+            assert_eq!(together(&requests, n_rows), expected, "{}, {n_rows}", case.name);
+        }
     }
     assert!(n_ended > 0);
 }

@@ -83,7 +83,7 @@ impl Tape<'_> {
                 let c = MatMut::new(y, rows, lines.n).with_stride(d_out);
                 by_values!(lines.values, w => {
                     let b = Mat::new(&w[lines.at * d_in..], lines.n, d_in).t();
-                    let n_rows = routing.n_rows();
+                    let n_rows = self.rows_of(routing.n_rows());
                     gemm_among(device.isa, multiply, n_rows, c, a, b, Epilogue::default());
                 });
             }

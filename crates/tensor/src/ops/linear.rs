@@ -7,7 +7,7 @@
 //!
 //! Shapes: `x` `[.., I]`, `W` `[O, I]`, `b` `[O]`, `y` and `residual` `[.., O]`.
 
-use kernels::gemm::{Epilogue, Mat, MatMut, Write, gemm};
+use kernels::gemm::{Epilogue, Mat, MatMut, Write, gemm, gemm_among};
 use kernels::{activation, reduce};
 
 use crate::dtype::{DType, by_dtype, by_dtypes};
@@ -54,7 +54,8 @@ impl Tape<'_> {
         let mut shape = x.value.shape().to_vec();
         *shape.last_mut().expect("rank >= 1") = d_out;
 
-        let (device, params) = (self.device(), self.params());
+        let (device, params, multiply) =
+            (self.device(), self.params(), self.precision().multiply());
         let rides = args.activation.is_some() || args.residual.is_some();
         let mut sum = device.empty(&shape, args.out);
         let mut activated = args.activation.map(|_| device.empty(&shape, args.out));
@@ -72,12 +73,12 @@ impl Tape<'_> {
                     activated: args.activation.zip(activated.take()),
                 };
                 let mut held = None;
-                let values = values.plain(device, self.precision().multiply(), &mut held);
+                let values = values.plain(device, multiply, &mut held);
                 let c = &mut sum.as_mut_slice::<Y>()[first..];
                 let c = MatMut::new(c, rows, n).with_stride(d_out);
                 by_values!(values, w => {
                     let b = Mat::new(w, n, d_in).t();
-                    gemm(device.isa, self.precision().multiply(), c, a, b, epilogue);
+                    gemm_among(device.isa, multiply, self.rows_of(rows), c, a, b, epilogue);
                 });
             }
         });

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use kernels::Element;
-use kernels::gemm::{Epilogue, Mat, MatMut, Multiply, Write, gemm};
+use kernels::gemm::{Epilogue, Mat, MatMut, Multiply, Write, gemm, gemm_among};
 use kernels::reduce;
 use rayon::prelude::*;
 
@@ -85,12 +85,13 @@ impl Tape<'_> {
         assert!(n_rows == y_rows && d_in == a_in, "low_rank: x {:?}", x.value.shape());
         let (device, params, multiply) =
             (self.device(), self.params(), self.precision().multiply());
+        let among = self.rows_of(n_rows);
         let mut z = device.empty(&[n_rows, n_ranks], x.value.dtype());
         by_dtype!(x.value.dtype(), X => {
             let a = Mat::new(params.get(args.a), n_ranks, d_in).t();
             let c = MatMut::new(z.as_mut_slice::<X>(), n_rows, n_ranks);
             let x = Mat::new(x.value.as_slice::<X>(), n_rows, d_in);
-            gemm(device.isa, multiply, c, x, a, Epilogue::default());
+            gemm_among(device.isa, multiply, among, c, x, a, Epilogue::default());
         });
         let mut saved = self.parts(args, n_ranks, y.value.dtype(), n_rows);
         let Var { value, slot } = y;
@@ -106,12 +107,12 @@ impl Tape<'_> {
                 let Some(Lengths { gains, sum, .. }) = lengths else {
                     let c = MatMut::new(&mut out[part.rows.start..], n_rows, n).with_stride(d_out);
                     let epilogue = Epilogue { write: Write::Add, ..Epilogue::default() };
-                    gemm(device.isa, multiply, c, z, b, epilogue);
+                    gemm_among(device.isa, multiply, among, c, z, b, epilogue);
                     continue;
                 };
                 let sum = sum.as_mut_slice::<Y>();
                 let c = MatMut::new(&mut *sum, n_rows, n);
-                gemm(device.isa, multiply, c, z, b, Epilogue::default());
+                gemm_among(device.isa, multiply, among, c, z, b, Epilogue::default());
                 let bias = args.map.1.map(|bias| &params.get(bias)[part.rows.clone()]);
                 let own = args.dropped.map(|u| u.value.as_slice::<Y>());
                 let rows = out.par_chunks_exact_mut(d_out).zip(sum.par_chunks_exact_mut(n));
