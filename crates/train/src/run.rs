@@ -176,15 +176,19 @@ impl<'o> Run<'o> {
     ///
     /// # Errors
     /// Where a step is refused, what it learns from or is judged by fails, or something cannot be
-    /// written. What was learned until then is saved, if it can be.
+    /// written. What was learned until then is saved, if it can be, and the model still writes.
     pub fn go(
         &mut self,
         stop: &AtomicBool,
         observer: &mut dyn Observer,
     ) -> Result<Ended, TrainError> {
         let ended = self.advance(stop, observer);
-        let is_full = matches!(ended, Err(TrainError::Checkpoint(_) | TrainError::Log(_)));
-        if ended.is_err() && !is_full && self.step_idx() > 0 {
+        // Nothing is saved on a full disk, nor what is no model any more.
+        let is_lost = matches!(
+            ended,
+            Err(TrainError::Checkpoint(_) | TrainError::Log(_) | TrainError::Generate(_))
+        );
+        if ended.is_err() && !is_lost && self.step_idx() > 0 {
             // The first error is the one to hear of.
             if let Err(error) = self.save(observer) {
                 observer.say(&format!("step {} is not saved: {error}", self.step_idx()));
@@ -199,6 +203,12 @@ impl<'o> Run<'o> {
         observer: &mut dyn Observer,
     ) -> Result<Ended, TrainError> {
         let config = self.parts.config;
+        if self.parts.trainer.state.unjudged {
+            self.look(observer)?;
+            // The one that is there does not know of it.
+            self.saved = None;
+            self.save(observer)?;
+        }
         while self.step_idx() < config.steps {
             let over = config.max_time.is_some_and(|most| self.began.elapsed() >= most);
             let waited = self.parts.trainer.state.waited;
@@ -219,18 +229,27 @@ impl<'o> Run<'o> {
                 return Ok(ended);
             }
             self.step(observer)?;
+            let is_best = self.look(observer)?;
             let (step, last) = (self.step_idx(), self.step_idx() == config.steps);
-            let is_due = last || step.is_multiple_of(config.eval_every);
-            let is_best = is_due && self.evaluate(observer)? && self.is_best();
-            if config.sample_every > 0 && (last || step.is_multiple_of(config.sample_every)) {
-                self.sample(observer)?;
-            }
             let keeps = is_best && config.patience > 0;
             if last || keeps || step.is_multiple_of(config.checkpoint_every) {
                 self.save(observer)?;
             }
         }
         Ok(Ended::Finished)
+    }
+
+    /// Judges the model and samples from it, where that is due; whether it is the best so far.
+    fn look(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        let (config, step) = (self.parts.config, self.step_idx());
+        let is_due = |every| step == config.steps || step.is_multiple_of(every);
+        self.parts.trainer.state.unjudged = is_due(config.eval_every);
+        let is_best = is_due(config.eval_every) && self.evaluate(observer)? && self.is_best();
+        self.parts.trainer.state.unjudged = false;
+        if config.sample_every > 0 && is_due(config.sample_every) {
+            self.sample(observer)?;
+        }
+        Ok(is_best)
     }
 
     fn step_idx(&self) -> u64 {

@@ -29,6 +29,9 @@ pub struct TrainerState {
     /// That number.
     #[serde(default)]
     pub waited: u64,
+    /// Whether the step was to be judged, and that failed: a run that goes on makes up for it.
+    #[serde(default)]
+    pub unjudged: bool,
     /// Hashes of what it is trained on and judged by; none before a run has begun.
     #[serde(default)]
     pub data: DataHashes,

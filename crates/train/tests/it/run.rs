@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use checkpoint::{Origin, RunDir};
 use data::Cursors;
+use generate::GenerateError;
 use models::Model;
 use optim::Schedule;
 use tasks::{Example, rewards::RewardError};
 use train::metrics::{self, METRICS_FILE, MetricsRow};
 use train::{DataHashes, Ended, Evaluation, Feed, Run, TextFeed, TrainError, Trainer};
 
-use crate::support::{Plan, Watch, checkpoints};
+use crate::support::{Left, Plan, Watch, checkpoints};
 
 fn evals(run: &Path) -> Vec<(u64, f64)> {
     let rows: Vec<MetricsRow> = metrics::read(&run.join(METRICS_FILE)).unwrap();
@@ -126,6 +127,25 @@ struct Failing<'o> {
     feed: TextFeed<'o>,
     next_at: u64,
     judge_at: u64,
+    error: fn() -> TrainError,
+}
+
+impl Failing<'_> {
+    fn fails(&self, is: bool) -> Result<(), TrainError> {
+        if is { Err((self.error)()) } else { Ok(()) }
+    }
+}
+
+/// What a run of `plan` ends with that fails where it is told to.
+fn failed(run: &Path, plan: &Plan, [next_at, judge_at]: [u64; 2], e: fn() -> TrainError) {
+    let feed = plan.feed(plan.sources());
+    let mut parts = plan.parts(RunDir::create(run).unwrap());
+    parts.feed = Box::new(Failing { feed, next_at, judge_at, error: e });
+    let (mut running, _) = Run::start(parts, false).unwrap();
+    let mut watch = Watch::until(u64::MAX);
+    let stop = watch.stop.clone();
+    let ended = running.go(&stop, &mut watch).unwrap_err();
+    assert_eq!(ended.to_string(), e().to_string());
 }
 
 impl Feed for Failing<'_> {
@@ -134,7 +154,7 @@ impl Feed for Failing<'_> {
     }
 
     fn next(&mut self, trainer: &Trainer) -> Result<Vec<Example>, TrainError> {
-        fails(trainer.state.step == self.next_at)?;
+        self.fails(trainer.state.step == self.next_at)?;
         self.feed.next(trainer)
     }
 
@@ -151,35 +171,40 @@ impl Feed for Failing<'_> {
     }
 
     fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
-        fails(trainer.state.step == self.judge_at)?;
+        self.fails(trainer.state.step == self.judge_at)?;
         self.feed.judge(trainer)
     }
-}
-
-fn fails(is: bool) -> Result<(), TrainError> {
-    let error = RewardError::Failing { n: 1, of: 1, first: "no".into() };
-    if is { Err(error.into()) } else { Ok(()) }
 }
 
 #[test]
 fn what_was_learned_is_saved_where_data_or_an_evaluation_fail() {
     let plan = Plan { checkpoint_every: 100, ..Plan::default() };
-    for ([next_at, judge_at], saved) in [([5, 99], vec![5]), ([99, 4], vec![4]), ([0, 99], vec![])]
-    {
+    let error = || RewardError::Failing { n: 1, of: 1, first: "no".into() }.into();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = folder.path().join("whole");
+    plan.go(&whole, u64::MAX).unwrap();
+    let whole = Left::by(&whole, 8);
+    let cases = [([5, 99], vec![5]), ([99, 4], vec![4]), ([99, 8], vec![8]), ([0, 99], vec![])];
+    for (at, saved) in cases {
+        let run = folder.path().join(format!("{at:?}"));
+        failed(&run, &plan, at, error);
+        assert_eq!(checkpoints(&run), saved);
+        // What could not be judged is judged after all.
+        for _ in 0..2 {
+            plan.go(&run, u64::MAX).unwrap();
+            Left::by(&run, 8).assert_same(&whole, &format!("{at:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_model_that_no_longer_writes_takes_no_place_of_one_that_did() {
+    let plan = Plan { checkpoint_every: 3, ..Plan::default() };
+    for at in [[4, 99], [99, 4]] {
         let folder = tempfile::tempdir().unwrap();
         let run = folder.path().join("run");
-        let feed = plan.feed(plan.sources());
-        let mut parts = plan.parts(RunDir::create(&run).unwrap());
-        parts.feed = Box::new(Failing { feed, next_at, judge_at });
-        let (mut running, _) = Run::start(parts, false).unwrap();
-        let mut watch = Watch::until(u64::MAX);
-        let stop = watch.stop.clone();
-        let ended = running.go(&stop, &mut watch);
-        assert!(matches!(ended, Err(TrainError::Reward(_))), "{ended:?}");
-        assert_eq!(checkpoints(&run), saved);
-        drop(running);
-        plan.go(&run, u64::MAX).unwrap();
-        assert_eq!(checkpoints(&run).last(), Some(&8));
+        failed(&run, &plan, at, || GenerateError::NotFinite { position: 0 }.into());
+        assert_eq!(checkpoints(&run), [3]);
     }
 }
 
