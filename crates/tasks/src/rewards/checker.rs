@@ -19,7 +19,7 @@ use super::Attempt;
 pub struct Checker {
     /// The program and its arguments; no shell reads them.
     pub command: Vec<String>,
-    /// It is ended after so long.
+    /// It is ended after so long, and after that on all processors where nobody is left to do it.
     pub time_max: Duration,
     /// Its address space, at most, and that of each program it starts.
     pub memory_mib: u64,
@@ -33,8 +33,10 @@ const ERROR_BYTES: usize = 1024;
 const ERROR_CHARS: usize = 200;
 /// How long that is waited for where it was ended, and something that left its group was not.
 const ERROR_WAIT: Duration = Duration::from_millis(200);
-/// Sets the limit of what takes its place.
-const LIMITED: &str = "ulimit -v \"$1\" || exit 97; shift; exec \"$@\"";
+/// Sets the limits of what takes its place; that of the processor is for who is left when the run
+/// is killed, and may be lower already.
+const LIMITED: &str =
+    "ulimit -v \"$1\" || exit 97; ulimit -t \"$2\" 2>/dev/null; shift 2; exec \"$@\"";
 const POLL: Duration = Duration::from_millis(2);
 
 impl Checker {
@@ -46,7 +48,12 @@ impl Checker {
         });
         let memory_kib = (self.memory_mib << 10).to_string();
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", LIMITED, "sh", &memory_kib]).args(&self.command);
+        // All processors for all of the time, and one time more.
+        let n_processors = thread::available_parallelism().map_or(1, usize::from) as u64;
+        let processor_s = self.time_max.as_secs().saturating_add(2).saturating_mul(n_processors);
+        command
+            .args(["-c", LIMITED, "sh", &memory_kib, &processor_s.to_string()])
+            .args(&self.command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.process_group(0).spawn();
         let mut child = child.map_err(|error| format!("it does not start: {error}"))?;

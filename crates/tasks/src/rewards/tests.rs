@@ -77,6 +77,13 @@ fn a_program_is_shown_all_and_says_a_number() {
 }
 
 #[test]
+fn a_program_has_an_end_where_nobody_is_left_to_end_it() {
+    let n = std::thread::available_parallelism().unwrap().get() as f64;
+    let graded = program("ulimit -t").grade(&[attempt("", "")]).unwrap();
+    assert_eq!(graded.rewards, [3.0 * n]);
+}
+
+#[test]
 fn a_program_that_fails_hangs_or_floods_is_worth_nothing_and_counted() {
     let cases = [
         ("exit 3", "exit status: 3"),
