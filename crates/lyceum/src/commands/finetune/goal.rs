@@ -49,8 +49,8 @@ pub struct Goal<'g> {
 
 /// Where a model learns from what it writes itself.
 pub struct Rollouts<'g> {
-    /// Prompts that are answered where it is judged.
-    pub n_judged: usize,
+    /// Prompts that are answered where it is judged, and tokens of the longest.
+    pub judged: [usize; 2],
     /// Makes a feed.
     pub feed: Box<MakeFeed<'g>>,
 }

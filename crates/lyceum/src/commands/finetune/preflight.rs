@@ -1,6 +1,7 @@
 //! What a run will take, told before its first step, and refused where it is not there.
 
 use data::Cursor;
+use generate::rows_at_once;
 use models::{HeadKind, Model};
 use train::report::format::{bytes, duration};
 use train::{Portion, ROWS_AT_ONCE, SamplePlan};
@@ -24,16 +25,16 @@ pub struct Shown {
     /// How often each comes in a row.
     copies: usize,
     /// Where the model goes on with each itself, and learns from that: with how many where it is
-    /// judged.
-    n_judged: Option<usize>,
+    /// judged, and tokens of the longest.
+    judged: Option<[usize; 2]>,
 }
 
 impl Shown {
     /// That of a goal.
     pub fn of(goal: &Goal) -> Self {
         let asks_tokens = goal.head == HeadKind::Tokens;
-        let n_judged = goal.rollouts.as_ref().map(|rollouts| rollouts.n_judged);
-        Self { asks_tokens, copies: goal.copies, n_judged }
+        let judged = goal.rollouts.as_ref().map(|rollouts| rollouts.judged);
+        Self { asks_tokens, copies: goal.copies, judged }
     }
 }
 
@@ -47,9 +48,9 @@ pub fn say(
     shown: &Shown,
     env: &Env,
 ) -> Result<(), Failure> {
-    let Shown { asks_tokens, copies, n_judged } = *shown;
+    let Shown { asks_tokens, copies, judged } = *shown;
     let precision = recipe.train.precision(env.isa)?;
-    let n_more = recipe.n_virtual() + n_judged.map_or(0, |_| recipe.align.max_tokens);
+    let n_more = recipe.n_virtual() + judged.map_or(0, |_| recipe.align.max_tokens);
     let sizes = step_tokens(plan, copies, n_more);
     let mean = sizes.iter().sum::<f64>() / sizes.len().max(1) as f64;
     let most = sizes.iter().copied().fold(0.0, f64::max);
@@ -72,17 +73,22 @@ pub fn say(
     // The mean of the weights; those of the start, and of the step meanwhile.
     let n_arenas = usize::from(regime.ema > 0.0) + 2 * usize::from(regime.mixout > 0.0);
     let beside = (n_arenas * size_of_val(model.params.values())) as u64;
-    let has_reference = n_judged.is_some() && recipe.align.beta.is_some_and(|beta| beta > 0.0);
+    let has_reference = judged.is_some() && recipe.align.beta.is_some_and(|beta| beta > 0.0);
     let mut total_bytes = estimate.total_bytes() + beside;
-    if let Some(n_judged) = n_judged {
-        let longest = plan.lengths.iter().max().map_or(0, |len| *len as usize) + n_more;
+    if let Some([n_judged, longest_judged]) = judged {
+        let longest = plan.lengths.iter().max().map_or(0, |len| *len as usize);
         let n_prompts = match plan.portion {
             Portion::Samples(n) => n,
             Portion::Tokens(_) => plan.lengths.len(),
         };
-        let n_rows = n_prompts.saturating_mul(copies).max(n_judged).min(ROWS_AT_ONCE);
-        let row = row_bytes_of(model, longest, precision);
-        total_bytes = total_bytes.saturating_add(row.saturating_mul(n_rows as u64));
+        let written = |n: usize, longest: usize| {
+            let most = rows_at_once(model, precision, longest + n_more, ROWS_AT_ONCE);
+            let row = row_bytes_of(model, longest + n_more, precision);
+            row.saturating_mul(n.min(most) as u64)
+        };
+        let learned = written(n_prompts.saturating_mul(copies), longest);
+        let all_judged = written(n_judged, longest_judged);
+        total_bytes = total_bytes.saturating_add(learned.max(all_judged));
     }
     if has_reference {
         let params = &model.params;
@@ -97,9 +103,9 @@ pub fn say(
         "it will take about {} of memory and {}, {} apart",
         bytes(total_bytes),
         duration(flops / (peak * 1e9 * share)),
-        if n_judged.is_some() { "what it writes and evaluations" } else { "evaluations" },
+        if judged.is_some() { "what it writes and evaluations" } else { "evaluations" },
     ));
-    let hint = match n_judged {
+    let hint = match judged {
         None => "lower `train.micro_batch`, or set `train.recompute=true`",
         Some(_) => "lower `train.micro_batch`, `align.answers` or `align.max_tokens`",
     };

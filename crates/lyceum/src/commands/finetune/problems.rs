@@ -66,7 +66,9 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     };
     let grader = Grader { tokenizer, rewards };
     let reference = if beta > 0.0 { Some(source.base()?) } else { None };
-    let (train, shown, n_judged) = (learned.examples(), judged.examples(), judged.prompts.len());
+    let (train, shown) = (learned.examples(), judged.examples());
+    let longest = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let n_judged = judged.prompts.len();
     let hashes = source.hashes(&train, &shown);
     let grader = Arc::new(grader);
     let (own, greedy) = (Arc::clone(&grader), Writing { n: 1, ..writing.clone() });
@@ -83,7 +85,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: Vec::new(),
         kept: Vec::new(),
         rollouts: Some(Rollouts {
-            n_judged,
+            judged: [n_judged, longest],
             feed: Box::new(move |plan, hashes, judge| {
                 let texts = learned.texts;
                 let grade = move |written: &[Written]| grader.grade(written, &texts);
