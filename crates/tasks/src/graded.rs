@@ -6,7 +6,8 @@ use datasets::{Input, Record};
 use metrics::classes::Classes;
 use metrics::ranking::Ranked;
 use metrics::reading::{self, Answered, squad2};
-use metrics::{Average, MetricError, registry, spans};
+use metrics::spans::{self, SpanCounts};
+use metrics::{Average, MetricError, registry};
 
 use crate::example::Label;
 use crate::frame::Framed;
@@ -203,35 +204,18 @@ fn tags(
     (framed, records, labels): (&[Framed], &[Record], &[String]),
     scores: &[Vec<f32>],
 ) -> Result<f64, MetricError> {
-    // What a word is said to be that was cut off, or has no token.
-    let outside = labels.iter().position(|label| label == "O").unwrap_or(0);
-    let (mut truth, mut said) = (Vec::new(), Vec::new());
-    for (framed, scores) in framed.iter().zip(scores) {
-        let Input::Tag { words, tags } = &records[framed.record].input else { continue };
-        if tags.is_empty() {
-            continue;
-        }
-        let mut of_words = vec![outside; words.len()];
-        for (&word, scores) in framed.words.iter().zip(scores.chunks(labels.len().max(1))) {
-            of_words[word] = largest(scores);
-        }
-        truth.push(tags.clone());
-        said.push(of_words);
-    }
-    let has_kinds = labels.iter().any(|label| label.starts_with("B-") || label.starts_with("I-"));
-    if name == "accuracy" || !has_kinds {
+    let of = |(framed, scores): (&Framed, &Vec<f32>)| tagged(framed, records, labels, scores);
+    let (truth, said): (Vec<_>, Vec<_>) = framed.iter().zip(scores).filter_map(of).unzip();
+    if name == "accuracy" || !are_entities(labels) {
         let (truth, said) = (truth.concat(), said.concat());
-        let named = if has_kinds { name.to_owned() } else { by_class(name) };
+        let named = by_word(name);
         return (registry::of_classes(&named)?.compute)(&Classes::new(
             &truth,
             &said,
             labels.len(),
         )?);
     }
-    let named = |tags: &[Vec<usize>]| -> Vec<Vec<&str>> {
-        tags.iter().map(|tags| tags.iter().map(|&tag| &*labels[tag]).collect()).collect()
-    };
-    let found = spans::compare(&named(&truth), &named(&said), None)?.average(Average::Micro);
+    let found = entities(labels, &truth, &said)?.average(Average::Micro);
     match name {
         "f1" => Ok(found.f1),
         "precision" => Ok(found.precision),
@@ -243,13 +227,47 @@ fn tags(
     }
 }
 
-/// What is meant of several classes that are no entities.
-fn by_class(name: &str) -> String {
-    if ["f1", "precision", "recall"].contains(&name) {
-        format!("{name}_macro")
-    } else {
-        name.into()
+/// The right tag of each word and that which was said, where somebody knows what is right.
+pub fn tagged(
+    framed: &Framed,
+    records: &[Record],
+    labels: &[String],
+    scores: &[f32],
+) -> Option<(Vec<usize>, Vec<usize>)> {
+    let Input::Tag { words, tags } = &records[framed.record].input else { return None };
+    // What a word is said to be that was cut off, or has no token.
+    let outside = labels.iter().position(|label| label == "O").unwrap_or(0);
+    let mut said = vec![outside; words.len()];
+    for (&word, scores) in framed.words.iter().zip(scores.chunks(labels.len().max(1))) {
+        said[word] = largest(scores);
     }
+    (!tags.is_empty()).then(|| (tags.clone(), said))
+}
+
+/// Whether tags have kinds, and words of one kind are found together.
+pub fn are_entities(labels: &[String]) -> bool {
+    labels.iter().any(|label| label.starts_with("B-") || label.starts_with("I-"))
+}
+
+/// What was found of the entities of sentences.
+///
+/// # Errors
+/// Where a tag has an unknown prefix, or there is no sentence.
+pub fn entities(
+    labels: &[String],
+    truth: &[Vec<usize>],
+    said: &[Vec<usize>],
+) -> Result<SpanCounts, MetricError> {
+    let named = |tags: &[Vec<usize>]| -> Vec<Vec<&str>> {
+        tags.iter().map(|tags| tags.iter().map(|&tag| &*labels[tag]).collect()).collect()
+    };
+    spans::compare(&named(truth), &named(said), None)
+}
+
+/// The metric of classes that is meant of words: of all tags alike.
+pub fn by_word(name: &str) -> String {
+    let is_of_one = ["f1", "precision", "recall"].contains(&name);
+    if is_of_one { format!("{name}_macro") } else { name.to_owned() }
 }
 
 /// The answer to each record's question, in its own words; empty where there is none: the best
@@ -295,7 +313,7 @@ pub fn answers(framed: &[Framed], records: &[Record], scores: &[Vec<f32>]) -> Ve
 
 fn answered<'a>(records: &'a [Record], said: &'a [String]) -> Vec<Answered<'a>> {
     let of = |(record, said): (&'a Record, &'a String)| match &record.input {
-        Input::Span { answers, .. } => Some(Answered {
+        Input::Span { answers, .. } if record.input.is_labelled() => Some(Answered {
             answers: answers.iter().map(|(text, _)| &**text).collect(),
             prediction: said,
             no_answer: 0.0,
@@ -374,6 +392,28 @@ mod tests {
         );
         // The article goes, as in the official script.
         assert_eq!((of("exact_match", 1), of("f1", 1)), (Ok(1.0), Ok(1.0)));
+    }
+
+    #[test]
+    fn a_question_that_nobody_answered_counts_for_nothing() {
+        let input = |answers: &[(&str, usize)]| Input::Span {
+            question: "Who?".into(),
+            context: "Ada met Eve.".into(),
+            answers: answers.iter().map(|(text, at)| ((*text).to_owned(), *at)).collect(),
+            is_impossible: false,
+        };
+        let records = records(vec![("0", input(&[("Ada", 0)])), ("1", input(&[]))]);
+        let of =
+            |record, label| Framed { places: vec![None, Some([0, 3])], ..of_record(record, label) };
+        let framed = [of(0, Label::Span([1, 1])), of(1, Label::None)];
+        // The first says `Ada`, the second that there is no answer.
+        let scores = [vec![0.0, 0.0, 1.0, 1.0], vec![1.0, 1.0, 0.0, 0.0]];
+        let of = |n: usize| {
+            let records = &records[2 - n..];
+            metric("f1", Asked::Span, (&framed[..n], records, &[]), &scores[..n])
+        };
+        assert_eq!(of(2), Ok(100.0));
+        assert_eq!(of(1), Err(MetricError::Empty { what: "questions" }));
     }
 
     #[test]

@@ -42,7 +42,8 @@ pub use dialogue::{Dialogue, DialogueError, Spoken};
 pub use example::{Example, Label, Row};
 pub use frame::{Frame, Framed};
 pub use graded::{
-    answers, is_better_small, is_of_answers, largest, metric, of_rankings, right, usual_metrics,
+    answers, are_entities, by_word, entities, is_better_small, is_of_answers, largest, metric,
+    of_rankings, right, tagged, usual_metrics,
 };
 pub use grouped::{Grouped, advantages, spread};
 pub use labelled::{Asked, Labelled};

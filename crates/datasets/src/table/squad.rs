@@ -21,17 +21,21 @@ pub(super) fn questions(article: Row, n_before: &mut u64) -> Result<VecDeque<Row
         for question in list(paragraph.get("qas"), "qas", &at)? {
             *n_before += 1;
             at.number = *n_before;
+            // Where nobody says what is right, that is not known: there may be an answer.
             let answers = match question.get("answers") {
-                None | Some(Value::Null) => &[],
-                some => list(some, "answers", &at)?,
+                None | Some(Value::Null) => Value::Null,
+                some => {
+                    let answers = list(some, "answers", &at)?;
+                    let all = |key| answers.iter().map(|a| a[key].clone()).collect::<Vec<_>>();
+                    json!({"text": all("text"), "answer_start": all("answer_start")})
+                }
             };
-            let all = |key| answers.iter().map(|answer| answer[key].clone()).collect::<Vec<_>>();
             let mut row = json!({
                 "title": fields.get("title"),
                 "context": paragraph["context"],
                 "id": question["id"],
                 "question": question["question"],
-                "answers": {"text": all("text"), "answer_start": all("answer_start")},
+                "answers": answers,
             });
             if let Some(is_impossible) = question.get("is_impossible") {
                 row["is_impossible"] = is_impossible.clone();

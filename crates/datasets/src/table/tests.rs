@@ -77,13 +77,15 @@ fn articles_become_questions() {
         "qas": [{"id": "q1", "question": "What?", "is_impossible": false,
                  "answers": [{"text": "It", "answer_start": 0}]},
                 {"id": "q2", "question": "Who?", "is_impossible": true, "answers": [],
-                 "plausible_answers": []}]}]}]}"#;
+                 "plausible_answers": []}, {"id": "q3", "question": "Which?"}]}]}]}"#;
     let rows = load("dev.json", squad).unwrap();
     let answers = json!({"text": ["It"], "answer_start": [0]});
     let first = json!([1, {"title": "T", "context": "It was.", "id": "q1", "question": "What?",
         "answers": answers, "is_impossible": false}]);
     assert_eq!(rows[0], first);
     assert_eq!((&rows[1][0], &rows[1][1]["answers"]["text"]), (&json!(2), &json!([])));
+    // Nobody says that there is none.
+    assert_eq!((&rows[2][0], &rows[2][1]["answers"]), (&json!(3), &Value::Null));
     let broken = r#"{"data": [{"title": "T", "paragraphs": [{"context": "x"}]}]}"#;
     assert_eq!(
         load("dev.json", broken).unwrap_err(),
