@@ -73,7 +73,8 @@ pub fn compare(folders: [&Path; 2], how: &Bootstrap) -> Result<Vec<Compared>> {
 
 /// Compares two logs of one task.
 fn logs(task: &str, (a, b): (&[Logged], &[Logged]), how: &Bootstrap) -> Result<Vec<Compared>> {
-    let hint = "compare runs on the same documents: the same file, split and `--limit`";
+    let hint =
+        "compare runs on the same documents: the same file, split, `--limit`, order of classes";
     if a.len() != b.len() {
         let problem = format!("`{task}`: {} documents and {}", a.len(), b.len());
         return Err(EvalError::refused(problem, hint));
@@ -130,7 +131,9 @@ fn one(kind: Kind, (a, b): (&[Item], &[Item]), how: &Bootstrap) -> Result<Differ
     let interval = how.interval(n, apart).ok().map(|interval| [interval.low, interval.high]);
     let is_right = |items: &[Item]| -> Option<Vec<bool>> {
         let is = |item: &Item| match item {
-            Item::Number(x) if *x == 0.0 || *x == 1.0 => Some(*x == 1.0),
+            // Of answers in a context, per cent.
+            Item::Number(x) if [0.0, 1.0, 100.0].contains(x) => Some(*x > 0.0),
+            Item::Classes(right, said) if kind.name() == "accuracy" => Some(right == said),
             _ => None,
         };
         items.iter().map(is).collect()

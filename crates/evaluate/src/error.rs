@@ -91,9 +91,7 @@ impl EvalError {
             Self::Task { hint, .. } | Self::Document { hint, .. } | Self::Refused { hint, .. } => {
                 Some(hint.clone()).filter(|hint| !hint.is_empty())
             }
-            Self::Log { .. } => {
-                Some("name a folder that `lyceum eval --task .. --out` wrote".to_owned())
-            }
+            Self::Log { .. } => Some("name a folder that `lyceum eval .. --out` wrote".to_owned()),
             Self::NotFinite { .. } => Some(
                 "a weight is not finite, or bf16 holds too little: try `--precision f32`"
                     .to_owned(),

@@ -7,14 +7,21 @@ use std::collections::BTreeMap;
 
 use datasets::{Input, Label as Truth, Record};
 use metrics::calibration::{Bin, Binning, bins, ece, mce, temperature};
-use metrics::classes::{Classes, confusion};
+use metrics::classes::confusion;
 use metrics::probabilities::{brier, log_loss};
-use metrics::{Bootstrap, MetricError, registry};
+use metrics::reading::{Answered, squad2};
+use metrics::{Bootstrap, Counts, MetricError};
 use models::HeadKind;
 use serde::Serialize;
-use tasks::{Asked, Framed, Label, answers, is_of_answers, largest, probabilities, right};
+use serde_json::json;
+use tasks::{
+    Asked, Framed, Label, answers, are_entities, entities, is_of_answers, largest, probabilities,
+    right, tagged,
+};
 
 use crate::error::{Result, undefined};
+use crate::metric::{Item, Kind};
+use crate::results::{Logged, LoggedItem, MetricResult, TaskResult, hash};
 
 /// Bars of a reliability diagram.
 const BINS: usize = 10;
@@ -35,20 +42,6 @@ pub struct Judged<'a> {
     pub records: &'a [Record],
     /// The scores of each.
     pub scores: &'a [Vec<f32>],
-}
-
-/// A metric of all records.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct HeadMetric {
-    /// Its name.
-    pub metric: String,
-    /// Its value; none where it is not defined.
-    pub value: Option<f64>,
-    /// Why it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub undefined: Option<String>,
-    /// Where it lies, by resampling records; none of tags, spans and answers to questions.
-    pub interval: Option<[f64; 2]>,
 }
 
 /// Whether confidences are true.
@@ -103,11 +96,11 @@ pub struct HeadReport {
     pub split: String,
     /// Records with a label.
     pub n: usize,
-    /// Its metrics.
-    pub metrics: Vec<HeadMetric>,
+    /// Its metrics, with intervals by resampling records; none of the answers of `MultiRC`.
+    pub metrics: Vec<MetricResult>,
     /// Names of classes, where there are some.
     pub labels: Vec<String>,
-    /// How often class `i` was taken for `j`; rows are the truth.
+    /// How often class or tag `i` was taken for `j`; rows are the truth.
     pub confusion: Option<Vec<Vec<u64>>>,
     /// Of classes and choices.
     pub calibration: Option<Calibration>,
@@ -120,6 +113,8 @@ pub struct HeadReport {
 /// One record: how wrong, and what was said.
 struct Outcome {
     record: usize,
+    /// Its example, or the first of them.
+    at: usize,
     n_tokens: usize,
     /// 0 or 1, or how far from right.
     error: f64,
@@ -130,99 +125,153 @@ struct Outcome {
 }
 
 impl Judged<'_> {
-    /// All that is known of `split`; `columns` are values of each record by the name of a column.
+    /// All that is known of `split`, and a log of it; `columns` are values of each record by the
+    /// name of a column.
     ///
     /// # Errors
     /// Where there is no record with a label.
     pub fn report(
         &self,
-        (split, metrics): (&str, &[&str]),
+        (split, metrics): (&str, &[String]),
         columns: &[(String, Vec<String>)],
         how: &Bootstrap,
-    ) -> Result<HeadReport> {
+    ) -> Result<(HeadReport, Vec<Logged>)> {
         let outcomes = self.outcomes();
         if outcomes.is_empty() {
             return Err(MetricError::Empty { what: "records with a label" }.into());
         }
-        let pairs = self.pairs();
-        let (truth, said): (Vec<usize>, Vec<usize>) =
-            pairs.iter().map(|&(at, truth)| (truth, largest(&self.scores[at]))).unzip();
-        let n_classes = self.head.labels().len();
-        let has_classes = matches!(self.head, HeadKind::Classes { .. });
-        let matrix = if has_classes { Some(confusion(&truth, &said, n_classes)?) } else { None };
+        let mut log: Vec<Logged> = outcomes.iter().map(|outcome| self.logged(outcome)).collect();
+        let mut measured = Vec::new();
+        for name in metrics {
+            let (metric, items) = self.metric(name, &outcomes, how);
+            for (line, item) in log.iter_mut().zip(items) {
+                let (metric, filter) = (metric.metric.clone(), metric.filter.clone());
+                line.items.push(LoggedItem { metric, filter, item });
+            }
+            measured.push(metric);
+        }
         let mut slices = lengths(&outcomes);
         for (name, values) in columns {
             slices.extend(by_value(name, |outcome| values[outcome.record].clone(), &outcomes));
         }
-        Ok(HeadReport {
+        let report = HeadReport {
             split: split.to_owned(),
             n: outcomes.len(),
-            metrics: metrics.iter().map(|name| self.metric(name, (&truth, &said), how)).collect(),
+            metrics: measured,
             labels: self.head.labels().to_vec(),
-            confusion: matrix.map(|m| m.chunks(n_classes.max(1)).map(<[u64]>::to_vec).collect()),
-            calibration: self.calibration(&pairs)?,
+            confusion: self.confusion(&outcomes)?,
+            calibration: self.calibration()?,
             slices,
             worst: self.worst(outcomes),
-        })
-    }
-
-    /// Which example has which class, or which right choice.
-    fn pairs(&self) -> Vec<(usize, usize)> {
-        let of = |(at, framed): (usize, &Framed)| {
-            right(framed, self.records, &self.scores[at]).map(|class| (at, class))
         };
-        self.framed.iter().enumerate().filter_map(of).collect()
+        Ok((report, log))
     }
 
-    fn metric(&self, name: &str, of: (&[usize], &[usize]), how: &Bootstrap) -> HeadMetric {
-        let asked = Asked::of(self.head);
+    /// Of classes and of tags.
+    fn confusion(&self, outcomes: &[Outcome]) -> Result<Option<Vec<Vec<u64>>>> {
+        let n_classes = self.head.labels().len();
+        if n_classes == 0 {
+            return Ok(None);
+        }
+        let pairs = outcomes.iter().flat_map(|of| match self.item("accuracy", of) {
+            Some(Item::Classes(right, said)) => vec![[right, said]],
+            Some(Item::Words(pairs)) => pairs,
+            _ => Vec::new(),
+        });
+        let (truth, said): (Vec<usize>, Vec<usize>) = pairs.map(|[a, b]| (a, b)).unzip();
+        let matrix = confusion(&truth, &said, n_classes)?;
+        Ok(Some(matrix.chunks(n_classes).map(<[u64]>::to_vec).collect()))
+    }
+
+    /// A line of the log, before anything is measured.
+    fn logged(&self, outcome: &Outcome) -> Logged {
+        let record = &self.records[outcome.record];
+        Logged {
+            doc_id: outcome.record,
+            // With the number of its class: where classes have another order, it is another.
+            doc_hash: hash(&format!("{:?}", record.input)),
+            at: record.at.to_string(),
+            doc: json!({"id": record.id, "texts": record.input.texts()}),
+            right: json!([outcome.right]),
+            requests: json!([]),
+            responses: json!([outcome.said]),
+            compared: BTreeMap::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// A metric, and what each record gives it; nothing where a record is no sample by itself.
+    fn metric(&self, name: &str, of: &[Outcome], how: &Bootstrap) -> (MetricResult, Vec<Item>) {
         let parts = (self.framed, self.records, self.head.labels());
-        let value = tasks::metric(name, asked, parts, self.scores);
-        let (truth, said) = of;
-        let n_classes = self.scores.iter().map(Vec::len).max().unwrap_or(0);
-        let n_classes = n_classes.max(self.head.labels().len());
-        let interval = match (asked, registry::of_classes(name), registry::of_values(name)) {
-            (Asked::Class | Asked::Choice, Ok(named), _) if !is_of_answers(name, asked) => how
-                .interval(truth.len(), |of| {
-                    let take = |side: &[usize]| of.iter().map(|&i| side[i]).collect::<Vec<_>>();
-                    (named.compute)(&Classes::new(&take(truth), &take(said), n_classes)?)
-                }),
-            (Asked::Value, _, Ok(named)) => {
-                let values = self.values();
-                how.interval(values.len(), |of| {
-                    let take = |at: usize| of.iter().map(|&i| values[i][at]).collect::<Vec<_>>();
-                    (named.compute)(&take(0), &take(1))
-                })
-            }
-            _ => Err(MetricError::Empty { what: "resamples" }),
-        };
-        let interval = interval.ok().map(|interval| [interval.low, interval.high]);
+        let value = tasks::metric(name, Asked::of(self.head), parts, self.scores);
+        let items: Option<Vec<Item>> = of.iter().map(|of| self.item(name, of)).collect();
+        let items = items.filter(|_| value.is_ok()).unwrap_or_default();
+        let kind = Kind::find(name);
+        let measured = kind.and_then(|kind| kind.gathered(&items).ok()?.measure(how).ok());
         let (value, undefined) = match value {
             Ok(value) => (Some(value), None),
             Err(error) => (None, Some(undefined(&error))),
         };
-        HeadMetric { metric: name.to_owned(), value, undefined, interval }
-    }
-
-    /// Numbers that are right, and that were said.
-    fn values(&self) -> Vec<[f64; 2]> {
-        let of = |(framed, scores): (&Framed, &Vec<f32>)| match framed.example.label {
-            Label::Value(value) => Some([f64::from(value), f64::from(scores[0])]),
-            _ => None,
+        let result = MetricResult {
+            metric: name.to_owned(),
+            filter: "none".to_owned(),
+            value,
+            undefined,
+            stderr: measured.and_then(|measured| measured.stderr),
+            interval: measured.and_then(|measured| measured.interval),
+            larger_is_better: kind.is_none_or(Kind::larger_is_better),
         };
-        self.framed.iter().zip(self.scores).filter_map(of).collect()
+        (result, items)
     }
 
-    fn calibration(&self, pairs: &[(usize, usize)]) -> Result<Option<Calibration>> {
+    /// What a record gives a metric; nothing of one of the answers to a question of `MultiRC`.
+    fn item(&self, name: &str, outcome: &Outcome) -> Option<Item> {
+        let (asked, labels, at) = (Asked::of(self.head), self.head.labels(), outcome.at);
+        let (framed, scores) = (&self.framed[at], &self.scores[at]);
+        Some(match (framed.example.label, &self.records[framed.record].input) {
+            (Label::Class(_), _) if is_of_answers(name, asked) => {
+                let one = (&self.framed[at..=at], self.records, labels);
+                let value = tasks::metric(name, asked, one, &self.scores[at..=at]).ok();
+                Item::Number(value.filter(|_| asked == Asked::Choice)?)
+            }
+            (Label::Class(_), _) => {
+                Item::Classes(right(framed, self.records, scores)?, largest(scores))
+            }
+            (Label::Value(value), _) => Item::Values(f64::from(value), f64::from(scores[0])),
+            (_, Input::Span { answers, .. }) => {
+                let answers = answers.iter().map(|(text, _)| &**text).collect();
+                let said = Answered { answers, prediction: &outcome.said, no_answer: 0.0 };
+                let found = squad2(&[said], 1.0).ok()?.all;
+                Item::Number(if name == "f1" { found.f1 } else { found.exact })
+            }
+            _ => {
+                let (truth, said) = tagged(framed, self.records, labels, scores)?;
+                if name == "accuracy" || !are_entities(labels) {
+                    let pairs = truth.into_iter().zip(said);
+                    return Some(Item::Words(pairs.map(|(right, said)| [right, said]).collect()));
+                }
+                let mut sum = Counts::default();
+                entities(labels, &[truth], &[said]).ok()?.0.into_values().for_each(|n| sum += n);
+                Item::Found([sum.hits, sum.predicted, sum.actual])
+            }
+        })
+    }
+
+    fn calibration(&self) -> Result<Option<Calibration>> {
+        // Which example has which class, or which right choice.
+        let of = |at: usize| {
+            let scores = &self.scores[at];
+            Some((scores, right(&self.framed[at], self.records, scores)?))
+        };
+        let pairs: Vec<_> = (0..self.framed.len()).filter_map(of).collect();
         if pairs.is_empty() {
             return Ok(None);
         }
         // Choices may be fewer in one record than in another.
-        let n = pairs.iter().map(|&(at, _)| self.scores[at].len()).max().unwrap_or(0);
+        let n = pairs.iter().map(|(scores, _)| scores.len()).max().unwrap_or(0);
         let (mut all, mut logits, mut truth) = (Vec::new(), Vec::new(), Vec::new());
         let (mut confidence, mut correct) = (Vec::new(), Vec::new());
-        for &(at, class) in pairs {
-            let scores = &self.scores[at];
+        for (scores, class) in pairs {
             let p = probabilities(scores, scores.len());
             let best = largest(scores);
             confidence.push(f64::from(p[best]).clamp(0.0, 1.0));
@@ -257,7 +306,7 @@ impl Judged<'_> {
         };
         let mut seen = None;
         let mut outcomes = Vec::new();
-        for (framed, scores) in self.framed.iter().zip(self.scores) {
+        for (at, (framed, scores)) in self.framed.iter().zip(self.scores).enumerate() {
             // Of the windows of a context the first stands for all.
             if seen.replace(framed.record) == Some(framed.record) {
                 continue;
@@ -280,7 +329,7 @@ impl Judged<'_> {
                 },
             };
             let (record, n_tokens) = (framed.record, framed.example.input.ids.len());
-            outcomes.push(Outcome { record, n_tokens, error, weight, right, said });
+            outcomes.push(Outcome { record, at, n_tokens, error, weight, right, said });
         }
         outcomes
     }
@@ -293,24 +342,19 @@ impl Judged<'_> {
         spans: &[String],
     ) -> Option<(f64, String, String)> {
         match &self.records[framed.record].input {
-            Input::Tag { words, tags } if !tags.is_empty() => {
+            Input::Tag { words, .. } => {
                 let labels = self.head.labels();
-                let said: Vec<usize> = scores.chunks(labels.len().max(1)).map(largest).collect();
-                let wrong: Vec<(usize, usize)> = framed
-                    .words
-                    .iter()
-                    .copied()
-                    .zip(said)
-                    .filter(|(word, tag)| tags[*word] != *tag)
-                    .collect();
-                let shown = |of: &dyn Fn(&(usize, usize)) -> usize| {
-                    let one = |at: &(usize, usize)| format!("{}/{}", words[at.0], labels[of(at)]);
+                let (truth, said) = tagged(framed, self.records, labels, scores)?;
+                let wrong: Vec<usize> =
+                    (0..words.len()).filter(|&word| truth[word] != said[word]).collect();
+                let shown = |of: &[usize]| {
+                    let one = |&word: &usize| format!("{}/{}", words[word], labels[of[word]]);
                     wrong.iter().map(one).collect::<Vec<_>>().join(" ")
                 };
                 let error = wrong.len() as f64 / words.len() as f64;
-                Some((error, shown(&|at| tags[at.0]), shown(&|at| at.1)))
+                Some((error, shown(&truth), shown(&said)))
             }
-            Input::Span { answers, .. } => {
+            input @ Input::Span { answers, .. } if input.is_labelled() => {
                 let said = &spans[framed.record];
                 let best = answers.iter().map(|(text, _)| metrics::reading::f1(said, text));
                 let none = f64::from(u8::from(answers.is_empty() && said.is_empty()));
@@ -358,6 +402,14 @@ impl Judged<'_> {
     }
 }
 
+impl HeadReport {
+    /// Its numbers as those of a task.
+    pub fn result(&self, task: String) -> TaskResult {
+        let (output_type, metrics) = ("labels".to_owned(), self.metrics.clone());
+        TaskResult { task, output_type, n_docs: self.n, n_shots: 0, metrics }
+    }
+}
+
 /// By tokens, in powers of two.
 fn lengths(outcomes: &[Outcome]) -> Vec<Slice> {
     let bucket = |outcome: &Outcome| {
@@ -392,3 +444,6 @@ fn by_value(column: &str, of: impl Fn(&Outcome) -> String, outcomes: &[Outcome])
     };
     found.into_iter().map(slice).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,8 @@ pub use compare::{Compared, Difference, compare};
 pub use encode::Encoder;
 pub use error::{EvalError, Result};
 pub use file::{Generation, MetricSpec, OutputType, Parts, Pipeline, Step, TaskFile};
-pub use heads::{Calibration, HeadMetric, HeadReport, Judged, Slice, Worst};
-pub use labelled::{LabelledData, Scores, judge};
+pub use heads::{Calibration, HeadReport, Judged, Slice, Worst};
+pub use labelled::{DATA, LabelledData, Learned, Scores};
 pub use leaderboard::Leaderboard;
 pub use metric::{Gathered, Item, Kind, Measured};
 pub use results::{

@@ -8,7 +8,7 @@ use metrics::bootstrap::standard_error;
 use metrics::chrf::{Chrf, ChrfStats};
 use metrics::classes::Classes;
 use metrics::ter::{self, TerStats};
-use metrics::{Bootstrap, MetricError};
+use metrics::{Bootstrap, Counts, MetricError, registry};
 use serde::{Deserialize, Serialize};
 
 use crate::error::did_you_mean;
@@ -22,6 +22,8 @@ pub enum Item {
     Number(f64),
     /// Two whole numbers: the right class, then that which was said.
     Classes(usize, usize),
+    /// Two numbers: the right one, then that which was said.
+    Values(f64, f64),
     /// A log-likelihood, and of how many words or bytes.
     Weighed {
         /// In nats.
@@ -33,6 +35,10 @@ pub enum Item {
     Texts(String, String),
     /// The right class, then the probability of each.
     Probabilities(usize, Vec<f64>),
+    /// Entities that were said rightly, that were said, and that are there.
+    Found([u64; 3]),
+    /// Of each word the right class, then that which was said.
+    Words(Vec<[usize; 2]>),
 }
 
 /// A metric.
@@ -68,6 +74,8 @@ pub enum Kind {
     ChrfPlusPlus,
     /// As `sacrebleu`.
     Ter,
+    /// Of a head: a metric of classes or of numbers, as `metrics` calls it.
+    OfHead(&'static str),
 }
 
 /// Name, how it is put together, whether more is better.
@@ -132,7 +140,10 @@ impl Kind {
 
     /// The metric of a name, whatever it is of.
     pub fn find(name: &str) -> Option<Self> {
-        TABLE.iter().find(|row| row.1 == name).map(|row| row.0)
+        let of_classes = registry::of_classes(name).map(|named| named.name);
+        let of_head = of_classes.or_else(|_| registry::of_values(name).map(|named| named.name));
+        let own = TABLE.iter().find(|row| row.1 == name).map(|row| row.0);
+        own.or_else(|| of_head.ok().map(Self::OfHead))
     }
 
     fn row(self) -> &'static (Self, &'static str, &'static str, bool) {
@@ -141,7 +152,7 @@ impl Kind {
 
     /// What it is called.
     pub fn name(self) -> &'static str {
-        self.row().1
+        if let Self::OfHead(name) = self { name } else { self.row().1 }
     }
 
     /// What the way is called in which it is put together.
@@ -156,7 +167,7 @@ impl Kind {
 
     /// Whether a larger value is a better one.
     pub fn larger_is_better(self) -> bool {
-        self.row().3
+        if let Self::OfHead(name) = self { !tasks::is_better_small(name) } else { self.row().3 }
     }
 
     /// Makes what documents give ready to be put together, as often as one likes.
@@ -164,7 +175,7 @@ impl Kind {
     /// # Errors
     /// Where an item is of another metric, or none at all.
     pub fn gathered(self, items: &[Item]) -> Result<Gathered, MetricError> {
-        let other = MetricError::Undefined { metric: self.name(), reason: "is of another kind" };
+        let other = self.other();
         if items.is_empty() {
             return Err(MetricError::Empty { what: "documents" });
         }
@@ -187,13 +198,13 @@ impl Kind {
                 let of = |(right, written)| ter::stats(written, &[right]);
                 Gathered::Ter(texts()?.into_iter().map(of).collect::<Result<_, _>>()?)
             }
-            Self::F1 | Self::Mcc => {
-                let of = |item: &Item| match item {
-                    Item::Classes(right, said) => Some([*right as f64, *said as f64]),
-                    _ => None,
-                };
-                let all = all(&of)?.into_iter().map(|[a, b]| [a as usize, b as usize]);
-                Gathered::Classes(self, all.collect())
+            // F1 of tags is a mean over them.
+            Self::F1 | Self::OfHead(_) if matches!(items[0], Item::Words(_)) => {
+                let kind = Self::find(&tasks::by_word(self.name())).unwrap_or(self);
+                Gathered::OfHead(kind, items.to_vec())
+            }
+            Self::F1 | Self::Mcc | Self::OfHead(_) if !matches!(items[0], Item::Number(_)) => {
+                Gathered::OfHead(self, items.to_vec())
             }
             Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => {
                 let of = |item: &Item| match item {
@@ -222,6 +233,10 @@ impl Kind {
         })
     }
 
+    fn other(self) -> MetricError {
+        MetricError::Undefined { metric: self.name(), reason: "is of another kind" }
+    }
+
     fn chrf(self) -> Chrf {
         if self == Self::ChrfPlusPlus { Chrf::PLUS_PLUS } else { Chrf::default() }
     }
@@ -238,14 +253,45 @@ fn texts(items: &[Item]) -> Option<Vec<(&str, &str)>> {
     items.iter().map(both).collect()
 }
 
+/// Of classes, numbers or entities: what the items are says which.
+fn of_head<'i>(kind: Kind, items: impl Iterator<Item = &'i Item>) -> Result<f64, MetricError> {
+    let (mut classes, mut values, mut found) = (Vec::new(), Vec::new(), Counts::default());
+    for item in items {
+        match item {
+            Item::Classes(right, said) => classes.push((*right, *said)),
+            Item::Words(all) => classes.extend(all.iter().map(|[right, said]| (*right, *said))),
+            Item::Values(right, said) => values.push((*right, *said)),
+            &Item::Found([hits, predicted, actual]) => found += Counts { hits, predicted, actual },
+            _ => return Err(kind.other()),
+        }
+    }
+    let name = if kind == Kind::Mcc { "matthews" } else { kind.name() };
+    if !classes.is_empty() {
+        let (right, said): (Vec<usize>, Vec<usize>) = classes.into_iter().unzip();
+        let most = right.iter().chain(&said).max().copied().unwrap_or(1);
+        let classes = Classes::new(&right, &said, 1 + most.max(1))?;
+        return (registry::of_classes(name)?.compute)(&classes);
+    }
+    if !values.is_empty() {
+        let (right, said): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
+        return (registry::of_values(name)?.compute)(&right, &said);
+    }
+    let found = found.prf();
+    Ok(match name {
+        "precision" => found.precision,
+        "recall" => found.recall,
+        _ => found.f1,
+    })
+}
+
 /// What documents gave, ready to be put together.
 pub enum Gathered {
     /// Means, of which one may be a power.
     Numbers(Kind, Vec<f64>),
     /// Sums, one divided by the other.
     Weighed(Kind, Vec<[f64; 2]>),
-    /// The right class, and the one that was said.
-    Classes(Kind, Vec<[usize; 2]>),
+    /// Classes, numbers or entities: right ones, and those that were said.
+    OfHead(Kind, Vec<Item>),
     /// Counts of BLEU.
     Bleu(Vec<BleuStats>),
     /// Counts of chrF.
@@ -271,7 +317,7 @@ impl Gathered {
         match self {
             Self::Numbers(_, all) => all.len(),
             Self::Weighed(_, all) => all.len(),
-            Self::Classes(_, all) => all.len(),
+            Self::OfHead(_, all) => all.len(),
             Self::Bleu(all) => all.len(),
             Self::Chrf(_, all) => all.len(),
             Self::Ter(all) => all.len(),
@@ -299,13 +345,7 @@ impl Gathered {
                 let nats = -sum(0) / sum(1);
                 if *kind == Kind::BitsPerByte { nats / std::f64::consts::LN_2 } else { nats.exp() }
             }
-            Self::Classes(kind, all) => {
-                let side = |at: usize| of.iter().map(|&i| all[i][at]).collect::<Vec<_>>();
-                let (truth, said) = (side(0), side(1));
-                let n_classes = 1 + all.iter().flatten().max().copied().unwrap_or(0);
-                let classes = Classes::new(&truth, &said, n_classes.max(2))?;
-                if *kind == Kind::F1 { classes.binary()?.f1 } else { classes.matthews() }
-            }
+            Self::OfHead(kind, all) => of_head(*kind, of.iter().map(|&i| &all[i]))?,
             Self::Bleu(all) => {
                 let mut sum = BleuStats::default();
                 for &i in of {
@@ -369,9 +409,13 @@ mod tests {
             Item::Number(-1.5),
             Item::Number(1.0),
             Item::Classes(1, 0),
+            Item::Values(1.0, -2.0),
             Item::Weighed { log_prob: -30.25, n: 7 },
             Item::Texts("a".into(), "b".into()),
             Item::Probabilities(1, vec![0.25, 0.75]),
+            Item::Found([1, 2, 3]),
+            Item::Words(vec![[1, 0], [0, 0]]),
+            Item::Words(vec![]),
         ];
         for item in items {
             let text = serde_json::to_string(&item).expect("JSON");

@@ -95,11 +95,11 @@ pub struct Logged {
     pub at: String,
     /// Its columns.
     pub doc: Value,
-    /// What is right: numbers of choices, or texts.
+    /// What is right: numbers of choices, or texts; of tags, where others were said.
     pub right: Value,
-    /// What was asked: pairs of context and continuation, or texts.
+    /// What was asked: pairs of context and continuation, or texts; of a head, the document.
     pub requests: Value,
-    /// What came of each: a log-likelihood and whether it is greedy, or a text.
+    /// What came of each: a log-likelihood and whether it is greedy, or a text; what a head said.
     pub responses: Value,
     /// What was compared, by the way that it was made.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -132,7 +132,7 @@ impl Logged {
             compared.filter_map(|((filter, _), text)| Some((filter.clone(), text.clone()?)));
         Self {
             doc_id: sample.doc_id,
-            doc_hash: format!("{:016x}", XxHash3_64::oneshot(doc.to_string().as_bytes())),
+            doc_hash: hash(&doc.to_string()),
             at: sample.at.to_string(),
             requests: sample.requests.iter().map(request).collect(),
             responses: responses.iter().map(Response::to_json).collect(),
@@ -142,6 +142,11 @@ impl Logged {
             right,
         }
     }
+}
+
+/// Of a document.
+pub(crate) fn hash(doc: &str) -> String {
+    format!("{:016x}", XxHash3_64::oneshot(doc.as_bytes()))
 }
 
 impl TaskResult {
@@ -187,13 +192,9 @@ impl Results {
     /// Where there are none.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(RESULTS_FILE);
-        let read = |source| EvalError::Read { path: path.clone(), source };
-        let bytes = mapped::read_small(&path, BYTES_MAX).map_err(read)?;
-        serde_json::from_slice(&bytes).map_err(|error| EvalError::Log {
-            path: path.clone(),
-            line: Some(error.line()),
-            problem: error.to_string(),
-        })
+        let wrong = |line, problem: String| EvalError::Log { path: path.clone(), line, problem };
+        let bytes = mapped::read_small(&path, BYTES_MAX).map_err(|e| wrong(None, e.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|e| wrong(Some(e.line()), e.to_string()))
     }
 
     /// As it is written.
@@ -205,10 +206,11 @@ impl Results {
     }
 }
 
-/// The file of a task's log in a folder.
+/// The file of a task's log in a folder; a name may be only so long, and ends differ.
 pub fn log_path(dir: &Path, task: &str) -> PathBuf {
     let plain = |c: char| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    dir.join(format!("samples_{}.jsonl", task.chars().map(plain).collect::<String>()))
+    let name = task.chars().skip(task.chars().count().saturating_sub(60)).map(plain);
+    dir.join(format!("samples_{}.jsonl", name.collect::<String>()))
 }
 
 /// The text of a log.

@@ -356,9 +356,11 @@ impl FinetuneRecipe {
         Ok(recipe)
     }
 
-    /// What the run in `dir` was asked for, where it tuned a model.
+    /// What the run in `dir`, or of the checkpoint there, was asked for, where it tuned a model.
     pub fn of_run(dir: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(dir.join(crate::FILE_NAME)).ok()?;
+        let above = dir.parent().filter(|above| above.ends_with("checkpoints"));
+        let run = above.and_then(Path::parent).unwrap_or(dir);
+        let text = std::fs::read_to_string(run.join(crate::FILE_NAME)).ok()?;
         toml::from_str(&text).ok()
     }
 

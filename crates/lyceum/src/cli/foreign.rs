@@ -76,6 +76,17 @@ pub struct AdapterArgs {
     pub all: Vec<(PathBuf, f32)>,
 }
 
+impl AdapterArgs {
+    /// What a model beside them is called.
+    pub fn name(&self, model: &Path) -> String {
+        let one = |(dir, by): &(PathBuf, f32)| {
+            let times = if *by == 1.0 { String::new() } else { format!("={by}") };
+            format!(" + {}{times}", dir.display())
+        };
+        model.display().to_string() + &self.all.iter().map(one).collect::<String>()
+    }
+}
+
 /// A directory, and how often what is in it counts.
 fn weighted(text: &str) -> Result<(PathBuf, f32), String> {
     if Path::new(text).exists() {

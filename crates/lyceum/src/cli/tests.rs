@@ -9,6 +9,13 @@ fn the_declaration_is_consistent() {
 }
 
 #[test]
+fn adapters_are_in_a_models_name() {
+    let all = vec![("a".into(), 1.0), ("b/c".into(), -0.5)];
+    let named = |all| AdapterArgs { all }.name("base".as_ref());
+    assert_eq!((&*named(vec![]), &*named(all)), ("base", "base + a + b/c=-0.5"));
+}
+
+#[test]
 fn every_command_has_examples() {
     let cli = Cli::command();
     let without = cli.get_subcommands().filter(|command| {

@@ -37,8 +37,9 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
 }
 
 /// Refuses to write over numbers of before.
-fn refuse_existing(out: Option<&Path>, file: &str) -> Result<(), Failure> {
-    match out.map(|out| out.join(file)).filter(|path| path.exists()) {
+fn refuse_existing(out: Option<&Path>, files: &[&str]) -> Result<(), Failure> {
+    let mut paths = out.iter().flat_map(|out| files.iter().map(|file| out.join(file)));
+    match paths.find(|path| path.exists()) {
         None => Ok(()),
         Some(path) => Err(Failure::new(format!("`{}` is there already", path.display()))
             .hint("name another directory in `--out`")),

@@ -149,7 +149,8 @@ fn runs_are_compared_on_the_same_documents_alone() {
     assert!(fs::read_to_string(&page).expect("a page").contains("<table>"));
     let stderr = run(&["eval", "leaderboard", &a, "--out", "board.pdf"]).refused();
     assert!(stderr.contains("`.html` or `.md`"), "{stderr}");
-    assert!(run(&["eval", "leaderboard", "/no/such"]).refused().contains("results.json"));
+    let stderr = run(&["eval", "leaderboard", "/no/such"]).refused();
+    assert!(stderr.contains("results.json") && stderr.contains("hint: name a folder"), "{stderr}");
 }
 
 #[test]
@@ -274,6 +275,12 @@ fn a_head_is_measured_by_class_by_slice_and_by_confidence() {
     assert!(page.contains("reliability diagram") && !page.contains("<script"));
     let stderr = run(&own).refused();
     assert!(stderr.contains("head.json` is there already"), "{stderr}");
+    // A run has a report of its own there.
+    let stderr = run(&["eval", &out, "--data", &data, "--out", &out]).refused();
+    assert!(stderr.contains("report.html` is there already"), "{stderr}");
+    let json = run(&["eval", "compare", &folder, &folder, "--json"]).json();
+    assert_eq!((&json[0]["metric"], &json[0]["test"]), (&"accuracy".into(), &"McNemar".into()));
+    assert_eq!((&json[0]["n_docs"], &json[0]["p"]), (&20.into(), &1.0.into()));
     let own = ["eval", &out, "--data", &data];
     assert!(run(&own).done().contains("calibration error"));
     let said = run(&[&own[..], &["--slice", "sorce", "--quiet"]].concat()).refused();
@@ -322,7 +329,8 @@ fn what_learned_beside_a_base_is_what_was_judged() {
     // It learned from masked words, and has no pooler.
     let model = arg(base(&lab));
     let words = ["good", "bad", "the house", "her letter", "a walk"];
-    let star = |i: usize| format!("it is {} {i},{}", words[i % 5], i as f32 / 10.0 + 0.05);
+    // The ends are cut off, where it learns and where it is judged.
+    let star = |i: usize| format!("{} {i} is what it is,{}", words[i % 5], i as f32 / 10.0 + 0.05);
     let stars = |from: usize| -> Vec<String> {
         ["text,score".to_owned()].into_iter().chain((from..from + 20).map(star)).collect()
     };
@@ -331,6 +339,7 @@ fn what_learned_beside_a_base_is_what_was_judged() {
         let (out, kind) = (lab.path(kind), format!("method.kind={kind}"));
         let mut sets = vec!["train.steps=9", "train.precision=f32", "optim.peak_lr=1e-2", &kind];
         sets.extend(["train.eval_every=9", "train.checkpoint_every=9"]);
+        sets.extend(["data.max_len=10", "data.max_cut=1.0", "task.metrics=[\"mae\",\"pearson\"]"]);
         if kind.ends_with('x') || kind.ends_with("prompt") {
             sets.push("method.n_virtual=3");
         }
@@ -340,12 +349,29 @@ fn what_learned_beside_a_base_is_what_was_judged() {
         run(&[&own[..], &["--out", &out_arg, "--task", "score"], &sets].concat()).done();
         let last = crate::recipe::metrics(&out).pop().expect("an evaluation");
         let [name, value] = [0, 1].map(|at| last["eval"]["metrics"][0][at].clone());
-        let json = run(&["eval", &out_arg, "--data", &judged, "--json"]).json();
-        let found = &json["splits"][0]["metrics"][0];
-        assert_eq!(found["metric"], name, "{kind}");
-        let [found, value] = [&found["value"], &value].map(|x| x.as_f64().expect("a number"));
-        assert!((found - value).abs() < 1e-5, "{kind}: {found}, and not {value}");
+        let folder = arg(out.with_extension("found"));
+        let own = ["eval", &model, "--adapter", &out_arg, "--data", &judged, "--out", &folder];
+        let run_alone = run(&["eval", &out_arg, "--data", &judged, "--json"]);
+        assert!(run_alone.stderr.contains("texts are cut to 10 tokens"), "{}", run_alone.stderr);
+        for json in [run_alone.json(), run(&[&own[..], &["--json"]].concat()).json()] {
+            let found = &json["splits"][0]["metrics"][0];
+            assert_eq!((&found["metric"], &name), (&"mae".into(), &"mae".into()), "{kind}");
+            let [found, value] = [&found["value"], &value].map(|x| x.as_f64().expect("a number"));
+            assert!((found - value).abs() < 1e-5, "{kind}: {found}, and not {value}");
+        }
     }
+    let [lora, prefix] = ["lora", "prefix"].map(|kind| arg(lab.path(kind)));
+    let [a, b] = [&lora, &prefix].map(|run| format!("{run}.found"));
+    let json = run(&["eval", "compare", &a, &b, "--json"]).json();
+    let of = |at: usize, key: &str| json[at][key].clone();
+    assert_eq!((of(0, "metric"), of(1, "metric")), ("mae".into(), "pearson".into()));
+    assert_eq!((of(0, "n_docs"), of(0, "test")), (20.into(), "paired bootstrap".into()));
+    assert_eq!((of(0, "larger_is_better"), of(1, "larger_is_better")), (false.into(), true.into()));
+    let board = run(&["eval", "leaderboard", &a, &b]).done();
+    for name in [format!("| {model} + {lora} |"), format!("| {model} + {prefix} |")] {
+        assert!(board.contains(&name), "{board}");
+    }
+    assert!(board.contains("20.csv mae \u{2193} |"), "{board}");
 }
 
 #[test]

@@ -1,18 +1,21 @@
 //! A model with a head measured on labelled data.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufWriter;
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
 use datasets::{Named, Split, Task};
-use evaluate::{HeadReport, Judged, LabelledData, Scores, judge};
+use evaluate::{
+    DATA, HeadReport, Judged, LabelledData, Learned, Logged, RESULTS_FILE, Results, Scores,
+    log_path, log_text,
+};
 use metrics::Bootstrap;
 use models::HeadKind;
 use recipe::FinetuneRecipe;
 use serde_json::json;
 use tokenize::Tokenizer;
+use train::report::REPORT_FILE;
 
 use crate::cli::Eval;
 use crate::commands::load::Loaded;
@@ -28,8 +31,8 @@ const HEAD_FILE: &str = "head.json";
 /// # Errors
 /// Where data or model refuse, or do not fit each other.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
-    super::refuse_existing(args.out.as_deref(), HEAD_FILE)?;
-    let columns = columns(model)?;
+    super::refuse_existing(args.out.as_deref(), &[HEAD_FILE, RESULTS_FILE, REPORT_FILE])?;
+    let learned = learned(model, args)?;
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let head = loaded.model.config.head().filter(|head| *head != HeadKind::Tokens);
     let Some(head) = head.filter(|_| loaded.model.architecture.stack().is_ok()) else {
@@ -43,7 +46,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         return Err(Failure::new(problem).hint("measure one set after the other"));
     }
     let set = args.task.first().map(|name| Named::find(name)).transpose()?;
-    let data = LabelledData::read(&head, set, &args.data, &args.slice, columns)?;
+    let data = LabelledData::read(&head, set, &args.data, &args.slice, learned)?;
     let (tests, judged) = chosen(&data, args)?;
     if let Some(schema) = &data.schema {
         env.say(&schema.to_string());
@@ -52,7 +55,11 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         env.warn(&format!("{} rows: {why}; the first: {}", places.n, places.first.join("; ")));
     }
     let tokenizer = loaded.tokenizer()?;
-    let said = |split: &Split| scores(&loaded, &tokenizer, (&head, split), args, env);
+    let max_len = data.max_len(&loaded.model);
+    if max_len < loaded.model.stack().max_len() {
+        env.say(&format!("texts are cut to {max_len} tokens, as where the model was tuned"));
+    }
+    let said = |split: &Split| scores(&loaded, &tokenizer, (&head, split, &data), args, env);
     if let (Some(dir), Some(set)) = (&args.submission, set) {
         fs::create_dir_all(dir).context(format!("failed to make `{}`", dir.display()))?;
         for split in tests {
@@ -67,37 +74,61 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
         }
     }
     let how = Bootstrap { seed: args.seed, ..Bootstrap::default() };
-    let mut reports = Vec::new();
+    let (mut reports, mut logs) = (Vec::new(), Vec::new());
     for split in judged {
         let (framed, scores) = said(split)?;
         let records = &split.records;
         let judged = Judged { head: &head, framed: &framed, records, scores: &scores };
         let of = (&*split.name, &data.metrics[..]);
-        reports.push(judged.report(of, &data.values(records), &how)?);
+        let (report, log) = judged.report(of, &data.values(records), &how)?;
+        logs.push((report.result(data.task(&split.name)), log));
+        reports.push(report);
     }
     if reports.is_empty() {
         return Ok(Exit::Done);
     }
-    let json = json!({"splits": reports});
     if let Some(out) = &args.out {
-        fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
-        let of = |report: &HeadReport| format!("{} records of {}", report.n, report.split);
-        let counts: Vec<String> = reports.iter().map(of).collect();
-        let lead = format!("{}: {}", args.data.join(", "), counts.join(", "));
-        atomic::write_file(&OsDisk, &out.join(HEAD_FILE), format!("{json:#}\n").as_bytes())?;
-        let page = HeadReport::html(&reports, &model.display().to_string(), &lead);
-        atomic::write_file(&OsDisk, &out.join("report.html"), page.as_bytes())?;
+        let (tasks, logs): (_, Vec<_>) = logs.into_iter().unzip();
+        let (model, precision) = (args.adapters.name(model), loaded.precision.compute.to_string());
+        let results = Results { model, precision, chat: false, seed: args.seed, tasks };
+        write(out, (&reports, &results, &logs), args)?;
     }
-    show(args.json, (reports.iter().map(text).collect::<Vec<_>>().join("\n"), json))
+    let table = reports.iter().map(text).collect::<Vec<_>>().join("\n");
+    show(args.json, (table, json!({"splits": reports})))
 }
 
-/// Which column a run learned as what.
-fn columns(model: &Path) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let Some(recipe) = FinetuneRecipe::of_run(model) else { return Ok(BTreeMap::new()) };
-    let kind = recipe.task.kind.as_deref();
+/// Writes what was found; `results.json` last: where it is, the logs are whole.
+fn write(
+    out: &Path,
+    (reports, results, logs): (&[HeadReport], &Results, &[Vec<Logged>]),
+    args: &Eval,
+) -> Result<(), Failure> {
+    fs::create_dir_all(out).context(format!("failed to make `{}`", out.display()))?;
+    let of = |report: &HeadReport| format!("{} records of {}", report.n, report.split);
+    let counts: Vec<String> = reports.iter().map(of).collect();
+    let lead = format!("{}: {}", args.data.join(", "), counts.join(", "));
+    let json = format!("{:#}\n", json!({"splits": reports}));
+    let page = HeadReport::html(reports, &results.model, &lead);
+    let logs = results.tasks.iter().zip(logs);
+    let logs = logs.map(|(task, log)| (log_path(out, &task.task), log_text(log)));
+    let files = [(HEAD_FILE, json), (REPORT_FILE, page), (RESULTS_FILE, results.to_json())];
+    for (path, text) in logs.chain(files.map(|(name, text)| (out.join(name), text))) {
+        atomic::write_file(&OsDisk, &path, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// How an adapter learned, whose head goes before that of the model it is beside, or a run.
+fn learned(model: &Path, args: &Eval) -> Result<Learned, Failure> {
+    let beside = args.adapters.all.iter().map(|(dir, _)| &**dir);
+    let run = beside.chain([model]).find_map(|dir| Some((dir, FinetuneRecipe::of_run(dir)?)));
+    let (model, FinetuneRecipe { data, task, .. }) =
+        run.unwrap_or_else(|| (model, FinetuneRecipe::default()));
+    let kind = task.kind.as_deref();
     match kind.map(Task::named).transpose()? {
         None | Some(Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span) => {
-            Ok(recipe.data.columns)
+            let (columns, metrics) = (data.columns, task.metrics);
+            Ok(Learned { columns, max_len: data.max_len, overlap: data.overlap, metrics })
         }
         Some(task) => {
             let model = model.display();
@@ -117,7 +148,7 @@ fn chosen<'d>(
 ) -> Result<(Vec<&'d Split>, Vec<&'d Split>), Failure> {
     let of = |is: fn(&str) -> bool| data.splits.iter().filter(move |split| is(&split.name));
     let tests: Vec<_> = of(|name| name.starts_with("test")).collect();
-    let judged: Vec<_> = of(|name| name.starts_with("validation") || name == "data").collect();
+    let judged: Vec<_> = of(|name| name.starts_with("validation") || name == DATA).collect();
     let there = || args.data.join("`, `");
     if args.submission.is_some() && tests.is_empty() {
         let problem = format!("`--submission`: there is no test split in `{}`", there());
@@ -134,17 +165,18 @@ fn chosen<'d>(
 fn scores(
     loaded: &Loaded,
     tokenizer: &Tokenizer,
-    (head, split): (&HeadKind, &Split),
+    (head, split, data): (&HeadKind, &Split, &LabelledData),
     args: &Eval,
     env: &Env,
 ) -> Result<Scores, Failure> {
     let device = env.device();
     let model = (&loaded.model, &device, loaded.precision);
-    let scores = judge(model, tokenizer, (head, split), args.batch_tokens)?;
+    let scores = data.judge(model, tokenizer, (head, split), args.batch_tokens)?;
     let mut cut = scores.0.iter().filter(|framed| framed.n_cut > 0);
     if let Some(first) = cut.next() {
         let (n, at) = (1 + cut.count(), &split.records[first.record].at);
-        env.warn(&format!("{n} texts are longer than the model reads, and cut; the first: {at}"));
+        let max_len = data.max_len(&loaded.model);
+        env.warn(&format!("{n} texts are longer than {max_len} tokens, and cut; the first: {at}"));
     }
     Ok(scores)
 }

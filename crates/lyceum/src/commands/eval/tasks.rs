@@ -27,7 +27,7 @@ use crate::progress::Progress;
 /// # Errors
 /// Where a task, its data or the model refuses, or a file cannot be written.
 pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
-    super::refuse_existing(args.out.as_deref(), RESULTS_FILE)?;
+    super::refuse_existing(args.out.as_deref(), &[RESULTS_FILE])?;
     let tasks: Vec<Task> =
         args.task.iter().map(|path| open(path, args, env)).collect::<Result<_, _>>()?;
     let mut logs = BTreeMap::new();
@@ -50,7 +50,7 @@ pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     let runner = Runner { model: at, encoder, writer, batch_tokens: args.batch_tokens };
     let chat = args.apply_chat_template.then(|| loaded.chat_template(&tokenizer)).transpose()?;
     let results = Results {
-        model: model.display().to_string(),
+        model: args.adapters.name(model),
         precision: loaded.precision.compute.to_string(),
         chat: args.apply_chat_template,
         seed: args.seed,
