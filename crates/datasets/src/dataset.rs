@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use data::Places;
 use twox_hash::{XxHash3_64, XxHash3_128};
 
 use crate::error::DatasetError;
 use crate::read::Loaded;
 use crate::record::{Input, Label, Record, Task};
 use crate::schema::{Schema, Wanted};
-use crate::table::{Notes, Table};
+use crate::table::{EMPTY, MISPLACED, Notes, Table, UNEVEN};
 
 /// What a set of records is, and its splits.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,18 @@ pub struct Split {
     pub records: Vec<Record>,
     /// What was left out or changed, by why.
     pub notes: Notes,
+}
+
+impl Split {
+    /// Rows that are not what they should be, by why: they were left out or have no text; and of
+    /// how many rows.
+    pub fn spoiled(&self) -> (Vec<(&'static str, &Places)>, u64) {
+        let noted = |why: &'static str| Some((why, self.notes.get(why)?));
+        let spoiled: Vec<_> = [UNEVEN, MISPLACED, EMPTY].into_iter().filter_map(noted).collect();
+        let left_out = spoiled.iter().filter(|(why, _)| *why != EMPTY).map(|(_, places)| places.n);
+        let n_rows = self.records.len() as u64 + left_out.sum::<u64>();
+        (spoiled, n_rows)
+    }
 }
 
 impl Dataset {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::error::{DatasetError, Place, nearest, quoted};
 use crate::record::{Input, Label, Record, Task};
 use crate::schema::{Schema, lookup};
-use crate::table::{Notes, Row, Table, kind, note};
+use crate::table::{EMPTY, Notes, Row, Table, kind, note};
 
 pub(crate) use tag::{tag_texts, to_bio};
 
@@ -60,7 +60,7 @@ impl Schema {
                 return Err(DatasetError::TooLarge { at: row.at, bytes_max });
             }
             if input.texts().iter().all(|text| text.trim().is_empty()) {
-                note(&mut loaded.notes, "records without text", &row.at);
+                note(&mut loaded.notes, EMPTY, &row.at);
             }
             if has_ids && let Some(first) = ids.insert(id.clone(), loaded.records.len()) {
                 let first = loaded.records[first].at.clone();
@@ -278,6 +278,13 @@ pub(crate) fn labels_of(cell: &Cell) -> Result<Option<String>, DatasetError> {
     }
 }
 
+/// A number that is no class.
+pub(crate) fn no_class(cell: &Cell, text: &str) -> DatasetError {
+    let hint = "write classes as whole numbers or names, or name them in `data.labels`; numbers \
+        are learned by `--task score`";
+    cell.failed(format!("is {text}, a class was wanted"), hint)
+}
+
 /// The number of a class: by its name, or as a number from 0. -1 stands for none, as in the test
 /// sets of Hugging Face.
 pub(crate) fn class_of(
@@ -306,9 +313,7 @@ pub(crate) fn class_of(
     }
     let is_float = text.parse::<i64>().is_err() && text.parse::<f64>().is_ok();
     if is_float {
-        let hint = "write classes as whole numbers or names; numbers are learned by \
-            `task = \"score\"`";
-        return Err(cell.failed(format!("is {text}, a class was wanted"), hint));
+        return Err(no_class(&cell, &text));
     }
     let hint = match nearest(&text, labels) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::error::{DatasetError, quoted};
-use crate::read::{cells, labels_of, tag_texts, to_bio};
+use crate::read::{cells, labels_of, no_class, tag_texts, to_bio};
 use crate::record::Task;
 use crate::table::{Notes, Row, Table};
 use refusal::{check_column, check_verdicts, no_classes, refusal};
@@ -110,7 +110,7 @@ impl Schema {
         let named = column.and_then(|column| table.class_names.get(column));
         let is_named = !wanted.labels.is_empty() || named.is_some();
         let (mut found, mut is_all_numbers, mut has_fractions) = (BTreeSet::new(), true, false);
-        let mut notes = Notes::new();
+        let (mut notes, mut fraction) = (Notes::new(), None);
         for row in table.rows() {
             let row = row?;
             self.n_rows += 1;
@@ -121,8 +121,12 @@ impl Schema {
                 _ => labels_of(&cell)?.into_iter().collect(),
             };
             for value in values {
-                is_all_numbers &= value.parse::<f64>().is_ok_and(f64::is_finite);
+                let number = value.parse::<f64>().ok().filter(|x| x.is_finite());
+                is_all_numbers &= number.is_some();
                 has_fractions |= value.parse::<i64>().is_err();
+                if number.is_some_and(|x| x.fract() != 0.0) {
+                    fraction.get_or_insert_with(|| no_class(&cell, &value));
+                }
                 if found.len() <= LABELS_MAX {
                     found.insert(value);
                 }
@@ -134,8 +138,13 @@ impl Schema {
             (true, None) => ordered(found),
         };
         let is_score = is_all_numbers && has_fractions && !is_named && !self.labels.is_empty();
-        if self.task == Task::Classify && wanted.task.is_none() && is_score {
-            self.task = Task::Score;
+        if self.task == Task::Classify && is_score {
+            match (wanted.task, fraction) {
+                (None, _) => self.task = Task::Score,
+                (Some(_), Some(error)) => return Err(error),
+                // Somebody says that 0.0 and 1.0 are classes.
+                (Some(_), None) => {}
+            }
         }
         if self.task == Task::Score {
             self.labels.clear();

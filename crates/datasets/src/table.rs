@@ -25,6 +25,13 @@ pub type Fields = Map<String, Value>;
 /// What is to be said of rows that were left out or changed, by why.
 pub type Notes = BTreeMap<&'static str, Places>;
 
+/// Rows that are left out.
+pub(crate) const UNEVEN: &str = "rows of another length, left out";
+/// The same, of [`Task::Span`](crate::Task::Span).
+pub(crate) const MISPLACED: &str = "questions whose answers are not in the context, left out";
+/// Rows that become records all the same.
+pub(crate) const EMPTY: &str = "records without text";
+
 /// Rows of which the columns are known before the rest is read.
 const HEAD_ROWS: usize = 256;
 /// More are no columns but something else that was taken for a table.
@@ -280,7 +287,7 @@ impl Reader {
                     let at = place(file, "line", cells.line());
                     if n != names.len() {
                         if layout.skips_uneven {
-                            note(notes, "rows of another length, left out", &at);
+                            note(notes, UNEVEN, &at);
                             continue;
                         }
                         return Err(cells.uneven(names.len()).into());

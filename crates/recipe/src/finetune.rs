@@ -95,6 +95,9 @@ pub struct LabelledSection {
     pub epochs: f64,
     /// The share of samples that may lose tokens because they are too long.
     pub max_cut: f64,
+    /// The share of rows that may be left out or have no text, and of samples that may ask for a
+    /// text which nothing ends.
+    pub max_spoiled: f64,
     /// The share of texts to judge by that may be learned from, too.
     pub max_shared: f64,
 }
@@ -112,6 +115,7 @@ impl Default for LabelledSection {
             overlap: 128,
             epochs: 3.0,
             max_cut: 0.1,
+            max_spoiled: 0.1,
             max_shared: 0.01,
         }
     }
@@ -430,6 +434,7 @@ impl FinetuneRecipe {
             ("data.max_len", &data.max_len, data.max_len == 0 || data.max_len >= 8, "8 or more"),
             ("data.epochs", &data.epochs, data.epochs > 0.0 && data.epochs <= 1e6, "above 0"),
             ("data.max_cut", &data.max_cut, share(data.max_cut), "in [0, 1]"),
+            ("data.max_spoiled", &data.max_spoiled, share(data.max_spoiled), "in [0, 1]"),
             ("data.max_shared", &data.max_shared, share(data.max_shared), "in [0, 1]"),
             ("task.label_smoothing", &smoothing, (0.0..1.0).contains(&smoothing), "in [0, 1)"),
             ("method.n_virtual", &n_virtual, some(n_virtual), "in [1, 65536]"),

@@ -6,7 +6,7 @@ use super::{Cell, cells, text};
 use crate::error::DatasetError;
 use crate::record::Input;
 use crate::schema::{Schema, verdict};
-use crate::table::{Notes, Row, kind, note};
+use crate::table::{MISPLACED, Notes, Row, kind, note};
 
 /// How far from its place an answer is looked for, in characters.
 const REACH: usize = 64;
@@ -47,7 +47,7 @@ pub(super) fn read(
         }
     }
     if answers.is_empty() && n_given > 0 {
-        note(notes, "questions whose answers are not in the context, left out", &row.at);
+        note(notes, MISPLACED, &row.at);
         return Ok(None);
     }
     Ok(Some(Input::Span { question, context, answers, is_impossible }))

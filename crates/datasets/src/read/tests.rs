@@ -64,7 +64,7 @@ fn labels_that_are_none_are_refused() {
             "{\"text\": \"x\", \"label\": 0.5}",
             &classes,
             "`a.jsonl`, line 1: `label` is 0.5, a class was wanted\nhint: write classes as whole \
-            numbers or names; numbers are learned by `task = \"score\"`",
+            numbers or names, or name them in `data.labels`; numbers are learned by `--task score`",
         ),
         (
             "a.csv",
@@ -107,6 +107,20 @@ fn labels_that_are_none_are_refused() {
     }
     let unlabelled = inputs("a.csv", "text,label\nx,\ny,-1\n", &classes);
     assert!(unlabelled.iter().all(|input| matches!(input, Input::Classify { label: None, .. })));
+}
+
+#[test]
+fn fractions_are_no_classes_unless_they_are_named() {
+    let classify = wanted(Some(Task::Classify), &[]);
+    let halves = "text,label\nx,1\ny,0.5\nz,1.5\n";
+    let error = refused("a.csv", halves, &classify);
+    assert!(error.starts_with("`a.csv`, line 3: `label` is 0.5, a class was wanted"), "{error}");
+    let labels = ["0.5", "1", "1.5"].map(str::to_owned).to_vec();
+    let named = Wanted { labels, ..classify.clone() };
+    let read = [class("x", 1), class("y", 0), class("z", 2)];
+    assert_eq!(inputs("a.csv", halves, &named), read);
+    let whole = inputs("a.csv", "text,label\nx,1.0\ny,0.0\n", &classify);
+    assert_eq!(whole, [class("x", 1), class("y", 0)]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use data::Places;
 use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Schema, Split, Table, Task, hold_out};
 use train::report::format::grouped;
 
@@ -68,6 +69,7 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
             let first = places.first.join("; ");
             env.warn(&format!("{}: {} rows: {why}; the first: {first}", split.name, places.n));
         }
+        check_spoiled(split, data.max_spoiled)?;
     }
     if validation(&set).is_none() && data.validation_fraction > 0.0 {
         let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
@@ -82,6 +84,25 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
         }
     }
     Ok(set)
+}
+
+/// Refuses more rows that are not what they should be than the recipe puts up with.
+fn check_spoiled(split: &Split, most: f64) -> Result<(), Failure> {
+    let (spoiled, n_rows) = split.spoiled();
+    let n: u64 = spoiled.iter().map(|(_, places)| places.n).sum();
+    let share = n as f64 / n_rows.max(1) as f64;
+    let why = |(why, places): &(&str, &Places)| {
+        format!("{} {why}, the first: {}", places.n, places.first.join("; "))
+    };
+    let whys: Vec<_> = spoiled.iter().map(why).collect();
+    let (name, whys) = (&split.name, whys.join("; "));
+    let problem =
+        format!("{name}: {n} of {n_rows} rows are spoiled ({:.1} %): {whys}", 100.0 * share);
+    if share > most {
+        let hint = "mend them or take them out; or raise `data.max_spoiled`, if that is meant";
+        return Err(refused("data.max_spoiled", problem).hint(hint));
+    }
+    Ok(())
 }
 
 const HINT_LABELS: &str = "name each class once, those that the table lacks, too: \
@@ -131,9 +152,15 @@ fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
         let label =
             |(name, n): &(String, u64)| format!("{name} {} ({:.1} %)", grouped(*n), share(*n));
         let has_classes = matches!(set.task, Task::Classify | Task::Tag);
-        if let (1..=16, true) = (split.by_label.len(), has_classes) {
-            let labels: Vec<_> = split.by_label.iter().map(label).collect();
-            env.say(&format!("{}: {}", split.name, labels.join(", ")));
+        let by_size = |(_, n): &&(String, u64)| *n;
+        let most = split.by_label.iter().max_by_key(by_size).filter(|_| has_classes);
+        if let (Some(most), Some(least)) = (most, split.by_label.iter().min_by_key(by_size)) {
+            let n_classes = split.by_label.len();
+            let labels = match n_classes {
+                0..=16 => split.by_label.iter().map(label).collect::<Vec<_>>().join(", "),
+                _ => format!("{n_classes} classes, from {} to {}", label(least), label(most)),
+            };
+            env.say(&format!("{}: {labels}", split.name));
         }
         let missing = split.by_label.iter().find(|(_, n)| *n == 0);
         if let (TRAIN, Some((name, _)), true) = (&*split.name, missing, has_classes) {
@@ -142,7 +169,6 @@ fn overview(set: &Dataset, max_shared: f64, env: &Env) -> Result<(), Failure> {
         let noted = [
             (&split.repeated, "are there before, but for case and blanks"),
             (&split.conflicting, "are there before with another label"),
-            (&split.empty, "have no text"),
         ];
         for (places, what) in noted {
             if places.n > 0 {
