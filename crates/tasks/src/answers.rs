@@ -66,12 +66,13 @@ impl Dialogue<'_> {
         texts: [Spoken; 2],
         (weighed, label): (Weighed, Label),
     ) -> Framed {
-        let (mut n_cut, mut is_asked) = (0, true);
+        let (mut n_cut, mut is_asked, mut is_open) = (0, true, false);
         let mut example = Example { label, ..Example::of(record as u64) };
         let (mut segments, mut positions, mut all) = (Vec::new(), Vec::new(), Vec::new());
         for (segment, mut spoken) in (1..).zip(texts) {
             // The last is asked for alone, unless it is scored.
             let more = usize::from(weighed == Weighed::Likely);
+            is_open |= more > 0 && self.is_open(&spoken);
             n_cut += spoken.cut(self.max_len.saturating_add(more));
             is_asked &= spoken.is_learned.contains(&true);
             let ids = match weighed {
@@ -91,6 +92,6 @@ impl Dialogue<'_> {
         if !is_asked {
             (example.targets, example.label) = (Vec::new(), Label::None);
         }
-        Framed::whole(record, example, n_cut)
+        Framed { is_open, ..Framed::whole(record, example, n_cut) }
     }
 }

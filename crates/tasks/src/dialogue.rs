@@ -140,9 +140,16 @@ impl Dialogue<'_> {
             (Input::Chat { .. }, Some(_)) => return Err(DialogueError::Encoder),
             (other, _) => panic!("dialogue: {other:?}"),
         };
+        let is_open = self.is_open(&spoken);
         // The last is asked for alone.
         let n_cut = spoken.cut(self.max_len.saturating_add(1));
-        Ok(Framed::whole(record, spoken.example(record as u64), n_cut))
+        Ok(Framed { is_open, ..Framed::whole(record, spoken.example(record as u64), n_cut) })
+    }
+
+    /// Whether nothing ends what is learned last.
+    pub(crate) fn is_open(&self, spoken: &Spoken) -> bool {
+        let last = spoken.ids.iter().zip(&spoken.is_learned).rfind(|(_, is_learned)| **is_learned);
+        last.is_some_and(|(id, _)| *id != self.end && !self.tokenizer.is_special(*id))
     }
 
     /// What a model is shown of a prompt and one answer to it, and of that what it is to say. A

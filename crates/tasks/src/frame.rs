@@ -33,6 +33,9 @@ pub struct Framed {
     pub record: usize,
     /// Tokens that did not fit.
     pub n_cut: usize,
+    /// Whether a text is asked for that ends with no token that ends one: a model that learns it
+    /// does not stop.
+    pub is_open: bool,
     /// Of a window of a context: the bytes of it that each token stands for, none where it is of
     /// something else.
     pub places: Vec<Option<[usize; 2]>>,
@@ -43,7 +46,7 @@ pub struct Framed {
 impl Framed {
     /// One that is all of its record.
     pub(crate) fn whole(record: usize, example: Example, n_cut: usize) -> Self {
-        Self { example, record, n_cut, places: Vec::new(), words: Vec::new() }
+        Self { example, record, n_cut, is_open: false, places: Vec::new(), words: Vec::new() }
     }
 }
 
@@ -240,7 +243,7 @@ impl Frame<'_> {
             let label = Label::Span(answer.and_then(|a| found(&places, a)).unwrap_or([0, 0]));
             let input = self.row_of(select(&encoded, &kept));
             let example = Example { input, label, ..Example::of(record as u64) };
-            windows.push(Framed { example, record, n_cut, places, words: Vec::new() });
+            windows.push(Framed { places, ..Framed::whole(record, example, n_cut) });
             if last == context.len() {
                 break;
             }

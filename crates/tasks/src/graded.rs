@@ -425,7 +425,7 @@ mod tests {
         let record = Record { id: "0".into(), at, input };
         let example = Example::of(0);
         let (places, words) = (Vec::new(), vec![0, 2]);
-        let framed = [Framed { example, record: 0, n_cut: 0, places, words }];
+        let framed = [Framed { places, words, ..Framed::whole(0, example, 0) }];
         let scores = [vec![0.0, 1.0, 0.0, 1.0]];
         let of = |name| {
             metric(name, Asked::Tag, (&framed, std::slice::from_ref(&record), &labels), &scores)

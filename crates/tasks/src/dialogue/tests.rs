@@ -88,6 +88,13 @@ fn the_assistants_turns_are_learned_with_what_ends_them() {
     assert_eq!(lab.learned(&spoken), ["hello there<|im_end|>", "the house<|im_end|>"]);
     let text = lab.text(&spoken.ids);
     assert!(text.ends_with("<|im_start|>assistant\nthe house<|im_end|>\n"), "{text}");
+    // A turn that nothing ends is known as such.
+    let of = |dialogue: &Dialogue| {
+        let (messages, tools) = (talk.clone(), None);
+        dialogue.example(0, &record(Input::Chat { messages, tools })).unwrap().is_open
+    };
+    let open = ChatTemplate::new(&TURNS.replace("<|im_end|>", "")).unwrap();
+    assert!(!of(&lab.dialogue()) && of(&Dialogue { template: Some(&open), ..lab.dialogue() }));
     // Each token asks for the next one.
     let example = spoken.clone().example(3);
     assert_eq!(example.input.ids, spoken.ids[..spoken.ids.len() - 1]);
