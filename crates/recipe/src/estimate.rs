@@ -18,6 +18,8 @@ pub struct Estimate {
     pub n_params: usize,
     /// Floating-point operations of the model's arithmetic for each token, forward and backward.
     pub flops_per_token: f64,
+    /// Those of a pass forward alone.
+    pub forward_flops: f64,
     /// Bytes by part, largest use at the same time.
     pub memory: Vec<(String, u64)>,
 }
@@ -76,7 +78,8 @@ impl Estimate {
                 (flops - spared, Sizes::parts(&sizes, stored))
             }
         };
-        Ok(Self { n_params, flops_per_token, memory })
+        let forward_flops = flops_per_token / 3.0;
+        Ok(Self { n_params, flops_per_token, forward_flops, memory })
     }
 
     /// For a model that is there and samples of these sizes. What does not learn takes no gradient,
@@ -95,12 +98,13 @@ impl Estimate {
         };
         let sizes: Vec<_> = stacks.iter().map(|stack| Sizes::new(stack, load)).collect();
         let last = stacks.last().expect("a stack");
-        let all = flops_per_token(last, params.n_values(), mean_len);
         let spared = 2.0 * (params.n_values() - n_params) as f64;
         // A table is looked up, not multiplied with, where no token is asked for.
         let looked_up = if load.asks_tokens { 0 } else { table_len(stacks[0]) };
-        let flops_per_token = all - spared - 6.0 * looked_up as f64;
-        Self { n_params, flops_per_token, memory: Sizes::parts(&sizes, stored) }
+        let all = flops_per_token(last, params.n_values(), mean_len) - 6.0 * looked_up as f64;
+        let (flops_per_token, forward_flops) = (all - spared, all / 3.0);
+        let memory = Sizes::parts(&sizes, stored);
+        Self { n_params, flops_per_token, forward_flops, memory }
     }
 
     /// All parts together.

@@ -11,6 +11,7 @@ mod written;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use checkpoint::{OsDisk, atomic};
 use datasets::Task;
@@ -21,8 +22,8 @@ use tasks::Example;
 use tokenize::Tokenizer;
 use train::report::format::compact;
 use train::{
-    Feed, Observer, Portion, Run, RunConfig, RunParts, SampleFeed, SamplePlan, StepConfig,
-    TrainError, Trainer,
+    Feed, Observer, Portion, REFERENCE_FILE, Run, RunConfig, RunParts, SampleFeed, SamplePlan,
+    StepConfig, TrainError, Trainer,
 };
 
 use self::goal::{Goal, Source};
@@ -51,17 +52,14 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let resumed = args.resume.then_some(&*out);
     let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
     let stopped = || env.warn("stopped before the first step: nothing was changed");
-    let (goal, task, tried) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
+    let (mut goal, task, tried) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;
     let plan = plan(&mut recipe, task, &goal.train);
     let tuning = tuning(&recipe, &config, &goal.head)?;
     let seed = recipe.train.seed;
     let base = || Model::load_tuned(&recipe.model.from, Some(config.clone()), &tuning, seed);
-    let (model, fitted) = base().map_err(of_method(&recipe))?;
-    let load = |dir: &Path| {
-        models::check_base(dir, &recipe.model.from)?;
-        again(dir, &tuning, seed, &base)
-    };
+    let (mut model, mut fitted) = base().map_err(of_method(&recipe))?;
+    let load = |dir: &Path| again(dir, (&recipe, &tuning), &base);
     let step = step_config(&recipe, goal.copies, env)?;
 
     let (mut fresh, dir) = pretrain::open(&out, args.resume)?;
@@ -70,13 +68,19 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     if !args.resume {
         store_recipe()?;
     }
-    let until = args.until.map(|until| until.step(recipe.train.steps));
-    let shown = preflight::Shown::of(&goal);
-    preflight::say(&recipe, (&model, &plan), &shown, env)?;
-    let Goal { pipeline, objective, train, copies, hashes, judge, files: more, .. } = goal;
-    for (name, bytes) in &goal.kept {
-        store(&out.join(name), bytes)?;
+    preflight::say(&recipe, (&model, &plan), &goal, env)?;
+    if let Some(anchor) = goal.anchor.take() {
+        // Another model beside it is more than was said.
+        drop(model);
+        let ended = || {
+            fresh.remove();
+            stopped();
+        };
+        let find = || (anchor.find)(Arc::make_mut(&mut goal.train));
+        store(&out.join(REFERENCE_FILE), &stop::at_once_during(&stop, ended, find)?)?;
+        (model, fitted) = base()?;
     }
+    let Goal { pipeline, objective, train, copies, hashes, judge, files: more, .. } = goal;
     let mut files = files((&recipe, &model, pipeline), &tokenizer, &goal.head)?;
     files.extend(more);
     let feed: Box<dyn Feed> = match goal.rollouts {
@@ -88,7 +92,7 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
             .with_regime(&recipe.regime())?,
         dir,
         config: RunConfig {
-            until,
+            until: args.until.map(|until| until.step(recipe.train.steps)),
             sample_every: recipe.train.sample_every,
             ..recipe.train.run_config()
         },
@@ -168,12 +172,12 @@ fn store(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// model by itself.
 fn again(
     dir: &Path,
-    tuning: &Tuning,
-    seed: u64,
+    (recipe, tuning): (&FinetuneRecipe, &Tuning),
     base: &dyn Fn() -> Result<(Model, Fitted), ModelError>,
 ) -> Result<Model, ModelError> {
+    models::check_base(dir, &recipe.model.from)?;
     if tuning.method.adapter().is_none() {
-        return Model::load_tuned(dir, None, tuning, seed).map(|(model, _)| model);
+        return Model::load_tuned(dir, None, tuning, recipe.train.seed).map(|(model, _)| model);
     }
     let (mut model, _) = base()?;
     model.read_adapter(TRAINED, &models::open_adapter(dir)?.1)?;

@@ -71,6 +71,10 @@ fn better_answers_become_likelier_and_a_resumed_run_is_the_same_to_the_bit() {
         let whole = go("whole", "train.steps=12", &[]);
         assert!(whole.stderr.contains("preference: reads `chosen`"), "{}", whole.stderr);
         assert!(whole.stderr.contains("\n  beside: "), "{}", whole.stderr);
+        assert!(whole.stderr.contains("% of the tokens are learned"), "{}", whole.stderr);
+        // What it takes is known before anything is computed.
+        let at = |what| whole.stderr.find(what).expect("said");
+        assert!(at("it will take about") < at("where learning begins"), "{}", whole.stderr);
         whole.done();
         go("a", "train.steps=5", &[]).done();
         let resumed = go("a", "train.steps=12", &["--resume"]);
@@ -101,7 +105,10 @@ fn every_loss_of_answers_is_learned() {
     let data = align.rows("pairs.jsonl", &pairs(20));
     for loss in ["ipo", "orpo", "simpo", "reward"] {
         let set = format!("align.loss={loss}");
-        align.go(loss, &data, &[&set, "train.steps=3"], &[]).done();
+        let ran = align.go(loss, &data, &[&set, "train.steps=3"], &[]);
+        let (is_shown, is_asked) = (ran.stderr.contains("\n  beside: "), loss != "reward");
+        assert_eq!((is_shown, ran.stderr.contains("[ ")), (true, is_asked), "{}", ran.stderr);
+        ran.done();
         let last = align.lab.metrics(loss).pop().expect("an evaluation");
         assert_eq!(last["eval"]["metrics"][0][0], "accuracy", "{loss}: {last}");
     }
@@ -163,7 +170,13 @@ fn a_model_learns_from_its_own_answers_and_goes_on_as_it_would_have() {
         ]
     };
     let whole = align.go("whole", &data, &sets("train.steps=8"), &["--task", "problem"]);
-    let said = ["the first 2 of 4 problems are answered", "what it writes and evaluations apart"];
+    let said = [
+        "the first 2 of 4 problems are answered",
+        "train: 16 samples, ",
+        "for instance: ",
+        " => e\n",
+        "what it writes and evaluations apart",
+    ];
     assert!(said.iter().all(|said| whole.stderr.contains(said)), "{}", whole.stderr);
     whole.done();
     align.go("a", &data, &sets("train.steps=3"), &["--task", "problem"]).done();

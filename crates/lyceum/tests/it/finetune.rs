@@ -543,6 +543,9 @@ fn vectors_and_rankings_are_learned_from_their_tables() {
             let said = ran.stderr.clone();
             ran.done();
             assert!(task != "rank" || said.contains("/2 "), "{said}");
+            assert!(said.contains("for instance: "), "{said}");
+            assert_eq!(said.contains("beside: "), task != "rank", "{said}");
+            assert_eq!(said.contains(" => "), task == "score", "{said}");
             assert_eq!(said.contains("text_pair"), task == "rank", "{said}");
         };
         let [whole, a] = [format!("whole-{i}"), format!("a-{i}")];

@@ -20,6 +20,7 @@ mod hostile;
 mod inspect;
 mod kill;
 mod plan;
+mod preflight;
 mod pretrain;
 mod pull;
 mod recipe;

@@ -40,12 +40,23 @@ pub struct Goal<'g> {
     pub copies: usize,
     /// How good the model is.
     pub judge: Box<train::Judge<'g>>,
-    /// What is kept with the run, below its directory.
-    pub kept: Vec<(&'static str, Vec<u8>)>,
+    /// Where losses are held against where learning began: who finds that.
+    pub anchor: Option<Anchor<'g>>,
     /// Where a model learns from what it writes itself: who gives it to it. `train` are prompts
     /// then.
     pub rollouts: Option<Rollouts<'g>>,
 }
+
+/// Where losses are held against where learning began.
+pub struct Anchor<'g> {
+    /// Tokens that the model to begin with is asked, once.
+    pub n_tokens: usize,
+    /// Notes it of what is learned from, and of what is judged; what is to be kept of it.
+    pub find: Box<FindAnchor<'g>>,
+}
+
+/// Finds where learning began.
+pub type FindAnchor<'g> = dyn FnOnce(&mut [Example]) -> Result<Vec<u8>, Failure> + 'g;
 
 /// Where a model learns from what it writes itself.
 pub struct Rollouts<'g> {
@@ -243,10 +254,11 @@ impl Source<'_> {
     /// Where a record is refused, or more is lost than the recipe puts up with.
     pub fn framed(
         &self,
-        Split { name, records, .. }: &Split,
+        split: &Split,
         max_len: usize,
         make: impl Fn(usize, &Record) -> Result<Vec<Framed>, Failure> + Sync,
     ) -> Result<Vec<Framed>, Failure> {
+        let Split { name, records, .. } = split;
         if records.is_empty() {
             let problem = format!("`{name}` has no samples");
             return Err(Failure::new(problem).hint("name another file"));
@@ -259,28 +271,58 @@ impl Source<'_> {
         };
         let cut = having(&|all| all.iter().any(|framed| framed.n_cut > 0));
         let emptied = having(&<[Framed]>::is_empty);
+        let open = having(&|all| all.iter().any(|framed| framed.is_open));
+        let all: Vec<Framed> = made.into_iter().flatten().collect();
+        self.count(name, records.len(), all.iter().map(|framed| &framed.example));
+        self.refuse_lost(split, [&cut, &emptied, &open], max_len)?;
+        if all.is_empty() {
+            let problem = format!("`{name}` has no sample with something to learn");
+            return Err(Failure::new(problem).hint("name another file"));
+        }
+        Ok(all)
+    }
+
+    /// Says how many samples a split has, and tokens of their examples.
+    pub fn count<'e>(&self, name: &str, n: usize, examples: impl Iterator<Item = &'e Example>) {
+        let lengths: Vec<usize> = examples.map(Example::n_tokens).collect();
+        self.env.say(&format!(
+            "{name}: {} samples, {} tokens, the longest {}",
+            grouped(n as u64),
+            grouped(lengths.iter().sum::<usize>() as u64),
+            lengths.iter().max().unwrap_or(&0),
+        ));
+    }
+
+    /// Says which samples of a split are cut, emptied and open; refuses more than the recipe puts
+    /// up with.
+    fn refuse_lost(
+        &self,
+        Split { name, records, .. }: &Split,
+        [cut, emptied, open]: [&[usize]; 3],
+        max_len: usize,
+    ) -> Result<(), Failure> {
+        let data = &self.recipe.data;
+        let max_cut = ("data.max_cut", data.max_cut);
         let lost = [
             (
-                cut,
-                format!("are longer than {max_len} tokens and lose their ends"),
+                (cut, max_cut),
+                &*format!("are longer than {max_len} tokens and lose their ends"),
                 "raise `data.max_len`, or `data.max_cut` if that is meant",
             ),
             (
-                emptied,
-                "have nothing that is learned, and are left out".to_owned(),
+                (emptied, max_cut),
+                "have nothing that is learned, and are left out",
                 "take them out, raise `data.max_len` where they are too long, or `data.max_cut` if \
                  that is meant",
             ),
+            (
+                (open, ("data.max_spoiled", data.max_spoiled)),
+                "end with no token that ends a text: the model would not learn to stop",
+                "let the chat template write a special token behind what the assistant says; or \
+                 raise `data.max_spoiled`, if that is meant",
+            ),
         ];
-        let all: Vec<Framed> = made.into_iter().flatten().collect();
-        let lengths = || all.iter().map(|framed| framed.example.n_tokens());
-        self.env.say(&format!(
-            "{name}: {} samples, {} tokens, the longest {}",
-            grouped(records.len() as u64),
-            grouped(lengths().sum::<usize>() as u64),
-            lengths().max().unwrap_or(0),
-        ));
-        for (places, what, hint) in lost {
+        for ((places, (key, most)), what, hint) in lost {
             let Some(&first) = places.first() else { continue };
             let share = places.len() as f64 / records.len() as f64;
             let problem = format!(
@@ -290,16 +332,12 @@ impl Source<'_> {
                 100.0 * share,
                 records[first].at
             );
-            if share > self.recipe.data.max_cut {
-                return Err(refused("data.max_cut", problem).hint(hint));
+            if share > most {
+                return Err(refused(key, problem).hint(hint));
             }
             self.env.warn(&problem);
         }
-        if all.is_empty() {
-            let problem = format!("`{name}` has no sample with something to learn");
-            return Err(Failure::new(problem).hint("name another file"));
-        }
-        Ok(all)
+        Ok(())
     }
 
     /// The model to begin with, as it is below whatever learns.

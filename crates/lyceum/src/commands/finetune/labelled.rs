@@ -91,7 +91,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: Vec::new(),
         copies: if recipe.task.r_drop > 0.0 { 2 } else { 1 },
         judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
-        kept: Vec::new(),
+        anchor: None,
         rollouts: None,
         head,
     })
@@ -206,9 +206,16 @@ fn shown(example: &Example, (head, tokenizer): (&HeadKind, &Tokenizer), env: &En
             _ => token,
         }
     };
-    let mut text: Vec<String> =
-        example.input.ids.iter().enumerate().take(SHOWN_TOKENS).map(token).collect();
-    if example.input.ids.len() > SHOWN_TOKENS {
+    let from = match example.label {
+        Label::Span([first, _]) => (first as usize).saturating_sub(SHOWN_TOKENS / 2),
+        _ => 0,
+    };
+    let ids = example.input.ids.iter().enumerate().skip(from);
+    let mut text: Vec<String> = ids.take(SHOWN_TOKENS).map(token).collect();
+    if from > 0 {
+        text.insert(0, "..".to_owned());
+    }
+    if example.input.ids.len() - from > SHOWN_TOKENS {
         text.push("..".to_owned());
     }
     let answer = match example.label {

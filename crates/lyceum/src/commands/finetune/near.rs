@@ -10,7 +10,7 @@ use train::{Evaluation, Trainer};
 
 use super::goal::{Goal, Source, refuse_unused};
 use super::set::{TRAIN, validation};
-use super::written::refuse_labels;
+use super::written::{refuse_labels, show};
 use crate::commands::run::pooling::Pool;
 use crate::failure::Failure;
 use recipe::refused;
@@ -59,6 +59,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         Ok(framed.into_iter().map(|framed| framed.example).collect())
     };
     let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into();
+    show(source, &train);
     env.say(&format!(
         "vectors: {} of hidden states, as the model's files say it",
         pool.pooling.name()
@@ -74,7 +75,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         copies: 1,
         files: pool.files(&recipe.model.from)?,
-        kept: Vec::new(),
+        anchor: None,
         rollouts: None,
         judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
     })

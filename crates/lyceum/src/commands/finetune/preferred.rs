@@ -1,5 +1,8 @@
 //! Answers that are better than others: how likely a model thinks them, or what it scores them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use datasets::{Dataset, Input, Record, Split};
 use models::HeadKind;
 use tasks::{
@@ -8,7 +11,7 @@ use tasks::{
 };
 use train::{Evaluation, REFERENCE_FILE, Trainer, keep, kept};
 
-use super::goal::{EVAL_TOKENS, Goal, Source};
+use super::goal::{Anchor, EVAL_TOKENS, Goal, Source};
 use super::set::{TRAIN, validation};
 use super::written;
 use crate::failure::{Context, Failure};
@@ -19,7 +22,7 @@ use recipe::{Aligned, refused};
 /// # Errors
 /// Where the model does not write, is not shown such texts, or the recipe asks for another loss.
 pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
-    let Source { recipe, tokenizer, env, .. } = *source;
+    let Source { recipe, tokenizer, .. } = *source;
     let aligned = recipe.align.of(set.task, recipe.task.label_smoothing)?;
     let template = tokenizer.chat_template()?;
     let dialogue = written::dialogue(source, template.as_ref())?;
@@ -31,19 +34,23 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     }
     let weighed = if aligned == Aligned::Reward { Weighed::Scored } else { Weighed::Likely };
     let framed = |split: &Split| examples(source, &dialogue, split, weighed);
-    let mut train = framed(set.split(TRAIN)?)?;
-    let mut judged = validation(set).map(framed).transpose()?.unwrap_or_default();
-    if weighed == Weighed::Likely {
-        env.say(&format!("for instance: {}", written::shown(&train[0], tokenizer, env)));
-    }
+    let train = framed(set.split(TRAIN)?)?;
+    written::show(source, &train);
+    let judged = validation(set).map(framed).transpose()?.unwrap_or_default();
     let hashes = source.hashes(&train, &judged);
-    let mut kept = Vec::new();
-    if let Aligned::Preference(preference) = aligned
-        && preference.has_reference()
-    {
-        let hash = hashes.values().cloned().collect::<Vec<_>>().join(" ");
-        kept.push((REFERENCE_FILE, anchor(source, [&mut train, &mut judged], &hash)?));
-    }
+    let n_tokens = train.iter().chain(&judged).map(Example::n_tokens).sum();
+    let judged = Rc::new(RefCell::new(judged));
+    let anchor = match aligned {
+        Aligned::Preference(preference) if preference.has_reference() => {
+            let hash = hashes.values().cloned().collect::<Vec<_>>().join(" ");
+            let (source, judged) = (*source, Rc::clone(&judged));
+            let find = move |train: &mut [Example]| {
+                anchor(&source, [train, &mut judged.borrow_mut()[..]], &hash)
+            };
+            Some(Anchor { n_tokens, find: Box::new(find) })
+        }
+        _ => None,
+    };
     let metrics = metrics(source, aligned)?;
     let (head, objective): (_, Box<dyn Objective>) = match aligned {
         Aligned::Preference(preference) => (HeadKind::Tokens, Box::new(preference)),
@@ -56,9 +63,9 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train: train.into(),
         hashes,
         copies: 1,
-        judge: Box::new(move |trainer| Ok(judge(trainer, aligned, (&judged, &metrics)))),
+        judge: Box::new(move |trainer| Ok(judge(trainer, aligned, (&judged.borrow(), &metrics)))),
         files: Vec::new(),
-        kept,
+        anchor,
         rollouts: None,
     })
 }
@@ -100,7 +107,7 @@ fn others(records: &[Record]) -> Vec<usize> {
 
 /// Notes of all examples how likely their targets are where learning begins, as was kept, or else
 /// as the model says that the run begins with; what is to be kept.
-fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result<Vec<u8>, Failure> {
+fn anchor(source: &Source, splits: [&mut [Example]; 2], hash: &str) -> Result<Vec<u8>, Failure> {
     let Source { recipe, env, resumed, .. } = *source;
     let lengths: Vec<usize> =
         splits.iter().flat_map(|all| all.iter()).map(|example| example.targets.len()).collect();
@@ -114,8 +121,7 @@ fn anchor(source: &Source, splits: [&mut Vec<Example>; 2], hash: &str) -> Result
         let precision = recipe.train.precision(env.isa)?;
         let (base, device) = (source.base()?, env.device());
         let model = (&base, &device, precision);
-        let of = |all: &Vec<Example>| log_probs(model, all, (EVAL_TOKENS, 1.0));
-        splits.iter().flat_map(|all| of(all)).collect()
+        splits.iter().flat_map(|all| log_probs(model, all, (EVAL_TOKENS, 1.0))).collect()
     };
     let bytes = keep(&known, hash);
     for (example, known) in splits.into_iter().flatten().zip(known) {

@@ -18,26 +18,6 @@ use recipe::estimate::{Estimate, Load, row_bytes_of};
 /// Steps that are looked at for how many tokens they have.
 const STEPS: usize = 1000;
 
-/// What is done with samples.
-pub struct Shown {
-    /// Whether a head over the vocabulary is asked.
-    asks_tokens: bool,
-    /// How often each comes in a row.
-    copies: usize,
-    /// Where the model goes on with each itself, and learns from that: with how many where it is
-    /// judged, and tokens of the longest.
-    judged: Option<[usize; 2]>,
-}
-
-impl Shown {
-    /// That of a goal.
-    pub fn of(goal: &Goal) -> Self {
-        let asks_tokens = goal.head == HeadKind::Tokens;
-        let judged = goal.rollouts.as_ref().map(|rollouts| rollouts.judged);
-        Self { asks_tokens, copies: goal.copies, judged }
-    }
-}
-
 /// Says how much memory and time a run takes.
 ///
 /// # Errors
@@ -45,10 +25,12 @@ impl Shown {
 pub fn say(
     recipe: &FinetuneRecipe,
     (model, plan): (&Model, &SamplePlan),
-    shown: &Shown,
+    goal: &Goal,
     env: &Env,
 ) -> Result<(), Failure> {
-    let Shown { asks_tokens, copies, judged } = *shown;
+    // Where the model goes on with samples itself, and learns from that.
+    let judged = goal.rollouts.as_ref().map(|rollouts| rollouts.judged);
+    let copies = goal.copies;
     let precision = recipe.train.precision(env.isa)?;
     let n_more = recipe.n_virtual() + judged.map_or(0, |_| recipe.align.max_tokens);
     let sizes = step_tokens(plan, copies, n_more);
@@ -62,7 +44,7 @@ pub fn say(
         rows: most * micro,
         step_rows: most,
         eval_rows: EVAL_TOKENS as f64,
-        asks_tokens,
+        asks_tokens: goal.head == HeadKind::Tokens,
         text_bytes: 0.0,
         recompute: recipe.train.recompute,
         precision,
@@ -96,9 +78,11 @@ pub fn say(
         total_bytes = total_bytes.saturating_add(all.sum());
     }
     let (peak, share) = (peak_gflops(env, precision), share_of_peak(&model.config)?);
-    // Where learning began is asked forward alone.
-    let passes = if has_reference { 4.0 / 3.0 } else { 1.0 };
-    let flops = estimate.flops_per_token * passes * mean * recipe.train.steps as f64;
+    // Where learning began is asked forward alone: beside each step, or once.
+    let reference = if has_reference { estimate.forward_flops } else { 0.0 };
+    let once = goal.anchor.as_ref().map_or(0.0, |anchor| anchor.n_tokens as f64);
+    let flops = (estimate.flops_per_token + reference) * mean * recipe.train.steps as f64
+        + estimate.forward_flops * once;
     env.say(&format!(
         "it will take about {} of memory and {}, {} apart",
         bytes(total_bytes),

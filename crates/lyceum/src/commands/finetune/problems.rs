@@ -19,6 +19,7 @@ use train::{
 use super::goal::{Goal, Rollouts, Source, refuse_unused};
 use super::set::{TRAIN, validation};
 use super::written::{self, MAX_WRITTEN};
+use crate::commands::table::printable;
 use crate::failure::Failure;
 use recipe::{Aligned, refused};
 
@@ -41,7 +42,7 @@ struct Problems {
 /// # Errors
 /// Where the model does not write, is not shown such texts, or nobody says what answers are worth.
 pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
-    let Source { recipe, tokenizer, .. } = *source;
+    let Source { recipe, tokenizer, env, .. } = *source;
     let align = &recipe.align;
     let aligned = align.of(set.task, recipe.task.label_smoothing)?;
     let Aligned::Grouped(beta) = aligned else {
@@ -69,6 +70,10 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let (train, shown) = (learned.examples(), judged.examples());
     let longest = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
     let n_judged = judged.prompts.len();
+    source.count(TRAIN, train.len(), train.iter());
+    let instance = Example { targets: Vec::new(), ..train[0].clone() };
+    let answer = printable(&learned.texts[0][1], false);
+    env.say(&format!("for instance: {} => {answer}", written::shown(&instance, tokenizer, env)));
     let hashes = source.hashes(&train, &shown);
     let grader = Arc::new(grader);
     let (own, greedy) = (Arc::clone(&grader), Writing { n: 1, ..writing.clone() });
@@ -83,7 +88,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         copies: align.answers,
         judge: Box::new(move |trainer| own.judge(trainer, &judged, &greedy)),
         files: Vec::new(),
-        kept: Vec::new(),
+        anchor: None,
         rollouts: Some(Rollouts {
             judged: [n_judged, longest],
             feed: Box::new(move |plan, hashes, judge| {

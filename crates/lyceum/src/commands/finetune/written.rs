@@ -1,13 +1,14 @@
 //! Texts that are written: translations, summaries, answers, what an assistant says.
 
 use std::collections::BTreeSet;
+use std::iter::repeat;
 use std::sync::Arc;
 
 use datasets::{Dataset, Input, Record, Split, Task};
 use metrics::registry;
 use models::{ArchitectureConfig, HeadKind, StackConfig};
 use nn::HeadConfig;
-use tasks::{Dialogue, DialogueError, Example, Framed, NextToken, Row, Writing, losses_of};
+use tasks::{Dialogue, DialogueError, Example, Framed, Label, NextToken, Row, Writing, losses_of};
 use tensor::Pattern;
 use tokenize::{ChatTemplate, Tokenizer};
 use train::{Evaluation, TrainError, Trainer};
@@ -43,7 +44,7 @@ struct Judged<'t> {
 /// # Errors
 /// Where the model does not write, or is not shown such texts.
 pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure> {
-    let Source { recipe, tokenizer, env, .. } = *source;
+    let Source { recipe, tokenizer, .. } = *source;
     let template = tokenizer.chat_template()?;
     let dialogue = dialogue(source, template.as_ref())?;
     if set.task == Task::Chat {
@@ -64,11 +65,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         source.framed(split, dialogue.max_len, of)
     };
     let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into_iter().map(|f| f.example).collect();
-    env.say(&format!("for instance: {}", shown(&train[0], tokenizer, env)));
-    let targets = || train.iter().flat_map(|example| &example.targets);
-    let n_learned = targets().filter(|target| **target != data::IGNORED).count();
-    let share = 100.0 * n_learned as f64 / targets().count() as f64;
-    env.say(&format!("{share:.1} % of the tokens are learned"));
+    show(source, &train);
     let judged =
         validation(set).map(|split| Ok::<_, Failure>((framed(split)?, &split.records[..])));
     let (judged, records) = judged.transpose()?.unwrap_or_default();
@@ -98,7 +95,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: Vec::new(),
         copies: 1,
         judge: Box::new(move |trainer| judged.judge(trainer)),
-        kept: Vec::new(),
+        anchor: None,
         rollouts: None,
     })
 }
@@ -254,6 +251,22 @@ impl Judged<'_> {
     }
 }
 
+/// Says the first sample, and how much of all is learned.
+pub fn show(source: &Source, train: &[Example]) {
+    let Source { tokenizer, env, .. } = *source;
+    let asked = match train[0].label {
+        Label::Value(value) => format!(" => {value}"),
+        _ => String::new(),
+    };
+    env.say(&format!("for instance: {}{asked}", shown(&train[0], tokenizer, env)));
+    let targets = || train.iter().flat_map(|example| &example.targets);
+    let n_learned = targets().filter(|target| **target != data::IGNORED).count();
+    if n_learned > 0 {
+        let share = 100.0 * n_learned as f64 / targets().count() as f64;
+        env.say(&format!("{share:.1} % of the tokens are learned, and there is no padding"));
+    }
+}
+
 /// A sample as the model is shown it: what is learned stands in brackets, and in colour; a line
 /// for each of texts that do not see each other.
 pub fn shown(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
@@ -263,7 +276,7 @@ pub fn shown(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
     let text = |part: &[u32], from: usize| {
         let of = from..from + part.len();
         let input = Row::plain(example.input.ids[of.clone()].to_vec());
-        let targets = example.targets[of].to_vec();
+        let targets = example.targets.get(of).unwrap_or_default().to_vec();
         shown_alone(&Example { input, targets, ..Example::of(0) }, tokenizer, env)
     };
     let (mut from, mut lines) = (0, Vec::new());
@@ -292,8 +305,14 @@ fn shown_alone(example: &Example, tokenizer: &Tokenizer, env: &Env) -> String {
     } else {
         let last = example.targets.last().filter(|id| **id != data::IGNORED);
         let is_learned = example.targets.iter().map(|id| *id != data::IGNORED);
-        ids.iter().chain(last).copied().zip([false].into_iter().chain(is_learned)).collect()
+        let is_learned = [false].into_iter().chain(is_learned).chain(repeat(false));
+        ids.iter().chain(last).copied().zip(is_learned).collect()
     };
+    let first = targets.iter().position(|(_, is_learned)| *is_learned).unwrap_or(0);
+    let targets = &targets[first.saturating_sub(SHOWN_TOKENS / 2)..];
+    if first > SHOWN_TOKENS / 2 {
+        text.push("..".to_owned());
+    }
     let mut was = false;
     for &(id, is) in targets.iter().take(SHOWN_TOKENS) {
         if is != was {
