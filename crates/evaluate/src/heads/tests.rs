@@ -11,7 +11,7 @@ fn record(at: usize, input: Input) -> Record {
 fn framed(record: usize, n_tokens: usize, label: Label) -> Framed {
     let input = Row::plain(vec![7; n_tokens]);
     let example = Example { label, input, ..Example::of(record as u64) };
-    Framed { example, record, n_cut: 0, places: Vec::new(), words: Vec::new() }
+    Framed { example, record, n_cut: 0, places: Vec::new(), words: Vec::new(), is_open: false }
 }
 
 fn names(names: &[&str]) -> Vec<String> {
