@@ -27,7 +27,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("search", 7),
     ("terminal", 8),
     ("recipe", 9),
-    ("lyceum", 10),
+    ("tune", 10),
+    ("lyceum", 11),
 ];
 
 /// The arrows inside a layer: text becomes tokens on its way into the store.

@@ -1,13 +1,6 @@
 //! `lyceum finetune`: from a model that is there to one that does a task.
 
-mod goal;
-mod labelled;
-mod near;
-mod preferred;
 mod preflight;
-mod problems;
-mod set;
-mod written;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,13 +19,13 @@ use train::{
     StepConfig, TrainError, Trainer,
 };
 
-use self::goal::{Goal, Source};
 use super::pretrain::{self, observer::RunObserver, summary};
 use crate::cli::Finetune;
 use crate::environment::Env;
 use crate::failure::{Context, Exit, Failure};
 use crate::stop;
 use recipe::{self, FinetuneRecipe, MethodKind, same_run};
+use tune::{Goal, Source};
 
 const GENERATION_FILE: &str = "generation_config.json";
 /// Such a file is small.

@@ -3,7 +3,6 @@
 mod answers;
 mod inputs;
 mod npy;
-pub mod pooling;
 mod searching;
 mod text;
 mod transcribe;

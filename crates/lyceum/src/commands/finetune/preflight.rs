@@ -6,7 +6,6 @@ use models::{HeadKind, Model};
 use train::report::format::{bytes, duration};
 use train::{Portion, ROWS_AT_ONCE, SamplePlan};
 
-use super::goal::{EVAL_TOKENS, Goal};
 use crate::commands::plan::share_of_peak;
 use crate::commands::pretrain::peak_gflops;
 use crate::environment::Env;
@@ -14,6 +13,7 @@ use crate::failure::Failure;
 use crate::machine;
 use recipe::FinetuneRecipe;
 use recipe::estimate::{Estimate, Load, row_bytes_of};
+use tune::{EVAL_TOKENS, Goal};
 
 /// Steps that are looked at for how many tokens they have.
 const STEPS: usize = 1000;

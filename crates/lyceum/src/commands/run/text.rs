@@ -1,20 +1,22 @@
 //! Texts through a model, some at a time: what becomes of each is in `answers`.
 
 use std::cmp::Reverse;
+use std::path::Path;
 use std::sync::Arc;
 
 use models::{Architecture, CHOICES, SPANS, Stack};
 use nn::{Context, Head, Mask};
 use rayon::prelude::*;
+use tasks::Pooling;
 use tensor::{Device, Tape};
 use tokenize::{Encoded, Tokenizer};
+use tune::Pool;
 
 use super::answers::Seen;
 use super::inputs::{Input, in_batches};
 use super::npy::Npy;
-use super::pooling::Pool;
 use super::workers::Workers;
-use crate::cli::Run;
+use crate::cli::{self, Run};
 use crate::commands::load::Loaded;
 use crate::commands::print;
 use crate::environment::Env;
@@ -30,7 +32,7 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
     loaded.reads_text()?;
     let tokenizer = &loaded.tokenizer()?;
     let what = What::of(loaded, tokenizer)?;
-    let pool = Pool::of(args, &loaded.dir)?;
+    let pool = pool(args, &loaded.dir)?;
     let mut out = None;
     if let Some(path) = &args.out {
         if !matches!(what, What::Embed) {
@@ -47,6 +49,21 @@ pub fn run(args: &Run, env: &Env, loaded: &Loaded) -> Result<Exit, Failure> {
         env.say(&format!("{} embeddings", out.finish()?));
     }
     Ok(Exit::Done)
+}
+
+/// What the user says, else the model's files, else a mean of length one.
+fn pool(args: &Run, dir: &Path) -> Result<Pool, Failure> {
+    let told = Pool::told(dir)?.unwrap_or_default();
+    let asked = args.pooling.map(|asked| match asked {
+        cli::Pooling::Mean => Pooling::Mean,
+        cli::Pooling::Cls => Pooling::Cls,
+        cli::Pooling::Last => Pooling::Last,
+        cli::Pooling::Max => Pooling::Max,
+    });
+    Ok(Pool {
+        pooling: asked.unwrap_or(told.pooling),
+        normalize: told.normalize && !args.no_normalize,
+    })
 }
 
 /// Batches that are read before the first one runs.

@@ -6,9 +6,9 @@ use data::Places;
 use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Schema, Split, Table, Task, hold_out};
 use train::report::format::grouped;
 
-use crate::environment::Env;
-use crate::failure::Failure;
 use recipe::{FinetuneRecipe, refused};
+use terminal::environment::Env;
+use terminal::failure::Failure;
 
 /// What is learned from.
 pub const TRAIN: &str = "train";

@@ -9,11 +9,11 @@ use tasks::{Contrast, Example, Frame, Framed, Label, Near, of_rankings};
 use train::{Evaluation, Trainer};
 
 use super::goal::{Goal, Source, refuse_unused};
+use super::pooling::Pool;
 use super::set::{TRAIN, validation};
 use super::written::{refuse_labels, show};
-use crate::commands::run::pooling::Pool;
-use crate::failure::Failure;
 use recipe::refused;
+use terminal::failure::Failure;
 
 /// What is measured where nobody says: of what is ranked, and of numbers.
 const USUAL: [&[&str]; 2] = [&["mrr@10", "recall@1", "recall@10"], &["spearman", "pearson"]];

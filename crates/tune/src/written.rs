@@ -15,10 +15,10 @@ use train::{Evaluation, TrainError, Trainer};
 
 use super::goal::{EVAL_TOKENS, Goal, Source, refuse_unused};
 use super::set::{TRAIN, validation};
-use crate::commands::table::printable;
-use crate::environment::Env;
-use crate::failure::Failure;
 use recipe::{ClassWeights, FinetuneRecipe, TuneSection, refused};
+use terminal::environment::Env;
+use terminal::failure::Failure;
+use terminal::table::printable;
 
 /// Tokens of a sample that are shown.
 const SHOWN_TOKENS: usize = 128;

@@ -5,8 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tasks::Pooling;
 
-use crate::cli::{self, Run};
-use crate::failure::{Context, Failure};
+use terminal::failure::{Context, Failure};
 
 const MODULES: &str = "modules.json";
 /// Such files are small.
@@ -17,30 +16,33 @@ const MAX_BYTES: u64 = 1 << 20;
 pub struct Pool {
     /// Of the hidden states.
     pub pooling: Pooling,
-    normalize: bool,
+    /// Whether it is made one long.
+    pub normalize: bool,
 }
 
 impl Pool {
-    /// What the user says, else `modules.json` and the config of its pooling, else a mean of length
-    /// one.
-    ///
-    /// # Errors
-    /// Where the files ask for what is not done here.
-    pub fn of(args: &Run, dir: &Path) -> Result<Self, Failure> {
-        let told = told(dir)?;
-        let Self { pooling, normalize } = told.unwrap_or_default();
-        Ok(Self {
-            pooling: args.pooling.map_or(pooling, Pooling::from),
-            normalize: normalize && !args.no_normalize,
-        })
-    }
-
     /// What the model's files say, where it comes with such.
     ///
     /// # Errors
     /// Where they ask for what is not done here.
     pub fn told(dir: &Path) -> Result<Option<Self>, Failure> {
-        told(dir)
+        let Some(modules) = read(&dir.join(MODULES))? else { return Ok(None) };
+        let mut pool = Self { pooling: Pooling::Mean, normalize: false };
+        for module in modules.as_array().into_iter().flatten() {
+            let text = |key: &str| module[key].as_str().unwrap_or_default();
+            match text("type").rsplit('.').next().unwrap_or_default() {
+                "Transformer" => {}
+                "Pooling" => pool.pooling = pooling(&dir.join(text("path")).join("config.json"))?,
+                "Normalize" => pool.normalize = true,
+                other => {
+                    let problem = format!("`modules.json` in `{}` has a `{other}`", dir.display());
+                    return Err(Failure::new(problem).hint(
+                        "a transformer, a pooling and a normalization are what is done here",
+                    ));
+                }
+            }
+        }
+        Ok(Some(pool))
     }
 
     /// The files that say it in a model's directory: those of `dir`, where it has such.
@@ -96,37 +98,6 @@ impl Default for Pool {
     }
 }
 
-impl From<cli::Pooling> for Pooling {
-    fn from(asked: cli::Pooling) -> Self {
-        match asked {
-            cli::Pooling::Mean => Self::Mean,
-            cli::Pooling::Cls => Self::Cls,
-            cli::Pooling::Last => Self::Last,
-            cli::Pooling::Max => Self::Max,
-        }
-    }
-}
-
-/// What the model's files say, where it comes with such.
-fn told(dir: &Path) -> Result<Option<Pool>, Failure> {
-    let Some(modules) = read(&dir.join(MODULES))? else { return Ok(None) };
-    let mut pool = Pool { pooling: Pooling::Mean, normalize: false };
-    for module in modules.as_array().into_iter().flatten() {
-        let text = |key: &str| module[key].as_str().unwrap_or_default();
-        match text("type").rsplit('.').next().unwrap_or_default() {
-            "Transformer" => {}
-            "Pooling" => pool.pooling = pooling(&dir.join(text("path")).join("config.json"))?,
-            "Normalize" => pool.normalize = true,
-            other => {
-                let problem = format!("`modules.json` in `{}` has a `{other}`", dir.display());
-                return Err(Failure::new(problem)
-                    .hint("a transformer, a pooling and a normalization are what is done here"));
-            }
-        }
-    }
-    Ok(Some(pool))
-}
-
 fn pooling(path: &Path) -> Result<Pooling, Failure> {
     let config = read(path)?.unwrap_or_default();
     // A flag for each, or, as newer files have it, a name.
@@ -178,7 +149,7 @@ mod tests {
     #[test]
     fn the_files_say_how() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(told(dir.path()).expect("fine"), None);
+        assert_eq!(Pool::told(dir.path()).expect("fine"), None);
         std::fs::create_dir(dir.path().join("1_Pooling")).expect("made");
         let write = |name: &str, text: &str| {
             std::fs::write(dir.path().join(name), text).expect("written");
@@ -200,7 +171,7 @@ mod tests {
         ] {
             write("1_Pooling/config.json", config);
             let expected = Pool { pooling: expected, normalize: false };
-            assert_eq!(told(dir.path()).expect("fine"), Some(expected), "{config}");
+            assert_eq!(Pool::told(dir.path()).expect("fine"), Some(expected), "{config}");
         }
         for config in [
             "{}",
@@ -208,13 +179,13 @@ mod tests {
             r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": true}"#,
         ] {
             write("1_Pooling/config.json", config);
-            let said = told(dir.path()).expect_err("refused").text(false);
+            let said = Pool::told(dir.path()).expect_err("refused").text(false);
             assert!(said.contains("asks for another pooling"), "{said}");
         }
         write("1_Pooling/config.json", r#"{"pooling_mode": "cls"}"#);
         write("modules.json", &modules(r#", {"type": "sentence_transformers.models.Normalize"}"#));
-        assert!(told(dir.path()).expect("fine").expect("there").normalize);
+        assert!(Pool::told(dir.path()).expect("fine").expect("there").normalize);
         write("modules.json", &modules(r#", {"type": "sentence_transformers.models.Dense"}"#));
-        assert!(told(dir.path()).expect_err("refused").text(false).contains("has a `Dense`"));
+        assert!(Pool::told(dir.path()).expect_err("refused").text(false).contains("has a `Dense`"));
     }
 }

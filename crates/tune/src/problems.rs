@@ -19,9 +19,9 @@ use train::{
 use super::goal::{Goal, Rollouts, Source, refuse_unused};
 use super::set::{TRAIN, validation};
 use super::written::{self, MAX_WRITTEN};
-use crate::commands::table::printable;
-use crate::failure::Failure;
 use recipe::{Aligned, refused};
+use terminal::failure::Failure;
+use terminal::table::printable;
 
 /// What problems are graded with.
 struct Grader<'t> {

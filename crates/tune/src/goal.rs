@@ -13,9 +13,9 @@ use train::report::format::grouped;
 use train::{DataHashes, RolloutFeed, SamplePlan};
 
 use super::{labelled, near, preferred, problems, set, written};
-use crate::environment::Env;
-use crate::failure::Failure;
 use recipe::{FinetuneRecipe, MethodKind, refused};
+use terminal::environment::Env;
+use terminal::failure::Failure;
 
 /// Tokens of a text that are worth reading.
 const MIN_LEN: usize = 8;

@@ -14,8 +14,8 @@ use train::{Evaluation, REFERENCE_FILE, Trainer, keep, kept};
 use super::goal::{Anchor, EVAL_TOKENS, Goal, Source};
 use super::set::{TRAIN, validation};
 use super::written;
-use crate::failure::{Context, Failure};
 use recipe::{Aligned, refused};
+use terminal::failure::{Context, Failure};
 
 /// The goal of pairs of answers, or of answers that are good or bad.
 ///
