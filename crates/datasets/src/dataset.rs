@@ -38,14 +38,20 @@ pub struct Split {
 }
 
 impl Split {
-    /// Rows that are not what they should be, by why: they were left out or have no text; and of
-    /// how many rows.
-    pub fn spoiled(&self) -> (Vec<(&'static str, &Places)>, u64) {
+    /// The share of its rows that are not what they should be, and which these are, in words: they
+    /// were left out or have no text.
+    pub fn spoiled(&self) -> (f64, String) {
         let noted = |why: &'static str| Some((why, self.notes.get(why)?));
         let spoiled: Vec<_> = [UNEVEN, MISPLACED, EMPTY].into_iter().filter_map(noted).collect();
-        let left_out = spoiled.iter().filter(|(why, _)| *why != EMPTY).map(|(_, places)| places.n);
-        let n_rows = self.records.len() as u64 + left_out.sum::<u64>();
-        (spoiled, n_rows)
+        let n: u64 = spoiled.iter().map(|(_, places)| places.n).sum();
+        let n_kept = self.notes.get(EMPTY).map_or(0, |places| places.n);
+        let n_rows = self.records.len() as u64 + n - n_kept;
+        let share = n as f64 / n_rows.max(1) as f64;
+        let why = |(why, places): &(&str, &Places)| {
+            format!("{} {why}, the first: {}", places.n, places.first.join("; "))
+        };
+        let whys = spoiled.iter().map(why).collect::<Vec<_>>().join("; ");
+        (share, format!("{n} of {n_rows} rows are spoiled ({:.1} %): {whys}", 100.0 * share))
     }
 }
 

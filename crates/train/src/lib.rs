@@ -34,4 +34,4 @@ pub use run::{Ended, Observer, Run, RunConfig, RunParts, Started, load_whole};
 pub use samples::{Judge, Portion, SampleFeed, SamplePlan};
 pub use state::{DataHashes, TrainerState};
 pub use text::{RunSource, TextFeed};
-pub use trainer::{StepConfig, StepReport, Trainer};
+pub use trainer::{At, StepConfig, StepReport, Trainer};

@@ -18,7 +18,7 @@ use crate::evaluate::Evaluation;
 use crate::feed::Feed;
 use crate::samples::{Judge, SamplePlan};
 use crate::state::DataHashes;
-use crate::trainer::Trainer;
+use crate::trainer::{At, Trainer};
 
 /// Rows that are written at once, at most: what they saw is kept in memory.
 pub const ROWS_AT_ONCE: usize = 128;
@@ -91,7 +91,7 @@ pub struct RolloutFeed<'o> {
     sample: Option<String>,
 }
 
-/// Answers of the model of `trainer` to `which` of `prompts`, those of a prompt side by side, in
+/// Answers of a model to `which` of `prompts`, those of a prompt side by side, in
 /// the order of `which`.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ pub struct RolloutFeed<'o> {
 /// # Panics
 /// When a prompt is empty, or longer than the model's context.
 pub fn write(
-    trainer: &Trainer,
+    at: At<'_>,
     (prompts, which): (&[Vec<u32>], &[usize]),
     writing: &Writing,
 ) -> Result<Vec<Written>, GenerateError> {
@@ -116,7 +116,6 @@ pub fn write(
     let requests: Vec<Request> = (0..).zip(which).map(request).collect();
     let blank = |&prompt: &usize| Written { prompt, tokens: Vec::new(), end: None };
     let mut all: Vec<Written> = which.iter().flat_map(|at| vec![blank(at); n]).collect();
-    let at = (&trainer.model, &trainer.device, trainer.config.precision);
     generate_all(at, &requests, ROWS_AT_ONCE, |[place, row], event| {
         let Event::Token(token) = event else { return ControlFlow::Continue(()) };
         let written = &mut all[place * n + row];
@@ -194,7 +193,7 @@ impl Feed for RolloutFeed<'_> {
         let (which, cursor) = plan.step(self.cursor);
         let step = trainer.state.step;
         let writing = Writing { seed: seed_of(writing.seed, step), ..writing.clone() };
-        let written = write(trainer, (prompts, &which), &writing)?;
+        let written = write(trainer.at(), (prompts, &which), &writing)?;
         let grades = grade(&written)?;
         let mut examples = self.examples(&written, &grades.rewards, step);
         if let Some(model) = reference {
@@ -231,6 +230,6 @@ impl Feed for RolloutFeed<'_> {
     }
 
     fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
-        (self.parts.judge)(trainer)
+        (self.parts.judge)(trainer.at())
     }
 }

@@ -9,7 +9,7 @@ use crate::error::TrainError;
 use crate::evaluate::Evaluation;
 use crate::feed::Feed;
 use crate::state::DataHashes;
-use crate::trainer::Trainer;
+use crate::trainer::{At, Trainer};
 
 /// How much a step reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl SamplePlan {
     }
 }
 
-/// How good the model of a trainer is.
-pub type Judge<'o> = dyn Fn(&Trainer) -> Result<Option<Evaluation>, TrainError> + 'o;
+/// How good a model is.
+pub type Judge<'o> = dyn Fn(At<'_>) -> Result<Option<Evaluation>, TrainError> + 'o;
 
 /// Samples, and who judges what was learned of them.
 pub struct SampleFeed<'o> {
@@ -133,7 +133,7 @@ impl Feed for SampleFeed<'_> {
     }
 
     fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
-        (self.judge)(trainer)
+        (self.judge)(trainer.at())
     }
 }
 

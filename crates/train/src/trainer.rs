@@ -12,6 +12,9 @@ use crate::error::{StepError, TrainError};
 use crate::regime::{Mixout, Regime};
 use crate::state::TrainerState;
 
+/// A model, where it computes, and in what.
+pub type At<'m> = (&'m Model, &'m Device, Precision);
+
 /// How a step is done.
 #[derive(Clone, Copy, Debug)]
 pub struct StepConfig {
@@ -135,6 +138,11 @@ impl<'o> Trainer<'o> {
     /// First and second moment of every weight, laid out as [`tensor::Params::values`].
     pub fn moments(&self) -> [&[f32]; 2] {
         self.optimizer.moments()
+    }
+
+    /// The model as it stands.
+    pub fn at(&self) -> At<'_> {
+        (&self.model, &self.device, self.config.precision)
     }
 
     /// One optimizer step over a batch of `examples`.

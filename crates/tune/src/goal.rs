@@ -12,7 +12,8 @@ use tokenize::Tokenizer;
 use train::report::format::grouped;
 use train::{DataHashes, RolloutFeed, SamplePlan};
 
-use super::{labelled, near, preferred, problems, set, written};
+use super::set::{self, TRAIN};
+use super::{labelled, near, preferred, problems, written};
 use recipe::{FinetuneRecipe, MethodKind, refused};
 use terminal::environment::Env;
 use terminal::failure::Failure;
@@ -87,6 +88,19 @@ impl<'s> Goal<'s> {
         Ok((goal, set.task, tried))
     }
 
+    /// How good a model is by all that a recipe's tables have, of which nothing is learned; and how
+    /// many samples that are.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn to_judge(source: &Source<'s>) -> Result<(Self, usize), Failure> {
+        let set = set::to_judge(source.recipe, source.env)?;
+        let n = set::validation(&set).map_or(0, |split| split.records.len());
+        source.recipe.fits(set.task)?;
+        source.refuse_two_trunks(set.task)?;
+        Ok((Self::of_set(source, &set)?, n))
+    }
+
     fn of_set(source: &Source<'s>, set: &Dataset) -> Result<Self, Failure> {
         match set.task {
             Task::Triplet => near::goal(source, set),
@@ -159,6 +173,8 @@ pub struct Source<'s> {
     pub tokenizer: &'s Tokenizer,
     /// Where the run stands that goes on.
     pub resumed: Option<&'s Path>,
+    /// Whether nothing is learned.
+    pub only_judges: bool,
     /// Who hears of it.
     pub env: &'s Env,
 }
@@ -259,6 +275,9 @@ impl Source<'_> {
         make: impl Fn(usize, &Record) -> Result<Vec<Framed>, Failure> + Sync,
     ) -> Result<Vec<Framed>, Failure> {
         let Split { name, records, .. } = split;
+        if self.only_judges && name == TRAIN {
+            return Ok(Vec::new());
+        }
         if records.is_empty() {
             let problem = format!("`{name}` has no samples");
             return Err(Failure::new(problem).hint("name another file"));

@@ -6,7 +6,7 @@ use datasets::{Dataset, Record, Split, Task};
 use models::HeadKind;
 use tasks::{Asked, Example, Frame, Framed, Label, Labelled, predict};
 use tokenize::Tokenizer;
-use train::{Evaluation, Trainer};
+use train::{At, Evaluation};
 
 use super::goal::{EVAL_TOKENS, Goal, Source, refuse_unused, unknown_metric};
 use super::set::{TRAIN, validation};
@@ -59,7 +59,9 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         source.framed(split, frame.max_len, of)
     };
     let train: Arc<[Example]> = framed(set.split(TRAIN)?)?.into_iter().map(|f| f.example).collect();
-    env.say(&format!("for instance: {}", shown(&train[0], (&head, tokenizer), env)));
+    if let Some(first) = train.first() {
+        env.say(&format!("for instance: {}", shown(first, (&head, tokenizer), env)));
+    }
     let (objective, labels) = (Labelled::new(asked), head.labels().to_vec());
     let learned = Labelled {
         smoothing: recipe.task.label_smoothing,
@@ -90,7 +92,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         files: Vec::new(),
         copies: if recipe.task.r_drop > 0.0 { 2 } else { 1 },
-        judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
+        judge: Box::new(move |model| Ok(judged.judge(model))),
         anchor: None,
         rollouts: None,
         head,
@@ -98,11 +100,10 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
 }
 
 impl Judged {
-    fn judge(&self, trainer: &Trainer) -> Option<Evaluation> {
+    fn judge(&self, model: At) -> Option<Evaluation> {
         if self.examples.is_empty() {
             return None;
         }
-        let model = (&trainer.model, &trainer.device, trainer.config.precision);
         let (losses, scores) = predict(model, &self.objective, &self.examples, EVAL_TOKENS);
         let of = |name: &String| (name.clone(), self.metric(name, &scores).ok());
         let metrics: Vec<_> = self.metrics.iter().map(of).collect();

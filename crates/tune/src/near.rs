@@ -6,7 +6,7 @@ use datasets::{Dataset, Input, Named, Record, Split, Task};
 use metrics::registry;
 use models::HeadKind;
 use tasks::{Contrast, Example, Frame, Framed, Label, Near, of_rankings};
-use train::{Evaluation, Trainer};
+use train::{At, Evaluation};
 
 use super::goal::{Goal, Source, refuse_unused};
 use super::pooling::Pool;
@@ -77,7 +77,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: pool.files(&recipe.model.from)?,
         anchor: None,
         rollouts: None,
-        judge: Box::new(move |trainer| Ok(judged.judge(trainer))),
+        judge: Box::new(move |model| Ok(judged.judge(model))),
     })
 }
 
@@ -155,11 +155,10 @@ fn metrics(source: &Source, near: Near) -> Result<Vec<String>, Failure> {
 }
 
 impl Judged {
-    fn judge(&self, trainer: &Trainer) -> Option<Evaluation> {
+    fn judge(&self, model: At) -> Option<Evaluation> {
         if self.examples.is_empty() {
             return None;
         }
-        let model = (&trainer.model, &trainer.device, trainer.config.precision);
         let (losses, vectors) = self.contrast.evaluate(model, &self.examples, self.batch_size);
         let value = |name: &String| match self.contrast.near {
             Near::Cosine => {

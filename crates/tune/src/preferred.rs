@@ -9,7 +9,7 @@ use tasks::{
     Asked, Dialogue, Example, Framed, Labelled, Objective, Preference, Weighed, log_probs,
     losses_of, predict,
 };
-use train::{Evaluation, REFERENCE_FILE, Trainer, keep, kept};
+use train::{At, Evaluation, REFERENCE_FILE, keep, kept};
 
 use super::goal::{Anchor, EVAL_TOKENS, Goal, Source};
 use super::set::{TRAIN, validation};
@@ -63,7 +63,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train: train.into(),
         hashes,
         copies: 1,
-        judge: Box::new(move |trainer| Ok(judge(trainer, aligned, (&judged.borrow(), &metrics)))),
+        judge: Box::new(move |model| Ok(judge(model, aligned, (&judged.borrow(), &metrics)))),
         files: Vec::new(),
         anchor,
         rollouts: None,
@@ -153,14 +153,13 @@ fn metrics(source: &Source, aligned: Aligned) -> Result<Vec<String>, Failure> {
 }
 
 fn judge(
-    trainer: &Trainer,
+    model: At,
     aligned: Aligned,
     (judged, metrics): (&[Example], &[String]),
 ) -> Option<Evaluation> {
     if judged.is_empty() {
         return None;
     }
-    let model = (&trainer.model, &trainer.device, trainer.config.precision);
     let losses = match aligned {
         Aligned::Preference(preference) => losses_of(model, &preference, judged, EVAL_TOKENS),
         _ => predict(model, &Labelled::new(Asked::Better), judged, EVAL_TOKENS).0,

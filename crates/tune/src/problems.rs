@@ -13,7 +13,7 @@ use tensor::Loss;
 use tokenize::Tokenizer;
 use train::report::format::grouped;
 use train::{
-    Evaluation, Grades, RolloutFeed, RolloutParts, TrainError, Trainer, Writing, Written, write,
+    At, Evaluation, Grades, RolloutFeed, RolloutParts, TrainError, Writing, Written, write,
 };
 
 use super::goal::{Goal, Rollouts, Source, refuse_unused};
@@ -62,7 +62,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         n: align.answers,
         sampling: align.sampling(),
         max_tokens: align.max_tokens,
-        ends: ends_of(records, &dialogue)?,
+        ends: ends_of(set, &dialogue)?,
         seed: recipe.train.seed,
     };
     let grader = Grader { tokenizer, rewards };
@@ -70,10 +70,13 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let (train, shown) = (learned.examples(), judged.examples());
     let longest = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
     let n_judged = judged.prompts.len();
-    source.count(TRAIN, train.len(), train.iter());
-    let instance = Example { targets: Vec::new(), ..train[0].clone() };
-    let answer = printable(&learned.texts[0][1], false);
-    env.say(&format!("for instance: {} => {answer}", written::shown(&instance, tokenizer, env)));
+    if let (Some(first), [[_, answer], ..]) = (train.first(), &learned.texts[..]) {
+        source.count(TRAIN, train.len(), train.iter());
+        let instance = Example { targets: Vec::new(), ..first.clone() };
+        let (prompt, answer) =
+            (written::shown(&instance, tokenizer, env), printable(answer, false));
+        env.say(&format!("for instance: {prompt} => {answer}"));
+    }
     let hashes = source.hashes(&train, &shown);
     let grader = Arc::new(grader);
     let (own, greedy) = (Arc::clone(&grader), Writing { n: 1, ..writing.clone() });
@@ -86,7 +89,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         hashes,
         // Answers of one problem stay together.
         copies: align.answers,
-        judge: Box::new(move |trainer| own.judge(trainer, &judged, &greedy)),
+        judge: Box::new(move |model| own.judge(model, &judged, &greedy)),
         files: Vec::new(),
         anchor: None,
         rollouts: Some(Rollouts {
@@ -145,8 +148,9 @@ fn judged<'d>(source: &Source, set: &'d Dataset) -> &'d [Record] {
 
 /// What ends an answer: the token that does where one is written down, if it says nothing else, and
 /// what ends any text.
-fn ends_of(records: &[Record], dialogue: &Dialogue) -> Result<Vec<u32>, Failure> {
-    let first = records.first().map(|record| &record.input);
+fn ends_of(set: &Dataset, dialogue: &Dialogue) -> Result<Vec<u32>, Failure> {
+    let first = set.splits.iter().flat_map(|split| &split.records).next();
+    let first = first.map(|record| &record.input);
     let Some(Input::Problem { prompt, answer }) = first else {
         return Err(Failure::new("there are no problems to learn from").hint("name another file"));
     };
@@ -225,7 +229,7 @@ impl Grader<'_> {
     /// What the likeliest answers are worth.
     fn judge(
         &self,
-        trainer: &Trainer,
+        model: At,
         judged: &Problems,
         writing: &Writing,
     ) -> Result<Option<Evaluation>, TrainError> {
@@ -233,7 +237,7 @@ impl Grader<'_> {
             return Ok(None);
         }
         let which: Vec<usize> = (0..judged.prompts.len()).collect();
-        let written = write(trainer, (&judged.prompts, &which), writing)?;
+        let written = write(model, (&judged.prompts, &which), writing)?;
         let grades = self.grade(&written, &judged.texts)?;
         let n = written.len() as f64;
         let reward = grades.rewards.iter().sum::<f64>() / n;

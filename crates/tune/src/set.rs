@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use data::Places;
 use datasets::{BYTES_MAX, Dataset, Named, Notes, Overview, Schema, Split, Table, Task, hold_out};
 use train::report::format::grouped;
 
@@ -26,6 +25,19 @@ const HELD_OUT: u64 = 1;
 pub fn read(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
     let set = dataset(recipe, env)?;
     overview(&set, recipe.data.max_shared, env)?;
+    Ok(set)
+}
+
+/// All that the tables to learn from have, as what a model is judged by.
+///
+/// # Errors
+/// Where a table cannot be read, or holds something else.
+pub fn to_judge(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
+    let mut set = dataset(recipe, env)?;
+    let Split { records, notes, .. } = set.split(TRAIN)?.clone();
+    let split = |name: &str, records, notes| Split { name: name.to_owned(), records, notes };
+    let none = split(TRAIN, Vec::new(), Notes::default());
+    set.splits = vec![none, split(VALIDATION, records, notes)];
     Ok(set)
 }
 
@@ -69,7 +81,12 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
             let first = places.first.join("; ");
             env.warn(&format!("{}: {} rows: {why}; the first: {first}", split.name, places.n));
         }
-        check_spoiled(split, data.max_spoiled)?;
+        let (share, what) = split.spoiled();
+        if share > data.max_spoiled {
+            let hint = "mend them or take them out; or raise `data.max_spoiled`, if that is meant";
+            let problem = format!("{}: {what}", split.name);
+            return Err(refused("data.max_spoiled", problem).hint(hint));
+        }
     }
     if validation(&set).is_none() && data.validation_fraction > 0.0 {
         let train = set.splits.iter_mut().find(|split| split.name == TRAIN);
@@ -84,25 +101,6 @@ fn dataset(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
         }
     }
     Ok(set)
-}
-
-/// Refuses more rows that are not what they should be than the recipe puts up with.
-fn check_spoiled(split: &Split, most: f64) -> Result<(), Failure> {
-    let (spoiled, n_rows) = split.spoiled();
-    let n: u64 = spoiled.iter().map(|(_, places)| places.n).sum();
-    let share = n as f64 / n_rows.max(1) as f64;
-    let why = |(why, places): &(&str, &Places)| {
-        format!("{} {why}, the first: {}", places.n, places.first.join("; "))
-    };
-    let whys: Vec<_> = spoiled.iter().map(why).collect();
-    let (name, whys) = (&split.name, whys.join("; "));
-    let problem =
-        format!("{name}: {n} of {n_rows} rows are spoiled ({:.1} %): {whys}", 100.0 * share);
-    if share > most {
-        let hint = "mend them or take them out; or raise `data.max_spoiled`, if that is meant";
-        return Err(refused("data.max_spoiled", problem).hint(hint));
-    }
-    Ok(())
 }
 
 const HINT_LABELS: &str = "name each class once, those that the table lacks, too: \

@@ -11,7 +11,7 @@ use nn::HeadConfig;
 use tasks::{Dialogue, DialogueError, Example, Framed, Label, NextToken, Row, Writing, losses_of};
 use tensor::Pattern;
 use tokenize::{ChatTemplate, Tokenizer};
-use train::{Evaluation, TrainError, Trainer};
+use train::{At, Evaluation, TrainError};
 
 use super::goal::{EVAL_TOKENS, Goal, Source, refuse_unused};
 use super::set::{TRAIN, validation};
@@ -94,7 +94,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         files: Vec::new(),
         copies: 1,
-        judge: Box::new(move |trainer| judged.judge(trainer)),
+        judge: Box::new(move |model| judged.judge(model)),
         anchor: None,
         rollouts: None,
     })
@@ -222,11 +222,10 @@ fn metrics(source: &Source) -> Result<Vec<String>, Failure> {
 }
 
 impl Judged<'_> {
-    fn judge(&self, trainer: &Trainer) -> Result<Option<Evaluation>, TrainError> {
+    fn judge(&self, model: At) -> Result<Option<Evaluation>, TrainError> {
         if self.examples.is_empty() {
             return Ok(None);
         }
-        let model = (&trainer.model, &trainer.device, trainer.config.precision);
         let losses = losses_of(model, &NextToken::default(), &self.examples, EVAL_TOKENS);
         let mut texts = Vec::with_capacity(self.given.len());
         for tokens in self.writing.all(model, &self.given)? {
@@ -254,11 +253,12 @@ impl Judged<'_> {
 /// Says the first sample, and how much of all is learned.
 pub fn show(source: &Source, train: &[Example]) {
     let Source { tokenizer, env, .. } = *source;
-    let asked = match train[0].label {
+    let Some(first) = train.first() else { return };
+    let asked = match first.label {
         Label::Value(value) => format!(" => {value}"),
         _ => String::new(),
     };
-    env.say(&format!("for instance: {}{asked}", shown(&train[0], tokenizer, env)));
+    env.say(&format!("for instance: {}{asked}", shown(first, tokenizer, env)));
     let targets = || train.iter().flat_map(|example| &example.targets);
     let n_learned = targets().filter(|target| **target != data::IGNORED).count();
     if n_learned > 0 {

@@ -90,10 +90,11 @@ fn each_set_of_glue_is_read_from_its_official_files() {
         assert_eq!(labels(&set.splits[0].records)[0], label, "{name}");
     }
     let set = load("qqp", &[("train.tsv", QQP)]);
-    let (spoiled, n_rows) = set.splits[0].spoiled();
-    let n_records = set.splits[0].records.len() as u64;
-    assert_eq!((spoiled[0].0, spoiled[0].1.n), ("rows of another length, left out", 1));
-    assert_eq!((spoiled.len(), n_rows), (1, n_records + 1));
+    assert_eq!(set.splits[0].notes["rows of another length, left out"].n, 1);
+    let n_rows = set.splits[0].records.len() + 1;
+    let (share, what) = set.splits[0].spoiled();
+    assert_eq!(share, 1.0 / n_rows as f64);
+    assert!(what.starts_with(&format!("1 of {n_rows} rows are spoiled (")), "{what}");
     // Predictions are told by numbers of rows, so none of a test may go.
     let dir = folder(&[("test.tsv", "id\tquestion1\tquestion2\n0\tWhy?\tHow?\nbroken\t1\n")]);
     let error = Named::find("qqp").unwrap().load(dir.path(), BYTES_MAX).unwrap_err();

@@ -3,6 +3,7 @@
 mod heads;
 mod tasks;
 pub mod text;
+mod tuned;
 
 use std::path::{Path, PathBuf};
 
@@ -29,7 +30,13 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
             show(*json, (table(&compared), json!(compared)))
         }
         (Some(EvalCommand::Leaderboard { folders, out }), _) => board(folders, out.as_deref()),
-        (None, Some(model)) if !args.data.is_empty() => heads::run(model, args, env),
+        (None, Some(model)) if !args.data.is_empty() => {
+            let learned = tuned::recipe(model, args)?;
+            match learned.clone().and_then(tuned::of_no_head) {
+                Some(recipe) => tuned::run(model, recipe, args, env),
+                None => heads::run(model, learned.unwrap_or_default(), args, env),
+            }
+        }
         (None, Some(model)) if !args.task.is_empty() => tasks::run(model, args, env),
         (None, Some(model)) => text::run(model, args, env),
         (None, None) => unreachable!("the model is required"),

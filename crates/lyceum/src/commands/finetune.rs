@@ -43,7 +43,8 @@ pub fn run(args: &Finetune, env: &Env) -> Result<Exit, Failure> {
     let tokenizer = Tokenizer::load(&recipe.model.from)?;
     let asked = recipe.clone();
     let resumed = args.resume.then_some(&*out);
-    let source = Source { recipe: &asked, model: &base, tokenizer: &tokenizer, resumed, env };
+    let (model, only_judges) = (&base, false);
+    let source = Source { recipe: &asked, model, tokenizer: &tokenizer, resumed, only_judges, env };
     let stopped = || env.warn("stopped before the first step: nothing was changed");
     let (mut goal, task, tried) = stop::at_once_during(&stop, stopped, || Goal::of(&source))?;
     let config = base.with_head(&goal.head).map_err(|e| Failure::of(&e, None))?;

@@ -66,21 +66,21 @@ fn feed<'o>(reference: Option<Model>) -> RolloutFeed<'o> {
 fn prompts_are_answered_in_their_order_as_they_are_alone() {
     let objective = Grouped { beta: 0.0, temperature: 1.0 };
     let (trainer, prompts) = (trainer(&objective), prompts());
-    let all = write(&trainer, (&prompts, &[0, 1, 2, 3, 4]), &writing(2)).unwrap();
+    let all = write(trainer.at(), (&prompts, &[0, 1, 2, 3, 4]), &writing(2)).unwrap();
     let places: Vec<usize> = all.iter().map(|written| written.prompt).collect();
     assert_eq!(places, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]);
     assert!(all.iter().all(|w| w.tokens.len() == 5 || w.end == Some(0)));
     // What is drawn is known by the place, whatever comes behind it.
     for n in 1..5 {
-        let fewer = write(&trainer, (&prompts, &[0, 1, 2, 3, 4][..n]), &writing(2)).unwrap();
+        let fewer = write(trainer.at(), (&prompts, &[0, 1, 2, 3, 4][..n]), &writing(2)).unwrap();
         assert_eq!(all[..2 * n], fewer);
     }
-    assert_ne!(write(&trainer, (&prompts, &[2, 0]), &writing(2)).unwrap()[2..], all[..2]);
+    assert_ne!(write(trainer.at(), (&prompts, &[2, 0]), &writing(2)).unwrap()[2..], all[..2]);
     let greedy = Writing { sampling: Sampling::GREEDY, ..writing(1) };
-    let together = write(&trainer, (&prompts, &[0, 1, 2, 3, 4]), &greedy).unwrap();
+    let together = write(trainer.at(), (&prompts, &[0, 1, 2, 3, 4]), &greedy).unwrap();
     for (i, together) in together.iter().enumerate() {
         assert_eq!(
-            write(&trainer, (&prompts, &[i]), &greedy).unwrap(),
+            write(trainer.at(), (&prompts, &[i]), &greedy).unwrap(),
             std::slice::from_ref(together)
         );
     }
@@ -91,10 +91,11 @@ fn an_answer_ends_with_whatever_ends_it() {
     let objective = Grouped { beta: 0.0, temperature: 1.0 };
     let (trainer, prompts) = (trainer(&objective), prompts());
     let free = Writing { ends: vec![], ..writing(4) };
-    let free = write(&trainer, (&prompts, &[0]), &free).unwrap();
+    let free = write(trainer.at(), (&prompts, &[0]), &free).unwrap();
     assert!(free.iter().all(|w| w.tokens.len() == 5 && w.end.is_none()));
     let ends = vec![free[0].tokens[2], free[1].tokens[3]];
-    let ended = write(&trainer, (&prompts, &[0]), &Writing { ends: ends.clone(), ..writing(4) });
+    let ended =
+        write(trainer.at(), (&prompts, &[0]), &Writing { ends: ends.clone(), ..writing(4) });
     for (ended, free) in ended.unwrap().iter().zip(&free) {
         let at = free.tokens.iter().position(|token| ends.contains(token));
         assert_eq!(ended.tokens, free.tokens[..at.unwrap_or(5)]);

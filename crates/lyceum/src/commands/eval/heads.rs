@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
-use datasets::{Named, Split, Task};
+use datasets::{Named, Split};
 use evaluate::{
     DATA, HeadReport, Judged, LabelledData, Learned, Logged, RESULTS_FILE, Results, Scores,
     log_path, log_text,
@@ -26,13 +26,19 @@ use crate::failure::{Context, Exit, Failure};
 
 const HEAD_FILE: &str = "head.json";
 
-/// Measures, and writes what is asked for.
+/// Measures as the recipe says that a model was tuned by, and writes what is asked for.
 ///
 /// # Errors
 /// Where data or model refuse, or do not fit each other.
-pub fn run(model: &Path, args: &Eval, env: &Env) -> Result<Exit, Failure> {
+pub fn run(
+    model: &Path,
+    FinetuneRecipe { data, task, .. }: FinetuneRecipe,
+    args: &Eval,
+    env: &Env,
+) -> Result<Exit, Failure> {
     super::refuse_existing(args.out.as_deref(), &[HEAD_FILE, RESULTS_FILE, REPORT_FILE])?;
-    let learned = learned(model, args)?;
+    let (columns, metrics) = (data.columns, task.metrics);
+    let learned = Learned { columns, max_len: data.max_len, overlap: data.overlap, metrics };
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let head = loaded.model.config.head().filter(|head| *head != HeadKind::Tokens);
     let Some(head) = head.filter(|_| loaded.model.architecture.stack().is_ok()) else {
@@ -116,28 +122,6 @@ fn write(
         atomic::write_file(&OsDisk, &path, text.as_bytes())?;
     }
     Ok(())
-}
-
-/// How an adapter learned, whose head goes before that of the model it is beside, or a run.
-fn learned(model: &Path, args: &Eval) -> Result<Learned, Failure> {
-    let beside = args.adapters.all.iter().map(|(dir, _)| &**dir);
-    let run = beside.chain([model]).find_map(|dir| Some((dir, FinetuneRecipe::of_run(dir)?)));
-    let (model, FinetuneRecipe { data, task, .. }) =
-        run.unwrap_or_else(|| (model, FinetuneRecipe::default()));
-    let kind = task.kind.as_deref();
-    match kind.map(Task::named).transpose()? {
-        None | Some(Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span) => {
-            let (columns, metrics) = (data.columns, task.metrics);
-            Ok(Learned { columns, max_len: data.max_len, overlap: data.overlap, metrics })
-        }
-        Some(task) => {
-            let model = model.display();
-            let problem =
-                format!("`{model}` was tuned for `{task}`, which `--data` does not judge");
-            Err(Failure::new(problem)
-                .hint(format!("what it came to where it was tuned is in `{model}/report.html`")))
-        }
-    }
 }
 
 /// The splits that a benchmark wants predictions of, and those that are measured: what the model
