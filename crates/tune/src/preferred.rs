@@ -117,7 +117,7 @@ fn anchor(source: &Source, splits: [&mut [Example]; 2], hash: &str) -> Result<Ve
     let known = if let Some(before) = before {
         before
     } else {
-        env.say("how likely answers are where learning begins: once, and kept");
+        env.say("how likely answers are where learning begins, once");
         let precision = recipe.train.precision(env.isa)?;
         let (base, device) = (source.base()?, env.device());
         let model = (&base, &device, precision);

@@ -51,7 +51,8 @@ pub struct Eval {
     /// A task file, YAML or TOML; may be repeated. With `--data`, a set of GLUE
     #[arg(long, value_name = "FILE")]
     pub task: Vec<String>,
-    /// Labelled data for a model with a head: a table, or the folder of a set; may be repeated
+    /// A table that a tuned model is judged by, as where it was tuned; with a head, the folder of a
+    /// set, too; may be repeated
     #[arg(long, value_name = "FILE")]
     pub data: Vec<String>,
     /// Where numbers and the log of every document go
@@ -84,7 +85,7 @@ pub struct Eval {
         conflicts_with = "files"
     )]
     pub batch_tokens: usize,
-    /// Errors by the values of this column; may be repeated
+    /// Of heads: errors by the values of this column; may be repeated
     #[arg(long, value_name = "COLUMN", requires = "data", conflicts_with = "files")]
     pub slice: Vec<String>,
     /// Write the benchmark's files of predictions there

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::finetune::{base, opinions, table};
+use crate::finetune::{base, opinions, table, translations, writer};
 use crate::fixture::{Ran, arg, model, run};
 use crate::recipe::Lab;
 
@@ -315,12 +315,78 @@ fn a_run_is_judged_by_the_columns_that_it_learned_from() {
     let out = tuned("renamed", &data, &columns);
     let json = run(&["eval", &out, "--data", &data, "--json"]).json();
     assert_eq!(json["splits"][0]["n"].as_u64(), Some(40));
-    let rank =
-        |i| format!("{{\"query\":\"a {i}\",\"documents\":[\"no\",\"so\"],\"relevance\":[0,1]}}");
-    let ranks = table(&lab, "ranks.jsonl", &(0..20).map(rank).collect::<Vec<_>>());
-    let out = tuned("ranked", &ranks, &[]);
-    let stderr = run(&["eval", &out, "--data", &ranks]).refused();
-    assert!(stderr.contains("was tuned for `rank`, which `--data` does not judge"), "{stderr}");
+}
+
+/// Of tables that no head is judged by: the model, the first rows, the others, and how it learns.
+fn others(lab: &Lab) -> Vec<(String, [String; 2], &'static str)> {
+    let encoder = arg(base(lab));
+    let [pair, decoder] = ["t5", "llama"].map(|family| arg(writer(lab, family)));
+    let rank = |i: usize| {
+        format!("{{\"query\":\"a {i}\",\"documents\":[\"no\",\"so\"],\"relevance\":[0,1]}}")
+    };
+    let near = |i: usize| format!("{{\"anchor\":\"the sea {i}\",\"positive\":\"a ship {i}\"}}");
+    let better =
+        |i: usize| format!("{{\"prompt\":\"{i} was\",\"chosen\":\" so\",\"rejected\":\" no\"}}");
+    let sum = |i: usize| format!("{{\"prompt\":\"{i} and\",\"answer\":\"e\"}}");
+    let rows = |name: &str, row: &dyn Fn(usize) -> String| {
+        [0, 12].map(|from| {
+            table(
+                lab,
+                &format!("{name}{from}.jsonl"),
+                &(from..from + 12).map(row).collect::<Vec<_>>(),
+            )
+        })
+    };
+    let pairs = rows("pairs", &|i| translations(i + 1).remove(i));
+    let exact = "align.rewards=[{kind=\"pattern\",pattern=\"[a-m]\"}]";
+    vec![
+        (pair, pairs.clone(), "task.metrics=[\"perplexity\",\"chrf\"]"),
+        (decoder.clone(), pairs, "method.kind=lora"),
+        (decoder.clone(), rows("better", &better), "method.kind=lora"),
+        (decoder, rows("sums", &sum), exact),
+        (encoder.clone(), rows("near", &near), "task.metrics=[\"mrr@10\",\"recall@1\"]"),
+        (encoder, rows("ranks", &rank), "train.ema=0.5"),
+    ]
+}
+
+#[test]
+fn what_no_head_is_judged_by_is_judged_as_where_it_learned() {
+    let lab = Lab::new();
+    for (i, (model, [learned, judged], own)) in others(&lab).into_iter().enumerate() {
+        let out = arg(lab.path(&format!("run-{i}")));
+        let (data, tables) = (&*learned, [&*judged]);
+        let mut words = vec!["finetune", "--model", &model, "--data", data, "--out", &out];
+        words.extend(["--validation", tables[0], "--set", own]);
+        // Only the last is judged, or an earlier one might be the best.
+        let steps = ["train.steps=3", "train.eval_every=3", "train.checkpoint_every=3"];
+        for set in steps.into_iter().chain(["train.precision=f32", "align.max_tokens=6"]) {
+            let is_of_problems = own.contains("rewards") || !set.starts_with("align");
+            words.extend(["--set", set].into_iter().filter(|_| is_of_problems));
+        }
+        run(&words).done();
+        let last = crate::recipe::metrics(Path::new(&out)).pop().expect("an evaluation");
+        let found = run(&["eval", &out, "--data", &judged, "--precision", "f32", "--json"]).json();
+        assert_eq!(found["n_docs"], 12, "{found}");
+        for metric in last["eval"]["metrics"].as_array().expect("some") {
+            let all = found["metrics"].as_array().expect("some");
+            let same = all.iter().find(|other| other["metric"] == metric[0]).expect("measured");
+            let [a, b] = [&metric[1], &same["value"]].map(|x| x.as_f64().expect("a number"));
+            assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{metric}: {found}");
+        }
+    }
+    let out = arg(lab.path("run-0"));
+    let [learned, folder] = ["pairs0.jsonl", "found"].map(|name| arg(lab.path(name)));
+    run(&["eval", &out, "--data", &learned, "--out", &folder]).done();
+    let board = run(&["eval", "leaderboard", &folder]).done();
+    assert!(
+        board.contains("chrf \u{2191} |") && board.contains("perplexity \u{2193} |"),
+        "{board}"
+    );
+    let stderr = run(&["eval", &out, "--data", &learned, "--slice", "source"]).refused();
+    assert!(
+        stderr.contains("`--slice` is for heads, and `pairs` is judged without one"),
+        "{stderr}"
+    );
 }
 
 #[test]

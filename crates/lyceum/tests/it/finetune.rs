@@ -341,7 +341,7 @@ fn beside_a_base_by_command(lab: &Lab, base: &Path) {
 }
 
 /// A tiny model that writes: a decoder with a chat template, or an encoder-decoder.
-fn writer(lab: &Lab, family: &str) -> PathBuf {
+pub fn writer(lab: &Lab, family: &str) -> PathBuf {
     let objective = if family == "t5" { "span_corruption" } else { "next_token" };
     let sets = [
         format!("model.family={family}"),
@@ -351,9 +351,10 @@ fn writer(lab: &Lab, family: &str) -> PathBuf {
         "train.steps=2".to_owned(),
     ];
     let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
-    lab.pretrain("pretrained", &sets).done();
+    let pretrained = format!("{family}-pretrained");
+    lab.pretrain(&pretrained, &sets).done();
     let out = lab.path(family);
-    run(&["convert", &arg(lab.path("pretrained")), &arg(&out), "--to", "hf"]).done();
+    run(&["convert", &arg(lab.path(&pretrained)), &arg(&out), "--to", "hf"]).done();
     if family != "t5" {
         let template = "{% for m in messages %}{{ m.role }}: {{ m.content }}<|endoftext|>\n\
                         {% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
@@ -362,7 +363,7 @@ fn writer(lab: &Lab, family: &str) -> PathBuf {
     out
 }
 
-fn translations(n: usize) -> Vec<String> {
+pub fn translations(n: usize) -> Vec<String> {
     let words = [("the sea", "el mar"), ("a ship", "un barco"), ("the old home", "la casa vieja")];
     let line = |i: usize| {
         let (source, target) = words[i % 3];
