@@ -9,6 +9,7 @@ use regex::Regex;
 use serde_json::Value;
 use tensor::{Device, Isa, LowRankPart, Param, Params, ParamsBuilder};
 
+use crate::base;
 use crate::coded::{Coding, Quantised};
 use crate::error::ModelError;
 use crate::families::ModelConfig;
@@ -69,6 +70,8 @@ pub struct Adapter {
     pub name: String,
     /// What it is.
     pub config: AdapterConfig,
+    /// What the maps of the base that do not learn were rounded to when it was trained.
+    pub rounded: Option<Quantised>,
     placed: Placed,
 }
 
@@ -144,7 +147,7 @@ impl Adapter {
                 changes.entry(own.clone()).or_default().push(spec.clone());
             }
             learned.extend(at.table.iter().filter_map(|i| i.source.own()).map(str::to_owned));
-            let adapter = Self { name, config, placed: at };
+            let adapter = Self { name, config, rounded: None, placed: at };
             if let Some(weights) = weights {
                 adapter.check(weights, first.entries())?;
             }
@@ -155,10 +158,11 @@ impl Adapter {
         Ok(Plan { builder, adapters: placed, beside })
     }
 
-    /// Whether it adds to weights and does nothing else, so that it can be taken away again.
+    /// Whether it adds to weights and does nothing else, so that it can be taken away again: where
+    /// they were rounded for it, they do not come back.
     pub fn is_a_sum(&self) -> bool {
         let is_lora = matches!(&self.config, AdapterConfig::Lora(lora) if !lora.dora);
-        is_lora && self.placed.saved.is_empty()
+        is_lora && self.placed.saved.is_empty() && self.rounded.is_none()
     }
 
     /// The tensors of its file, in their order, and what they are here.
@@ -253,6 +257,25 @@ pub fn glob(pattern: &str) -> Regex {
     Regex::new(&format!("^{pattern}$")).expect("an escaped pattern")
 }
 
+/// How many names are enough to see how they are made.
+const N_NAMES: usize = 16;
+
+/// Some of the names of parameters, for a message: those outside of blocks and of the first.
+pub fn some_names<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let is_later =
+        |name: &str| name.split('.').any(|part| part.parse::<u32>().is_ok_and(|n| n > 0));
+    let mut some: Vec<String> = names
+        .filter(|name| !is_later(name) && !name.ends_with(".bias"))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let n = some.len();
+    if n > N_NAMES {
+        // Heads come last.
+        some.splice(N_NAMES - 2..n - 1, ["..".to_owned()]);
+    }
+    some.join(", ")
+}
+
 impl Model {
     /// Loads a model directory, to be trained. What the directory lacks is drawn from `seed`;
     /// linear maps that do not learn stay in the blocks of a GGUF file.
@@ -283,7 +306,8 @@ impl Model {
                 .map_err(|source| ModelError::Config { path: dir.to_owned(), source })?;
             let names = |glob: &Regex| all.entries().iter().any(|e| glob.is_match(&e.name));
             if let Some(i) = globs.iter().position(|glob| !names(glob)) {
-                return Err(ModelError::Freeze { pattern: freeze[i].clone() });
+                let names = some_names(all.entries().iter().map(|e| &*e.name));
+                return Err(ModelError::Freeze { pattern: freeze[i].clone(), names });
             }
             let stays = move |name: &str| globs.iter().any(|glob| glob.is_match(name));
             let heads = |name: &str| name.split('.').any(|part| part == "heads");
@@ -298,13 +322,15 @@ impl Model {
         if model.params.values().is_empty() {
             return Err(ModelError::NothingLearns);
         }
+        model.adapters.iter_mut().for_each(|adapter| adapter.rounded = *quantise);
         model.start_magnitudes();
         model.start_prompt();
         Ok((model, fitted))
     }
 
     /// Loads a model directory and adapters, each a name and a directory, to be run: the first is
-    /// in use. The weights stay in their file and their type.
+    /// in use. The weights stay in their file and their type, but where an adapter was trained
+    /// beside rounded ones: they are rounded again, so that what runs is what was judged.
     ///
     /// # Errors
     /// As [`Model::load`]; where an adapter is none, or of another base.
@@ -312,26 +338,33 @@ impl Model {
         dir: &Path,
         adapters: &[(&str, &Path)],
     ) -> Result<(Self, Unused), ModelError> {
-        Self::load_adapted_as(dir, None, adapters)
+        let times = |(i, (name, dir)): (usize, &(_, _))| (*name, *dir, f32::from(u8::from(i == 0)));
+        Self::load_times(dir, None, &adapters.iter().enumerate().map(times).collect::<Vec<_>>())
     }
 
-    /// The same as a model of `config`, whose head comes with an adapter; without one, of the head
-    /// that an adapter's own weights tell of, if the base has another.
-    ///
-    /// # Errors
-    /// As both; where neither base nor adapter has a part of the head.
-    pub fn load_adapted_as(
+    /// The same, each adapter so many times, as a model of `config`, whose head comes with one;
+    /// without a config, of the head that an adapter's own weights tell of, if the base has
+    /// another.
+    pub(crate) fn load_times(
         dir: &Path,
         config: Option<ModelConfig>,
-        adapters: &[(&str, &Path)],
+        adapters: &[(&str, &Path, f32)],
     ) -> Result<(Self, Unused), ModelError> {
         let opened: Vec<_> =
-            adapters.iter().map(|(_, dir)| open_adapter(dir)).collect::<Result<_, _>>()?;
+            adapters.iter().map(|(_, dir, _)| open_adapter(dir)).collect::<Result<_, _>>()?;
         let told = || Self::told_head(dir, &opened).transpose();
         let config = config.map(Ok).or_else(told).transpose()?;
-        let seed = (0, Coding::Plain);
+        let forms: Vec<_> =
+            adapters.iter().map(|(_, dir, _)| base::rounded(dir)).collect::<Result<_, _>>()?;
+        // What is taken out of weights says nothing of their form.
+        let mut beside = adapters.iter().zip(&forms).filter(|((_, _, by), _)| *by >= 0.0);
+        let form = beside.next().and_then(|(_, form)| *form);
+        if let Some(((_, other, _), _)) = beside.find(|(_, other)| **other != form) {
+            return Err(ModelError::Forms { adapter: other.to_path_buf() });
+        }
+        let seed = (0, form.map_or(Coding::Plain, Coding::Rounded));
         let (mut model, fitted) = Self::load_in(dir, config, seed, |config| {
-            let named = adapters.iter().zip(&opened).map(|((name, _), (config, weights))| {
+            let named = adapters.iter().zip(&opened).map(|((name, ..), (config, weights))| {
                 ((*name).to_owned(), config.clone(), Some(weights))
             });
             // Who wraps a base model alone has names without what stands before it elsewhere.
@@ -344,10 +377,11 @@ impl Model {
             });
             Adapter::plan(config, named.collect(), bare, |_| false)
         })?;
-        for ((name, _), (_, weights)) in adapters.iter().zip(&opened) {
+        for ((name, ..), (_, weights)) in adapters.iter().zip(&opened) {
             model.read_adapter(name, weights)?;
         }
-        if let Some((name, _)) = adapters.first() {
+        model.adapters.iter_mut().zip(forms).for_each(|(adapter, form)| adapter.rounded = form);
+        if let Some((name, ..)) = adapters.first() {
             if let Some(lost) = fitted.fresh.iter().find(|tensor| !model.is_saved(tensor)) {
                 let problem = format!(
                     "neither it nor the base has `{lost}`: what it learned with is lost, train it \
@@ -355,8 +389,9 @@ impl Model {
                 );
                 return Err(ModelError::Adapter { name: (*name).into(), problem });
             }
-            model.use_adapters(&[(name, 1.0)])?;
         }
+        let times: Vec<_> = adapters.iter().map(|(name, _, by)| (*name, *by)).collect();
+        model.use_adapters(&times)?;
         Ok((model, fitted.unused))
     }
 

@@ -45,10 +45,14 @@ impl Coding {
 impl Quantised {
     /// The one of that name, as a recipe has it.
     pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "int8" => Some(Self::Int8),
-            "nf4" => Some(Self::Nf4),
-            _ => None,
+        [Self::Int8, Self::Nf4].into_iter().find(|form| form.name() == name)
+    }
+
+    /// What a recipe calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::Nf4 => "nf4",
         }
     }
 

@@ -27,13 +27,17 @@ pub enum ModelError {
     #[error("adapter `{name}`: {problem}")]
     Adapter { name: String, problem: String },
     #[error("`{pattern}` of `freeze` names no parameter")]
-    Freeze { pattern: String },
+    Freeze { pattern: String, names: String },
     #[error("nothing learns: every parameter is frozen")]
     NothingLearns,
     #[error("the merged model differs by {difference:.2e}, more than {tolerance:.2e}")]
     Merge { difference: f32, tolerance: f32 },
     #[error("the adapter in `{adapter}` was trained beside other weights than those of `{base}`")]
     OtherBase { adapter: PathBuf, base: PathBuf },
+    #[error("the adapter in `{adapter}` is not in the weights of `{base}`: it was trained on them")]
+    NotMerged { adapter: PathBuf, base: PathBuf },
+    #[error("the adapter in `{adapter}` was trained beside a base rounded otherwise than another")]
+    Forms { adapter: PathBuf },
     #[error("model {number} has no mean with the first: {problem}")]
     Average { number: usize, problem: String },
     #[error(transparent)]
@@ -60,11 +64,22 @@ impl ModelError {
                  `task_type` and weights"
                     .into(),
             ),
-            Self::Freeze { .. } => Some("`lyceum inspect` shows names; `*` is anything".into()),
+            Self::Freeze { names, .. } => {
+                Some(format!("`*` is anything, and names are as {names}"))
+            }
             Self::NothingLearns => {
                 Some("a head that is the embedding's table cannot learn alone".into())
             }
-            Self::Merge { .. } => Some("keep the adapter beside its base".into()),
+            Self::Merge { .. } => {
+                Some("keep the adapter beside its base; stored in f32 a model is nearer".into())
+            }
+            Self::NotMerged { .. } => Some(
+                "give what `convert --adapter` made of it: this would take away too much".into(),
+            ),
+            Self::Forms { .. } => Some(format!(
+                "use one at a time; without `rounded` in its `{BASE_FILE}`, an adapter takes the \
+                 base as it is"
+            )),
             Self::OtherBase { .. } => Some(format!(
                 "give it the base that it was trained on; without `{BASE_FILE}` beside it, shapes \
                  alone decide"

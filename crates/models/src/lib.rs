@@ -25,9 +25,9 @@ mod opened;
 mod peft;
 mod stack;
 
-pub use adapted::{Adapter, Method, TRAINED, Tuning, glob, open_adapter};
+pub use adapted::{Adapter, Method, TRAINED, Tuning, glob, open_adapter, some_names};
 pub use architecture::{Architecture, ArchitectureConfig};
-pub use base::{BASE_FILE, base_file, check_base};
+pub use base::{BASE_FILE, base_file, check_base, check_merged};
 pub use coded::Quantised;
 pub use detector::{Detector, DetectorConfig};
 pub use dual_encoder::{DualEncoder, DualEncoderConfig, Scores, Seen};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nn::{BY, Beside, Context, Input};
+use nn::{BY, Beside, Context, Head, Input};
 use tensor::{Device, Param, ParamsBuilder, Precision, Tape, Var};
 
 use crate::adapted::Adapter;
@@ -61,11 +61,11 @@ impl Model {
     }
 
     /// The same model, to be run, whose weights are what adapters in use make of them; there are no
-    /// adapters beside it. It may differ from this one by rounding: on `probe`, ids of tokens,
-    /// what comes out is compared, relative to the largest number. Returns that difference, too.
+    /// adapters beside it. It may differ from this one by rounding: how far [`Model::apart`] they
+    /// are on `probe` is returned, too.
     ///
     /// # Errors
-    /// Where it is above `tolerance`, or the model does not read tokens.
+    /// As there.
     pub fn merged(
         &self,
         device: &Device,
@@ -102,13 +102,31 @@ impl Model {
             }
             params.put(&entry.param, values);
         }
-        let [before, after] = [self.probe(device, probe)?, merged.probe(device, probe)?];
-        let largest = before.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
-        let difference = before.iter().zip(&after).map(|(a, b)| (a - b).abs() / largest);
-        // Not `max`, which passes over NaN.
-        let worst = difference.fold(0.0, |m, d| if d > m || d.is_nan() { d } else { m });
+        let worst = self.apart(&merged, device, probe, tolerance)?;
+        Ok((merged, worst))
+    }
+
+    /// How far apart what comes out of another model is, on ids of tokens: of each head and of the
+    /// trunk, relative to its largest number.
+    ///
+    /// # Errors
+    /// Where it is above `tolerance`, or a model does not read tokens.
+    pub fn apart(
+        &self,
+        other: &Self,
+        device: &Device,
+        probe: &[u32],
+        tolerance: f32,
+    ) -> Result<f32, ModelError> {
+        let mut worst = 0.0;
+        for (one, other) in self.probe(device, probe)?.iter().zip(other.probe(device, probe)?) {
+            let largest = one.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
+            let difference = one.iter().zip(other).map(|(a, b)| (a - b).abs() / largest);
+            // Not `max`, which passes over NaN.
+            worst = difference.fold(worst, |m, d| if d > m || d.is_nan() { d } else { m });
+        }
         if worst <= tolerance {
-            return Ok((merged, worst));
+            return Ok(worst);
         }
         Err(ModelError::Merge { difference: worst, tolerance })
     }
@@ -124,8 +142,8 @@ impl Model {
         }
     }
 
-    /// What comes out for some tokens, in f32.
-    fn probe(&self, device: &Device, ids: &[u32]) -> Result<Vec<f32>, ModelError> {
+    /// What comes out for some tokens, in f32: of the trunk, and of each head.
+    fn probe(&self, device: &Device, ids: &[u32]) -> Result<Vec<Vec<f32>>, ModelError> {
         let (ids, shape): (Arc<[u32]>, _) = (ids.into(), [1, ids.len()]);
         let tape = Tape::new(device, &self.params, Precision::F32);
         let mut ctx = Context::plain(1, ids.len());
@@ -142,7 +160,14 @@ impl Model {
                 (stack, stack.forward(&tape, &ids, shape, &mut ctx))
             }
         };
-        let logits = stack.token_head().map(|head| head.logits(&tape, &x));
-        Ok(logits.unwrap_or(x).value().to_vec())
+        let scores = |(_, head): &(&str, Head)| match head {
+            Head::Token(head) => Some(head.logits(&tape, &x)),
+            Head::Tag(head) => Some(head.forward(&tape, &x, &ctx.call)),
+            Head::Pooled(head) => Some(head.forward(&tape, &x, &head.rows(None, shape), &ctx.call)),
+            // Of one that reads images, too.
+            Head::Embedding(_) => None,
+        };
+        let heads = stack.heads.iter().filter_map(scores);
+        Ok([x.clone()].into_iter().chain(heads).map(|out| out.value().to_vec()).collect())
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ::checkpoint::gguf::{self, Value as Meta};
 use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
-use ::checkpoint::{Dtype, OsDisk, StagedDir, Stored, Weights};
+use ::checkpoint::{Disk, Dtype, OsDisk, StagedDir, Stored, Weights};
 use models::{Model, ModelConfig};
 use nn::ConfigError;
 use tokenize::{GgufVocab, TokenizeError};
@@ -47,10 +47,17 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
     let mut loaded = Loaded::with(&args.input, &adapters, precision, env)?;
     if let Some(adapter) = loaded.model.adapters.iter().find(|a| args.unmerge && !a.is_a_sum()) {
         let problem = format!("adapter `{}` cannot be taken out of weights again", adapter.name);
-        return Err(Failure::new(problem)
-            .hint("one whose lengths learn apart, or that has a head, is no sum: keep the base"));
+        return Err(Failure::new(problem).hint(
+            "one whose lengths learn apart, that has a head, or for which weights were \
+                 rounded, is no sum: keep the base",
+        ));
     }
-    loaded.merge(env)?;
+    if args.unmerge {
+        for (adapter, _) in &args.adapters.all {
+            models::check_merged(&super::load::model_dir(adapter)?, &loaded.base)?;
+        }
+    }
+    let beside = loaded.merge(env)?;
     if !args.average.is_empty() {
         let mut models = vec![loaded.model];
         for other in &args.average {
@@ -64,6 +71,11 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
     match args.to {
         Format::Hf => hf(&loaded, &dtypes, args, env)?,
         Format::Gguf => to_gguf(&loaded, &dtypes, &args.output)?,
+    }
+    if let (Some(beside), []) = (&beside, &args.average[..]) {
+        loaded
+            .check_stored((beside, &args.output), dtypes.of_model()?, env)
+            .inspect_err(|_| drop(OsDisk.remove(&args.output)))?;
     }
     print(&format!("{}\n", args.output.display()))
 }

@@ -256,8 +256,8 @@ fn files(
     let card = summary::card(("Fine-tuned", pipeline), &recipe.to_toml(), model);
     let mut files = tokenizer.files()?;
     files.push(("README.md", card.into_bytes()));
-    if !model.adapters.is_empty() {
-        let mark = base_file(&recipe.model.from)?;
+    if let Some(adapter) = model.adapters.first() {
+        let mark = base_file(&recipe.model.from, adapter.rounded)?;
         files.extend(mark.map(|text| (BASE_FILE, text.into_bytes())));
     }
     if *head == HeadKind::Tokens {

@@ -8,7 +8,7 @@ use checkpoint::{Dtype, Stored, Weights};
 use clap::ValueEnum;
 use generate::Settings;
 use kernels::Isa;
-use models::{Architecture, HeadKind, Model, TRAINED, Unused};
+use models::{Architecture, HeadKind, Model, Unused};
 use serde_json::{Map, Value};
 use tensor::{Pattern, Precision};
 use tokenize::{ChatTemplate, GgufVocab, SpecialIds, TokenizeError, Tokenizer};
@@ -70,24 +70,7 @@ fn loaded(dir: &Path, more: &AdapterArgs) -> Result<(Model, Unused, PathBuf), Fa
         let (model, unused) = Model::load_frozen(dir)?;
         return Ok((model, unused, base));
     }
-    let mut own = None;
-    for (dir, by) in &adapters {
-        // What is taken out of weights was put into them: they are others than it was trained on.
-        if *by >= 0.0 {
-            models::check_base(dir, &base)?;
-        }
-        if own.is_none() && dir.join("config.json").exists() {
-            own = Some(Model::load_config(dir)?);
-        }
-    }
-    let name = |i: usize| if i == 0 { TRAINED.to_owned() } else { format!("{TRAINED}-{i}") };
-    let names: Vec<String> = (0..adapters.len()).map(name).collect();
-    let named: Vec<(&str, &Path)> =
-        names.iter().zip(&adapters).map(|(name, (dir, _))| (&**name, &**dir)).collect();
-    let (mut model, unused) = Model::load_adapted_as(&base, own, &named)?;
-    let times: Vec<(&str, f32)> =
-        names.iter().zip(&adapters).map(|(name, (_, by))| (&**name, *by)).collect();
-    model.use_adapters(&times)?;
+    let (model, unused) = Model::load_beside(&base, &adapters)?;
     Ok((model, unused, base))
 }
 
@@ -145,20 +128,51 @@ impl Loaded {
         Ok(Self { dir, base, model, precision })
     }
 
-    /// Puts the adapter, where there is one, into the weights.
+    /// Puts the adapter, where there is one, into the weights; the model as it was comes back.
     ///
     /// # Errors
     /// Where the model does not say the same then, but for rounding.
-    pub fn merge(&mut self, env: &Env) -> Result<(), Failure> {
+    pub fn merge(&mut self, env: &Env) -> Result<Option<Model>, Failure> {
         if self.model.adapters.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        let vocab_size = self.model.head_stack().config().tokens().vocab_size;
-        let probe: Vec<u32> = (0..PROBE).map(|i| (i * vocab_size / PROBE) as u32).collect();
-        let (model, apart) = self.model.merged(&env.device(), &probe, MERGED)?;
+        self.reads_text()?;
+        let (model, apart) = self.model.merged(&env.device(), &self.probe(), MERGED)?;
         env.say(&format!("merged: {apart:.1e} apart on {PROBE} tokens, at most {MERGED:.0e}"));
-        self.model = model;
+        if let Some(form) = self.model.adapters.iter().find_map(|adapter| adapter.rounded) {
+            let form = form.name();
+            env.say(&format!("its base is what the adapter learned beside: rounded to {form}"));
+        }
+        Ok(Some(std::mem::replace(&mut self.model, model)))
+    }
+
+    /// Holds what this was stored as at `path` against the model `beside` its adapters.
+    ///
+    /// # Errors
+    /// Where it does not say the same, but for rounding.
+    pub fn check_stored(
+        &self,
+        (beside, path): (&Model, &Path),
+        dtype: Stored,
+        env: &Env,
+    ) -> Result<(), Failure> {
+        // A small model is 1.2e-3, 1.1e-2 and 3.4e-2 apart.
+        let most = match dtype {
+            Stored::Plain(Dtype::F16) => 1e-2,
+            Stored::Plain(Dtype::BF16) => 5e-2,
+            Stored::Blocks(_) => 1e-1,
+            Stored::Plain(_) => MERGED,
+        };
+        let (stored, _) = Model::load_frozen(path)?;
+        let apart = beside.apart(&stored, &env.device(), &self.probe(), most)?;
+        env.say(&format!("stored as {dtype}: {apart:.1e} apart, at most {most:.0e}"));
         Ok(())
+    }
+
+    /// Tokens of the whole vocabulary.
+    fn probe(&self) -> Vec<u32> {
+        let vocab_size = self.model.head_stack().config().tokens().vocab_size;
+        (0..PROBE).map(|i| (i * vocab_size / PROBE) as u32).collect()
     }
 
     /// Where a file beside the weights is, if anywhere: that of an adapter goes before its base's.

@@ -401,14 +401,18 @@ fn what_learned_beside_a_base_is_what_was_judged() {
         ["text,score".to_owned()].into_iter().chain((from..from + 20).map(star)).collect()
     };
     let [data, judged] = [0, 20].map(|from| table(&lab, &format!("{from}.csv"), &stars(from)));
-    for kind in ["lora", "prompt", "prefix", "adapter"] {
-        let (out, kind) = (lab.path(kind), format!("method.kind={kind}"));
+    let rounded = ["lora", "prompt"].map(|kind| (kind, Some("method.quantise=int8")));
+    let plain = ["lora", "prompt", "prefix", "adapter"].map(|kind| (kind, None));
+    for (kind, form) in plain.into_iter().chain(rounded) {
+        let out = lab.path(&format!("{kind}{}", form.unwrap_or_default()));
+        let kind = format!("method.kind={kind}");
         let mut sets = vec!["train.steps=9", "train.precision=f32", "optim.peak_lr=1e-2", &kind];
         sets.extend(["train.eval_every=9", "train.checkpoint_every=9"]);
         sets.extend(["data.max_len=10", "data.max_cut=1.0", "task.metrics=[\"mae\",\"pearson\"]"]);
         if kind.ends_with('x') || kind.ends_with("prompt") {
             sets.push("method.n_virtual=3");
         }
+        sets.extend(form);
         let sets: Vec<&str> = sets.into_iter().flat_map(|set| ["--set", set]).collect();
         let (out_arg, data) = (arg(&out), &*data);
         let own = ["finetune", "--model", &model, "--data", data, "--validation", &judged];

@@ -214,7 +214,7 @@ fn what_cannot_be_learned_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn a_run_that_gets_no_better_ends_and_runs_are_averaged() {
+fn a_run_that_gets_no_better_ends() {
     let lab = Lab::new();
     let tuning = Tuning { lab: &lab, model: arg(base(&lab)) };
     let data = table(&lab, "opinions.csv", &opinions(60));
@@ -243,15 +243,6 @@ fn a_run_that_gets_no_better_ends_and_runs_are_averaged() {
     let ran = tuning.go("a", &data, &[&sets[..], &["--resume"]].concat());
     assert!(ran.stderr.contains(", no better for a while after"), "{}", ran.stderr);
     ran.done();
-    let soup = arg(lab.path("soup"));
-    let a = arg(lab.path("a"));
-    run(&["convert", &a, &soup, "--to", "hf", "--average", &a]).done();
-    let of = |model: &str| run(&["run", model, "77 the tea was good"]).done();
-    assert_eq!(of(&soup), of(&a));
-    let base = &tuning.model;
-    let stderr =
-        refusal(run(&["convert", &a, &arg(lab.path("b")), "--to", "hf", "--average", base]));
-    assert!(stderr.contains("model 2 has no mean with the first"), "{stderr}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The real binary, from the outside.
 
+mod adapters;
 mod align;
 #[allow(dead_code)] // Shared; what is of no use here is of use there.
 #[path = "../../../models/tests/it/assembled.rs"]

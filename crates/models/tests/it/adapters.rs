@@ -253,7 +253,7 @@ fn what_was_put_in_is_taken_out_again() {
 #[test]
 fn weights_of_another_base_are_known_and_another_type_is_not_another_base() {
     let folder = tempfile::tempdir().unwrap();
-    let mark = |dir: &Path| models::base_file(dir).unwrap().unwrap();
+    let mark = |dir: &Path| models::base_file(dir, None).unwrap().unwrap();
     let from = base("gpt2-tiny");
     let (model, _) = Model::load(&from).unwrap();
     let save = |name: &str, dtype: checkpoint::Dtype| {
@@ -271,7 +271,10 @@ fn weights_of_another_base_are_known_and_another_type_is_not_another_base() {
     models::check_base(folder.path(), &narrow).unwrap();
     let other = models::check_base(folder.path(), &base("llama-gqa")).unwrap_err();
     assert!(matches!(&other, ModelError::OtherBase { .. }), "{other}");
-    fs::write(folder.path().join(models::BASE_FILE), "{}").unwrap();
+    models::check_merged(folder.path(), &base("llama-gqa")).unwrap();
+    let pristine = models::check_merged(folder.path(), &narrow).unwrap_err();
+    assert!(matches!(&pristine, ModelError::NotMerged { .. }), "{pristine}");
+    fs::write(folder.path().join(models::BASE_FILE), "{\"rounded\": \"int3\"}").unwrap();
     let damaged = models::check_base(folder.path(), &wide).unwrap_err();
     assert!(matches!(&damaged, ModelError::Json { .. }), "{damaged}");
 }
@@ -349,6 +352,11 @@ fn what_does_not_fit_is_refused() {
         Model::load_for(&base("gpt2-tiny"), &tuning, 0).err().unwrap().to_string()
     };
     assert!(freeze(Method::Full, &["block*", "no.such"]).contains("`no.such` of `freeze`"));
+    let names = models::some_names(
+        ["embed.tokens", "blocks.0.norm.weight", "blocks.1.norm.weight", "final_norm.bias"]
+            .into_iter(),
+    );
+    assert_eq!(names, "`embed.tokens`, `blocks.0.norm.weight`");
     assert!(freeze(Method::Full, &["*"]).contains("nothing learns"));
     assert!(freeze(Method::Head, &[]).contains("nothing learns"));
     let (config, _) = open_adapter(&adapter("bert-lora")).unwrap();
