@@ -79,7 +79,7 @@ pub enum TrainError {
     OtherData { dir: PathBuf, what: String },
     /// A learning rate of nothing.
     #[error("`{pattern}` of `optim.rates` is the name of nothing that learns")]
-    Rate { pattern: String },
+    Rate { pattern: String, names: String },
     /// There is nothing left to do, and no way back.
     #[error("checkpoint `{dir}` is at step {step}, beyond the {steps} that are asked for")]
     Beyond { dir: PathBuf, step: u64, steps: u64 },
@@ -113,9 +113,7 @@ impl TrainError {
             Self::Beyond { step, .. } => {
                 Some(format!("ask for more than {step} with `train.steps`, or leave it as it was"))
             }
-            Self::Rate { .. } => {
-                Some("own names, in which `*` stands for anything, as `heads.*`".into())
-            }
+            Self::Rate { names, .. } => Some(format!("`*` is anything, and names are as {names}")),
             Self::Mismatch { .. } => Some("resume with the recipe the run began with".into()),
         }
     }

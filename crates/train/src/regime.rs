@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use kernels::philox::{Key, fill_uniform};
-use models::glob;
+use models::{glob, some_names};
 use optim::{decays, layer_rates};
 use tensor::{Arena, Entry, Grads, Params};
 
@@ -55,7 +55,8 @@ impl Regime {
                 }
             }
             if !is_used {
-                return Err(TrainError::Rate { pattern: pattern.clone() });
+                let names = some_names(names.into_iter());
+                return Err(TrainError::Rate { pattern: pattern.clone(), names });
             }
         }
         Ok(names.into_iter().map(str::to_owned).zip(rates).collect())

@@ -30,6 +30,17 @@ fn what_a_method_does_not_use_is_refused() {
 }
 
 #[test]
+fn a_change_of_low_rank_is_what_was_said() {
+    for is_stabilised in [false, true] {
+        let said = format!("method.rank_stabilised={is_stabilised}");
+        let recipe = recipe(&["method.kind=lora", "method.rank=4", &said]).expect("fits");
+        let tuning = recipe.tuning(Vec::new(), &HeadKind::Tokens).expect("fits");
+        let Method::Lora(lora) = tuning.method else { panic!("{:?}", tuning.method) };
+        assert_eq!((lora.rank, lora.rank_stabilised), (4, is_stabilised));
+    }
+}
+
+#[test]
 fn a_base_is_found_from_anywhere() {
     let from = recipe(&[]).expect("fits").model.from;
     assert!(from.is_absolute() && from.ends_with("minilm"), "{}", from.display());

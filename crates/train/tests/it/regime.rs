@@ -59,7 +59,7 @@ fn what_learns_at_no_rate_stays_and_what_learns_at_one_moves_as_ever() {
         assert_same_bits(&entry.name, &of(&slow.model), &of(expected));
     }
     let refused = trainer(&NEXT, model()).with_regime(&rates(&[("no.such*", 2.0)])).err().unwrap();
-    assert!(matches!(&refused, TrainError::Rate { pattern } if pattern == "no.such*"));
+    assert!(matches!(&refused, TrainError::Rate { pattern, .. } if pattern == "no.such*"));
 }
 
 #[test]
