@@ -30,15 +30,8 @@ const HEAD_FILE: &str = "head.json";
 ///
 /// # Errors
 /// Where data or model refuse, or do not fit each other.
-pub fn run(
-    model: &Path,
-    FinetuneRecipe { data, task, .. }: FinetuneRecipe,
-    args: &Eval,
-    env: &Env,
-) -> Result<Exit, Failure> {
+pub fn run(model: &Path, recipe: FinetuneRecipe, args: &Eval, env: &Env) -> Result<Exit, Failure> {
     super::refuse_existing(args.out.as_deref(), &[HEAD_FILE, RESULTS_FILE, REPORT_FILE])?;
-    let (columns, metrics) = (data.columns, task.metrics);
-    let learned = Learned { columns, max_len: data.max_len, overlap: data.overlap, metrics };
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let head = loaded.model.config.head().filter(|head| *head != HeadKind::Tokens);
     let Some(head) = head.filter(|_| loaded.model.architecture.stack().is_ok()) else {
@@ -52,7 +45,7 @@ pub fn run(
         return Err(Failure::new(problem).hint("measure one set after the other"));
     }
     let set = args.task.first().map(|name| Named::find(name)).transpose()?;
-    let data = LabelledData::read(&head, set, &args.data, &args.slice, learned)?;
+    let data = LabelledData::read(&head, set, &args.data, &args.slice, learned(recipe))?;
     let (tests, judged) = chosen(&data, args)?;
     if let Some(schema) = &data.schema {
         env.say(&schema.to_string());
@@ -101,6 +94,12 @@ pub fn run(
     }
     let table = reports.iter().map(text).collect::<Vec<_>>().join("\n");
     show(args.json, (table, json!({"splits": reports})))
+}
+
+/// How a run learned.
+fn learned(FinetuneRecipe { data, task, .. }: FinetuneRecipe) -> Learned {
+    let (columns, metrics) = (data.columns, task.metrics);
+    Learned { columns, max_len: data.max_len, overlap: data.overlap, metrics }
 }
 
 /// Writes what was found; `results.json` last: where it is, the logs are whole.

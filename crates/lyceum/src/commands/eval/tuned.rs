@@ -1,4 +1,4 @@
-//! A model measured as it was where it was tuned, by other tables: what it writes, prefers, finds or
+//! A model measured by other tables as it was where it was tuned: what it writes, prefers, finds or
 //! ranks.
 
 use std::fs;
