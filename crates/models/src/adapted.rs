@@ -262,12 +262,11 @@ const N_NAMES: usize = 16;
 
 /// Some of the names of parameters, for a message: those outside of blocks and of the first.
 pub fn some_names<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let is_later =
-        |name: &str| name.split('.').any(|part| part.parse::<u32>().is_ok_and(|n| n > 0));
-    let mut some: Vec<String> = names
-        .filter(|name| !is_later(name) && !name.ends_with(".bias"))
-        .map(|name| format!("`{name}`"))
-        .collect();
+    let is_one = |name: &&str| {
+        let is_later = |part: &str| part.parse::<u32>().is_ok_and(|n| n > 0);
+        !name.split('.').any(|part| part == "bias" || is_later(part))
+    };
+    let mut some: Vec<String> = names.filter(is_one).map(|name| format!("`{name}`")).collect();
     let n = some.len();
     if n > N_NAMES {
         // Heads come last.
@@ -381,14 +380,12 @@ impl Model {
             model.read_adapter(name, weights)?;
         }
         model.adapters.iter_mut().zip(forms).for_each(|(adapter, form)| adapter.rounded = form);
-        if let Some((name, ..)) = adapters.first() {
-            if let Some(lost) = fitted.fresh.iter().find(|tensor| !model.is_saved(tensor)) {
-                let problem = format!(
-                    "neither it nor the base has `{lost}`: what it learned with is lost, train it \
-                     again"
-                );
-                return Err(ModelError::Adapter { name: (*name).into(), problem });
-            }
+        let mut lost = fitted.fresh.iter().filter(|tensor| !model.is_saved(tensor));
+        if let (Some((name, ..)), Some(lost)) = (adapters.first(), lost.next()) {
+            let problem = format!(
+                "neither it nor the base has `{lost}`: what it learned with is lost, train it again"
+            );
+            return Err(ModelError::Adapter { name: (*name).into(), problem });
         }
         let times: Vec<_> = adapters.iter().map(|(name, _, by)| (*name, *by)).collect();
         model.use_adapters(&times)?;

@@ -1,7 +1,7 @@
 //! Adapters and tuned models as files: put into weights, taken out of them, and averaged.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use checkpoint::Weights;
 
@@ -25,7 +25,7 @@ fn convert(from: &str, to: &str, more: &[&str]) -> Ran {
 }
 
 /// All numbers of a model's file by name.
-fn numbers(dir: PathBuf) -> Vec<(String, Vec<f32>)> {
+fn numbers(dir: &Path) -> Vec<(String, Vec<f32>)> {
     let dir = checkpoint::resolve(&dir).expect("a model").dir;
     let weights = Weights::open(&dir).expect("saved");
     let mut names: Vec<String> = weights.names().map(str::to_owned).collect();
@@ -63,7 +63,7 @@ fn what_is_put_into_weights_is_taken_out_of_these_alone() {
     let ran = convert(&base, &merged, &adapter);
     assert!(ran.stderr.contains("\nstored as F32: "), "{}", ran.stderr);
     ran.done();
-    let of = |name: &str| numbers(lab.path(name));
+    let of = |name: &str| numbers(&lab.path(name));
     assert!(apart(&of("merged"), &of("base")) > 1e-3);
     convert(&merged, &back, &out).done();
     assert!(apart(&of("back"), &of("base")) < 1e-6);
@@ -113,7 +113,7 @@ fn runs_are_averaged() {
     }
     let [a, b, soup] = ["a", "b", "soup"].map(|name| arg(lab.path(name)));
     convert(&a, &soup, &["--average", &b]).done();
-    let of = |name: &str| numbers(lab.path(name));
+    let of = |name: &str| numbers(&lab.path(name));
     let [mut mean, other] = [of("a"), of("b")];
     assert!(apart(&mean, &other) > 1e-3);
     for ((_, values), (_, other)) in mean.iter_mut().zip(other) {

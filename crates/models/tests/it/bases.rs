@@ -92,7 +92,7 @@ fn what_learned_beside_rounded_weights_runs_and_merges_beside_them() {
         let (mut model, _) = Model::load_for(wide.path(), &tuning, 3).unwrap();
         model.params.values_mut().iter_mut().for_each(|w| *w += 0.01);
         let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let [rounded, plain] = folders.each_ref().map(|folder| folder.path());
+        let [rounded, plain] = folders.each_ref().map(tempfile::TempDir::path);
         for dir in [rounded, plain] {
             let (config, entries) = model.adapter_files(TRAINED).unwrap();
             fs::write(dir.join("adapter_config.json"), config).unwrap();
