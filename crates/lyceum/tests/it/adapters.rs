@@ -26,7 +26,7 @@ fn convert(from: &str, to: &str, more: &[&str]) -> Ran {
 
 /// All numbers of a model's file by name.
 fn numbers(dir: &Path) -> Vec<(String, Vec<f32>)> {
-    let dir = checkpoint::resolve(&dir).expect("a model").dir;
+    let dir = checkpoint::resolve(dir).expect("a model").dir;
     let weights = Weights::open(&dir).expect("saved");
     let mut names: Vec<String> = weights.names().map(str::to_owned).collect();
     names.sort_unstable();
