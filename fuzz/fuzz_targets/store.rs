@@ -17,11 +17,11 @@ fuzz_target!(|bytes: &[u8]| {
     let dir = lyceum_fuzz::folder(&[("tokens", &bytes)]);
     let Ok(store) = Store::open(&dir.path().join("tokens")).map(Arc::new) else { return };
     let _ = store.verify();
-    for mode in [Mode::Stream, Mode::Documents] {
-        if let Ok(batches) = EvalBatches::new(Arc::clone(&store), 2, 3, mode) {
+    for (mode, around) in [(Mode::Stream, 0), (Mode::Documents, 1)] {
+        let config = BatchConfig { batch: 2, seq_len: 3, around, seed: 1, mode };
+        if let Ok(batches) = EvalBatches::new(Arc::clone(&store), config) {
             batches.for_each(drop);
         }
-        let config = BatchConfig { batch: 2, seq_len: 3, seed: 1, mode };
         if let Ok(mut batches) = Batches::new(Arc::clone(&store), config, Cursor::default()) {
             let _ = batches.next_batch();
         }
