@@ -66,7 +66,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         seed: recipe.train.seed,
     };
     let grader = Grader { tokenizer, rewards };
-    let reference = if beta > 0.0 { Some(source.base()?) } else { None };
+    let reference = if beta > 0.0 && !source.only_judges { Some(source.base()?) } else { None };
     let (train, shown) = (learned.examples(), judged.examples());
     let longest = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
     let n_judged = judged.prompts.len();

@@ -28,13 +28,15 @@ pub fn read(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
     Ok(set)
 }
 
-/// All that the tables to learn from have, as what a model is judged by.
+/// All that the tables to learn from have, as what a model is judged by; of a set that is known by
+/// name its split for that.
 ///
 /// # Errors
 /// Where a table cannot be read, or holds something else.
 pub fn to_judge(recipe: &FinetuneRecipe, env: &Env) -> Result<Dataset, Failure> {
     let mut set = dataset(recipe, env)?;
-    let Split { records, notes, .. } = set.split(TRAIN)?.clone();
+    let Split { records, notes, .. } =
+        validation(&set).map_or_else(|| set.split(TRAIN), Ok)?.clone();
     let split = |name: &str, records, notes| Split { name: name.to_owned(), records, notes };
     let none = split(TRAIN, Vec::new(), Notes::default());
     set.splits = vec![none, split(VALIDATION, records, notes)];

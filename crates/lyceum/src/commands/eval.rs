@@ -33,7 +33,7 @@ pub fn run(args: &Eval, env: &Env) -> Result<Exit, Failure> {
         (None, Some(model)) if !args.data.is_empty() => {
             let learned = tuned::recipe(model, args)?;
             match learned.clone().and_then(tuned::of_no_head) {
-                Some(recipe) => tuned::run(model, recipe, args, env),
+                Some(learned) => tuned::run(model, learned, args, env),
                 None => heads::run(model, learned.unwrap_or_default(), args, env),
             }
         }

@@ -374,6 +374,12 @@ fn what_no_head_is_judged_by_is_judged_as_where_it_learned() {
             assert!((a - b).abs() <= 1e-5 * a.abs().max(1.0), "{metric}: {found}");
         }
     }
+    // All of them are answered, however many.
+    let many =
+        table(&lab, "many.jsonl", &vec!["{\"prompt\":\"a\",\"answer\":\"e\"}".to_owned(); 201]);
+    let ran = run(&["eval", &arg(lab.path("run-3")), "--data", &many]);
+    assert!(!ran.stderr.contains("are answered"), "{}", ran.stderr);
+    assert!(ran.done().starts_with("problem, 201 samples\n"));
     let out = arg(lab.path("run-0"));
     let [learned, folder] = ["pairs0.jsonl", "found"].map(|name| arg(lab.path(name)));
     run(&["eval", &out, "--data", &learned, "--out", &folder]).done();

@@ -34,12 +34,12 @@ pub fn recipe(model: &Path, args: &Eval) -> Result<Option<FinetuneRecipe>, Failu
     Ok(found)
 }
 
-/// The recipe, where what it learned is not judged by the scores of a head.
-pub fn of_no_head(recipe: FinetuneRecipe) -> Option<FinetuneRecipe> {
+/// The recipe and its task, where that is not judged by the scores of a head.
+pub fn of_no_head(recipe: FinetuneRecipe) -> Option<(FinetuneRecipe, Task)> {
     let task = recipe.wanted().ok()?.task?;
     let is_of_head =
         matches!(task, Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span);
-    (!is_of_head || recipe.task.loss.is_some()).then_some(recipe)
+    (!is_of_head || recipe.task.loss.is_some()).then_some((recipe, task))
 }
 
 /// Measures, and writes what is asked for.
@@ -48,12 +48,11 @@ pub fn of_no_head(recipe: FinetuneRecipe) -> Option<FinetuneRecipe> {
 /// Where data or model refuse, or do not fit each other.
 pub fn run(
     model: &Path,
-    mut recipe: FinetuneRecipe,
+    (mut recipe, task): (FinetuneRecipe, Task),
     args: &Eval,
     env: &Env,
 ) -> Result<Exit, Failure> {
     super::refuse_existing(args.out.as_deref(), &[RESULTS_FILE])?;
-    let task = recipe.wanted()?.task.map_or_else(String::new, |task| task.to_string());
     for (option, is_said) in
         [("--slice", !args.slice.is_empty()), ("--task", !args.task.is_empty())]
     {
@@ -64,11 +63,19 @@ pub fn run(
     }
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let tokenizer = loaded.tokenizer()?;
+    if !matches!(task, Task::Preference | Task::Judged) {
+        // What it began with need not be there any more.
+        recipe.model.from.clone_from(&loaded.dir);
+    }
     let data = &mut recipe.data;
-    (data.set, data.train, data.validation_fraction) = (None, args.data.clone(), 0.0);
+    let is_folder = matches!(&args.data[..], [one] if Path::new(one).is_dir());
+    data.set = data.set.take().filter(|_| is_folder);
+    (data.train, data.validation_fraction) = (args.data.clone(), 0.0);
     data.validation.clear();
-    recipe.task.max_written = recipe.task.max_written.map(|_| usize::MAX);
-    if task == Task::Pairs.to_string() && recipe.task.metrics.is_empty() {
+    if matches!(task, Task::Pairs | Task::Chat | Task::Problem) {
+        recipe.task.max_written = Some(u32::MAX as usize);
+    }
+    if task == Task::Pairs && recipe.task.metrics.is_empty() {
         recipe.task.metrics = OF_PAIRS.map(str::to_owned).to_vec();
     }
     let (base, only_judges) = (&loaded.model.config, true);
@@ -87,7 +94,7 @@ pub fn run(
     let device = env.device();
     let found = (goal.judge)((&loaded.model, &device, loaded.precision))?;
     let found = found.ok_or_else(|| Failure::new("there is nothing to judge by"))?;
-    let result = result(&found, (args, &task, n));
+    let result = result(&found, (args, task, n));
     let json = json!(result);
     if let Some(out) = &args.out {
         let (model, precision) = (args.adapters.name(model), loaded.precision.compute.to_string());
@@ -104,7 +111,7 @@ pub fn run(
     show(args.json, (format!("{task}, {n} samples\n\n{}", table.text()), json))
 }
 
-fn result(found: &Evaluation, (args, task, n): (&Eval, &str, usize)) -> TaskResult {
+fn result(found: &Evaluation, (args, task, n): (&Eval, Task, usize)) -> TaskResult {
     let loss = [("loss".to_owned(), found.losses.mean())];
     let one = |(metric, value): (String, Option<f64>)| MetricResult {
         larger_is_better: match registry::of_texts(&metric) {
@@ -118,7 +125,7 @@ fn result(found: &Evaluation, (args, task, n): (&Eval, &str, usize)) -> TaskResu
     };
     TaskResult {
         task: args.data.join(" + "),
-        output_type: task.to_owned(),
+        output_type: task.to_string(),
         n_docs: n,
         n_shots: 0,
         metrics: found.metrics.iter().cloned().chain(loss).map(one).collect(),
