@@ -111,6 +111,11 @@ impl Table {
         Self::with_layout(files, Layout::default())
     }
 
+    /// Whether there is a column of that name, or one with a field of it (`column.field`).
+    pub fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|known| Some(known.as_str()) == name.split('.').next())
+    }
+
     pub(crate) fn with_layout(
         files: Vec<(PathBuf, Format)>,
         layout: Layout,

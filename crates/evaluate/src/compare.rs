@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::error::{EvalError, Result, undefined};
 use crate::metric::{Item, Kind};
-use crate::results::{Logged, Results, read_log};
+use crate::results::{Logged, Results, log_path, read_log};
 
 /// Two values of one metric.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,6 +65,12 @@ pub fn compare(folders: [&Path; 2], how: &Bootstrap) -> Result<Vec<Compared>> {
     }
     let mut all = Vec::new();
     for task in &first.tasks {
+        if folders.iter().any(|dir| !log_path(dir, &task.task).exists()) {
+            let problem = format!("`{}` has no log of documents", task.task);
+            let hint = "what is judged without a head has none: `lyceum eval leaderboard` puts \
+                        it side by side";
+            return Err(EvalError::refused(problem, hint));
+        }
         let [a, b] = folders.map(|dir| read_log(dir, &task.task));
         all.extend(logs(&task.task, (&a?, &b?), how)?);
     }

@@ -79,11 +79,8 @@ impl LabelledData {
         }
         let table = Table::open(files, None)?;
         let labels = head.labels().to_vec();
-        let is_there = |name: &String| {
-            table.columns.iter().any(|known| Some(known.as_str()) == name.split('.').next())
-        };
         let mut columns = learned.columns.clone();
-        columns.retain(|_, names| names.iter().all(is_there));
+        columns.retain(|_, names| names.iter().all(|name| table.has(name)));
         let wanted = Wanted { task: Some(task_of(head)), columns, labels };
         let schema = Schema::guess(&table, &wanted)?;
         let read = schema.read(&table, BYTES_MAX)?;

@@ -107,7 +107,8 @@ impl Model {
     }
 
     /// How far apart what comes out of another model is, on ids of tokens: of each head and of the
-    /// trunk, relative to its largest number.
+    /// trunk, relative to its largest number; that of a head is one at least, whose score may be
+    /// nought.
     ///
     /// # Errors
     /// Where it is above `tolerance`, or a model does not read tokens.
@@ -119,8 +120,10 @@ impl Model {
         tolerance: f32,
     ) -> Result<f32, ModelError> {
         let mut worst = 0.0;
-        for (one, other) in self.probe(device, probe)?.iter().zip(other.probe(device, probe)?) {
-            let largest = one.iter().fold(f32::MIN_POSITIVE, |m, x| m.max(x.abs()));
+        let all = self.probe(device, probe)?.into_iter().zip(other.probe(device, probe)?);
+        for (i, (one, other)) in all.enumerate() {
+            let least = if i == 0 { f32::MIN_POSITIVE } else { 1.0 };
+            let largest = one.iter().fold(least, |m, x| m.max(x.abs()));
             let difference = one.iter().zip(other).map(|(a, b)| (a - b).abs() / largest);
             // Not `max`, which passes over NaN.
             worst = difference.fold(worst, |m, d| if d > m || d.is_nan() { d } else { m });

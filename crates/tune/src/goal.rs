@@ -41,6 +41,8 @@ pub struct Goal<'g> {
     pub copies: usize,
     /// How good the model is.
     pub judge: Box<train::Judge<'g>>,
+    /// Samples that it is judged by.
+    pub n_judged: usize,
     /// Where losses are held against where learning began: who finds that.
     pub anchor: Option<Anchor<'g>>,
     /// Where a model learns from what it writes itself: who gives it to it. `train` are prompts
@@ -61,8 +63,8 @@ pub type FindAnchor<'g> = dyn FnOnce(&mut [Example]) -> Result<Vec<u8>, Failure>
 
 /// Where a model learns from what it writes itself.
 pub struct Rollouts<'g> {
-    /// Prompts that are answered where it is judged, and tokens of the longest.
-    pub judged: [usize; 2],
+    /// Tokens of the longest prompt that is answered where it is judged.
+    pub longest_judged: usize,
     /// Makes a feed.
     pub feed: Box<MakeFeed<'g>>,
 }
@@ -88,17 +90,15 @@ impl<'s> Goal<'s> {
         Ok((goal, set.task, tried))
     }
 
-    /// How good a model is by all that a recipe's tables have, of which nothing is learned; and how
-    /// many samples that are.
+    /// How good a model is by all that a recipe's tables have, of which nothing is learned.
     ///
     /// # Errors
     /// As [`Self::of`].
-    pub fn to_judge(source: &Source<'s>) -> Result<(Self, usize), Failure> {
+    pub fn to_judge(source: &Source<'s>) -> Result<Self, Failure> {
         let set = set::to_judge(source.recipe, source.env)?;
-        let n = set::validation(&set).map_or(0, |split| split.records.len());
         source.recipe.fits(set.task)?;
         source.refuse_two_trunks(set.task)?;
-        Ok((Self::of_set(source, &set)?, n))
+        Self::of_set(source, &set)
     }
 
     fn of_set(source: &Source<'s>, set: &Dataset) -> Result<Self, Failure> {

@@ -92,6 +92,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         files: Vec::new(),
         copies: if recipe.task.r_drop > 0.0 { 2 } else { 1 },
+        n_judged: judged.framed.chunk_by(|a, b| a.record == b.record).count(),
         judge: Box::new(move |model| Ok(judged.judge(model))),
         anchor: None,
         rollouts: None,

@@ -77,6 +77,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: pool.files(&recipe.model.from)?,
         anchor: None,
         rollouts: None,
+        n_judged: judged.examples.len(),
         judge: Box::new(move |model| Ok(judged.judge(model))),
     })
 }

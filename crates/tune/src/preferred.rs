@@ -39,6 +39,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let judged = validation(set).map(framed).transpose()?.unwrap_or_default();
     let hashes = source.hashes(&train, &judged);
     let n_tokens = train.iter().chain(&judged).map(Example::n_tokens).sum();
+    let n_judged = judged.len();
     let judged = Rc::new(RefCell::new(judged));
     let anchor = match aligned {
         Aligned::Preference(preference) if preference.has_reference() => {
@@ -67,6 +68,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         files: Vec::new(),
         anchor,
         rollouts: None,
+        n_judged,
     })
 }
 

@@ -68,7 +68,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
     let grader = Grader { tokenizer, rewards };
     let reference = if beta > 0.0 && !source.only_judges { Some(source.base()?) } else { None };
     let (train, shown) = (learned.examples(), judged.examples());
-    let longest = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
+    let longest_judged = judged.prompts.iter().map(Vec::len).max().unwrap_or(0);
     let n_judged = judged.prompts.len();
     if let (Some(first), [[_, answer], ..]) = (train.first(), &learned.texts[..]) {
         source.count(TRAIN, train.len(), train.iter());
@@ -91,9 +91,10 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         copies: align.answers,
         judge: Box::new(move |model| own.judge(model, &judged, &greedy)),
         files: Vec::new(),
+        n_judged,
         anchor: None,
         rollouts: Some(Rollouts {
-            judged: [n_judged, longest],
+            longest_judged,
             feed: Box::new(move |plan, hashes, judge| {
                 let texts = learned.texts;
                 let grade = move |written: &[Written]| grader.grade(written, &texts);

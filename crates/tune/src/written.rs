@@ -94,6 +94,7 @@ pub fn goal<'s>(source: &Source<'s>, set: &Dataset) -> Result<Goal<'s>, Failure>
         train,
         files: Vec::new(),
         copies: 1,
+        n_judged: judged.examples.len(),
         judge: Box::new(move |model| judged.judge(model)),
         anchor: None,
         rollouts: None,

@@ -55,7 +55,7 @@ pub struct Eval {
     /// set, too; may be repeated
     #[arg(long, value_name = "FILE")]
     pub data: Vec<String>,
-    /// Where numbers and the log of every document go
+    /// Where numbers go, and the log of every document of tasks and heads
     #[arg(long, value_name = "DIR", conflicts_with = "files")]
     pub out: Option<PathBuf>,
     /// Examples before each document, instead of what the task says

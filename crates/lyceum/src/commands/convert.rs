@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ::checkpoint::gguf::{self, Value as Meta};
 use ::checkpoint::weights::{MAX_SHARD_BYTES, save};
-use ::checkpoint::{Disk, Dtype, OsDisk, StagedDir, Stored, Weights};
+use ::checkpoint::{Dtype, OsDisk, StagedDir, Stored, Weights};
 use models::{Model, ModelConfig};
 use nn::ConfigError;
 use tokenize::{GgufVocab, TokenizeError};
@@ -73,9 +73,7 @@ pub fn run(args: &Convert, env: &Env) -> Result<Exit, Failure> {
         Format::Gguf => to_gguf(&loaded, &dtypes, &args.output)?,
     }
     if let (Some(beside), []) = (&beside, &args.average[..]) {
-        loaded
-            .check_stored((beside, &args.output), dtypes.of_model()?, env)
-            .inspect_err(|_| drop(OsDisk.remove(&args.output)))?;
+        loaded.check_stored((beside, &args.output), dtypes.of_model()?, env)?;
     }
     print(&format!("{}\n", args.output.display()))
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use checkpoint::gguf::{Metadata, Value as Meta};
-use checkpoint::{Dtype, Stored, Weights};
+use checkpoint::{Disk, Dtype, OsDisk, Stored, Weights};
 use clap::ValueEnum;
 use generate::Settings;
 use kernels::Isa;
@@ -146,7 +146,8 @@ impl Loaded {
         Ok(Some(std::mem::replace(&mut self.model, model)))
     }
 
-    /// Holds what this was stored as at `path` against the model `beside` its adapters.
+    /// Holds what this was stored as at `path` against the model `beside` its adapters; what does
+    /// not say the same is removed.
     ///
     /// # Errors
     /// Where it does not say the same, but for rounding.
@@ -164,7 +165,8 @@ impl Loaded {
             Stored::Plain(_) => MERGED,
         };
         let (stored, _) = Model::load_frozen(path)?;
-        let apart = beside.apart(&stored, &env.device(), &self.probe(), most)?;
+        let apart = beside.apart(&stored, &env.device(), &self.probe(), most);
+        let apart = apart.inspect_err(|_| drop(OsDisk.remove(path)))?;
         env.say(&format!("stored as {dtype}: {apart:.1e} apart, at most {most:.0e}"));
         Ok(())
     }

@@ -47,7 +47,8 @@ pub fn run(args: &Search, env: &Env) -> Result<Exit, Failure> {
     let said = env.clone();
     let stop = stop::flag(move || said.say("stopped at once")).context("no handler")?;
     let (out, stop) = (&*args.out, &*stop);
-    let mut search = Under { stored: &stored, out, env, stop, metric: None, any_began: false };
+    let mut search =
+        Under { stored: &stored, out, env, stop, metric: None, any_began: false, refused: None };
     let Some(standings) = search.all(points)? else {
         let out = super::table::shell_word(out);
         env.say(&format!("stopped: `lyceum search --out {out} --resume` goes on"));
@@ -154,6 +155,8 @@ struct Under<'s> {
     stop: &'s AtomicBool,
     metric: Option<Metric>,
     any_began: bool,
+    /// The last point that was refused, and why.
+    refused: Option<(usize, String)>,
 }
 
 /// How a trial ended.
@@ -173,15 +176,13 @@ impl Under<'_> {
         let (began, mut n_done, mut n_tried) = (Instant::now(), 0, 0);
         for (at, rung) in rungs.iter().enumerate() {
             let mut standings = Vec::new();
-            let only = going.len() == 1;
+            let is_only = going.len() == 1;
             for point in going {
-                // Of one setting that is refused others may still be good.
-                let is_hopeless = only || !standings.is_empty();
                 let mut values = Vec::new();
                 for seed in &seeds {
                     let trial = Trial::new(self.out, &point, seed);
                     let until = (rung.share < 1.0).then_some(Until::Share(rung.share));
-                    let (tried, is_new) = self.bring(&trial, until, is_hopeless)?;
+                    let (tried, is_new) = self.bring(&trial, until, (point.number, is_only))?;
                     n_done += 1;
                     n_tried += usize::from(is_new);
                     let left = (is_new && n_done < n_runs)
@@ -216,12 +217,13 @@ impl Under<'_> {
     }
 
     /// Brings a trial as far as it is to come, and says whether there was anything to do. Where
-    /// none began yet and waiting for one `is_hopeless`, the command is wrong: the search ends.
+    /// none began yet and another point was refused alike, or there `is_only` one, the command is
+    /// wrong: the search ends.
     fn bring(
         &mut self,
         trial: &Trial,
         until: Option<Until>,
-        is_hopeless: bool,
+        (number, is_only): (usize, bool),
     ) -> Result<(Tried, bool), Failure> {
         let far_enough = |run: &RunSummary| {
             run.total_steps.is_some_and(|total| run.step >= until.map_or(total, |u| u.step(total)))
@@ -249,7 +251,9 @@ impl Under<'_> {
             let why = why.unwrap_or("it did not begin").to_owned();
             let message = format!("{}: {why}", trial.settings.join(" "));
             let hint = format!("all it said is in `{}`", trial.log.display());
-            if is_hopeless && !self.any_began {
+            let before = self.refused.replace((number, why.clone()));
+            let is_alike = before.is_some_and(|(other, said)| other != number && said == why);
+            if (is_only || is_alike) && !self.any_began {
                 return Err(Failure::new(message).hint(hint));
             }
             self.env.warn(&format!("{message}; {hint}"));

@@ -343,6 +343,7 @@ fn others(lab: &Lab) -> Vec<(String, [String; 2], &'static str)> {
         (pair, pairs.clone(), "task.metrics=[\"perplexity\",\"chrf\"]"),
         (decoder.clone(), pairs, "method.kind=lora"),
         (decoder.clone(), rows("better", &better), "method.kind=lora"),
+        (decoder.clone(), rows("better", &better), "align.loss=reward"),
         (decoder, rows("sums", &sum), exact),
         (encoder.clone(), rows("near", &near), "task.metrics=[\"mrr@10\",\"recall@1\"]"),
         (encoder, rows("ranks", &rank), "train.ema=0.5"),
@@ -377,7 +378,7 @@ fn what_no_head_is_judged_by_is_judged_as_where_it_learned() {
     // All of them are answered, however many.
     let many =
         table(&lab, "many.jsonl", &vec!["{\"prompt\":\"a\",\"answer\":\"e\"}".to_owned(); 201]);
-    let ran = run(&["eval", &arg(lab.path("run-3")), "--data", &many]);
+    let ran = run(&["eval", &arg(lab.path("run-4")), "--data", &many]);
     assert!(!ran.stderr.contains("are answered"), "{}", ran.stderr);
     assert!(ran.done().starts_with("problem, 201 samples\n"));
     let out = arg(lab.path("run-0"));
@@ -388,6 +389,8 @@ fn what_no_head_is_judged_by_is_judged_as_where_it_learned() {
         board.contains("chrf \u{2191} |") && board.contains("perplexity \u{2193} |"),
         "{board}"
     );
+    let stderr = run(&["eval", "compare", &folder, &folder]).refused();
+    assert!(stderr.contains("has no log of documents"), "{stderr}");
     let stderr = run(&["eval", &out, "--data", &learned, "--slice", "source"]).refused();
     assert!(
         stderr.contains("`--slice` is for heads, and `pairs` is judged without one"),

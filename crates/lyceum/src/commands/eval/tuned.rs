@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use checkpoint::{OsDisk, atomic};
-use datasets::Task;
+use datasets::{Named, Task};
 use evaluate::{MetricResult, RESULTS_FILE, Results, TaskResult};
 use metrics::registry;
+use models::{HeadKind, ModelConfig};
 use recipe::FinetuneRecipe;
 use serde_json::json;
 use train::Evaluation;
-use tune::{Goal, Source};
+use tune::{EVAL_TOKENS, Goal, Source};
 
 use crate::cli::Eval;
 use crate::commands::load::Loaded;
@@ -36,7 +37,8 @@ pub fn recipe(model: &Path, args: &Eval) -> Result<Option<FinetuneRecipe>, Failu
 
 /// The recipe and its task, where that is not judged by the scores of a head.
 pub fn of_no_head(recipe: FinetuneRecipe) -> Option<(FinetuneRecipe, Task)> {
-    let task = recipe.wanted().ok()?.task?;
+    let of_set = || Named::find(recipe.data.set.as_deref()?).ok().map(|set| set.task);
+    let task = recipe.wanted().ok()?.task.or_else(of_set)?;
     let is_of_head =
         matches!(task, Task::Classify | Task::Score | Task::Choice | Task::Tag | Task::Span);
     (!is_of_head || recipe.task.loss.is_some()).then_some((recipe, task))
@@ -53,9 +55,12 @@ pub fn run(
     env: &Env,
 ) -> Result<Exit, Failure> {
     super::refuse_existing(args.out.as_deref(), &[RESULTS_FILE])?;
-    for (option, is_said) in
-        [("--slice", !args.slice.is_empty()), ("--task", !args.task.is_empty())]
-    {
+    let fields = [
+        ("--slice", !args.slice.is_empty()),
+        ("--task", !args.task.is_empty()),
+        ("--batch-tokens", args.batch_tokens != EVAL_TOKENS),
+    ];
+    for (option, is_said) in fields {
         if is_said {
             let problem = format!("`{option}` is for heads, and `{task}` is judged without one");
             return Err(Failure::new(problem).hint("leave it out"));
@@ -63,31 +68,32 @@ pub fn run(
     }
     let loaded = Loaded::with(model, &args.adapters, args.precision, env)?;
     let tokenizer = loaded.tokenizer()?;
-    if !matches!(task, Task::Preference | Task::Judged) {
-        // What it began with need not be there any more.
-        recipe.model.from.clone_from(&loaded.dir);
-    }
+    let config = as_it_began(&mut recipe, task, &loaded)?;
     let data = &mut recipe.data;
-    let is_folder = matches!(&args.data[..], [one] if Path::new(one).is_dir());
-    data.set = data.set.take().filter(|_| is_folder);
     (data.train, data.validation_fraction) = (args.data.clone(), 0.0);
+    // What is said of such is a warning: nothing of it is learned.
+    (data.max_cut, data.max_spoiled) = (1.0, 1.0);
     data.validation.clear();
+    if data.set.is_none() {
+        let table = datasets::Table::open(&args.data, None)?;
+        data.columns.retain(|_, names| names.iter().all(|name| table.has(name)));
+    }
     if matches!(task, Task::Pairs | Task::Chat | Task::Problem) {
         recipe.task.max_written = Some(u32::MAX as usize);
     }
     if task == Task::Pairs && recipe.task.metrics.is_empty() {
         recipe.task.metrics = OF_PAIRS.map(str::to_owned).to_vec();
     }
-    let (base, only_judges) = (&loaded.model.config, true);
     let source = Source {
         recipe: &recipe,
-        model: base,
+        model: &config,
         tokenizer: &tokenizer,
         resumed: None,
-        only_judges,
+        only_judges: true,
         env,
     };
-    let (goal, n) = Goal::to_judge(&source)?;
+    let goal = Goal::to_judge(&source)?;
+    let n = goal.n_judged;
     if let Some(anchor) = goal.anchor {
         (anchor.find)(&mut [])?;
     }
@@ -109,6 +115,26 @@ pub fn run(
         table.row(&[metric.metric.as_str(), &value]);
     }
     show(args.json, (format!("{task}, {n} samples\n\n{}", table.text()), json))
+}
+
+/// The config of the model that the tuned one began as, where samples are shown as to that; what is
+/// compared with it is computed alike.
+fn as_it_began(
+    recipe: &mut FinetuneRecipe,
+    task: Task,
+    loaded: &Loaded,
+) -> Result<ModelConfig, Failure> {
+    let config = &loaded.model.config;
+    recipe.train.precision = loaded.precision.compute.to_string();
+    if !matches!(task, Task::Preference | Task::Judged) {
+        // It need not be there any more.
+        recipe.model.from.clone_from(&loaded.dir);
+        return Ok(config.clone());
+    }
+    if loaded.base != loaded.dir || !loaded.model.adapters.is_empty() {
+        recipe.model.from.clone_from(&loaded.base);
+    }
+    config.with_head(&HeadKind::Tokens).map_err(|error| Failure::of(&error, None))
 }
 
 fn result(found: &Evaluation, (args, task, n): (&Eval, Task, usize)) -> TaskResult {
@@ -133,4 +159,4 @@ fn result(found: &Evaluation, (args, task, n): (&Eval, Task, usize)) -> TaskResu
 }
 
 /// Of what a goal measures, that of which less is better.
-const LESS: [&str; 3] = ["loss", "perplexity", "kl"];
+const LESS: [&str; 5] = ["loss", "perplexity", "kl", "rejected", "failed"];

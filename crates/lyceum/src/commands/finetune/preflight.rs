@@ -29,7 +29,7 @@ pub fn say(
     env: &Env,
 ) -> Result<(), Failure> {
     // Where the model goes on with samples itself, and learns from that.
-    let judged = goal.rollouts.as_ref().map(|rollouts| rollouts.judged);
+    let judged = goal.rollouts.as_ref().map(|rollouts| [goal.n_judged, rollouts.longest_judged]);
     let copies = goal.copies;
     let precision = recipe.train.precision(env.isa)?;
     let n_more = recipe.n_virtual() + judged.map_or(0, |_| recipe.align.max_tokens);
