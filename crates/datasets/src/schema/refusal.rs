@@ -77,7 +77,7 @@ pub(super) fn refusal(
         roles.sort_unstable();
         roles.dedup();
         let hint = format!(
-            "say which column is what: {}; there are {}",
+            "rename its columns, or say which is what where a model is tuned: {}; there are {}",
             said("ROLE", "COLUMN"),
             quoted(&roles)
         );
